@@ -1,0 +1,1 @@
+"""The checks, one file each; ``mehc_checks.check.catalogue`` finds them."""

@@ -1,0 +1,121 @@
+"""How a check is declared, and the catalogue of all that are.
+
+A check is a pure function of gathered facts::
+
+    @check("RedisReachable", title="redis accepts the configured TLS and credentials", gather=redis_facts, ...)
+    def redis_reachable(facts: RedisFacts) -> Outcome: ...
+
+Adding a check is adding a file to ``mehc_checks.catalogue``; removing the file
+removes the check, its condition, its metric and its page.
+"""
+
+import importlib
+import pkgutil
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+from mehc_checks.context import Context
+from mehc_checks.outcome import Outcome, ReasonSet, Severity
+
+F = TypeVar("F")
+
+
+class Parameters(BaseModel):
+    """Base of a check's parameters: strict about names, written in camelCase in the resource."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, alias_generator=lambda name: _camel(name), populate_by_name=True
+    )
+
+
+class NoParameters(Parameters):
+    """This check takes none."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Permission:
+    """A request to the Kubernetes API that a check makes; the operator's RBAC rules are generated from these.
+
+    ``scope`` is where: "own" (the resource's namespace), "endpoints" (the endpoint namespace) or "cluster".
+    """
+
+    resource: str
+    verbs: tuple[str, ...] = ("get",)
+    group: str = ""
+    scope: str = "own"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Check:
+    """One declared check. ``name`` is also the type of its condition."""
+
+    name: str
+    title: str
+    severity: Severity
+    gather: Callable[[Context], Awaitable[Any]]
+    judge: Callable[[Any], Outcome]
+    reasons: type[ReasonSet]
+    parameters: type[Parameters] = NoParameters
+    depends_on: tuple[str, ...] = ()
+    permissions: tuple[Permission, ...] = ()
+
+    @property
+    def docs(self) -> str:
+        """The check's page, relative to the project's root."""
+        return f"docs/checks/{self.name}.md"
+
+
+_REGISTRY: dict[str, Check] = {}
+
+
+def check(
+    name: str,
+    *,
+    title: str,
+    severity: Severity,
+    gather: Callable[[Context], Awaitable[F]],
+    reasons: type[ReasonSet],
+    parameters: type[Parameters] = NoParameters,
+    depends_on: tuple[str, ...] = (),
+    permissions: tuple[Permission, ...] = (),
+) -> Callable[[Callable[[F], Outcome]], Callable[[F], Outcome]]:
+    """Declare the decorated judgement as a check.
+
+    ``title`` is an assertion in lower case that is true when the check passes. ``gather`` does
+    the input and output, once for all checks that name it. ``depends_on`` names checks whose
+    failure would explain a failure of this one. Raises ValueError on a name declared twice.
+    """
+
+    def declare(judge: Callable[[F], Outcome]) -> Callable[[F], Outcome]:
+        if name in _REGISTRY:
+            raise ValueError(f"check {name} is declared twice")
+        _REGISTRY[name] = Check(
+            name=name,
+            title=title,
+            severity=severity,
+            gather=gather,
+            judge=judge,
+            reasons=reasons,
+            parameters=parameters,
+            depends_on=depends_on,
+            permissions=permissions,
+        )
+        return judge
+
+    return declare
+
+
+def catalogue() -> dict[str, Check]:
+    """All checks by name, in the order of their names."""
+    package = importlib.import_module("mehc_checks.catalogue")
+    for module in pkgutil.iter_modules(package.__path__):
+        importlib.import_module(f"{package.__name__}.{module.name}")
+    return dict(sorted(_REGISTRY.items()))
+
+
+def _camel(name: str) -> str:
+    head, *tail = name.split("_")
+    return head + "".join(part.capitalize() for part in tail)

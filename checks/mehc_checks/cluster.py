@@ -1,0 +1,149 @@
+"""Reading the cluster: the port that gatherers use, and its implementation on the Kubernetes API."""
+
+import base64
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Protocol
+from urllib.parse import quote
+
+import aiohttp
+from kubernetes.aio import client
+
+from mehc_checks.errors import CannotEvaluate, Forbidden, NotApplicable
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Secret:
+    """A Secret, decoded. Bytes that are not UTF-8 are decoded with replacement characters."""
+
+    name: str
+    namespace: str
+    type: str
+    data: Mapping[str, str]
+
+    def __repr__(self) -> str:
+        return f"Secret({self.namespace}/{self.name})"
+
+
+class Cluster(Protocol):
+    """What gatherers may ask of Kubernetes.
+
+    Every method raises Forbidden when the API refuses, CannotEvaluate when it cannot
+    be asked, and NotApplicable when there is no cluster at all.
+    """
+
+    async def secret(self, namespace: str, name: str) -> Secret | None:
+        """The Secret, or None when it does not exist."""
+
+    async def config_map(self, namespace: str, name: str) -> Mapping[str, str] | None:
+        """The data of the ConfigMap, or None when it does not exist."""
+
+    async def get(self, path: str, **query: str) -> Mapping[str, Any] | None:
+        """The JSON at an API path such as ``/apis/apps/v1/namespaces/x/deployments``; None on 404."""
+
+
+class NoCluster:
+    """Stands where no cluster was given: checks that need one are skipped."""
+
+    async def secret(self, namespace: str, name: str) -> Secret | None:
+        raise NotApplicable(f"no cluster to read Secret {name} from")
+
+    async def config_map(self, namespace: str, name: str) -> Mapping[str, str] | None:
+        raise NotApplicable(f"no cluster to read ConfigMap {name} from")
+
+    async def get(self, path: str, **query: str) -> Mapping[str, Any] | None:
+        raise NotApplicable("no cluster")
+
+
+class KubernetesCluster:
+    """The cluster behind an asynchronous API client (``kubernetes.aio``), which the caller closes."""
+
+    def __init__(self, api: client.ApiClient) -> None:
+        self._api = api
+
+    async def secret(self, namespace: str, name: str) -> Secret | None:
+        found = await self.get(object_path("secrets", namespace, name))
+        if found is None:
+            return None
+        data = found.get("data") or {}
+        return Secret(
+            name=name,
+            namespace=namespace,
+            type=found.get("type", "Opaque"),
+            data={key: base64.b64decode(value).decode(errors="replace") for key, value in data.items()},
+        )
+
+    async def config_map(self, namespace: str, name: str) -> Mapping[str, str] | None:
+        found = await self.get(object_path("configmaps", namespace, name))
+        return None if found is None else found.get("data") or {}
+
+    async def get(self, path: str, **query: str) -> Mapping[str, Any] | None:
+        try:
+            status, body = await self.request("GET", path, query=query)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise CannotEvaluate(
+                f"the Kubernetes API cannot be reached ({type(error).__name__})",
+                reason="KubernetesApiUnreachable",
+            ) from None
+        if status == HTTPStatus.NOT_FOUND:
+            return None
+        if status == HTTPStatus.FORBIDDEN:
+            raise _forbidden(path)
+        if status != HTTPStatus.OK:
+            raise CannotEvaluate(
+                f"the Kubernetes API answered {status} to GET {path}", reason="KubernetesApiError"
+            )
+        return body
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
+        content_type: str = "application/json",
+    ) -> tuple[int, dict[str, Any]]:
+        """Send one request and return its HTTP status and JSON, whatever the status.
+
+        Raises aiohttp.ClientError, OSError or TimeoutError when there is no answer.
+        """
+        call = await self._api.param_serialize(
+            method,
+            path,
+            query_params=list((query or {}).items()),
+            header_params={"Accept": "application/json", "Content-Type": content_type},
+            body=body,
+            auth_settings=["BearerToken"],
+        )
+        response = await self._api.call_api(*call)
+        raw = await response.read()  # type: ignore[no-untyped-call]
+        try:
+            answer = json.loads(raw) if raw else {}
+        except ValueError:
+            answer = {}
+        return response.status, answer if isinstance(answer, dict) else {}
+
+
+def object_path(
+    resource: str, namespace: str, name: str = "", *, group: str = "", version: str = "v1"
+) -> str:
+    """The API path of a namespaced object, or of the collection when ``name`` is empty."""
+    root = f"/apis/{group}/{version}" if group else f"/api/{version}"
+    path = f"{root}/namespaces/{quote(namespace, safe='')}/{resource}"
+    return f"{path}/{quote(name, safe='')}" if name else path
+
+
+def _forbidden(path: str) -> Forbidden:
+    """Forbidden, with verb, resource, namespace and name as RBAC sees a GET of ``path``."""
+    parts = path.strip("/").split("/")
+    group = "" if parts[0] == "api" else parts[1]
+    rest = parts[2:] if parts[0] == "api" else parts[3:]
+    namespace = None
+    if rest[0] == "namespaces" and len(rest) > 2:
+        namespace, rest = rest[1], rest[2:]
+    resource = f"{rest[0]}.{group}" if group else rest[0]
+    name = rest[1] if len(rest) > 1 else None
+    return Forbidden("get" if name else "list", resource, namespace=namespace, name=name)

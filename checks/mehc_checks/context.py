@@ -1,0 +1,114 @@
+"""What one pass over one installation has at hand: values, cluster, parameters, and shared facts."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar, cast
+
+from mehc_checks.cluster import Cluster, NoCluster, Secret
+from mehc_checks.errors import NotApplicable
+from mehc_checks.redact import Redactor, sensitive
+from mehc_checks.values import Values
+
+T = TypeVar("T")
+
+
+def now() -> datetime:
+    """The current time, in UTC."""
+    return datetime.now(UTC)
+
+
+class Context:
+    """The pass. Gatherers take it and return facts; everything read through it is read once per pass.
+
+    ``namespace`` is the one that the chart is installed in; "" when there is no cluster.
+    ``timeout`` is the time that one check has.
+    """
+
+    def __init__(
+        self,
+        *,
+        values: Values,
+        cluster: Cluster | None = None,
+        namespace: str = "",
+        timeout: timedelta = timedelta(seconds=10),
+        parameters: Mapping[type[Any], Any] | None = None,
+        clock: Callable[[], datetime] = now,
+    ) -> None:
+        self.values = values
+        self.cluster: Cluster = cluster or NoCluster()
+        self.namespace = namespace
+        self.timeout = timeout
+        self.clock = clock
+        self.redactor = Redactor()
+        self.redactor.add(*sensitive(values.tree))
+        self._parameters = parameters or {}
+        self._shared: dict[Any, asyncio.Task[Any]] = {}
+
+    @property
+    def endpoint_namespace(self) -> str:
+        """Where endpoint pods run: ``config.values.launch.endpoint_namespace``, else the chart's namespace."""
+        return self.values.text("config.values.launch.endpoint_namespace") or self.namespace
+
+    @property
+    def network_timeout(self) -> float:
+        """Seconds that one conversation with a dependency may take.
+
+        Shorter than a check's timeout, so that a dependency that does not answer is found and named as
+        such before the check itself runs out of time and knows nothing.
+        """
+        return self.timeout.total_seconds() * 0.8
+
+    def parameters(self, kind: type[T]) -> T:
+        """The parameters of the check that declared ``kind``; its defaults where none were given."""
+        return cast("T", self._parameters[kind]) if kind in self._parameters else kind()
+
+    async def gather(self, gatherer: Callable[["Context"], Awaitable[T]]) -> T:
+        """The facts of ``gatherer``, gathered once per pass however many ask.
+
+        One asker's cancellation does not disturb the others; ``close`` ends what is left.
+        """
+        return cast("T", await self._once(gatherer, lambda: gatherer(self)))
+
+    async def secret(self, name: str, *, namespace: str | None = None) -> Secret | None:
+        """The Secret ``name`` of the installation's own namespace, or of the endpoint namespace.
+
+        Its values are secret from here on: whatever the pass reports is redacted. Raises ValueError for
+        any other namespace, which no resource may name.
+        """
+        where = namespace or self.namespace
+        if where not in (self.namespace, self.endpoint_namespace):
+            raise ValueError(f"Secrets of namespace {where} are out of bounds")
+        found = cast(
+            "Secret | None",
+            await self._once(("secret", where, name), lambda: self.cluster.secret(where, name)),
+        )
+        if found is not None:
+            self.redactor.add(*found.data.values())
+        return found
+
+    async def close(self) -> None:
+        """Cancel what still runs and wait until it has ended."""
+        tasks = [task for task in self._shared.values() if not task.done()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _once(self, key: Any, start: Callable[[], Awaitable[Any]]) -> Any:
+        task = self._shared.get(key)
+        if task is None:
+            task = self._shared[key] = asyncio.ensure_future(start())
+            task.add_done_callback(_retrieve)
+        return await asyncio.shield(task)
+
+
+def require_cluster(context: Context) -> None:
+    """Raise NotApplicable where there is no cluster to look at."""
+    if isinstance(context.cluster, NoCluster):
+        raise NotApplicable("needs a cluster, and none was given")
+
+
+def _retrieve(task: asyncio.Task[Any]) -> None:
+    """Mark the task's exception as seen: nobody may be left to wait for it."""
+    if not task.cancelled():
+        task.exception()

@@ -1,0 +1,190 @@
+"""One pass: all checks at once, each within its own time, correlated into a report."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from mehc_checks import duration
+from mehc_checks.check import Check
+from mehc_checks.context import Context
+from mehc_checks.correlate import RootCause, root_causes
+from mehc_checks.errors import CannotEvaluate, NotApplicable, UsageError
+from mehc_checks.outcome import Evidence, Outcome, Severity, Status
+from mehc_checks.redact import Redactor
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Planned:
+    """A check as it shall run: with the severity and time asked for, or skipped for the reason given."""
+
+    check: Check
+    severity: Severity
+    timeout: timedelta
+    skip: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CheckResult:
+    """One check, judged and redacted: safe to write anywhere.
+
+    ``findings`` has a line for each part of the check: (subject, status, reason, message).
+    """
+
+    name: str
+    title: str
+    status: Status
+    severity: Severity
+    reason: str
+    message: str
+    remediation: str = ""
+    docs: str = ""
+    duration: timedelta = timedelta()
+    evidence: Evidence = field(default_factory=dict)
+    findings: tuple[tuple[str, Status, str, str], ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Report:
+    """A pass: its results in the order of the plan, and the root causes among them, worst first."""
+
+    checks: tuple[CheckResult, ...]
+    root_causes: tuple[RootCause, ...]
+    started: datetime
+    duration: timedelta
+
+
+class Limiter:
+    """Bounds the probes in flight, over all passes that share it."""
+
+    def __init__(self, probes: int) -> None:
+        self._slots = asyncio.Semaphore(probes)
+
+    async def __aenter__(self) -> None:
+        await self._slots.acquire()
+
+    async def __aexit__(self, *exc: object) -> None:
+        self._slots.release()
+
+
+def plan(
+    checks: Iterable[Check],
+    *,
+    timeout: timedelta,
+    only: Iterable[str] = (),
+    skip: Iterable[str] = (),
+    severities: Mapping[str, Severity] | None = None,
+    timeouts: Mapping[str, timedelta] | None = None,
+) -> list[Planned]:
+    """Which checks run, and how. Nothing vanishes: what is left out is planned as a skip with its reason."""
+    only, skip = set(only), set(skip)
+    severities, timeouts = severities or {}, timeouts or {}
+    planned = []
+    for item in checks:
+        left_out = ""
+        if item.name in skip:
+            left_out = "disabled"
+        elif only and item.name not in only:
+            left_out = "not selected"
+        planned.append(
+            Planned(
+                check=item,
+                severity=severities.get(item.name, item.severity),
+                timeout=timeouts.get(item.name, timeout),
+                skip=left_out,
+            )
+        )
+    return planned
+
+
+async def run(planned: Iterable[Planned], context: Context, limiter: Limiter | None = None) -> Report:
+    """Carry out the plan and close ``context``. Never raises for what a check does."""
+    planned = list(planned)
+    limiter = limiter or Limiter(32)
+    started, clock = context.clock(), time.monotonic()
+    try:
+        results = tuple(await asyncio.gather(*(_run_one(item, context, limiter) for item in planned)))
+    finally:
+        await context.close()
+    causes = root_causes({result.name: result for result in results}, [item.check for item in planned])
+    return Report(
+        checks=results,
+        root_causes=causes,
+        started=started,
+        duration=timedelta(seconds=time.monotonic() - clock),
+    )
+
+
+async def _run_one(planned: Planned, context: Context, limiter: Limiter) -> CheckResult:
+    if planned.skip:
+        return _result(
+            planned, Outcome(status=Status.SKIP, reason="Skipped", message=planned.skip), context.redactor
+        )
+    async with limiter:
+        clock = time.monotonic()
+        outcome = await _judge(planned, context)
+        took = timedelta(seconds=time.monotonic() - clock)
+    return _result(planned, outcome, context.redactor, took)
+
+
+async def _judge(planned: Planned, context: Context) -> Outcome:
+    try:
+        async with asyncio.timeout(planned.timeout.total_seconds()):
+            facts = await context.gather(planned.check.gather)
+        return planned.check.judge(facts)
+    except NotApplicable as reason:
+        return Outcome(status=Status.SKIP, reason="NotApplicable", message=str(reason))
+    except CannotEvaluate as error:
+        return Outcome(
+            status=Status.ERROR, reason=error.reason, message=str(error), remediation=error.remediation
+        )
+    except UsageError as error:
+        return Outcome(
+            status=Status.ERROR,
+            reason="InvalidValue",
+            message=str(error),
+            remediation="Correct the value that the message names.",
+        )
+    except TimeoutError:
+        allowed = duration.show(planned.timeout)
+        return Outcome(
+            status=Status.ERROR,
+            reason="ProbeTimeout",
+            message=f"the check did not finish within its own timeout of {allowed}",
+            remediation="Raise spec.timeout, or the check's own timeout, if the dependency is known to be slow.",
+        )
+    except Exception as error:  # a defect of ours must not take the other checks with it
+        log.exception("check %s crashed", planned.check.name)
+        return Outcome(
+            status=Status.ERROR,
+            reason="InternalError",
+            message=f"the check itself crashed ({type(error).__name__}); this says nothing about the installation",
+            remediation="Please report this with the operator's log.",
+        )
+
+
+def _result(
+    planned: Planned, outcome: Outcome, redactor: Redactor, took: timedelta = timedelta()
+) -> CheckResult:
+    evidence: dict[str, Any] = redactor.tree(outcome.evidence)
+    return CheckResult(
+        name=planned.check.name,
+        title=planned.check.title,
+        status=outcome.status,
+        severity=planned.severity,
+        reason=outcome.reason,
+        message=redactor.text(outcome.message),
+        remediation=redactor.text(outcome.remediation),
+        docs="" if outcome.status is Status.SKIP else f"{planned.check.docs}#{outcome.reason.lower()}",
+        duration=took,
+        evidence=evidence,
+        findings=tuple(
+            (finding.subject, finding.status, finding.reason.name, redactor.text(finding.message))
+            for finding in outcome.findings
+        ),
+    )

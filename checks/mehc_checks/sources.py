@@ -1,0 +1,67 @@
+"""Where the effective values come from.
+
+For now: what the resource, or the command line, gives. The installation's own sources (the Helm
+release, the live ConfigMaps, the gateway's environment) are layers below these, and are read here.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from mehc_checks.cluster import Cluster
+from mehc_checks.errors import UsageError
+from mehc_checks.values import Layer
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reference:
+    """A key of a ConfigMap or Secret that holds values in the chart's shape. ``kind`` is one of the two."""
+
+    kind: str
+    name: str
+    key: str
+    optional: bool = False
+
+
+async def referenced(references: Iterable[Reference], cluster: Cluster, namespace: str) -> list[Layer]:
+    """Read ``references`` in ``namespace``, in order. Raises UsageError naming what is missing or malformed."""
+    return [
+        layer
+        for index, reference in enumerate(references)
+        if (layer := await _layer(index, reference, cluster, namespace)) is not None
+    ]
+
+
+async def _layer(index: int, reference: Reference, cluster: Cluster, namespace: str) -> Layer | None:
+    where = f"spec.valuesFrom[{index}]: {reference.kind} {reference.name}"
+    data: Mapping[str, str] | None
+    if reference.kind == "Secret":
+        secret = await cluster.secret(namespace, reference.name)
+        data = None if secret is None else secret.data
+    else:
+        data = await cluster.config_map(namespace, reference.name)
+    if data is None or reference.key not in data:
+        if reference.optional:
+            return None
+        what = "does not exist" if data is None else f"has no key {reference.key}"
+        raise UsageError(f"{where} {what} in namespace {namespace}")
+    values = parse(data[reference.key], where=f"{where}, key {reference.key}")
+    return Layer(source=f"{reference.kind} {reference.name} key {reference.key}", values=values)
+
+
+def parse(text: str, *, where: str) -> dict[str, Any]:
+    """Read one YAML document of values. Raises UsageError that begins with ``where`` and names the line."""
+    try:
+        values = yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise UsageError(f"{where}{line}: not YAML: {error.problem}") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise UsageError(f"{where}: not YAML: {type(error).__name__}") from None
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise UsageError(f"{where}: expected a map of values, not {type(values).__name__}")
+    return values
