@@ -13,10 +13,43 @@ from mehc_checks.check import Check
 from mehc_checks.context import Context
 from mehc_checks.correlate import RootCause, root_causes
 from mehc_checks.errors import CannotEvaluate, NotApplicable, UsageError
-from mehc_checks.outcome import Evidence, Outcome, Severity, Status
+from mehc_checks.outcome import Evidence, Outcome, Reason, ReasonSet, Severity, Status
 from mehc_checks.redact import Redactor
 
 log = logging.getLogger(__name__)
+
+
+class RunnerReasons(ReasonSet):
+    """Reasons that every check can have, because they are about carrying it out."""
+
+    SKIPPED = Reason("Skipped", Status.SKIP, "The check was disabled, or not selected.")
+    NOT_APPLICABLE = Reason(
+        "NotApplicable", Status.SKIP, "The check has nothing to judge in this installation."
+    )
+    INVALID_VALUE = Reason(
+        "InvalidValue",
+        Status.ERROR,
+        "A value that the check needs cannot be read.",
+        "Correct the value that the message names.",
+    )
+    FORBIDDEN = Reason(
+        "Forbidden",
+        Status.ERROR,
+        "The Kubernetes API refused what the check must read.",
+        "Grant the verb on the resource that the message names.",
+    )
+    PROBE_TIMEOUT = Reason(
+        "ProbeTimeout",
+        Status.ERROR,
+        "The check did not finish within its own timeout; dependencies that do not answer are named otherwise.",
+        "Raise spec.timeout, or the check's own timeout, if the dependency is known to be slow.",
+    )
+    INTERNAL_ERROR = Reason(
+        "InternalError",
+        Status.ERROR,
+        "The check itself crashed, which says nothing about the installation.",
+        "Please report this with the operator's log.",
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -122,9 +155,8 @@ async def run(planned: Iterable[Planned], context: Context, limiter: Limiter | N
 
 async def _run_one(planned: Planned, context: Context, limiter: Limiter) -> CheckResult:
     if planned.skip:
-        return _result(
-            planned, Outcome(status=Status.SKIP, reason="Skipped", message=planned.skip), context.redactor
-        )
+        skipped = Outcome.of([RunnerReasons.SKIPPED.finding(planned.skip)])
+        return _result(planned, skipped, context.redactor)
     async with limiter:
         clock = time.monotonic()
         outcome = await _judge(planned, context)
@@ -138,33 +170,26 @@ async def _judge(planned: Planned, context: Context) -> Outcome:
             facts = await context.gather(planned.check.gather)
         return planned.check.judge(facts)
     except NotApplicable as reason:
-        return Outcome(status=Status.SKIP, reason="NotApplicable", message=str(reason))
+        return Outcome.of([RunnerReasons.NOT_APPLICABLE.finding(str(reason))])
     except CannotEvaluate as error:
         return Outcome(
             status=Status.ERROR, reason=error.reason, message=str(error), remediation=error.remediation
         )
     except UsageError as error:
-        return Outcome(
-            status=Status.ERROR,
-            reason="InvalidValue",
-            message=str(error),
-            remediation="Correct the value that the message names.",
-        )
+        return Outcome.of([RunnerReasons.INVALID_VALUE.finding(str(error))])
     except TimeoutError:
         allowed = duration.show(planned.timeout)
-        return Outcome(
-            status=Status.ERROR,
-            reason="ProbeTimeout",
-            message=f"the check did not finish within its own timeout of {allowed}",
-            remediation="Raise spec.timeout, or the check's own timeout, if the dependency is known to be slow.",
+        return Outcome.of(
+            [
+                RunnerReasons.PROBE_TIMEOUT.finding(
+                    f"the check did not finish within its own timeout of {allowed}"
+                )
+            ]
         )
     except Exception as error:  # a defect of ours must not take the other checks with it
         log.exception("check %s crashed", planned.check.name)
-        return Outcome(
-            status=Status.ERROR,
-            reason="InternalError",
-            message=f"the check itself crashed ({type(error).__name__}); this says nothing about the installation",
-            remediation="Please report this with the operator's log.",
+        return Outcome.of(
+            [RunnerReasons.INTERNAL_ERROR.finding(f"the check itself crashed ({type(error).__name__})")]
         )
 
 

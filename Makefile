@@ -1,0 +1,41 @@
+# Every verb works on a fresh machine: each begins with `setup`, which is instant when all is there.
+PYTHON := .venv/bin/python
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export PYTHONPATH := tests
+
+.PHONY: help setup demo test lint generate verify bench lock
+
+help: ## list the verbs
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
+
+setup: ## install what the tests need: Debian packages, Python environment, Kubernetes control plane
+	@python3 tests/testbed/setup.py
+
+demo: setup ## the main job on real components; KEEP=1 leaves it running
+	@$(PYTHON) tests/demo/demo.py $(if $(KEEP),--keep)
+
+test: setup lint verify ## everything that must hold
+	@$(PYTHON) -m pytest $(ARGS)
+
+lint: setup ## formatting, style, types, layers
+	@ruff format --check --quiet && ruff check --quiet
+	@mypy
+	@lint-imports --no-timing | tail -n 3
+	@hadolint Dockerfile
+
+generate: setup ## write the generated files: CRD, permissions, tables of reasons
+	@$(PYTHON) hack/generate.py
+
+verify: setup ## fail when a generated file is out of date
+	@$(PYTHON) hack/generate.py --verify
+
+bench: setup ## measure the budgets of the design; ARGS="-o json" for machines
+	@$(PYTHON) tests/bench/bench.py $(ARGS)
+
+lock: ## resolve the dependencies anew
+	@uv pip compile --quiet --universal --upgrade --generate-hashes --no-annotate --no-emit-index-url \
+	  --custom-compile-command "make lock" pyproject.toml -o requirements.lock
+	@uv pip compile --quiet --universal --upgrade --generate-hashes --no-annotate --no-emit-index-url \
+	  --custom-compile-command "make lock" pyproject.toml --group dev -o requirements-dev.lock
+	@echo 'hatchling>=1.27' | uv pip compile --quiet --universal --upgrade --generate-hashes --no-annotate \
+	  --no-emit-index-url --custom-compile-command "make lock" - -o requirements-build.lock
