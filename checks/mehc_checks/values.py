@@ -101,8 +101,7 @@ def _merge(
             if not isinstance(present, dict):
                 _forget(origins, path)
                 present = into[key] = {}
-            if not value:
-                origins.setdefault(path, source)
+                origins[path] = source
             _merge(present, value, source, f"{path}.", origins)
         else:
             _forget(origins, path)

@@ -1,0 +1,19 @@
+"""Guards of the repository's shape."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_the_operator_folder_does_not_shadow_the_standard_library() -> None:
+    """`python -m anything` puts the root on sys.path, where `operator/` stands."""
+    code = "import collections, operator; print(operator.__file__)"
+    found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True)
+    assert not found.stdout.startswith(str(ROOT))
+    assert not [path.name for path in (ROOT / "operator").iterdir() if path.suffix == ".py"]
+
+
+def test_no_test_folder_takes_the_name_of_the_module() -> None:
+    assert not (ROOT / "tests" / "operator").exists()
