@@ -7,6 +7,8 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 import redis as client
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from testbed.pki import Certificate, CertificateAuthority
 from testbed.ports import LOOPBACK, free_port
@@ -84,6 +86,7 @@ class Redis(Process):
             db=db,
             decode_responses=True,
             socket_timeout=5,
+            retry=Retry(NoBackoff(), 0),  # the default sleeps seconds before it says that nobody listens
         ) as connection:
             return connection.execute_command(*words)
 

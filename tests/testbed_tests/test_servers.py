@@ -12,12 +12,16 @@ import psutil
 import psycopg
 import pytest
 import redis as client
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from testbed import ports
 from testbed.pki import CertificateAuthority
 from testbed.postgres import Postgres
 from testbed.process import ComponentError, Process
 from testbed.redis import Redis
+
+NO_RETRY = Retry(NoBackoff(), 0)
 
 
 @pytest.mark.parametrize("component", [Postgres, Redis])
@@ -75,8 +79,8 @@ def test_children_die_with_a_killed_parent() -> None:
     psutil.wait_procs([orphan], timeout=5)
     assert not orphan.is_running() or orphan.status() == psutil.STATUS_ZOMBIE
     # what a killed run leaves is removed by the next one
-    cleaner = "import sys; sys.path.insert(0, sys.argv[1]); from testbed import process; process.temporary_directory('')"
-    subprocess.run([sys.executable, "-c", cleaner, tests], check=True)
+    cleaner = "from testbed.process import temporary_directory as make; make('x')"
+    subprocess.run([sys.executable, "-c", cleaner], check=True, cwd=tests)
     assert not Path(directory).exists()
 
 
@@ -134,7 +138,10 @@ def test_redis_acl_password_and_config() -> None:
             assert connection.set("app:1", "x")
             with pytest.raises(client.exceptions.NoPermissionError):
                 connection.set("other", "x")
-        with client.Redis(port=server.port) as connection, pytest.raises(client.AuthenticationError):
+        with (
+            client.Redis(port=server.port, retry=NO_RETRY) as connection,
+            pytest.raises(client.AuthenticationError),
+        ):
             connection.ping()
 
 
