@@ -169,7 +169,7 @@ class Process:
             try:
                 child.wait(self.stop_timeout)
             except subprocess.TimeoutExpired:
-                log.warning("%s (pid %d) ignored %s; killing it", self.name, child.pid, self.stop_signal.name)
+                log.info("%s (pid %d) ignored %s; killing it", self.name, child.pid, self.stop_signal.name)
             _signal_all(family, signal.SIGKILL)
         child.wait()
 
@@ -186,7 +186,10 @@ class Process:
 
     def pause(self) -> None:
         """Freeze it with its children: connections open and nothing answers. Undone by `resume()`."""
-        _signal_all(_family(self.pid), signal.SIGSTOP)
+        family = _family(self.pid)
+        _signal_all(family, signal.SIGSTOP)
+        while any(member.is_running() and member.status() == psutil.STATUS_RUNNING for member in family):
+            time.sleep(0.001)
 
     def resume(self) -> None:
         _signal_all(_family(self.pid), signal.SIGCONT)
