@@ -44,6 +44,7 @@ CONTROLLERS = (
 )
 
 Manifest = Mapping[str, Any]
+Flags = dict[str, str | Path | int]
 
 
 class ApiError(RuntimeError):
@@ -57,11 +58,9 @@ class ApiError(RuntimeError):
 class _KubernetesProcess(Process):
     """One applet; its binary is KUBEBUILDER_ASSETS' if that has it, else the cached build."""
 
-    def __init__(
-        self, applet: str, flags: Mapping[str, str | Path | int], health: str, ca_file: Path | None
-    ) -> None:
+    def __init__(self, applet: str, flags: Flags, health: str, ca_file: Path | None) -> None:
         super().__init__(applet)
-        self.flags = dict(flags)
+        self.flags = flags
         self._applet = applet
         self._health = health
         self._ca_file = ca_file
@@ -239,7 +238,7 @@ class ControlPlane:
     def _etcd(self) -> Process:
         self._etcd_url = f"http://{LOOPBACK}:{free_port()}"
         peers = f"http://{LOOPBACK}:{free_port()}"
-        flags = {
+        flags: Flags = {
             "data-dir": self.directory / "etcd",
             "listen-client-urls": self._etcd_url,
             "advertise-client-urls": self._etcd_url,
@@ -262,7 +261,7 @@ class ControlPlane:
         self._account_key = accounts.key_file
         front_proxy = CertificateAuthority("testbed front-proxy CA")
         proxy = front_proxy.issue("front-proxy", names=())
-        flags = {
+        flags: Flags = {
             "bind-address": LOOPBACK,
             "secure-port": self.port,
             "advertise-address": LOOPBACK,
@@ -310,7 +309,7 @@ class ControlPlane:
         }
         return self._controller("kube-controller-manager", flags)
 
-    def _controller_flags(self, name: str, user: str, *groups: str) -> dict[str, str | Path | int]:
+    def _controller_flags(self, name: str, user: str, *groups: str) -> Flags:
         kubeconfig = self._client_kubeconfig(name, user, *groups)
         pair = self.ca.issue(name)
         return {
@@ -324,7 +323,7 @@ class ControlPlane:
             "leader-elect": "false",
         }
 
-    def _controller(self, applet: str, flags: Mapping[str, str | Path | int]) -> Process:
+    def _controller(self, applet: str, flags: Flags) -> Process:
         return _KubernetesProcess(
             applet, flags, f"https://{LOOPBACK}:{flags['secure-port']}/healthz", self.ca_file
         )

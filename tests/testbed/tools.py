@@ -96,7 +96,16 @@ def _build(tool: GoTool, path: Path, say: Say) -> None:
     began = time.monotonic()
     say(f"go: {tool.name} {tool.version} is built once, from source; minutes on a small machine …")
     unfinished = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    arguments = [go, "build", "-trimpath", "-ldflags", tool.ldflags, "-o", unfinished, tool.package]
+    arguments: list[str | Path] = [
+        go,
+        "build",
+        "-trimpath",
+        "-ldflags",
+        tool.ldflags,
+        "-o",
+        unfinished,
+        tool.package,
+    ]
     environment = os.environ | {
         "CGO_ENABLED": "0",
         "GOTOOLCHAIN": "local",

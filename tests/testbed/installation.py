@@ -1,0 +1,84 @@
+"""An installation of model engine, as far as a health check sees it: values, Secrets, and the resource."""
+
+import copy
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from testbed.controlplane import ControlPlane
+
+DATABASE_SECRET = "llm-engine-postgres-credentials"
+
+Tree = dict[str, Any]
+
+
+def aws_values(**launch: Any) -> Tree:
+    """Values of a sound installation on AWS, SQS as the broker; ``launch`` adds to ``config.values.launch``."""
+    return {
+        "secrets": {"kubernetesDatabaseSecretName": DATABASE_SECRET},
+        "celeryBrokerType": "sqs",
+        "redis": {"enableTLS": False, "enableAuth": False, "unsafeSsl": False},
+        "config": {
+            "values": {
+                "infra": {"cloud_provider": "aws", "default_region": "us-east-1"},
+                "launch": {**launch},
+            }
+        },
+    }
+
+
+def overlaid(values: Tree, *overlays: Mapping[str, Any]) -> Tree:
+    """A copy of ``values`` with ``overlays`` merged in, maps key by key."""
+    merged = copy.deepcopy(values)
+    for overlay in overlays:
+        for key, value in overlay.items():
+            present = merged.get(key)
+            both = isinstance(present, dict) and isinstance(value, Mapping)
+            merged[key] = overlaid(present, value) if both and present is not None else copy.deepcopy(value)
+    return merged
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Installation:
+    """One namespace with what the chart's user put there, and the resource that asks for its health."""
+
+    namespace: str
+    values: Tree
+    secrets: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Secrets by name, each a map of plain text."""
+    spec: Mapping[str, Any] = field(default_factory=dict)
+    """Of the resource, besides its values."""
+    name: str = "model-engine"
+
+    def objects(self) -> list[Tree]:
+        """The manifests, in the order in which they must be applied."""
+        secrets = [
+            {
+                "apiVersion": "v1",
+                "kind": "Secret",
+                "metadata": {"name": name, "namespace": self.namespace},
+                "stringData": dict(data),
+            }
+            for name, data in {
+                **self.secrets,
+                "mehc-values": {"values.yaml": json.dumps(self.values)},
+            }.items()
+        ]
+        namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.namespace}}
+        return [namespace, *secrets, self.resource()]
+
+    def resource(self) -> Tree:
+        """The ModelEngineHealthCheck, with its values by reference: they hold a password."""
+        return {
+            "apiVersion": "health.modelengine.io/v1alpha1",
+            "kind": "ModelEngineHealthCheck",
+            "metadata": {"name": self.name, "namespace": self.namespace},
+            "spec": {
+                "valuesFrom": [{"secretKeyRef": {"name": "mehc-values", "key": "values.yaml"}}],
+                **self.spec,
+            },
+        }
+
+    def apply(self, control_plane: ControlPlane) -> None:
+        control_plane.apply(self.objects())

@@ -1,0 +1,116 @@
+"""KWOK in the kubelets' place: nodes heartbeat, pods become ready or get the trouble that a test stages."""
+
+import time
+import urllib.request
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from testbed import tools
+from testbed.controlplane import ApiError, ControlPlane
+from testbed.ports import LOOPBACK, free_port
+from testbed.process import ComponentError, Process
+
+STAGES = Path(__file__).with_name("stages.yaml")
+
+# On a pod's metadata; see stages.yaml.
+STAGE_LABEL = "testbed.mehc/stage"
+CONTAINER_ANNOTATION = "testbed.mehc/container"
+MESSAGE_ANNOTATION = "testbed.mehc/message"
+DELAY_ANNOTATION = "testbed.mehc/delay"
+
+PodStage = Literal[
+    "image-pull-backoff", "err-image-pull", "oom-killed", "crash-loop", "container-creating", "slow-start"
+]
+
+CAPACITY = {"cpu": "16", "memory": "64Gi", "ephemeral-storage": "200Gi", "pods": "110"}
+
+
+class Kwok(Process):
+    """Plays every node of a started control plane."""
+
+    def __init__(self, control_plane: ControlPlane) -> None:
+        super().__init__("kwok")
+        self._control_plane = control_plane
+        self._address = f"{LOOPBACK}:{free_port()}"
+
+    def command(self) -> Sequence[str | Path]:
+        return [
+            tools.resolve(tools.KWOK),
+            f"--kubeconfig={self._control_plane.kubeconfig}",
+            f"--config={STAGES}",
+            f"--server-address={self._address}",
+            "--manage-all-nodes=true",
+            "--node-lease-duration-seconds=40",
+            "--node-ip=10.0.0.1",
+            "--cidr=10.1.0.1/16",
+        ]
+
+    def ready(self) -> bool:
+        with urllib.request.urlopen(f"http://{self._address}/readyz", timeout=2) as response:
+            return bool(response.status == 200)
+
+    def add_node(
+        self,
+        name: str,
+        *,
+        labels: Mapping[str, str] | None = None,
+        capacity: Mapping[str, str] | None = None,
+        allocatable: Mapping[str, str] | None = None,
+        taints: Sequence[Mapping[str, str]] = (),
+        annotations: Mapping[str, str] | None = None,
+        ready: bool = True,
+        timeout: float = 10,
+    ) -> str:
+        """A node that is Ready and schedulable on return, or stays NotReady with `ready=False`.
+
+        `capacity`: quantities over `CAPACITY`, such as {"nvidia.com/gpu": "8"}. `taints`: as in a node's spec.
+        """
+        more = dict(labels or {}) | ({} if ready else {STAGE_LABEL: "not-ready"})
+        quantities = CAPACITY | dict(capacity or {})
+        body = {
+            "metadata": {
+                "name": name,
+                "labels": {
+                    "kubernetes.io/hostname": name,
+                    "kubernetes.io/os": "linux",
+                    "kubernetes.io/arch": "amd64",
+                }
+                | more,
+                "annotations": dict(annotations or {}),
+            },
+            "spec": {"taints": [dict(taint) for taint in taints]},
+            "status": {"capacity": quantities, "allocatable": quantities | dict(allocatable or {})},
+        }
+        self._control_plane.api("POST", "/api/v1/nodes", body)
+        deadline = time.monotonic() + timeout
+        while True:
+            node = self._control_plane.api("GET", f"/api/v1/nodes/{name}")
+            if _is_ready(node) if ready else _condition(node, "Ready") == "False":
+                return name
+            if time.monotonic() > deadline:
+                raise ComponentError(f"node {name} did not settle: {node['status']}\n{self.log_tail()}")
+            time.sleep(0.02)
+
+    def delete_node(self, name: str) -> None:
+        """Does nothing if it is gone already."""
+        try:
+            self._control_plane.api("DELETE", f"/api/v1/nodes/{name}")
+        except ApiError as error:
+            if error.code != 404:
+                raise
+
+
+def _is_ready(node: Mapping[str, Any]) -> bool:
+    """Ready, and the node lifecycle controller has seen it: its own NoSchedule taints are gone."""
+    own = [
+        taint for taint in node["spec"].get("taints", ()) if taint["key"].startswith("node.kubernetes.io/")
+    ]
+    return _condition(node, "Ready") == "True" and not own
+
+
+def _condition(node: Mapping[str, Any], kind: str) -> str | None:
+    found: str | None = next(
+        (c["status"] for c in node["status"].get("conditions", ()) if c["type"] == kind), None
+    )
+    return found
