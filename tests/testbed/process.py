@@ -238,6 +238,11 @@ def temporary_directory(name: str, *, user: str | None = None) -> Path:
     return path
 
 
+def is_temporary(path: Path) -> bool:
+    """Whether the file is in a directory that this process made here."""
+    return any(path.is_relative_to(directory) for directory in _directories)
+
+
 def remove_directory(path: Path) -> None:
     shutil.rmtree(path, ignore_errors=True)
     _directories.discard(path)

@@ -1,0 +1,3 @@
+"""The testbed's fixtures serve every test under tests/."""
+
+pytest_plugins = ["testbed.fixtures"]

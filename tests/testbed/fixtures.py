@@ -1,0 +1,90 @@
+"""pytest fixtures over the testbed. Nothing starts before a test asks for it; servers serve the whole session.
+
+A test that breaks, pauses or reconfigures a server starts its own instead (`with Redis(...) as server`).
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from testbed.controlplane import ControlPlane
+from testbed.kwok import Kwok
+from testbed.pki import CertificateAuthority
+from testbed.postgres import Postgres
+from testbed.process import is_temporary
+from testbed.redis import Redis
+
+
+def pytest_configure() -> None:
+    """No test finds the developer's own cluster, database or Redis."""
+    os.environ["KUBECONFIG"] = os.devnull  # unset would mean ~/.kube/config
+    for name in list(os.environ):
+        if name.startswith(("PG", "KUBERNETES_SERVICE_", "REDIS_")) or name == "DATABASE_URL":
+            del os.environ[name]
+
+
+@pytest.fixture(autouse=True)
+def only_our_own_cluster() -> None:
+    """Refuses to run a test while KUBECONFIG names a file that the testbed did not write."""
+    for name in os.environ.get("KUBECONFIG", "").split(os.pathsep):
+        if name != os.devnull and not is_temporary(Path(name)):
+            pytest.fail(f"KUBECONFIG={name!r} is not the testbed's; refusing to touch a foreign cluster")
+
+
+@pytest.fixture(scope="session")
+def certificate_authority() -> CertificateAuthority:
+    return CertificateAuthority()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """Without TLS; a test makes its own database and roles."""
+    with Postgres(max_connections=100) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_tls(certificate_authority: CertificateAuthority) -> Iterator[Postgres]:
+    """TCP with TLS only, a certificate of `certificate_authority`."""
+    with Postgres(tls="required", ca=certificate_authority) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[Redis]:
+    """Plain, without a password."""
+    with Redis() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis_tls(certificate_authority: CertificateAuthority) -> Iterator[Redis]:
+    """TLS, certificate of `certificate_authority`; requirepass "secret", ACL user "app" with "app-secret"."""
+    with Redis(
+        tls=True, ca=certificate_authority, password="secret", users={"app": "on >app-secret ~* &* +@all"}
+    ) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def control_plane() -> Iterator[ControlPlane]:
+    with ControlPlane() as plane:
+        yield plane
+
+
+@pytest.fixture(scope="session")
+def kwok(control_plane: ControlPlane) -> Iterator[Kwok]:
+    """Plays the kubelets; one plain node, "node-1", is there from the start."""
+    with Kwok(control_plane) as kubelets:
+        kubelets.add_node("node-1")
+        yield kubelets
+
+
+@pytest.fixture
+def namespace(control_plane: ControlPlane) -> Iterator[str]:
+    """A namespace of the test's own; its deletion is asked for, not awaited."""
+    name = control_plane.create_namespace()
+    yield name
+    control_plane.delete_namespace(name)
