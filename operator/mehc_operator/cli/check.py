@@ -1,0 +1,141 @@
+"""Check an installation once, with no operator: from values files, a cluster, or both."""
+
+import argparse
+import asyncio
+import difflib
+import sys
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mehc_checks.check import Check, catalogue
+from mehc_checks.cluster import Cluster, KubernetesCluster
+from mehc_checks.context import Context
+from mehc_checks.errors import UsageError
+from mehc_checks.outcome import Status
+from mehc_checks.render import json as as_json
+from mehc_checks.render import text as as_text
+from mehc_checks.runner import Report, plan, run
+from mehc_checks.sources import parse
+from mehc_checks.values import Layer, Values
+from mehc_operator.cli.options import cluster_arguments, length
+from mehc_operator.connection import Access, connected
+
+HELP = "check an installation once and print the report"
+
+_FAILS = {
+    "warn": frozenset({Status.WARN, Status.FAIL, Status.ERROR}),
+    "fail": frozenset({Status.FAIL, Status.ERROR}),
+    "never": frozenset[Status](),
+}
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-o", "--output", choices=["text", "json", "yaml"], default="text")
+    parser.add_argument(
+        "-f",
+        "--values",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="values of the model engine chart; repeatable, later ones win; - reads standard input. "
+        "With values and no --namespace, --context or --kubeconfig, no cluster is asked",
+    )
+    parser.add_argument("--release", default="", metavar="NAME", help="the Helm release to check")
+    parser.add_argument(
+        "-n", "--namespace", default="", metavar="NAME", help="the namespace it is installed in"
+    )
+    cluster_arguments(parser)
+    parser.add_argument(
+        "--only", action="append", default=[], metavar="CHECK", help="run this check only; repeatable"
+    )
+    parser.add_argument(
+        "--skip", action="append", default=[], metavar="CHECK", help="leave this check out; repeatable"
+    )
+    parser.add_argument(
+        "--timeout", type=length, default=length("10s"), help="time that one check may take (default: 10s)"
+    )
+    parser.add_argument(
+        "--fail-on",
+        choices=list(_FAILS),
+        default="fail",
+        help="what makes the exit status 1; fail includes what could not be evaluated (default: fail)",
+    )
+
+
+def execute(options: argparse.Namespace) -> int:
+    checks = catalogue()
+    for name in (*_names(options.only), *_names(options.skip)):
+        _require_known(name, checks)
+    layers = [_layer(file) for file in options.values]
+    report = asyncio.run(_check(options, checks, layers))
+    if options.output == "text":
+        print(as_text.render(report, color=sys.stdout.isatty()))
+    elif options.output == "json":
+        print(as_json.render(report))
+    else:
+        print(yaml.safe_dump(as_json.document(report), sort_keys=False, allow_unicode=True), end="")
+    return int(any(result.status in _FAILS[options.fail_on] for result in report.checks))
+
+
+async def _check(options: argparse.Namespace, checks: Mapping[str, Check], layers: list[Layer]) -> Report:
+    access = Access(kubeconfig=options.kubeconfig, context=options.context)
+    async with AsyncExitStack() as stack:
+        cluster: Cluster | None = None
+        namespace = options.namespace
+        if not layers or options.namespace or options.context or options.kubeconfig:
+            if not access.exists:
+                raise UsageError("no cluster to check: give --kubeconfig, or --values to check without one")
+            api = await stack.enter_async_context(connected(access))
+            namespace = namespace or access.namespace()
+            cluster = KubernetesCluster(api)
+            await _require_reachable(cluster)
+        context = Context(
+            values=Values.merged(layers), cluster=cluster, namespace=namespace, timeout=options.timeout
+        )
+        planned = plan(
+            checks.values(), timeout=options.timeout, only=_names(options.only), skip=_names(options.skip)
+        )
+        return await run(planned, context)
+    raise AssertionError("unreachable")  # an exit stack may swallow exceptions as far as mypy knows
+
+
+async def _require_reachable(cluster: KubernetesCluster) -> None:
+    """Raises UsageError: a cluster that cannot be asked is no finding about the installation."""
+    import aiohttp
+
+    try:
+        async with asyncio.timeout(10):
+            status, _ = await cluster.request("GET", "/version")
+    except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UsageError(f"the Kubernetes API cannot be reached: {reason}") from None
+    if status == 401:
+        raise UsageError("the Kubernetes API does not accept these credentials")
+
+
+def _names(given: list[str]) -> list[str]:
+    return [name for text in given for name in text.split(",") if name]
+
+
+def _require_known(name: str, checks: Mapping[str, Check]) -> None:
+    if name in checks:
+        return
+    by_lower = {known.lower(): known for known in checks}
+    near = difflib.get_close_matches(name.lower(), by_lower, n=1)
+    hint = f"did you mean {by_lower[near[0]]}?" if near else f"there are: {', '.join(checks)}"
+    raise UsageError(f"there is no check {name}; {hint}")
+
+
+def _layer(file: str) -> Layer:
+    try:
+        text = sys.stdin.read() if file == "-" else Path(file).read_text()
+    except OSError as error:
+        raise UsageError(f"{file}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"{file}: not a text file") from None
+    values: dict[str, Any] = parse(text, where=file)
+    return Layer(source=file, values=values)

@@ -1,0 +1,29 @@
+"""Arguments that several commands take."""
+
+import argparse
+from datetime import timedelta
+
+from mehc_checks import duration
+
+
+def cluster_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--kubeconfig", default="", metavar="FILE", help="the kubeconfig to use")
+    parser.add_argument("--context", default="", metavar="NAME", help="the context of the kubeconfig to use")
+
+
+def positive(text: str) -> int:
+    """An argument's type: an integer from 1."""
+    if (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return number
+
+
+def length(text: str) -> timedelta:
+    """An argument's type: a duration longer than nothing."""
+    try:
+        time = duration.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    if not time:
+        raise argparse.ArgumentTypeError("must be longer than nothing")
+    return time

@@ -1,0 +1,60 @@
+"""Run the operator: watch ModelEngineHealthCheck resources and keep their status true."""
+
+import argparse
+import asyncio
+import os
+
+from mehc_operator.cli.options import cluster_arguments, positive
+
+HELP = "run the operator"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    cluster_arguments(parser)
+    parser.add_argument(
+        "-n",
+        "--namespace",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="watch this namespace only; repeatable (default: the whole cluster)",
+    )
+    parser.add_argument(
+        "--host",
+        default="0.0.0.0",  # noqa: S104 - kubelets probe the pod's address
+        help="address of the health endpoints /healthz and /readyz",
+    )
+    parser.add_argument(
+        "--port", type=int, default=8080, help="port of the health endpoints; 0 takes a free one"
+    )
+    parser.add_argument(
+        "--passes", type=positive, default=64, help="resources under way at once (default: 64)"
+    )
+    parser.add_argument(
+        "--probes", type=positive, default=128, help="checks in flight at once (default: 128)"
+    )
+    parser.add_argument(
+        "--log-format", choices=["text", "json"], default=os.environ.get("MEHC_LOG_FORMAT", "text")
+    )
+    parser.add_argument("-v", "--verbose", action="store_true", help="log what kopf does, too")
+
+
+def execute(options: argparse.Namespace) -> int:
+    # Here and not above: kopf takes half a second to import, and `mehc check` does not need it.
+    from mehc_operator import logs, main
+    from mehc_operator.connection import Access
+
+    logs.configure(as_json=options.log_format == "json", verbose=options.verbose)
+    asyncio.run(
+        main.operate(
+            main.Options(
+                access=Access(kubeconfig=options.kubeconfig, context=options.context),
+                namespaces=tuple(options.namespace),
+                host=options.host,
+                port=options.port,
+                passes=options.passes,
+                probes=options.probes,
+            )
+        )
+    )
+    return 0

@@ -1,0 +1,272 @@
+"""From results to a status: confirmations, transitions, the summary. Pure; the clock is an argument."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from mehc_checks import duration
+from mehc_checks.check import Check
+from mehc_checks.correlate import RootCause, root_causes
+from mehc_checks.outcome import Severity, Status
+from mehc_checks.runner import CheckResult
+from mehc_operator.models import (
+    CheckStatus,
+    Condition,
+    ConditionStatus,
+    Health,
+    ReleaseStatus,
+    RootCauseStatus,
+    StatusReport,
+)
+
+READY, DEGRADED = "Ready", "Degraded"
+_DECISIVE = frozenset({Severity.CRITICAL, Severity.HIGH})
+_GOOD = frozenset({Status.PASS, Status.WARN})
+_OF_STATUS = {
+    Status.PASS: ConditionStatus.TRUE,
+    Status.WARN: ConditionStatus.TRUE,
+    Status.FAIL: ConditionStatus.FALSE,
+    Status.ERROR: ConditionStatus.UNKNOWN,
+}
+_MESSAGE_LIMIT = 4096
+_SUMMARY_LIMIT = 512
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Verdict:
+    """What is known about a resource after a pass. ``results`` are in the order of the catalogue.
+
+    ``confirmations`` is how often a check must fail before it counts; 1 judges at once.
+    """
+
+    generation: int
+    results: tuple[CheckResult, ...]
+    confirmations: int
+    started: datetime
+    took: timedelta
+    next_probe: datetime
+    release: ReleaseStatus | None = None
+
+
+def judge(
+    verdict: Verdict, previous: StatusReport, checks: Mapping[str, Check], now: datetime
+) -> StatusReport:
+    """The new status. What is unchanged keeps the times that ``previous`` gives it.
+
+    A changed spec is a new question, so it is answered at once, whatever ``confirmations`` says.
+    """
+    asked_before = previous.observed_generation == verdict.generation
+    confirmations = verdict.confirmations if asked_before else 1
+    known = {check.name: check for check in previous.checks}
+    states = [_confirmed(result, known.get(result.name), confirmations, now) for result in verdict.results]
+    causes = root_causes({state.name: state for state in states}, checks.values())
+    conditions = [
+        *_summary_conditions(states, causes),
+        *((s.name, _OF_STATUS[s.status], s.reason, s.message) for s in states if s.status in _OF_STATUS),
+    ]
+    applicable = [state for state in states if state.status is not Status.SKIP]
+    passing = sum(state.status is Status.PASS for state in applicable)
+    return StatusReport(
+        observed_generation=verdict.generation,
+        health=_health(states),
+        passing=f"{passing}/{len(applicable)}",
+        summary=_summary(states, causes),
+        root_causes=[_cause(cause) for cause in causes],
+        release=verdict.release,
+        last_probe_time=verdict.started,
+        next_probe_time=verdict.next_probe,
+        duration=duration.show(verdict.took),
+        conditions=_dated(conditions, previous, verdict.generation, now),
+        checks=states,
+    )
+
+
+def suspended(previous: StatusReport, generation: int, now: datetime) -> StatusReport:
+    """The status of a suspended resource: the checks stand as last seen, the summary is unknown."""
+    message = "spec.suspend is true; what the checks say is of the last pass"
+    summary = [(kind, ConditionStatus.UNKNOWN, "Suspended", message) for kind in (READY, DEGRADED)]
+    kept = [
+        (c.type, c.status, c.reason, c.message)
+        for c in previous.conditions
+        if c.type not in (READY, DEGRADED)
+    ]
+    return previous.model_copy(
+        update={
+            "observed_generation": generation,
+            "health": Health.SUSPENDED,
+            "summary": "probing is suspended",
+            "next_probe_time": None,
+            "conditions": _dated([*summary, *kept], previous, generation, now),
+        }
+    )
+
+
+def unconfirmed(status: StatusReport) -> list[str]:
+    """The checks whose failure is still to be confirmed."""
+    return [check.name for check in status.checks if check.failures and check.status in _GOOD]
+
+
+def significant(status: StatusReport) -> object:
+    """What must differ for a status to be worth writing.
+
+    Everything but times, durations and evidence; and of what passes, only that it passes, because
+    its message may tell a latency.
+    """
+    good = {check.name for check in status.checks if check.status is Status.PASS}
+    return (
+        status.observed_generation,
+        status.health,
+        status.passing,
+        status.summary,
+        status.root_causes,
+        status.release,
+        status.endpoints,
+        [(c.type, c.status, c.reason, "" if c.type in good else c.message) for c in status.conditions],
+        [
+            (c.name, c.status, c.severity, c.reason, c.failures)
+            + (() if c.name in good else (c.message, c.remediation))
+            for c in status.checks
+        ],
+    )
+
+
+def _confirmed(
+    result: CheckResult, known: CheckStatus | None, confirmations: int, now: datetime
+) -> CheckStatus:
+    good = result.status in _GOOD or result.status is Status.SKIP
+    failures = 0 if good else min(confirmations, (known.failures if known else 0) + 1)
+    if known and known.status in _GOOD and not good and failures < confirmations:
+        return known.model_copy(update={"failures": failures, "severity": result.severity})
+    return CheckStatus(
+        name=result.name,
+        status=result.status,
+        severity=result.severity,
+        reason=result.reason,
+        message=_cut(result.message, _MESSAGE_LIMIT),
+        remediation=_cut(result.remediation, _MESSAGE_LIMIT),
+        docs=result.docs,
+        since=known.since if known and known.status is result.status else now,
+        duration=None if result.status is Status.SKIP else duration.show(result.duration),
+        failures=failures,
+        evidence={key: value for key, value in result.evidence.items() if value is not None},
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Summary:
+    """A row of a summary's table: the first whose ``when`` holds decides."""
+
+    when: Callable[[CheckStatus], bool]
+    status: ConditionStatus
+    says: str
+
+
+_READY = (
+    _Summary(
+        lambda check: check.severity in _DECISIVE and check.status is Status.FAIL, ConditionStatus.FALSE, ""
+    ),
+    _Summary(
+        lambda check: check.severity in _DECISIVE and check.status is Status.ERROR,
+        ConditionStatus.UNKNOWN,
+        " could not be evaluated",
+    ),
+)
+_DEGRADED = (
+    _Summary(lambda check: check.status is Status.FAIL, ConditionStatus.TRUE, ""),
+    _Summary(lambda check: check.status is Status.WARN, ConditionStatus.TRUE, ""),
+    _Summary(lambda check: check.status is Status.ERROR, ConditionStatus.UNKNOWN, " could not be evaluated"),
+)
+
+
+def _summary_conditions(
+    states: Iterable[CheckStatus], causes: Iterable[RootCause]
+) -> list[tuple[str, ConditionStatus, str, str]]:
+    """Ready and Degraded. The reason is that of the first root cause the row covers, else of the worst check."""
+    worst_first = _worst_first(states, causes)
+    evaluated = any(check.status is not Status.SKIP for check in worst_first)
+    conditions = []
+    for kind, table, fine in (
+        (READY, _READY, ConditionStatus.TRUE),
+        (DEGRADED, _DEGRADED, ConditionStatus.FALSE),
+    ):
+        for row in table:
+            if matching := [check for check in worst_first if row.when(check)]:
+                first, others = matching[0], len(matching) - 1
+                tail = f" (and {others} more)" if others else ""
+                text = _cut(f"{first.name}{row.says}: {first.message}", _MESSAGE_LIMIT) + tail
+                conditions.append((kind, row.status, first.reason, text))
+                break
+        else:
+            if not evaluated:
+                conditions.append((kind, ConditionStatus.UNKNOWN, "NothingToCheck", "no check applies"))
+            else:
+                text = "every check passes" if kind == DEGRADED else "no critical or high check fails"
+                conditions.append((kind, fine, "ChecksPass", text))
+    return conditions
+
+
+def _worst_first(states: Iterable[CheckStatus], causes: Iterable[RootCause]) -> list[CheckStatus]:
+    order = {cause.check: index for index, cause in enumerate(causes)}
+    return sorted(states, key=lambda state: (order.get(state.name, len(order)), state.severity.rank))
+
+
+def _health(states: list[CheckStatus]) -> Health:
+    decisive = {state.status for state in states if state.severity in _DECISIVE}
+    others = {state.status for state in states if state.severity not in _DECISIVE}
+    if Status.FAIL in decisive:
+        return Health.FAILING
+    if Status.ERROR in decisive or not (decisive | others) - {Status.SKIP}:
+        return Health.UNKNOWN
+    if Status.WARN in decisive or others & {Status.FAIL, Status.WARN, Status.ERROR}:
+        return Health.DEGRADED
+    return Health.HEALTHY
+
+
+def _summary(states: list[CheckStatus], causes: tuple[RootCause, ...]) -> str:
+    order = (Status.FAIL, Status.ERROR, Status.WARN)
+    troubles = [state for state in _worst_first(states, causes) if state.status in order]
+    if not troubles:
+        passing = sum(state.status is Status.PASS for state in states)
+        return f"all {passing} checks pass" if passing else "no check applies"
+    first = min(troubles, key=lambda state: order.index(state.status))
+    others = len(causes) - 1 if causes else len(troubles) - 1
+    tail = f" (and {others} more)" if others > 0 else ""
+    return _cut(f"{first.name}: {first.message}", _SUMMARY_LIMIT) + tail
+
+
+def _cause(cause: RootCause) -> RootCauseStatus:
+    return RootCauseStatus(
+        check=cause.check,
+        reason=cause.reason,
+        message=cause.message,
+        remediation=cause.remediation,
+        docs=cause.docs,
+        explains=list(cause.explains),
+    )
+
+
+def _dated(
+    conditions: Iterable[tuple[str, ConditionStatus, str, str]],
+    previous: StatusReport,
+    generation: int,
+    now: datetime,
+) -> list[Condition]:
+    dated = []
+    for kind, status, reason, message in conditions:
+        known = previous.condition(kind)
+        since = known.last_transition_time if known and known.status is status else now
+        dated.append(
+            Condition(
+                type=kind,
+                status=status,
+                reason=reason,
+                message=message,
+                last_transition_time=since,
+                observed_generation=generation,
+            )
+        )
+    return dated
+
+
+def _cut(text: str, limit: int) -> str:
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"

@@ -1,0 +1,90 @@
+"""How to reach the Kubernetes API: from inside a pod, or by a kubeconfig."""
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+from kubernetes.aio import client, config
+
+from mehc_checks.errors import UsageError
+
+_NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Access:
+    """Which cluster, as the command line says it. Empty fields mean what kubectl means by them."""
+
+    kubeconfig: str = ""
+    context: str = ""
+
+    @property
+    def in_cluster(self) -> bool:
+        """Whether a pod's ServiceAccount is used: in a pod, unless a kubeconfig is asked for."""
+        asked = self.kubeconfig or self.context or os.environ.get("KUBECONFIG")
+        return not asked and "KUBERNETES_SERVICE_HOST" in os.environ
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is a cluster to ask at all."""
+        return self.in_cluster or any(path.is_file() for path in self._files())
+
+    async def load(self) -> client.Configuration:
+        """The client's configuration. Raises UsageError in one line that names the file or context."""
+        configuration = client.Configuration()
+        configuration.connection_pool_maxsize = 64
+        try:
+            if self.in_cluster:
+                config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+            else:
+                files = os.pathsep.join(map(str, self._files()))
+                if not self.exists:
+                    raise UsageError(f"no kubeconfig at {files}")
+                await config.load_kube_config(  # type: ignore[no-untyped-call]
+                    config_file=files,
+                    context=self.context or None,
+                    client_configuration=configuration,
+                    persist_config=False,
+                )
+        except config.ConfigException as error:
+            raise UsageError(f"kubeconfig: {_one_line(error)}") from None
+        except yaml.YAMLError:
+            raise UsageError(f"kubeconfig {files} is not YAML") from None
+        except (OSError, UnicodeDecodeError, ValueError, TypeError, AttributeError, KeyError) as error:
+            raise UsageError(f"kubeconfig cannot be used: {_one_line(error)}") from None
+        return configuration
+
+    def namespace(self) -> str:
+        """The namespace of the context, or of the pod; "default" where none is set."""
+        if self.in_cluster:
+            return _NAMESPACE_FILE.read_text().strip() if _NAMESPACE_FILE.exists() else "default"
+        files = os.pathsep.join(map(str, self._files()))
+        try:
+            contexts, active = config.list_kube_config_contexts(config_file=files)  # type: ignore[no-untyped-call]
+        except (config.ConfigException, OSError, ValueError, TypeError, AttributeError, KeyError):
+            return "default"
+        chosen = next((item for item in contexts if item["name"] == self.context), active)
+        return str(((chosen or {}).get("context") or {}).get("namespace") or "default")
+
+    def _files(self) -> list[Path]:
+        named = self.kubeconfig or os.environ.get("KUBECONFIG") or "~/.kube/config"
+        return [Path(part).expanduser() for part in named.split(os.pathsep) if part]
+
+
+@asynccontextmanager
+async def connected(access: Access) -> AsyncIterator[client.ApiClient]:
+    """An API client, closed at the end. Raises UsageError."""
+    configuration = await access.load()
+    try:
+        api = client.ApiClient(configuration)
+    except OSError as error:  # ssl.SSLError is one: a certificate that is none
+        raise UsageError(f"kubeconfig: {_one_line(error)}") from None
+    async with api:
+        yield api
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,251 @@
+"""The CustomResourceDefinition, generated from the models and the catalogue of checks.
+
+``python -m mehc_operator.crd`` prints it as YAML.
+"""
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+from pydantic import BaseModel
+
+from mehc_checks.check import Check, catalogue
+from mehc_operator.models import GROUP, KIND, PLURAL, VERSION, Spec, StatusReport
+
+Schema = dict[str, Any]
+
+_KEPT = {
+    "type", "description", "properties", "additionalProperties", "items", "required", "enum", "default",
+    "pattern", "minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems", "format",
+}  # fmt: skip
+"""What Kubernetes takes over from JSON Schema; ``x-kubernetes-*`` passes too."""
+
+_COLUMNS = (
+    ("Health", "string", ".status.health", 0),
+    ("Passing", "string", ".status.passing", 0),
+    ("Reason", "string", '.status.conditions[?(@.type=="Degraded")].reason', 0),
+    ("Last Probe", "date", ".status.lastProbeTime", 0),
+    ("Age", "date", ".metadata.creationTimestamp", 0),
+    ("Release", "string", ".status.release.name", 1),
+    ("Stuck Endpoints", "string", ".status.endpoints[*].name", 1),
+    ("Message", "string", ".status.summary", 1),
+)
+"""Name, type, path, priority (1: only with -o wide).
+
+Degraded has a reason whenever there is something to say, also where a warning leaves Ready True.
+"""
+
+
+def custom_resource_definition() -> dict[str, Any]:
+    """The manifest. Raises ValueError when two checks give one parameter name different types."""
+    schema: Schema = {
+        "description": "Diagnoses one installation of model engine, again and again: what is broken, why, and "
+        "how to mend it.",
+        "type": "object",
+        "properties": {
+            "apiVersion": {"type": "string", "description": "The version of this schema."},
+            "kind": {"type": "string", "description": f"{KIND}."},
+            "metadata": {"type": "object"},
+            "spec": spec_schema(catalogue()),
+            "status": structural(StatusReport),
+        },
+    }
+    manifest: dict[str, Any] = {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{PLURAL}.{GROUP}"},
+        "spec": {
+            "group": GROUP,
+            "scope": "Namespaced",
+            "names": {
+                "kind": KIND,
+                "listKind": f"{KIND}List",
+                "plural": PLURAL,
+                "singular": KIND.lower(),
+                "shortNames": ["mehc"],
+                "categories": ["modelengine"],
+            },
+            "versions": [
+                {
+                    "name": VERSION,
+                    "served": True,
+                    "storage": True,
+                    "schema": {"openAPIV3Schema": schema},
+                    "subresources": {"status": {}},
+                    "additionalPrinterColumns": [
+                        {"name": name, "type": kind, "jsonPath": path, "priority": priority}
+                        for name, kind, path, priority in _COLUMNS
+                    ],
+                }
+            ],
+        },
+    }
+    unshared: dict[str, Any] = _unshared(manifest)
+    return unshared
+
+
+def spec_schema(checks: Mapping[str, Check]) -> Schema:
+    """The schema of ``spec``, with the rules that a schema alone cannot say."""
+    schema = structural(Spec)
+    fields = schema["properties"]
+    # The rules below are applied to a default before the defaults within it are.
+    schema["default"] = {name: fields[name]["default"] for name in ("interval", "timeout")}
+    fields["interval"]["x-kubernetes-validations"] = [
+        _rule("duration(self) >= duration('5s')", "must be at least 5s")
+    ]
+    fields["timeout"]["x-kubernetes-validations"] = [_POSITIVE]
+    fields["valuesFrom"]["items"]["x-kubernetes-validations"] = [
+        _rule(
+            "has(self.secretKeyRef) != has(self.configMapKeyRef)",
+            "must name exactly one of secretKeyRef and configMapKeyRef",
+        )
+    ]
+    options = fields["checks"]
+    options["maxProperties"] = 64
+    options["x-kubernetes-validations"] = list(_check_rules(checks))
+    of_check = options["additionalProperties"]
+    of_check["properties"]["interval"]["x-kubernetes-validations"] = [
+        _rule("duration(self) >= duration('5s')", "must be at least 5s")
+    ]
+    of_check["properties"]["timeout"]["x-kubernetes-validations"] = [_POSITIVE]
+    of_check["properties"]["parameters"] = parameters_schema(checks)
+    schema["x-kubernetes-validations"] = [
+        {
+            "rule": "duration(self.timeout) < duration(self.interval)",
+            "messageExpression": "'spec.timeout (' + self.timeout + ') must be shorter than spec.interval (' + "
+            "self.interval + ')'",
+            "fieldPath": ".timeout",
+        },
+        {
+            "rule": f"!has(self.checks) || self.checks.all(name, {_fits('name')})",
+            "messageExpression": "'spec.checks.' + self.checks.filter(name, !("
+            + _fits("name")
+            + ")).join(', spec.checks.') + ': timeout must be shorter than interval'",
+            "fieldPath": ".checks",
+        },
+    ]
+    return schema
+
+
+def parameters_schema(checks: Mapping[str, Check]) -> Schema:
+    """One schema for the parameters of all checks; which check takes which is a rule of ``spec.checks``.
+
+    A schema per check would need a property per check, and then an unknown name would be dropped in
+    silence where a map of checks can refuse it.
+    """
+    properties: dict[str, Schema] = {}
+    takers: dict[str, list[str]] = {}
+    for check in checks.values():
+        for name, schema in structural(check.parameters).get("properties", {}).items():
+            known = properties.setdefault(name, schema)
+            if {**known, "description": ""} != {**schema, "description": ""}:
+                raise ValueError(f"parameter {name} of check {check.name} has another type in another check")
+            takers.setdefault(name, []).append(check.name)
+    for name, schema in properties.items():
+        # A default would be written into the resource of every check, also of those without the parameter.
+        default = schema.pop("default", None)
+        text = f"{', '.join(takers[name])}: {schema.get('description', '')}".rstrip(": ")
+        if default not in (None, "", [], {}):
+            text = f"{text} Default: {default}."
+        properties[name] = {**schema, "description": text}
+    return {
+        "type": "object",
+        "description": "Parameters of the check; each description begins with the checks that take it.",
+        **({"properties": properties} if properties else {}),
+    }
+
+
+def structural(model: type[BaseModel]) -> Schema:
+    """The structural schema of ``model``: references inlined, optional fields plainly optional.
+
+    ``null`` is accepted nowhere: Kubernetes takes an absent field for that, and a rule that asks
+    ``has(self.field)`` would be fooled by a null.
+    """
+    document = model.model_json_schema(by_alias=True)
+    definitions = document.pop("$defs", {})
+    return _structural(document, definitions)
+
+
+def _structural(schema: Schema, definitions: Mapping[str, Schema]) -> Schema:
+    if "$ref" in schema:
+        target = definitions[schema["$ref"].rpartition("/")[2]]
+        schema = {**target, **{key: value for key, value in schema.items() if key != "$ref"}}
+    if "anyOf" in schema:
+        (kind,) = [option for option in schema["anyOf"] if option.get("type") != "null"]
+        outer = {key: value for key, value in schema.items() if key != "anyOf"}
+        return _structural({**kind, **outer}, definitions)
+    if "allOf" in schema:
+        (kind,) = schema["allOf"]
+        return _structural(
+            {**kind, **{key: value for key, value in schema.items() if key != "allOf"}}, definitions
+        )
+    kept = {key: value for key, value in schema.items() if key in _KEPT or key.startswith("x-kubernetes-")}
+    if kept.get("default", "") is None:
+        del kept["default"]
+    if "properties" in kept:
+        kept["properties"] = {
+            name: _structural(field, definitions) for name, field in kept["properties"].items()
+        }
+    if "items" in kept:
+        kept["items"] = _structural(kept["items"], definitions)
+    if isinstance(kept.get("additionalProperties"), dict):
+        kept["additionalProperties"] = _structural(kept["additionalProperties"], definitions)
+    else:
+        kept.pop("additionalProperties", None)
+    if kept.get("type") == "integer":
+        kept["format"] = "int64"
+    return kept
+
+
+def _check_rules(checks: Mapping[str, Check]) -> list[dict[str, Any]]:
+    """Only checks that exist, and each only with its own parameters."""
+    names = "[" + ", ".join(f"'{name}'" for name in checks) + "]"
+    rules = [
+        {
+            "rule": f"self.all(name, name in {names})",
+            "messageExpression": f"'unknown check ' + self.filter(name, !(name in {names})).join(', ') + "
+            f"'; there are: ' + {names}.join(', ')",
+        }
+    ]
+    by_check = {
+        name: set(structural(check.parameters).get("properties", {})) for name, check in checks.items()
+    }
+    everything = set().union(*by_check.values()) if by_check else set()
+    for name, own in by_check.items():
+        if foreign := sorted(everything - own):
+            given = " || ".join(f"has(self['{name}'].parameters.{field})" for field in foreign)
+            allowed = f"takes only {', '.join(sorted(own))}" if own else "takes no parameters"
+            rules.append(
+                _rule(
+                    f"!('{name}' in self) || !has(self['{name}'].parameters) || !({given})",
+                    f"spec.checks.{name}.parameters: {name} {allowed}",
+                )
+            )
+    return rules
+
+
+def _unshared(value: Any) -> Any:
+    """A copy in which nothing occurs twice, so that YAML has no anchors."""
+    if isinstance(value, dict):
+        return {key: _unshared(item) for key, item in value.items()}
+    return [_unshared(item) for item in value] if isinstance(value, list) else value
+
+
+def _rule(rule: str, message: str) -> dict[str, str]:
+    return {"rule": rule, "message": message}
+
+
+_POSITIVE = _rule("duration(self) >= duration('10ms')", "must be at least 10ms")
+
+
+def _fits(name: str) -> str:
+    """A CEL expression: the timeout that check ``name`` will have is shorter than its interval."""
+    options = f"self.checks[{name}]"
+    timeout = f"duration(has({options}.timeout) ? {options}.timeout : self.timeout)"
+    interval = f"duration(has({options}.interval) ? {options}.interval : self.interval)"
+    return f"(!has({options}.timeout) && !has({options}.interval)) || {timeout} < {interval}"
+
+
+if __name__ == "__main__":
+    yaml.safe_dump(custom_resource_definition(), sys.stdout, sort_keys=False, width=110)

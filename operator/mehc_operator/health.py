@@ -1,0 +1,48 @@
+"""The operator's own health over HTTP: ``/healthz`` for restarts, ``/readyz`` for traffic and rollouts."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+from aiohttp import web
+
+Verdict = tuple[bool, str]
+"""Whether it holds, and a line that says why."""
+
+STUCK_AFTER = timedelta(seconds=60)
+
+
+@asynccontextmanager
+async def serving(
+    host: str,
+    port: int,
+    *,
+    live: Callable[[], Verdict],
+    ready: Callable[[], Awaitable[Verdict]],
+) -> AsyncIterator[int]:
+    """Serve both endpoints and yield the port (a free one for port 0). 200 or 503, and the line as text.
+
+    Raises OSError when the port cannot be had.
+    """
+
+    async def healthz(_: web.Request) -> web.Response:
+        return _response(live())
+
+    async def readyz(_: web.Request) -> web.Response:
+        return _response(await ready())
+
+    application = web.Application()
+    application.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz)])
+    runner = web.AppRunner(application, handle_signals=False, access_log=None, shutdown_timeout=0.5)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, host, port)
+        await site.start()
+        yield runner.addresses[0][1]
+    finally:
+        await runner.cleanup()
+
+
+def _response(verdict: Verdict) -> web.Response:
+    holds, line = verdict
+    return web.Response(status=200 if holds else 503, text=f"{line}\n")

@@ -1,0 +1,187 @@
+"""The operator's process: kopf watches, everything else is ours.
+
+kopf sees the resource through ``on.event`` alone, so it keeps nothing in the user's object: no
+finalizer, no annotation (docs/adr/0003-kopf-watches-only.md).
+"""
+
+import asyncio
+import logging
+import os
+import platform
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import kopf
+
+from mehc_checks.check import catalogue
+from mehc_checks.cluster import KubernetesCluster, object_path
+from mehc_checks.context import now
+from mehc_checks.errors import MehcError, UsageError
+from mehc_checks.runner import Limiter
+from mehc_operator.connection import Access, connected
+from mehc_operator.health import STUCK_AFTER, Verdict, serving
+from mehc_operator.models import GROUP, PLURAL, PROBE_NOW, VERSION
+from mehc_operator.reconcile import Reconciler, Shared
+from mehc_operator.scheduler import Resource, Scheduler
+from mehc_operator.store import Store
+
+log = logging.getLogger(__name__)
+
+_API_TIMEOUT = 3
+"""Seconds; a kubelet gives its probes not much more."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Options:
+    """How to run. ``namespaces`` empty watches the whole cluster; ``port`` 0 takes a free one.
+
+    ``passes`` bounds the resources under way at once, ``probes`` the checks in flight.
+    """
+
+    access: Access
+    namespaces: tuple[str, ...] = ()
+    host: str = "0.0.0.0"  # noqa: S104 - kubelets probe the pod's address
+    port: int = 8080
+    passes: int = 64
+    probes: int = 128
+
+
+async def operate(options: Options) -> None:
+    """Run until SIGTERM or SIGINT. Raises UsageError when the cluster or the port cannot be used."""
+    async with AsyncExitStack() as stack:
+        api = await stack.enter_async_context(connected(options.access))
+        cluster = KubernetesCluster(api)
+        shared = Shared(
+            checks=catalogue(),
+            cluster=cluster,
+            store=Store(cluster, instance=os.environ.get("POD_NAME") or platform.node() or "mehc"),
+            limiter=Limiter(options.probes),
+            passes=asyncio.Semaphore(options.passes),
+            clock=now,
+        )
+        scheduler = Scheduler(lambda resource: Reconciler(shared, resource))
+        watch = Watch(cluster, scheduler, options.namespaces)
+        try:
+            port = await stack.enter_async_context(
+                serving(options.host, options.port, live=watch.live, ready=watch.ready)
+            )
+        except OSError as error:
+            raise UsageError(f"cannot listen on {options.host}:{options.port}: {error.strerror}") from None
+        log.info("health endpoints on port %s", port, extra={"port": port})
+        await kopf.operator(
+            registry=registry(options.access, scheduler),
+            clusterwide=not options.namespaces,
+            namespaces=options.namespaces,
+            standalone=True,
+        )
+
+
+def registry(access: Access, scheduler: Scheduler) -> kopf.OperatorRegistry:
+    """The handlers. They hand over and return: kopf's per-object queues hold no work of ours."""
+    handlers = kopf.OperatorRegistry()
+
+    @kopf.on.startup(registry=handlers)
+    async def configure(settings: kopf.OperatorSettings, **_: Any) -> None:
+        settings.posting.enabled = False
+        settings.networking.request_timeout = 30
+        settings.networking.connect_timeout = 10
+        settings.networking.error_backoffs = [1, 1, 2, 3, 5, 8] + [10] * 60
+        settings.watching.connect_timeout = 10
+        settings.queueing.idle_timeout = 1.0
+        settings.process.ultimate_exiting_timeout = 25
+
+    @kopf.on.login(registry=handlers)
+    async def login(**_: Any) -> kopf.ConnectionInfo:
+        try:
+            return await credentials(access)
+        except UsageError as error:
+            raise kopf.TemporaryError(str(error), delay=10) from None
+
+    @kopf.on.event(GROUP, VERSION, PLURAL, registry=handlers)
+    async def seen(event: kopf.RawEvent, **_: Any) -> None:
+        manifest: Mapping[str, Any] = event["object"]
+        metadata = manifest["metadata"]
+        if event["type"] == "DELETED" or metadata.get("deletionTimestamp"):
+            scheduler.forget(metadata["uid"])
+        else:
+            scheduler.observe(as_resource(manifest))
+
+    @kopf.on.cleanup(registry=handlers)
+    async def stop(**_: Any) -> None:
+        await scheduler.close()
+
+    return handlers
+
+
+def as_resource(manifest: Mapping[str, Any]) -> Resource:
+    """The part of a ModelEngineHealthCheck's JSON that the scheduler keeps."""
+    metadata = manifest["metadata"]
+    return Resource(
+        uid=metadata["uid"],
+        namespace=metadata["namespace"],
+        name=metadata["name"],
+        generation=metadata.get("generation", 0),
+        probe_now=(metadata.get("annotations") or {}).get(PROBE_NOW, ""),
+        spec=manifest.get("spec") or {},
+        status=manifest.get("status") or {},
+    )
+
+
+async def credentials(access: Access) -> kopf.ConnectionInfo:
+    """``access`` in kopf's terms. Raises UsageError."""
+    loaded = await access.load()
+    scheme, _, token = (await loaded.get_api_key_with_prefix("BearerToken") or "").rpartition(" ")
+    return kopf.ConnectionInfo(
+        server=loaded.host,
+        ca_path=loaded.ssl_ca_cert,
+        insecure=not loaded.verify_ssl,
+        username=loaded.username or None,
+        password=loaded.password or None,
+        scheme=(scheme or "Bearer") if token else None,
+        token=token or None,
+        certificate_path=loaded.cert_file,
+        private_key_path=loaded.key_file,
+        proxy_url=loaded.proxy,
+    )
+
+
+class Watch:
+    """What the health endpoints say of the operator."""
+
+    def __init__(self, cluster: KubernetesCluster, scheduler: Scheduler, namespaces: tuple[str, ...]) -> None:
+        self._cluster = cluster
+        self._scheduler = scheduler
+        self._namespaces = namespaces
+        self._caught_up = False
+
+    def live(self) -> Verdict:
+        """Whether due passes begin. An API server that is away is no reason for a restart."""
+        late = self._scheduler.overdue()
+        if late > STUCK_AFTER:
+            return False, f"a pass is {late.total_seconds():.0f} s late"
+        return True, "ok"
+
+    async def ready(self) -> Verdict:
+        """Whether the API answers to our credentials and the watch has shown every resource there is."""
+        limit = {"limit": "1"} if self._caught_up else {}
+        try:
+            async with asyncio.timeout(_API_TIMEOUT):
+                lists = [await self._cluster.get(path, **limit) for path in self._paths()]
+        except (MehcError, TimeoutError) as error:
+            return False, str(error) or "the Kubernetes API does not answer"
+        found = [item for some in lists if some for item in some["items"]]
+        if any(some is None for some in lists):
+            return False, f"the CustomResourceDefinition {PLURAL}.{GROUP} is not installed"
+        if not self._caught_up:
+            unseen = sum(not self._scheduler.knows(item["metadata"]["uid"]) for item in found)
+            if unseen:
+                return False, f"{unseen} resources are still to be seen"
+            self._caught_up = True
+        return True, f"watching {len(self._scheduler)} resources"
+
+    def _paths(self) -> list[str]:
+        if not self._namespaces:
+            return [f"/apis/{GROUP}/{VERSION}/{PLURAL}"]
+        return [object_path(PLURAL, name, group=GROUP, version=VERSION) for name in self._namespaces]

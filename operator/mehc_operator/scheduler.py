@@ -1,0 +1,172 @@
+"""When each resource is probed: one task per resource, passes bounded over all of them.
+
+Knows neither Kubernetes nor checks. A resource's task probes, waits until the next pass is due
+or until something asks for one, and probes again. A changed spec ends a running pass, because
+its answer would be about a spec that is gone; deletion ends it for good.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from typing import Any
+
+log = logging.getLogger(__name__)
+
+_EARLIEST = 0.9
+"""Intervals are shortened at random, down to this part, so that resources do not stay in step."""
+_AFTER_CRASH = timedelta(seconds=30)
+
+
+class Trigger(StrEnum):
+    """Why a pass begins."""
+
+    SEEN = "seen"
+    SPEC = "spec"
+    PROBE_NOW = "probe-now"
+    INTERVAL = "interval"
+    CONFIRMATION = "confirmation"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Resource:
+    """A resource as the watch showed it. ``spec`` and ``status`` are the raw JSON."""
+
+    uid: str
+    namespace: str
+    name: str
+    generation: int
+    probe_now: str
+    spec: Mapping[str, Any]
+    status: Mapping[str, Any]
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Due:
+    """When the next pass is due. ``exact`` is for delays of seconds, which need no scattering."""
+
+    delay: timedelta
+    trigger: Trigger = Trigger.INTERVAL
+    exact: bool = False
+
+
+Reconcile = Callable[[Resource, Trigger], Awaitable[Due | None]]
+"""Carries out one pass and says when the next is due; None waits until something asks for one."""
+
+
+class Scheduler:
+    """Feed it with ``observe`` and ``forget``; ``close`` before the loop ends."""
+
+    def __init__(
+        self, make_reconcile: Callable[[Resource], Reconcile], *, scatter: Callable[[], float] | None = None
+    ) -> None:
+        """``make_reconcile`` gives each resource its own when it is first seen; ``scatter`` gives
+        numbers from 0 to 1."""
+        self._make_reconcile = make_reconcile
+        self._scatter = scatter or random.random
+        self._entries: dict[str, _Entry] = {}
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def knows(self, uid: str) -> bool:
+        """Whether the resource has been observed and not forgotten."""
+        return uid in self._entries
+
+    def observe(self, resource: Resource) -> None:
+        """Take note of a resource that was listed, created or changed."""
+        entry = self._entries.get(resource.uid)
+        if entry is None:
+            entry = self._entries[resource.uid] = _Entry(
+                resource, self._make_reconcile(resource), self._scatter
+            )
+            entry.restart(Trigger.SEEN)
+            return
+        before, entry.resource = entry.resource, resource
+        if before.generation != resource.generation:
+            entry.restart(Trigger.SPEC)
+        elif before.probe_now != resource.probe_now and resource.probe_now:
+            entry.ask(Trigger.PROBE_NOW)
+
+    def forget(self, uid: str) -> None:
+        """End whatever runs for a deleted resource. Nothing is written for it afterwards."""
+        if entry := self._entries.pop(uid, None):
+            entry.stop()
+
+    def overdue(self) -> timedelta:
+        """By how much the most belated waiting resource has missed its time; zero when all is well."""
+        loop = asyncio.get_running_loop()
+        late = max((loop.time() - entry.due for entry in self._entries.values() if entry.due), default=0.0)
+        return timedelta(seconds=max(0.0, late))
+
+    async def close(self) -> None:
+        """End all tasks and wait for their end."""
+        tasks = [entry.task for entry in self._entries.values() if entry.task]
+        for uid in list(self._entries):
+            self.forget(uid)
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class _Entry:
+    def __init__(self, resource: Resource, reconcile: Reconcile, scatter: Callable[[], float]) -> None:
+        self.resource = resource
+        self.task: asyncio.Task[None] | None = None
+        self.due = 0.0
+        """Loop time of the next pass while waiting for it, else 0."""
+        self._reconcile = reconcile
+        self._scatter = scatter
+        self._asked: Trigger | None = None
+        self._wake = asyncio.Event()
+        self._one_at_a_time = asyncio.Lock()
+        """Held by the task; a cancelled pass may need a moment to close its connections."""
+
+    def restart(self, trigger: Trigger) -> None:
+        """Begin a pass at once, in place of the one that may be running."""
+        self.stop()
+        self._asked, self.due = None, 0.0
+        self._wake.clear()
+        self.task = asyncio.create_task(self._run(trigger), name=f"mehc {self.resource}")
+
+    def ask(self, trigger: Trigger) -> None:
+        """Begin a pass at once, or right after the one that is running."""
+        self._asked = trigger
+        self._wake.set()
+
+    def stop(self) -> None:
+        if self.task:
+            self.task.cancel()
+
+    async def _run(self, trigger: Trigger) -> None:
+        async with self._one_at_a_time:
+            while True:
+                due: Due | None
+                try:
+                    due = await self._reconcile(self.resource, trigger)
+                except Exception:  # a defect of ours must not end the resource's task
+                    log.exception("the pass over %s crashed", self.resource)
+                    due = Due(delay=_AFTER_CRASH)
+                trigger = await self._next(due)
+
+    async def _next(self, due: Due | None) -> Trigger:
+        """Wait for the next pass and say why it begins."""
+        loop = asyncio.get_running_loop()
+        try:
+            if due is None:
+                await self._wake.wait()
+            else:
+                part = 1.0 if due.exact else _EARLIEST + (1 - _EARLIEST) * self._scatter()
+                self.due = loop.time() + due.delay.total_seconds() * part
+                async with asyncio.timeout_at(self.due):
+                    await self._wake.wait()
+        except TimeoutError:
+            pass
+        self.due = 0.0
+        self._wake.clear()
+        trigger, self._asked = self._asked, None
+        return trigger or (due.trigger if due else Trigger.INTERVAL)
