@@ -117,13 +117,7 @@ def spec_schema(checks: Mapping[str, Check]) -> Schema:
             "self.interval + ')'",
             "fieldPath": ".timeout",
         },
-        {
-            "rule": f"!has(self.checks) || self.checks.all(name, {_fits('name')})",
-            "messageExpression": "'spec.checks.' + self.checks.filter(name, !("
-            + _fits("name")
-            + ")).join(', spec.checks.') + ': timeout must be shorter than interval'",
-            "fieldPath": ".checks",
-        },
+        *(_fits(name) for name in checks),
     ]
     return schema
 
@@ -201,13 +195,9 @@ def _structural(schema: Schema, definitions: Mapping[str, Schema]) -> Schema:
 def _check_rules(checks: Mapping[str, Check]) -> list[dict[str, Any]]:
     """Only checks that exist, and each only with its own parameters."""
     names = "[" + ", ".join(f"'{name}'" for name in checks) + "]"
-    rules = [
-        {
-            "rule": f"self.all(name, name in {names})",
-            "messageExpression": f"'unknown check ' + self.filter(name, !(name in {names})).join(', ') + "
-            f"'; there are: ' + {names}.join(', ')",
-        }
-    ]
+    # The message cannot quote the unknown name: the API server reckons with names of any length.
+    known = _rule(f"self.all(name, name in {names})", f"unknown check; there are: {', '.join(checks)}")
+    rules = [known]
     by_check = {
         name: set(structural(check.parameters).get("properties", {})) for name, check in checks.items()
     }
@@ -239,12 +229,18 @@ def _rule(rule: str, message: str) -> dict[str, str]:
 _POSITIVE = _rule("duration(self) >= duration('10ms')", "must be at least 10ms")
 
 
-def _fits(name: str) -> str:
-    """A CEL expression: the timeout that check ``name`` will have is shorter than its interval."""
-    options = f"self.checks[{name}]"
+def _fits(name: str) -> dict[str, str]:
+    """The timeout that check ``name`` will have is shorter than the interval that it will have."""
+    options = f"self.checks['{name}']"
     timeout = f"duration(has({options}.timeout) ? {options}.timeout : self.timeout)"
     interval = f"duration(has({options}.interval) ? {options}.interval : self.interval)"
-    return f"(!has({options}.timeout) && !has({options}.interval)) || {timeout} < {interval}"
+    absent = f"!has(self.checks) || !('{name}' in self.checks)"
+    plain = f"(!has({options}.timeout) && !has({options}.interval))"
+    rule = _rule(
+        f"{absent} || {plain} || {timeout} < {interval}",
+        f"spec.checks.{name}: its timeout must be shorter than its interval",
+    )
+    return rule | {"fieldPath": ".checks"}
 
 
 if __name__ == "__main__":
