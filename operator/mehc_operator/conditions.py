@@ -109,8 +109,8 @@ def unconfirmed(status: StatusReport) -> list[str]:
 def significant(status: StatusReport) -> object:
     """What must differ for a status to be worth writing.
 
-    Everything but times, durations and evidence; and of what passes, only that it passes, because
-    its message may tell a latency.
+    Everything but times, durations and evidence. Of what passes, only that it passes, because its
+    message may tell a latency; of what fails, not how often.
     """
     good = {check.name for check in status.checks if check.status is Status.PASS}
     return (
@@ -123,7 +123,8 @@ def significant(status: StatusReport) -> object:
         status.endpoints,
         [(c.type, c.status, c.reason, "" if c.type in good else c.message) for c in status.conditions],
         [
-            (c.name, c.status, c.severity, c.reason, c.failures)
+            (c.name, c.status, c.severity, c.reason)
+            + ((c.failures,) if c.status in _GOOD else ())
             + (() if c.name in good else (c.message, c.remediation))
             for c in status.checks
         ],

@@ -11,7 +11,7 @@ import yaml
 from pydantic import BaseModel
 
 from mehc_checks.check import Check, catalogue
-from mehc_operator.models import GROUP, KIND, PLURAL, VERSION, Spec, StatusReport
+from mehc_operator.models import DURATION, GROUP, KIND, PLURAL, VERSION, Spec, StatusReport
 
 Schema = dict[str, Any]
 
@@ -91,10 +91,8 @@ def spec_schema(checks: Mapping[str, Check]) -> Schema:
     fields = schema["properties"]
     # The rules below are applied to a default before the defaults within it are.
     schema["default"] = {name: fields[name]["default"] for name in ("interval", "timeout")}
-    fields["interval"]["x-kubernetes-validations"] = [
-        _rule("duration(self) >= duration('5s')", "must be at least 5s")
-    ]
-    fields["timeout"]["x-kubernetes-validations"] = [_POSITIVE]
+    _bound(fields["interval"], "5s")
+    _bound(fields["timeout"], "10ms")
     fields["valuesFrom"]["items"]["x-kubernetes-validations"] = [
         _rule(
             "has(self.secretKeyRef) != has(self.configMapKeyRef)",
@@ -105,14 +103,13 @@ def spec_schema(checks: Mapping[str, Check]) -> Schema:
     options["maxProperties"] = 64
     options["x-kubernetes-validations"] = list(_check_rules(checks))
     of_check = options["additionalProperties"]
-    of_check["properties"]["interval"]["x-kubernetes-validations"] = [
-        _rule("duration(self) >= duration('5s')", "must be at least 5s")
-    ]
-    of_check["properties"]["timeout"]["x-kubernetes-validations"] = [_POSITIVE]
+    _bound(of_check["properties"]["interval"], "5s")
+    _bound(of_check["properties"]["timeout"], "10ms")
     of_check["properties"]["parameters"] = parameters_schema(checks)
     schema["x-kubernetes-validations"] = [
         {
-            "rule": "duration(self.timeout) < duration(self.interval)",
+            "rule": f"{_unreadable('self.timeout', 'self.interval')} || "
+            "duration(self.timeout) < duration(self.interval)",
             "messageExpression": "'spec.timeout (' + self.timeout + ') must be shorter than spec.interval (' + "
             "self.interval + ')'",
             "fieldPath": ".timeout",
@@ -226,18 +223,31 @@ def _rule(rule: str, message: str) -> dict[str, str]:
     return {"rule": rule, "message": message}
 
 
-_POSITIVE = _rule("duration(self) >= duration('10ms')", "must be at least 10ms")
+def _bound(field: Schema, least: str) -> None:
+    """Make ``field`` a duration of at least ``least``; a rule instead of a pattern, for the sake of its message."""
+    del field["pattern"]
+    field["x-kubernetes-validations"] = [
+        _rule(
+            f"self.matches('{DURATION}') && duration(self) >= duration('{least}')",
+            f"must be a duration such as 30s, 5m or 1h30m, and at least {least}",
+        )
+    ]
+
+
+def _unreadable(*fields: str) -> str:
+    """A CEL expression: one of ``fields`` is no duration, which is for the field's own rule to say."""
+    return " || ".join(f"!{field}.matches('{DURATION}')" for field in fields)
 
 
 def _fits(name: str) -> dict[str, str]:
     """The timeout that check ``name`` will have is shorter than the interval that it will have."""
     options = f"self.checks['{name}']"
-    timeout = f"duration(has({options}.timeout) ? {options}.timeout : self.timeout)"
-    interval = f"duration(has({options}.interval) ? {options}.interval : self.interval)"
+    timeout = f"(has({options}.timeout) ? {options}.timeout : self.timeout)"
+    interval = f"(has({options}.interval) ? {options}.interval : self.interval)"
     absent = f"!has(self.checks) || !('{name}' in self.checks)"
     plain = f"(!has({options}.timeout) && !has({options}.interval))"
     rule = _rule(
-        f"{absent} || {plain} || {timeout} < {interval}",
+        f"{absent} || {plain} || {_unreadable(timeout, interval)} || duration({timeout}) < duration({interval})",
         f"spec.checks.{name}: its timeout must be shorter than its interval",
     )
     return rule | {"fieldPath": ".checks"}

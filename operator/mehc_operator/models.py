@@ -21,10 +21,10 @@ PLURAL = "modelenginehealthchecks"
 PROBE_NOW = f"{GROUP}/probe-now"
 """The annotation that asks for a pass at once: every new value is one request."""
 
-_DURATION = r"^([0-9]{1,6}(\.[0-9]{1,3})?(ms|s|m|h))+$"
+DURATION = r"^([0-9]{1,6}([.][0-9]{1,3})?(ms|s|m|h))+$"
 """``duration.PATTERN``, with as many digits as CEL's ``duration()`` can hold within 16 characters."""
 
-Duration = Annotated[str, Field(pattern=_DURATION, max_length=16)]
+Duration = Annotated[str, Field(pattern=DURATION, max_length=16)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$", max_length=253)]
 Key = Annotated[str, Field(pattern=r"^[-._a-zA-Z0-9]+$", max_length=253)]
 Time = Annotated[

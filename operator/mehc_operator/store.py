@@ -113,7 +113,7 @@ class Store:
 
 
 def merge_patch(status: StatusReport) -> dict[str, Any]:
-    """The whole status as a merge patch: null for what the new one does not have."""
+    """The whole status as a merge patch: null for what the new one does not have, or has empty."""
     dumped = status.model_dump(mode="json", by_alias=True, exclude_none=True)
     patch = _with_nulls(StatusReport.model_fields, dumped)
     if isinstance(patch.get("release"), dict):
@@ -123,4 +123,4 @@ def merge_patch(status: StatusReport) -> dict[str, Any]:
 
 def _with_nulls(fields: Mapping[str, Any], dumped: Mapping[str, Any]) -> dict[str, Any]:
     names: list[str] = [field.alias or name for name, field in fields.items()]
-    return {name: dumped.get(name) for name in names}
+    return {name: dumped.get(name) or None for name in names}

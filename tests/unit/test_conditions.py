@@ -1,0 +1,262 @@
+"""Results to status: confirmations, transitions, summary, what is news. The clock is the test's."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from mehc_checks.check import Check
+from mehc_checks.context import Context
+from mehc_checks.outcome import Outcome, ReasonSet, Severity, Status
+from mehc_checks.runner import CheckResult
+from mehc_operator.conditions import Verdict, judge, significant, suspended, unconfirmed
+from mehc_operator.events import transitions
+from mehc_operator.models import ConditionStatus, Health, StatusReport
+from mehc_operator.store import merge_patch
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+EMPTY = StatusReport()
+
+
+async def nothing(_: Context) -> None:
+    return None
+
+
+def declared(name: str, severity: Severity = Severity.CRITICAL, *needs: str) -> Check:
+    def never(_: object) -> Outcome:
+        raise NotImplementedError
+
+    return Check(
+        name=name,
+        title=f"{name} holds",
+        severity=severity,
+        gather=nothing,
+        judge=never,
+        reasons=ReasonSet,
+        depends_on=needs,
+    )
+
+
+CHECKS = {
+    check.name: check
+    for check in (
+        declared("Alpha"),
+        declared("Beta", Severity.HIGH, "Alpha"),
+        declared("Gamma", Severity.WARNING),
+    )
+}
+REASONS = {
+    Status.PASS: "Fine",
+    Status.WARN: "Expiring",
+    Status.FAIL: "Refused",
+    Status.ERROR: "Forbidden",
+    Status.SKIP: "NotApplicable",
+}
+
+
+def result(name: str, status: Status, message: str = "said") -> CheckResult:
+    return CheckResult(
+        name=name,
+        title=CHECKS[name].title,
+        status=status,
+        severity=CHECKS[name].severity,
+        reason=REASONS[status],
+        message=message,
+        remediation="" if status is Status.PASS else f"mend {name}",
+        duration=timedelta(milliseconds=12),
+        evidence={"latency_ms": 1.5, "absent": None},
+    )
+
+
+def verdict(alpha: Status, beta: Status = Status.PASS, gamma: Status = Status.PASS) -> Verdict:
+    return Verdict(
+        generation=1,
+        results=(result("Alpha", alpha), result("Beta", beta), result("Gamma", gamma)),
+        confirmations=2,
+        started=START,
+        took=timedelta(milliseconds=30),
+        next_probe=START + timedelta(minutes=5),
+    )
+
+
+def judged(given: Verdict, previous: StatusReport = EMPTY, *, after: float = 0) -> StatusReport:
+    """``after``: seconds since START."""
+    return judge(given, previous, CHECKS, START + timedelta(seconds=after))
+
+
+@pytest.mark.parametrize(
+    ("alpha", "beta", "gamma", "health", "ready", "degraded", "passing"),
+    [
+        (Status.PASS, Status.PASS, Status.PASS, Health.HEALTHY, "True", "False", "3/3"),
+        (Status.FAIL, Status.PASS, Status.PASS, Health.FAILING, "False", "True", "2/3"),
+        (Status.PASS, Status.FAIL, Status.PASS, Health.FAILING, "False", "True", "2/3"),
+        (Status.PASS, Status.PASS, Status.FAIL, Health.DEGRADED, "True", "True", "2/3"),
+        (Status.PASS, Status.WARN, Status.PASS, Health.DEGRADED, "True", "True", "2/3"),
+        (Status.PASS, Status.ERROR, Status.PASS, Health.UNKNOWN, "Unknown", "Unknown", "2/3"),
+        (Status.FAIL, Status.ERROR, Status.PASS, Health.FAILING, "False", "True", "1/3"),
+        (Status.ERROR, Status.WARN, Status.PASS, Health.UNKNOWN, "Unknown", "True", "1/3"),
+        (Status.PASS, Status.PASS, Status.ERROR, Health.DEGRADED, "True", "Unknown", "2/3"),
+        (Status.PASS, Status.SKIP, Status.PASS, Health.HEALTHY, "True", "False", "2/2"),
+        (Status.SKIP, Status.SKIP, Status.SKIP, Health.UNKNOWN, "Unknown", "Unknown", "0/0"),
+    ],
+)
+def test_summary(
+    alpha: Status, beta: Status, gamma: Status, health: Health, ready: str, degraded: str, passing: str
+) -> None:
+    status = judged(verdict(alpha, beta, gamma))
+    found = {condition.type: str(condition.status) for condition in status.conditions}
+    assert (status.health, found["Ready"], found["Degraded"], status.passing) == (
+        health, ready, degraded, passing,
+    )  # fmt: skip
+
+
+def test_each_status_has_its_condition_and_a_skip_has_none() -> None:
+    status = judged(verdict(Status.WARN, Status.ERROR, Status.SKIP))
+    found = {condition.type: (condition.status, condition.reason) for condition in status.conditions}
+    assert found["Alpha"] == (ConditionStatus.TRUE, "Expiring")
+    assert found["Beta"] == (ConditionStatus.UNKNOWN, "Forbidden")
+    assert "Gamma" not in found
+    assert [check.name for check in status.checks] == ["Alpha", "Beta", "Gamma"]
+    assert status.checks[2].duration is None
+
+
+def test_a_consequence_is_no_root_cause_and_the_cause_names_the_summary() -> None:
+    status = judged(verdict(Status.FAIL, Status.FAIL, Status.FAIL))
+    assert [(cause.check, cause.explains) for cause in status.root_causes] == [
+        ("Alpha", ["Beta"]),
+        ("Gamma", []),
+    ]
+    assert status.summary == "Alpha: said (and 1 more)"
+    ready = status.condition("Ready")
+    assert ready
+    assert (ready.reason, ready.message) == ("Refused", "Alpha: said (and 1 more)")
+
+
+def test_the_first_failure_ever_is_shown_at_once() -> None:
+    status = judged(verdict(Status.FAIL))
+    assert status.health is Health.FAILING
+    assert unconfirmed(status) == []
+
+
+@pytest.mark.parametrize("bad", [Status.FAIL, Status.ERROR])
+def test_a_condition_leaves_true_only_after_consecutive_failures(bad: Status) -> None:
+    healthy = judged(verdict(Status.PASS))
+    once = judged(verdict(bad), healthy, after=10)
+    assert once.condition("Alpha") == healthy.condition("Alpha")
+    assert once.health is Health.HEALTHY
+    assert unconfirmed(once) == ["Alpha"]
+    recovered = judged(verdict(Status.PASS), once, after=12)
+    assert unconfirmed(recovered) == []
+    assert unconfirmed(judged(verdict(bad), recovered, after=20)) == ["Alpha"]
+    twice = judged(verdict(bad), once, after=12)
+    condition = twice.condition("Alpha")
+    assert condition
+    assert condition.status is not ConditionStatus.TRUE
+    assert condition.last_transition_time == START + timedelta(seconds=12)
+    assert (twice.checks[0].failures, unconfirmed(twice)) == (2, [])
+    assert judged(verdict(bad), twice, after=300).checks[0].failures == 2
+
+
+def test_recovery_needs_no_confirmation() -> None:
+    broken = judged(verdict(Status.FAIL))
+    assert judged(verdict(Status.PASS), broken, after=5).health is Health.HEALTHY
+
+
+def test_a_changed_spec_is_answered_at_once() -> None:
+    healthy = judged(verdict(Status.PASS))
+    status = judged(replace(verdict(Status.FAIL), generation=2), healthy)
+    assert status.health is Health.FAILING
+    assert {condition.observed_generation for condition in status.conditions} == {2}
+
+
+def test_times_move_only_with_the_status() -> None:
+    first = judged(verdict(Status.FAIL))
+    same = judged(replace(verdict(Status.FAIL), started=START + timedelta(seconds=60)), first, after=60)
+    assert [c.last_transition_time for c in same.conditions] == [START] * len(same.conditions)
+    assert same.checks[0].since == START
+    turned = judged(verdict(Status.PASS), same, after=120)
+    moved = {c.type for c in turned.conditions if c.last_transition_time != START}
+    assert moved == {"Ready", "Degraded", "Alpha"}
+    assert turned.checks[0].since == START + timedelta(seconds=120)
+
+
+def test_suspended_keeps_what_the_checks_said() -> None:
+    before = judged(verdict(Status.FAIL))
+    status = suspended(before, 2, START + timedelta(seconds=9))
+    assert (status.health, status.next_probe_time) == (Health.SUSPENDED, None)
+    ready, alpha, was = status.condition("Ready"), status.condition("Alpha"), before.condition("Alpha")
+    assert ready
+    assert (ready.status, ready.reason) == (ConditionStatus.UNKNOWN, "Suspended")
+    assert alpha
+    assert was
+    assert (alpha.status, alpha.last_transition_time) == (was.status, was.last_transition_time)
+    assert suspended(status, 2, START + timedelta(seconds=99)) == status
+
+
+def test_times_durations_evidence_and_passing_messages_are_no_news() -> None:
+    before = judged(verdict(Status.PASS, gamma=Status.FAIL))
+    later = verdict(Status.PASS, gamma=Status.FAIL)
+    later = replace(
+        later,
+        started=START + timedelta(minutes=1),
+        took=timedelta(seconds=1),
+        results=(
+            replace(later.results[0], message="PING in 9 ms", evidence={"latency_ms": 9}),
+            *later.results[1:],
+        ),
+    )
+    assert significant(judged(later, before, after=60)) == significant(before)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        verdict(Status.FAIL, gamma=Status.FAIL),
+        verdict(Status.WARN, gamma=Status.FAIL),
+        verdict(Status.PASS),
+        replace(verdict(Status.PASS, gamma=Status.FAIL), generation=2),
+        replace(
+            verdict(Status.PASS, gamma=Status.FAIL),
+            results=(
+                *verdict(Status.PASS).results[:2],
+                result("Gamma", Status.FAIL, "something else"),
+            ),
+        ),
+    ],
+)
+def test_everything_else_is_news(changed: Verdict) -> None:
+    before = judged(verdict(Status.PASS, gamma=Status.FAIL))
+    assert significant(judged(changed, before)) != significant(before)
+
+
+def test_events_only_for_what_turned() -> None:
+    healthy, broken = judged(verdict(Status.PASS)), judged(verdict(Status.FAIL))
+    assert [(e.type, e.reason) for e in transitions(EMPTY, healthy)] == [("Normal", "ChecksPass")]
+    assert list(transitions(healthy, healthy)) == []
+    fall = {(e.type, e.reason, e.message) for e in transitions(healthy, broken)}
+    assert fall == {
+        ("Warning", "Refused", "Ready is False: Alpha: said"),
+        ("Warning", "Refused", "Alpha is False: said mend Alpha"),
+    }
+    assert {e.type for e in transitions(broken, healthy)} == {"Normal"}
+    paused = suspended(healthy, 2, START)
+    assert list(transitions(healthy, paused)) == []
+    assert list(transitions(paused, healthy)) == []
+
+
+def test_an_event_fits_the_api_servers_limit_in_bytes() -> None:
+    given = verdict(Status.FAIL)
+    given = replace(given, results=(result("Alpha", Status.FAIL, "ü" * 5000), *given.results[1:]))
+    for event in transitions(EMPTY, judged(given)):
+        assert 1000 < len(event.message.encode()) <= 1024
+
+
+def test_a_status_survives_the_cluster_and_its_patch_empties_what_is_gone() -> None:
+    status = judged(verdict(Status.FAIL))
+    patch = merge_patch(status)
+    assert StatusReport.model_validate({k: v for k, v in patch.items() if v is not None}) == status
+    assert patch["release"] is None
+    assert patch["endpoints"] is None
+    assert merge_patch(judged(verdict(Status.PASS)))["rootCauses"] is None
+    assert patch["lastProbeTime"] == "2026-01-01T00:00:00Z"
+    assert patch["checks"][0]["evidence"] == {"latency_ms": 1.5}
