@@ -80,6 +80,7 @@ async def connected(access: Access) -> AsyncIterator[client.ApiClient]:
     configuration = await access.load()
     try:
         api = client.ApiClient(configuration)
+        api.user_agent = "mehc"  # shows in audit logs, and as the manager of the fields that we write
     except OSError as error:  # ssl.SSLError is one: a certificate that is none
         raise UsageError(f"kubeconfig: {_one_line(error)}") from None
     async with api:

@@ -126,7 +126,7 @@ def _require_known(name: str, checks: Mapping[str, Check]) -> None:
         return
     by_lower = {known.lower(): known for known in checks}
     near = difflib.get_close_matches(name.lower(), by_lower, n=1)
-    hint = f"did you mean {by_lower[near[0]]}?" if near else f"there are: {', '.join(checks)}"
+    hint = f"did you mean {by_lower[near[0]]}?" if near else f"the checks are {', '.join(checks)}"
     raise UsageError(f"there is no check {name}; {hint}")
 
 
@@ -134,7 +134,7 @@ def _layer(file: str) -> Layer:
     try:
         text = sys.stdin.read() if file == "-" else Path(file).read_text()
     except OSError as error:
-        raise UsageError(f"{file}: {error.strerror}") from None
+        raise UsageError(f"{file or '--values'}: {error.strerror}") from None
     except UnicodeDecodeError:
         raise UsageError(f"{file}: not a text file") from None
     values: dict[str, Any] = parse(text, where=file)

@@ -18,6 +18,13 @@ def positive(text: str) -> int:
     return number
 
 
+def port(text: str) -> int:
+    """An argument's type: a TCP port, or 0."""
+    if not 0 <= (number := int(text)) <= 65535:
+        raise argparse.ArgumentTypeError("must be from 0 to 65535")
+    return number
+
+
 def length(text: str) -> timedelta:
     """An argument's type: a duration longer than nothing."""
     try:

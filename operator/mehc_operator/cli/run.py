@@ -4,7 +4,7 @@ import argparse
 import asyncio
 import os
 
-from mehc_operator.cli.options import cluster_arguments, positive
+from mehc_operator.cli.options import cluster_arguments, port, positive
 
 HELP = "run the operator"
 
@@ -25,7 +25,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="address of the health endpoints /healthz and /readyz",
     )
     parser.add_argument(
-        "--port", type=int, default=8080, help="port of the health endpoints; 0 takes a free one"
+        "--port", type=port, default=8080, help="port of the health endpoints; 0 takes a free one"
     )
     parser.add_argument(
         "--passes", type=positive, default=64, help="resources under way at once (default: 64)"
