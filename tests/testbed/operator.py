@@ -1,5 +1,7 @@
 """The operator itself: `mehc run` as a real process against the testbed's control plane."""
 
+import contextlib
+import http.client
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -8,11 +10,10 @@ from typing import Any
 
 import psutil
 
-from testbed.controlplane import ControlPlane, _request
+from mehc_operator.crd import custom_resource_definition
+from testbed.controlplane import ControlPlane
 from testbed.ports import LOOPBACK, free_port
 from testbed.process import Process
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 class Operator(Process):
@@ -20,16 +21,33 @@ class Operator(Process):
 
     stop_timeout = 10.0
 
-    def __init__(self, kubeconfig: Path, *words: str, namespaces: Sequence[str] = ()) -> None:
-        """`words`: more arguments of `mehc run`; without `namespaces` it watches the whole cluster."""
+    def __init__(
+        self,
+        control_plane: ControlPlane,
+        *words: str,
+        kubeconfig: Path | None = None,
+        namespaces: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        """`words`: more arguments of `mehc run`. Without `kubeconfig` it is the administrator; without
+        `namespaces` it watches the whole cluster. The CRD is installed before the first start.
+        """
         super().__init__("operator")
         self.port = free_port()
+        self._control_plane = control_plane
+        self._environment = dict(environment or {})
         self._words = [
             *("run", "--log-format", "json", "--host", LOOPBACK, "--port", str(self.port)),
-            *("--kubeconfig", str(kubeconfig)),
+            *("--kubeconfig", str(kubeconfig or control_plane.kubeconfig)),
             *(word for name in namespaces for word in ("--namespace", name)),
             *words,
         ]
+
+    def prepare(self) -> None:
+        install_crd(self._control_plane)
+
+    def environment(self) -> Mapping[str, str]:
+        return self._environment
 
     def command(self) -> Sequence[str | Path]:
         return [Path(sys.executable).with_name("mehc"), *self._words]
@@ -39,7 +57,11 @@ class Operator(Process):
 
     def get(self, path: str) -> tuple[int, str]:
         """Status and text of a health endpoint."""
-        return _request("GET", f"http://{LOOPBACK}:{self.port}{path}")
+        connection = http.client.HTTPConnection(LOOPBACK, self.port, timeout=5)
+        with contextlib.closing(connection):
+            connection.request("GET", path)
+            response = connection.getresponse()
+            return response.status, response.read().decode()
 
     def log_lines(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.log_text().splitlines() if line.startswith("{")]
@@ -54,14 +76,9 @@ class Operator(Process):
         return int(psutil.Process(self.pid).memory_info().rss)
 
 
-def crd() -> Mapping[str, Any]:
-    """The CustomResourceDefinition as the code has it now."""
-    from mehc_operator.crd import custom_resource_definition
-
-    return custom_resource_definition()
-
-
-def install_crd(plane: ControlPlane) -> None:
-    """Apply the CRD and wait until the API serves it."""
-    plane.apply(crd())
-    plane.kubectl("wait", "--for=condition=Established", f"crd/{crd()['metadata']['name']}", "--timeout=20s")
+def install_crd(control_plane: ControlPlane) -> None:
+    """Apply the CustomResourceDefinition as the code has it now, and wait until the API serves it."""
+    manifest = custom_resource_definition()
+    name = manifest["metadata"]["name"]
+    control_plane.apply(manifest)
+    control_plane.kubectl("wait", "--for=condition=Established", f"crd/{name}", "--timeout=20s")

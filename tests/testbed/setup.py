@@ -61,12 +61,14 @@ def main() -> int:
         say("setup: everything is there")
         return 0
     with concurrent.futures.ThreadPoolExecutor() as pool:
-        running = {pool.submit(step): name for name, step in steps.items()}
-        failed = [
-            running[done]
-            for done in concurrent.futures.as_completed(running)
-            if not _succeeded(done, running)
-        ]
+        running: dict[concurrent.futures.Future[None], str] = {
+            pool.submit(step): name for name, step in steps.items()
+        }
+        failed = []
+        for done in concurrent.futures.as_completed(running):
+            name = running[done]
+            if not _succeeded(done, name):
+                failed.append(name)
     took = tools.duration(time.monotonic() - began)
     if failed:
         say(f"setup: failed after {took}: {', '.join(failed)} (see above)")
