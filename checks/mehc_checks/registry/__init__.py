@@ -1,0 +1,1 @@
+"""Talking to an image registry as a node's container runtime does."""
