@@ -1,0 +1,420 @@
+"""The operator as a process, on a real API server, with real dependencies."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from testbed.controlplane import ApiError, ControlPlane
+from testbed.operator import Operator
+from testbed.redis import Redis
+
+GROUP = "health.modelengine.io"
+PROBE_NOW = f"{GROUP}/probe-now"
+PLANTED = "planted-Pa55word-9f3c"
+
+Tree = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def operator(control_plane: ControlPlane) -> Iterator[Operator]:
+    with Operator(control_plane) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def redis() -> Iterator[Redis]:
+    """Of this module alone: its tests stop and pause it."""
+    with Redis() as server:
+        yield server
+
+
+class Cluster:
+    """A namespace of the API server, as a user of kubectl sees it."""
+
+    def __init__(self, plane: ControlPlane, namespace: str) -> None:
+        self.plane = plane
+        self.namespace = namespace
+        self.path = f"/apis/{GROUP}/v1alpha1/namespaces/{namespace}/modelenginehealthchecks"
+
+    def kubectl(self, *words: str) -> str:
+        return self.plane.kubectl("-n", self.namespace, *words)
+
+    def apply(self, spec: Tree, name: str = "model-engine") -> None:
+        self.plane.apply(manifest(spec, name), namespace=self.namespace)
+
+    def get(self, name: str = "model-engine") -> Tree:
+        found: Tree = self.plane.api("GET", f"{self.path}/{name}")
+        return found
+
+    def patch(self, body: Tree, name: str = "model-engine") -> None:
+        self.plane.api("PATCH", f"{self.path}/{name}", body, content_type="application/merge-patch+json")
+
+    def condition(self, kind: str, name: str = "model-engine") -> Tree:
+        conditions = self.get(name).get("status", {}).get("conditions", [])
+        return next((c for c in conditions if c["type"] == kind), {})
+
+    def events(self, name: str = "model-engine") -> list[Tree]:
+        items = self.plane.api("GET", f"/api/v1/namespaces/{self.namespace}/events")["items"]
+        return [event for event in items if event["involvedObject"]["name"] == name]
+
+    def probed(self, name: str = "model-engine") -> Tree:
+        """The resource, once its status is about its present spec."""
+        wait(lambda: is_current(self.get(name)))
+        return self.get(name)
+
+
+def is_current(resource: Tree) -> bool:
+    observed = resource.get("status", {}).get("observedGeneration")
+    return bool(observed == resource["metadata"]["generation"])
+
+
+def manifest(spec: Tree, name: str = "model-engine") -> Tree:
+    return {
+        "apiVersion": f"{GROUP}/v1alpha1",
+        "kind": "ModelEngineHealthCheck",
+        "metadata": {"name": name},
+        "spec": spec,
+    }
+
+
+def wait(condition: Callable[[], object], timeout: float = 10) -> float:
+    """Wait until ``condition`` holds; how many seconds that took. Fails after ``timeout``."""
+    began = time.monotonic()
+    while not condition():
+        assert time.monotonic() - began < timeout, "waited in vain"
+        time.sleep(0.02)
+    return time.monotonic() - began
+
+
+def with_redis(redis: Redis, **spec: Any) -> Tree:
+    """A spec whose one check is RedisReachable, on ``redis``."""
+    values = {
+        "config": {
+            "values": {
+                "infra": {
+                    "cloud_provider": "onprem",
+                    "redis_host": "127.0.0.1",
+                    "redis_port": str(redis.port),
+                },
+                "launch": {"cache_redis_url": f"redis://127.0.0.1:{redis.port}/15"},
+            }
+        }
+    }
+    checks = {"DatabaseMigrated": {"enabled": False}}
+    return {"values": values, "checks": checks, "interval": "1h", "timeout": "2s", **spec}
+
+
+@pytest.fixture
+def cluster(control_plane: ControlPlane, namespace: str, operator: Operator, redis: Redis) -> Cluster:
+    redis.start()
+    return Cluster(control_plane, namespace)
+
+
+def test_a_healthy_resource_becomes_ready(cluster: Cluster, redis: Redis) -> None:
+    cluster.apply(with_redis(redis))
+    cluster.kubectl("wait", "--for=condition=Ready", "mehc/model-engine", "--timeout=10s")
+    resource = cluster.get()
+    status = resource["status"]
+    assert (status["health"], status["passing"]) == ("Healthy", "1/1")
+    assert {check["name"]: check["status"] for check in status["checks"]}["DatabaseMigrated"] == "Skip"
+    assert cluster.condition("RedisReachable")["status"] == "True"
+    assert not cluster.condition("DatabaseMigrated")
+    assert not resource["metadata"].get("finalizers")
+    annotations = resource["metadata"].get("annotations", {})
+    assert set(annotations) <= {"kubectl.kubernetes.io/last-applied-configuration"}
+
+
+def test_columns(cluster: Cluster, redis: Redis) -> None:
+    cluster.apply(with_redis(redis))
+    cluster.probed()
+    header, row = cluster.kubectl("get", "mehc").replace("LAST PROBE", "LAST-PROBE").splitlines()
+    assert header.split() == ["NAME", "HEALTH", "PASSING", "REASON", "LAST-PROBE", "AGE"]
+    assert row.split()[:4] == ["model-engine", "Healthy", "1/1", "ChecksPass"]
+    wide = cluster.kubectl("get", "mehc", "-o", "wide").splitlines()
+    assert wide[0].split()[-4:] == ["RELEASE", "STUCK", "ENDPOINTS", "MESSAGE"]
+    assert wide[1].endswith("all 1 checks pass")
+    assert "model-engine" in cluster.kubectl("get", "modelengine")
+
+
+def test_explain_describes_every_field(cluster: Cluster) -> None:
+    text = cluster.kubectl("explain", "mehc.spec", "--recursive")
+    for field in ("confirmations", "ignoreRules", "secretKeyRef", "interval", "severity", "parameters"):
+        assert f"{field}\t<" in text
+    assert "<no description>" not in cluster.kubectl("explain", "mehc.spec")
+    assert "shorter than the interval" in cluster.kubectl("explain", "mehc.spec.timeout")
+
+
+REFUSED: list[tuple[Tree, str]] = [
+    ({"interval": 5}, "spec.interval"),
+    ({"interval": "soon"}, "spec.interval: Invalid value: .*must be a duration such as 30s"),
+    ({"interval": "99999999999999h"}, "spec.interval"),
+    ({"interval": "1s", "timeout": "100ms"}, "spec.interval: .*at least 5s"),
+    ({"timeout": "5m"}, r"spec.timeout \(5m\) must be shorter than spec.interval \(5m\)"),
+    ({"timeout": "0s"}, "spec.timeout: .*at least 10ms"),
+    ({"confirmations": 0}, "spec.confirmations"),
+    ({"suspend": "yes please"}, "spec.suspend"),
+    ({"values": []}, "spec.values"),
+    ({"intervall": "5m"}, "spec.intervall"),
+    ({"release": {"name": "No Such"}}, "spec.release.name"),
+    ({"valuesFrom": [{}]}, r"spec.valuesFrom\[0\].*exactly one of secretKeyRef and configMapKeyRef"),
+    ({"valuesFrom": [{"secretKeyRef": {"name": "a"}}]}, r"spec.valuesFrom\[0\].secretKeyRef.key"),
+    (
+        {"valuesFrom": [{"secretKeyRef": {"name": "a", "key": "b", "namespace": "c"}}]},
+        r"spec.valuesFrom\[0\].secretKeyRef.namespace",
+    ),
+    ({"ignoreRules": [{"id": "rule one", "reason": "none"}]}, r"spec.ignoreRules\[0\].id"),
+    ({"ignoreRules": [{"id": "S6-01"}]}, r"spec.ignoreRules\[0\].reason"),
+    ({"checks": {"RedisReachabel": {}}}, "spec.checks: .*unknown check; there are: .*RedisReachable"),
+    ({"checks": {"RedisReachable": {"severity": "urgent"}}}, "spec.checks.RedisReachable.severity"),
+    ({"checks": {"RedisReachable": {"timeout": "never"}}}, "spec.checks.*timeout"),
+    (
+        {"checks": {"RedisReachable": {"timeout": "6m"}}},
+        "spec.checks.*RedisReachable: its timeout must be shorter than its interval",
+    ),
+    (
+        {"checks": {"RedisReachable": {"timeout": "20s", "interval": "10s"}}},
+        "spec.checks.*RedisReachable: its timeout must be shorter than its interval",
+    ),
+    ({"checks": {"RedisReachable": {"parameters": {"unheardOf": 1}}}}, "parameters.unheardOf"),
+]
+
+
+@pytest.mark.parametrize(("spec", "message"), REFUSED, ids=[json.dumps(spec) for spec, _ in REFUSED])
+def test_bad_specs_are_refused_with_the_field_named(cluster: Cluster, spec: Tree, message: str) -> None:
+    with pytest.raises(ApiError, match=f"(?s){message}"):
+        cluster.plane.api("POST", f"{cluster.path}?fieldValidation=Strict", manifest(spec))
+
+
+def test_a_fault_flips_within_seconds_and_recovers(cluster: Cluster, redis: Redis) -> None:
+    cluster.apply(with_redis(redis, interval="5s"))
+    cluster.kubectl("wait", "--for=condition=Ready", "mehc/model-engine", "--timeout=10s")
+    before = cluster.condition("RedisReachable")
+    redis.stop()
+    wait(lambda: cluster.condition("RedisReachable")["status"] == "False", timeout=9)
+    status = cluster.get()["status"]
+    assert status["health"] == "Failing"
+    assert [cause["check"] for cause in status["rootCauses"]] == ["RedisReachable"]
+    assert status["rootCauses"][0]["remediation"]
+    assert cluster.condition("RedisReachable")["lastTransitionTime"] > before["lastTransitionTime"]
+    redis.start()
+    wait(lambda: cluster.condition("Ready")["status"] == "True", timeout=8)
+    assert cluster.get()["status"].get("rootCauses", []) == []
+    wait(lambda: len(cluster.events()) == 5)
+    kinds = sorted((e["type"], e["message"].partition(":")[0]) for e in cluster.events())
+    assert kinds == [
+        ("Normal", "Ready is True"),
+        ("Normal", "Ready is True"),
+        ("Normal", "RedisReachable is True"),
+        ("Warning", "Ready is False"),
+        ("Warning", "RedisReachable is False"),
+    ]
+
+
+def test_a_failure_is_confirmed_before_the_condition_leaves_true(cluster: Cluster, redis: Redis) -> None:
+    cluster.apply(with_redis(redis, confirmations=3))
+    cluster.probed()
+    redis.stop()
+    cluster.patch({"metadata": {"annotations": {PROBE_NOW: "1"}}})
+    checks = lambda: {c["name"]: c for c in cluster.get()["status"]["checks"]}  # noqa: E731
+    wait(lambda: checks()["RedisReachable"].get("failures") == 1, timeout=5)
+    assert checks()["RedisReachable"]["status"] == "Pass"
+    assert cluster.condition("Ready")["status"] == "True"
+    took = wait(lambda: cluster.condition("Ready")["status"] == "False", timeout=10)
+    assert took > 2
+    assert checks()["RedisReachable"]["failures"] == 3
+
+
+def test_probe_now_finds_the_recovery_at_once(cluster: Cluster, redis: Redis) -> None:
+    redis.stop()
+    cluster.apply(with_redis(redis))
+    assert cluster.probed()["status"]["health"] == "Failing"
+    redis.start()
+    cluster.patch({"metadata": {"annotations": {PROBE_NOW: "1"}}})
+    assert wait(lambda: cluster.get()["status"]["health"] == "Healthy", timeout=5) < 3
+
+
+def test_an_unchanged_pass_writes_nothing(cluster: Cluster, redis: Redis, operator: Operator) -> None:
+    cluster.apply(with_redis(redis, interval="5s"))
+    version = cluster.probed()["metadata"]["resourceVersion"]
+    passes = lambda: [  # noqa: E731
+        line for line in operator.log_lines() if line.get("namespace") == cluster.namespace
+    ]
+    wait(lambda: len(passes()) >= 3, timeout=15)
+    assert cluster.get()["metadata"]["resourceVersion"] == version
+    assert len(cluster.events()) == 1
+
+
+def test_suspend_stops_and_resume_starts(cluster: Cluster, redis: Redis, operator: Operator) -> None:
+    cluster.apply(with_redis(redis, suspend=True))
+    suspended = cluster.probed()["status"]
+    assert suspended["health"] == "Suspended"
+    assert cluster.condition("Ready")["reason"] == "Suspended"
+    cluster.patch({"spec": {"suspend": False}})
+    wait(lambda: cluster.get()["status"]["health"] == "Healthy", timeout=5)
+    cluster.patch({"spec": {"suspend": True}})
+    wait(lambda: cluster.get()["status"]["health"] == "Suspended", timeout=5)
+    assert cluster.condition("RedisReachable")["status"] == "True"
+
+
+def test_two_resources_share_a_namespace(cluster: Cluster, redis: Redis) -> None:
+    with Redis() as other:
+        cluster.apply(with_redis(redis), "first")
+        cluster.apply(with_redis(other), "second")
+        assert cluster.probed("first")["status"]["health"] == "Healthy"
+        assert cluster.probed("second")["status"]["health"] == "Healthy"
+        other.stop()
+        for name in ("first", "second"):
+            cluster.patch({"metadata": {"annotations": {PROBE_NOW: "1"}}}, name)
+        wait(lambda: cluster.get("second")["status"]["health"] == "Failing", timeout=8)
+        assert cluster.get("first")["status"]["health"] == "Healthy"
+
+
+@contextmanager
+def paused(server: Redis) -> Iterator[None]:
+    server.pause()
+    try:
+        yield
+    finally:
+        server.resume()
+
+
+def test_deletion_in_the_middle_of_a_pass(cluster: Cluster, redis: Redis, operator: Operator) -> None:
+    with paused(redis):
+        cluster.apply(with_redis(redis, timeout="30s"))
+        time.sleep(0.5)  # the probe is under way, on a server that does not answer
+        began = time.monotonic()
+        cluster.kubectl("delete", "mehc", "model-engine", "--timeout=5s")
+        assert time.monotonic() - began < 3
+        cluster.apply(with_redis(redis, suspend=True))
+        resource = cluster.probed()
+        assert resource["status"]["health"] == "Suspended"
+    time.sleep(0.5)
+    assert cluster.get()["status"] == resource["status"]
+    assert not cluster.events()
+    own = [line for line in operator.log_lines() if line["logger"].startswith("mehc")]
+    assert not [line for line in own if line["level"] == "error"]
+
+
+def test_what_only_shows_at_run_time_is_a_clear_condition(cluster: Cluster) -> None:
+    reference = {"secretKeyRef": {"name": "overrides", "key": "values.yaml"}}
+    cluster.apply({"valuesFrom": [reference]})
+    cluster.probed()
+    ready = cluster.condition("Ready")
+    assert (ready["status"], ready["reason"]) == ("Unknown", "ValuesInvalid")
+    assert "spec.valuesFrom[0]: Secret overrides does not exist" in ready["message"]
+    cluster.plane.apply(
+        {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": "overrides", "namespace": cluster.namespace},
+            "stringData": {"values.yaml": f"a: [{PLANTED}"},
+        }
+    )
+    cluster.patch({"metadata": {"annotations": {PROBE_NOW: "1"}}})
+    wait(lambda: "not YAML" in cluster.condition("Ready")["message"], timeout=5)
+    assert PLANTED not in json.dumps(cluster.get())
+
+
+def test_a_restart_moves_nothing_and_announces_nothing(
+    cluster: Cluster, redis: Redis, operator: Operator
+) -> None:
+    def everything() -> list[Tree]:
+        return [cluster.get(name) for name in ("sound", "broken")]
+
+    def events() -> list[str]:
+        return sorted(e["metadata"]["name"] for name in ("sound", "broken") for e in cluster.events(name))
+
+    with Redis() as broken:
+        broken.stop()
+        cluster.apply(with_redis(redis), "sound")
+        cluster.apply(with_redis(broken), "broken")
+        cluster.probed("sound")
+        cluster.probed("broken")
+        wait(lambda: len(events()) == 3)
+        before = everything(), events()
+        operator.restart()
+        own = {"namespace": cluster.namespace, "trigger": "seen"}
+        wait(lambda: sum(own.items() <= line.items() for line in operator.log_lines()) == 4)
+        time.sleep(0.3)
+        assert (everything(), events()) == before
+
+
+def test_it_stops_at_once_even_in_the_middle_of_a_pass(
+    cluster: Cluster, redis: Redis, operator: Operator
+) -> None:
+    with paused(redis):
+        cluster.apply(with_redis(redis, timeout="30s"))
+        time.sleep(0.5)
+        began = time.monotonic()
+        operator.stop()
+        took = time.monotonic() - began
+    operator.start()
+    assert took < 3
+    assert "Traceback" not in operator.log_text()
+    assert cluster.probed()["status"]["health"] == "Healthy"
+
+
+def test_a_namespaced_operator_leaves_other_namespaces_alone(
+    control_plane: ControlPlane, redis: Redis
+) -> None:
+    redis.start()
+    mine, other = (Cluster(control_plane, control_plane.create_namespace()) for _ in range(2))
+    with Operator(control_plane, namespaces=[mine.namespace]) as running:
+        other.apply(with_redis(redis))
+        mine.apply(with_redis(redis))
+        mine.probed()
+        assert "watching 1 resources" in running.get("/readyz")[1]
+
+
+def test_no_secret_leaves(cluster: Cluster, redis: Redis, operator: Operator) -> None:
+    values = json.dumps(
+        {
+            "config": {
+                "values": {
+                    "infra": {
+                        "cloud_provider": "onprem",
+                        "redis_host": "127.0.0.1",
+                        "redis_port": str(redis.port),
+                    },
+                    "launch": {"cache_redis_url": f"redis://app:{PLANTED}@127.0.0.1:{redis.port}/15"},
+                }
+            }
+        }
+    )
+    cluster.plane.apply(
+        {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": "overrides", "namespace": cluster.namespace},
+            "stringData": {"values.yaml": values},
+        }
+    )
+    reference = {"secretKeyRef": {"name": "overrides", "key": "values.yaml"}}
+    cluster.apply(with_redis(redis, valuesFrom=[reference], values={}))
+    cluster.probed()
+    wait(cluster.events)
+    everything = json.dumps([cluster.get(), cluster.events()]) + operator.log_text()
+    assert PLANTED not in everything
+
+
+def test_it_outlives_an_api_server_that_is_away(redis: Redis) -> None:
+    redis.start()
+    with ControlPlane() as plane, Operator(plane) as mine:
+        cluster = Cluster(plane, plane.create_namespace())
+        cluster.apply(with_redis(redis, interval="5s"))
+        cluster.probed()
+        plane.apiserver.stop()
+        assert mine.get("/healthz")[0] == 200
+        assert mine.get("/readyz")[0] == 503
+        redis.stop()
+        time.sleep(8)  # the condition must turn, and cannot be written
+        plane.apiserver.start()
+        wait(lambda: cluster.condition("Ready")["status"] == "False", timeout=15)
+        wait(lambda: mine.get("/readyz")[0] == 200, timeout=30)
+        redis.start()
+        cluster.patch({"metadata": {"annotations": {PROBE_NOW: "1"}}})
+        wait(lambda: cluster.condition("Ready")["status"] == "True", timeout=30)
