@@ -8,7 +8,7 @@ from mehc_checks import duration
 from mehc_checks.outcome import Status
 from mehc_checks.runner import CheckResult, Report
 
-_MARKS = {Status.PASS: "√", Status.WARN: "‼", Status.FAIL: "×", Status.ERROR: "?", Status.SKIP: "-"}  # noqa: RUF001
+_MARKS = {Status.PASS: "√", Status.WARN: "‼", Status.FAIL: "×", Status.ERROR: "?", Status.SKIP: "-"}
 _COLORS = {Status.PASS: "32", Status.WARN: "33", Status.FAIL: "31", Status.ERROR: "35", Status.SKIP: "90"}
 _WIDTH = 110
 

@@ -1,0 +1,368 @@
+"""Measure the budgets on the testbed: `make bench`, or `make bench ARGS="-o json"`.
+
+Prints budget and result side by side. A miss is shown, not hidden; the exit status is 0 either way,
+because a figure of one machine is no test.
+"""
+
+import argparse
+import asyncio
+import json
+import re
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from typing import Any
+
+import psutil
+import psycopg
+import redis.asyncio
+
+from mehc_checks.check import catalogue
+from mehc_checks.cluster import Secret
+from mehc_checks.context import Context
+from mehc_checks.runner import plan, run
+from mehc_checks.values import Layer, Values
+from testbed import ports
+from testbed.controlplane import ControlPlane
+from testbed.installation import DATABASE_SECRET, Installation, aws_values, overlaid
+from testbed.modelengine import migrate
+from testbed.operator import Operator
+from testbed.postgres import Postgres
+from testbed.redis import Redis
+
+RESOURCE = "/apis/health.modelengine.io/v1alpha1"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Row:
+    """One measured budget; ``budget`` is None where the design sets none."""
+
+    what: str
+    measured: float
+    unit: str
+    budget: float | None = None
+
+    @property
+    def verdict(self) -> str:
+        if self.budget is None:
+            return ""
+        return "ok" if self.measured <= self.budget else "MISS"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("-o", "--output", choices=["text", "json"], default="text")
+    arguments = parser.parse_args()
+    with ExitStack() as stack:
+        bench = Bench(stack)
+        rows = []
+        for row in bench.rows():
+            rows.append(row)
+            print(f"bench: {row.what}: {row.measured:.3g} {row.unit}", file=sys.stderr, flush=True)
+    if arguments.output == "json":
+        print(json.dumps([{**asdict(row), "verdict": row.verdict} for row in rows], indent=2))
+    else:
+        print(table(rows))
+    return 0
+
+
+def table(rows: list[Row]) -> str:
+    """The rows as aligned text."""
+    cells = [("what", "measured", "budget", "")]
+    for row in rows:
+        budget = "" if row.budget is None else f"≤ {row.budget:g} {row.unit}"
+        cells.append((row.what, f"{row.measured:.3g} {row.unit}", budget, row.verdict))
+    widths = [max(len(line[column]) for line in cells) for column in range(4)]
+    return "\n".join(
+        "  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in cells
+    )
+
+
+class Bench:
+    """The components, and the measurements on them."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        start = stack.enter_context
+        with ThreadPoolExecutor() as pool:
+            control_plane = pool.submit(start, ControlPlane())
+            postgres = pool.submit(start, Postgres(max_connections=200))
+            server = pool.submit(start, Redis())
+            self.control_plane, self.postgres, self.redis = (
+                control_plane.result(),
+                postgres.result(),
+                server.result(),
+            )
+        self.black_hole = start(ports.black_hole())
+        self.postgres.create_role("modelengine", "password")
+        self.postgres.create_database("sound", owner="modelengine")
+        migrate(self.postgres, "sound", revision="head")
+        self.operator = start(Operator(self.control_plane))
+        self.process = psutil.Process(self.operator.pid)
+
+    def rows(self) -> Iterator[Row]:
+        yield from asyncio.run(self.one_pass())
+        for count, budget in ((1, 1.0), (100, 2.0), (500, 8.0)):
+            yield from self.many(count, budget)
+        yield from self.beside_a_black_hole()
+        yield from self.fault_to_condition()
+
+    async def one_pass(self) -> list[Row]:
+        """A full pass in this process, against the bare clients."""
+        values = Values.merged([Layer(source="bench", values=self.values())])
+        url = self.postgres.url("modelengine", "password", "sound")
+
+        async def whole() -> None:
+            context = Context(values=values, cluster=_OneSecret(url), namespace="bench")
+            report = await run(plan(catalogue().values(), timeout=timedelta(seconds=10)), context)
+            assert report.checks
+
+        async def database() -> None:
+            async with await psycopg.AsyncConnection.connect(url) as connection:
+                await connection.execute("SELECT version_num FROM public.alembic_version_model_engine")
+
+        async def cache() -> None:
+            client = redis.asyncio.Redis.from_url(self.redis.url())
+            await client.ping()
+            await client.aclose()
+
+        slowest = max(await median_of(database), await median_of(cache))
+
+        async def sequential() -> None:
+            await database()
+            await cache()
+
+        async def together() -> None:
+            await asyncio.gather(database(), cache())
+
+        took = await median_of(whole)
+        return [
+            Row(what="one pass / slowest bare client", measured=took / slowest, unit="x", budget=1.3),
+            Row(
+                what="one pass / bare clients in turn", measured=took / await median_of(sequential), unit="x"
+            ),
+            Row(what="one pass / bare clients together", measured=took / await median_of(together), unit="x"),
+            Row(what="one pass", measured=took * 1000, unit="ms"),
+        ]
+
+    def many(self, count: int, budget: float) -> Iterator[Row]:
+        """``count`` resources applied at once; then one pass over all that finds nothing new."""
+        namespace = f"bench-{count}"
+        latencies = self.apply(namespace, [self.values()] * count)
+        yield Row(
+            what=f"apply → complete status, p50 of {count}",
+            measured=statistics.median(latencies),
+            unit="s",
+            budget=budget,
+        )
+        if count > 1:
+            yield Row(what=f"apply → complete status, slowest of {count}", measured=max(latencies), unit="s")
+        yield from self.unchanged(namespace, count)
+        self.control_plane.kubectl("delete", "mehc", "--all", "-n", namespace, timeout=180)
+
+    def unchanged(self, namespace: str, count: int) -> Iterator[Row]:
+        """What a pass costs that finds nothing new, per resource."""
+        before, cpu = self.requests(), cpu_seconds(self.process)
+        self.control_plane.kubectl(
+            "annotate", "mehc", "--all", "-n", namespace, "health.modelengine.io/probe-now=again", timeout=180
+        )
+        self.settled()
+        spent = cpu_seconds(self.process) - cpu
+        after = self.requests()
+        writes, reads = (
+            sum(after.get(verb, 0) - before.get(verb, 0) for verb in verbs)
+            for verbs in (("PATCH/status", "POST/events"), ("GET/secrets", "GET/configmaps"))
+        )
+        yield Row(what=f"writes of an unchanged pass, {count} resources", measured=writes, unit="", budget=0)
+        yield Row(what=f"reads per resource and pass, {count} resources", measured=reads / count, unit="")
+        if count > 1:
+            yield Row(
+                what=f"CPU per resource and pass, {count} resources",
+                measured=spent / count * 1000,
+                unit="ms",
+                budget=15,
+            )
+        yield Row(
+            what=f"resident memory, {count} resources",
+            measured=self.process.memory_info().rss / 2**20,
+            unit="MiB",
+            budget=110,
+        )
+
+    def beside_a_black_hole(self) -> Iterator[Row]:
+        """99 sound resources, alone and beside one whose Redis never answers."""
+        sound = [self.values()] * 99
+        alone = statistics.median(self.apply("bench-alone", sound))
+        host, port = self.black_hole
+        dead = overlaid(
+            self.values(),
+            {"config": {"values": {"launch": {"cache_redis_aws_url": f"redis://{host}:{port}/0"}}}},
+        )
+        beside = statistics.median(self.apply("bench-beside", [dead, *sound])[1:])
+        yield Row(
+            what="99 resources beside a black hole / alone, p50",
+            measured=beside / alone,
+            unit="x",
+            budget=1.3,
+        )
+        for namespace in ("bench-alone", "bench-beside"):
+            self.control_plane.kubectl("delete", "mehc", "--all", "-n", namespace, timeout=180)
+
+    def fault_to_condition(self) -> Iterator[Row]:
+        """From the end of Redis to Ready=False, and back, at an interval of 10 s."""
+        self.apply("bench-fault", [self.values()], spec={"interval": "10s", "timeout": "5s"})
+        for stage, condition in ((self.redis.stop, "Ready=false"), (self.redis.start, "Ready")):
+            clock = time.monotonic()
+            stage()
+            self.control_plane.kubectl(
+                "wait", "mehc", "--all", "-n", "bench-fault", f"--for=condition={condition}", "--timeout=60s"
+            )
+            what = "fault" if condition == "Ready=false" else "recovery"
+            yield Row(
+                what=f"{what} → condition at an interval of 10 s",
+                measured=time.monotonic() - clock,
+                unit="s",
+                budget=20,
+            )
+
+    def values(self) -> dict[str, Any]:
+        return aws_values(cache_redis_aws_url=self.redis.url())
+
+    def apply(
+        self, namespace: str, each: list[dict[str, Any]], *, spec: Mapping[str, Any] | None = None
+    ) -> list[float]:
+        """Apply one resource for each values; seconds from each one's creation to its complete status."""
+        url = self.postgres.url("modelengine", "password", "sound")
+        installation = Installation(
+            namespace=namespace, values={}, secrets={DATABASE_SECRET: {"database_url": url}}
+        )
+        *others, template = installation.objects()
+        self.control_plane.apply(others)
+        asked: dict[str, float] = {}
+        with Judged(self.control_plane, namespace) as judged:
+            for index, values in enumerate(each):
+                name = f"r{index:03}"
+                manifest = {
+                    **template,
+                    "metadata": {"name": name, "namespace": namespace},
+                    "spec": {"values": values, **(spec or {})},
+                }
+                asked[name] = time.monotonic()
+                self.control_plane.api(
+                    "POST", f"{RESOURCE}/namespaces/{namespace}/modelenginehealthchecks", manifest
+                )
+            seen = judged.wait(set(asked), seconds=120)
+        self.settled()
+        return [seen[name] - began for name, began in asked.items()]
+
+    def settled(self) -> None:
+        """Wait until the operator has been idle for a second."""
+        idle = 0
+        while idle < 4:
+            before = cpu_seconds(self.process)
+            time.sleep(0.25)
+            idle = idle + 1 if cpu_seconds(self.process) - before < 0.02 else 0
+
+    def requests(self) -> dict[str, int]:
+        """Requests that the API server has served, by "VERB/resource"."""
+        text = self.control_plane.kubectl("get", "--raw", "/metrics")
+        counts: dict[str, int] = {}
+        for labels, number in re.findall(r"^apiserver_request_total\{(.*?)\} (\S+)$", text, re.MULTILINE):
+            label = dict(re.findall(r'(\w+)="([^"]*)"', labels))
+            part = label.get("subresource") or label.get("resource", "")
+            key = f"{label.get('verb', '')}/{part}"
+            counts[key] = counts.get(key, 0) + int(float(number))
+        return counts
+
+
+class Judged:
+    """Watches a namespace and notes when each resource first has a verdict (monotonic seconds)."""
+
+    def __init__(self, control_plane: ControlPlane, namespace: str) -> None:
+        self._command = [
+            *(
+                "kubectl",
+                f"--kubeconfig={control_plane.kubeconfig}",
+                "get",
+                "mehc",
+                "-n",
+                namespace,
+                "--watch",
+            ),
+            *("-o", 'jsonpath={.metadata.name} {.status.health}{"\\n"}'),
+        ]
+        self._seen: dict[str, float] = {}
+        self._news = threading.Condition()
+
+    def __enter__(self) -> "Judged":
+        self._process = subprocess.Popen(self._command, stdout=subprocess.PIPE, text=True)
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._process.kill()
+        self._process.wait()
+        self._reader.join()
+
+    def wait(self, names: set[str], *, seconds: float) -> dict[str, float]:
+        """When each of ``names`` had its verdict. Raises TimeoutError."""
+        with self._news:
+            if not self._news.wait_for(lambda: names <= self._seen.keys(), timeout=seconds):
+                raise TimeoutError(
+                    f"{len(names - self._seen.keys())} resources have no verdict after {seconds} s"
+                )
+            return dict(self._seen)
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        with self._process.stdout as lines:
+            for line in lines:
+                name, _, health = line.strip().partition(" ")
+                if health:
+                    with self._news:
+                        self._seen.setdefault(name, time.monotonic())
+                        self._news.notify_all()
+
+
+class _OneSecret:
+    """A cluster's stand-in for timing alone: the pass's API read is not what is measured here."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    async def secret(self, namespace: str, name: str) -> Secret | None:
+        return Secret(name=name, namespace=namespace, type="Opaque", data={"database_url": self._url})
+
+    async def config_map(self, namespace: str, name: str) -> Mapping[str, str] | None:
+        return None
+
+    async def get(self, path: str, **query: str) -> Mapping[str, Any] | None:
+        return None
+
+
+async def median_of(action: Callable[[], Awaitable[None]], times: int = 15) -> float:
+    """Median seconds of ``action``, after one run to warm up."""
+    await action()
+    taken = []
+    for _ in range(times):
+        clock = time.perf_counter()
+        await action()
+        taken.append(time.perf_counter() - clock)
+    return statistics.median(taken)
+
+
+def cpu_seconds(process: psutil.Process) -> float:
+    """User and system time of the process so far."""
+    times = process.cpu_times()
+    return float(times.user + times.system)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
