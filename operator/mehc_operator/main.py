@@ -1,7 +1,7 @@
 """The operator's process: kopf watches, everything else is ours.
 
 kopf sees the resource through ``on.event`` alone, so it keeps nothing in the user's object: no
-finalizer, no annotation (docs/adr/0003-kopf-watches-only.md).
+finalizer, no annotation (docs/adr/0002-kopf-only-watches.md).
 """
 
 import asyncio

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
 from typing import Any
@@ -82,13 +82,13 @@ class Scheduler:
     def observe(self, resource: Resource) -> None:
         """Take note of a resource that was listed, created or changed."""
         entry = self._entries.get(resource.uid)
+        lean = replace(resource, status={})  # of interest once; later ones are of our own making
         if entry is None:
-            entry = self._entries[resource.uid] = _Entry(
-                resource, self._make_reconcile(resource), self._scatter
-            )
+            reconcile = self._make_reconcile(resource)
+            entry = self._entries[resource.uid] = _Entry(lean, reconcile, self._scatter)
             entry.restart(Trigger.SEEN)
             return
-        before, entry.resource = entry.resource, resource
+        before, entry.resource = entry.resource, lean
         if before.generation != resource.generation:
             entry.restart(Trigger.SPEC)
         elif before.probe_now != resource.probe_now and resource.probe_now:

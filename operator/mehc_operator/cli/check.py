@@ -87,7 +87,7 @@ async def _check(options: argparse.Namespace, checks: Mapping[str, Check], layer
         cluster: Cluster | None = None
         namespace = options.namespace
         if not layers or options.namespace or options.context or options.kubeconfig:
-            if not access.exists:
+            if not access.exists and not access.kubeconfig:
                 raise UsageError("no cluster to check: give --kubeconfig, or --values to check without one")
             api = await stack.enter_async_context(connected(access))
             namespace = namespace or access.namespace()
