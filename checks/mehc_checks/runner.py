@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+import traceback
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -187,7 +188,9 @@ async def _judge(planned: Planned, context: Context) -> Outcome:
             ]
         )
     except Exception as error:  # a defect of ours must not take the other checks with it
-        log.exception("check %s crashed", planned.check.name)
+        # Not log.exception: the text of a foreign error may quote a connection's password.
+        where = context.redactor.text(traceback.format_exc())
+        log.error("check %s crashed\n%s", planned.check.name, where)  # noqa: TRY400
         return Outcome.of(
             [RunnerReasons.INTERNAL_ERROR.finding(f"the check itself crashed ({type(error).__name__})")]
         )

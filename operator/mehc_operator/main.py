@@ -70,12 +70,15 @@ async def operate(options: Options) -> None:
         except OSError as error:
             raise UsageError(f"cannot listen on {options.host}:{options.port}: {error.strerror}") from None
         log.info("health endpoints on port %s", port, extra={"port": port})
-        await kopf.operator(
-            registry=registry(options.access, scheduler),
-            clusterwide=not options.namespaces,
-            namespaces=options.namespaces,
-            standalone=True,
-        )
+        try:
+            await kopf.operator(
+                registry=registry(options.access, scheduler),
+                clusterwide=not options.namespaces,
+                namespaces=options.namespaces,
+                standalone=True,
+            )
+        except kopf.LoginError:
+            raise UsageError("the Kubernetes API does not accept these credentials") from None
 
 
 def registry(access: Access, scheduler: Scheduler) -> kopf.OperatorRegistry:

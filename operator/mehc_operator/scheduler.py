@@ -8,6 +8,7 @@ its answer would be about a spec that is gone; deletion ends it for good.
 import asyncio
 import logging
 import random
+import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -148,8 +149,10 @@ class _Entry:
                 due: Due | None
                 try:
                     due = await self._reconcile(self.resource, trigger)
-                except Exception:  # a defect of ours must not end the resource's task
-                    log.exception("the pass over %s crashed", self.resource)
+                except Exception as error:  # a defect of ours must not end the resource's task
+                    # Where, and not what: the error's text may hold anything that the pass has read.
+                    where = "".join(traceback.format_tb(error.__traceback__))
+                    log.error("the pass over %s crashed: %s\n%s", self.resource, type(error).__name__, where)  # noqa: TRY400
                     due = Due(delay=_AFTER_CRASH)
                 trigger = await self._next(due)
 

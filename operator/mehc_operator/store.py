@@ -75,9 +75,10 @@ class Store:
             except (aiohttp.ClientError, OSError, TimeoutError) as error:
                 trouble = type(error).__name__
             else:
-                if status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in _WORTH_A_RETRY:
-                    return status, str(answer.get("message", ""))
-                trouble = f"{status} {answer.get('message', '')}".strip()
+                message = str(answer.get("message", ""))
+                if not _worth_a_retry(status, message):
+                    return status, message
+                trouble = f"{status} {message}".strip()
             delay = _RETRIES[min(attempt, len(_RETRIES) - 1)]
             if attempt in (0, len(_RETRIES)):
                 log.warning("cannot write the status of %s (%s), will retry", what, trouble)
@@ -110,6 +111,12 @@ class Store:
             "reportingInstance": self._instance[:128],
             "source": {"component": _REPORTER},
         }
+
+
+def _worth_a_retry(status: int, message: str) -> bool:
+    if status == HTTPStatus.CONFLICT:
+        return "uid" not in message.lower()  # else the API lost a race of its own
+    return status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in _WORTH_A_RETRY
 
 
 def merge_patch(status: StatusReport) -> dict[str, Any]:

@@ -44,7 +44,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="values of the model engine chart; repeatable, later ones win; - reads standard input. "
         "With values and no --namespace, --context or --kubeconfig, no cluster is asked",
     )
-    parser.add_argument("--release", default="", metavar="NAME", help="the Helm release to check")
     parser.add_argument(
         "-n", "--namespace", default="", metavar="NAME", help="the namespace it is installed in"
     )
