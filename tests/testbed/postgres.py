@@ -102,9 +102,9 @@ class Postgres(Process):
         self.execute(f"ALTER SYSTEM SET default_transaction_read_only = {'on' if read_only else 'off'}")
         self.execute("SELECT pg_reload_conf()")
 
-    def standby(self) -> "Standby":
-        """A hot standby of this server, not yet started; replays until it is closed."""
-        return Standby(self)
+    def standby(self, *, settings: Mapping[str, str] | None = None) -> "Standby":
+        """A hot standby of this server, not yet started; replays until it is closed. `settings` are over ours."""
+        return Standby(self, settings or {})
 
     def prepare(self) -> None:
         _run(["cp", "-a", str(_template()), str(self._data)])
@@ -153,12 +153,12 @@ class Postgres(Process):
 class Standby(Postgres):
     """A read-only replica by streaming replication."""
 
-    def __init__(self, primary: Postgres) -> None:
+    def __init__(self, primary: Postgres, settings: Mapping[str, str]) -> None:
         super().__init__(
             tls=primary.tls,
             certificate=primary._certificate,
             max_connections=primary._max_connections,
-            settings=primary._settings,
+            settings={**primary._settings, **settings},
         )
         self.ca_file = primary.ca_file
         self._primary = primary

@@ -143,8 +143,8 @@ async def database_facts(context: Context, expected: str) -> DatabaseFacts:
 async def _probe(address: Address, base: Mapping[str, Any], timeout: float) -> DatabaseFacts:
     clock = time.monotonic()
     try:
-        async with asyncio.timeout(timeout):
-            ip = await connect(address.host, address.port, timeout=timeout)
+        ip = await connect(address.host, address.port, timeout=timeout / 2)
+        async with asyncio.timeout(timeout / 2):
             async with await _session(address, ip) as session:
                 latency = (time.monotonic() - clock) * 1000
                 found = await _look(session, timeout)

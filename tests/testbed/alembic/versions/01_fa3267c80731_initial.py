@@ -4,7 +4,7 @@ from alembic import op
 revision = "fa3267c80731"
 down_revision = None
 
-TABLES = {
+TABLES: dict[str, dict[str, tuple[str, ...]]] = {
     "hosted_model_inference": {
         "bundles": ("name", "created_by", "created_at"),
         "endpoints": ("name", "created_by", "endpoint_status", "current_bundle_id"),
