@@ -11,8 +11,10 @@ import platform
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
+import aiohttp
 import kopf
 
 from mehc_checks.check import catalogue
@@ -29,6 +31,7 @@ from mehc_operator.store import Store
 
 log = logging.getLogger(__name__)
 
+_REFUSED = "the Kubernetes API does not accept these credentials"
 _API_TIMEOUT = 3
 """Seconds; a kubelet gives its probes not much more."""
 
@@ -61,6 +64,7 @@ async def operate(options: Options) -> None:
             passes=asyncio.Semaphore(options.passes),
             clock=now,
         )
+        await _require_accepted(cluster)
         scheduler = Scheduler(lambda resource: Reconciler(shared, resource))
         watch = Watch(cluster, scheduler, options.namespaces)
         try:
@@ -78,7 +82,19 @@ async def operate(options: Options) -> None:
                 standalone=True,
             )
         except kopf.LoginError:
-            raise UsageError("the Kubernetes API does not accept these credentials") from None
+            raise UsageError(_REFUSED) from None
+
+
+async def _require_accepted(cluster: KubernetesCluster) -> None:
+    """Raises UsageError where the API refuses our credentials. One that does not answer is waited for, by kopf."""
+    try:
+        async with asyncio.timeout(_API_TIMEOUT):
+            status, _ = await cluster.request("GET", f"/apis/{GROUP}/{VERSION}")
+    except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        log.warning("the Kubernetes API cannot be reached yet (%s)", type(error).__name__)
+        return
+    if status == HTTPStatus.UNAUTHORIZED:
+        raise UsageError(_REFUSED)
 
 
 def registry(access: Access, scheduler: Scheduler) -> kopf.OperatorRegistry:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from testbed.controlplane import ApiError, ControlPlane
+from testbed.installation import aws_values
 from testbed.operator import Operator
 from testbed.redis import Redis
 
@@ -92,18 +93,7 @@ def wait(condition: Callable[[], object], timeout: float = 10) -> float:
 
 def with_redis(redis: Redis, **spec: Any) -> Tree:
     """A spec whose one check is RedisReachable, on ``redis``."""
-    values = {
-        "config": {
-            "values": {
-                "infra": {
-                    "cloud_provider": "onprem",
-                    "redis_host": "127.0.0.1",
-                    "redis_port": str(redis.port),
-                },
-                "launch": {"cache_redis_url": f"redis://127.0.0.1:{redis.port}/15"},
-            }
-        }
-    }
+    values = aws_values(cache_redis_aws_url=f"redis://127.0.0.1:{redis.port}/15")
     checks = {"DatabaseMigrated": {"enabled": False}}
     return {"values": values, "checks": checks, "interval": "1h", "timeout": "2s", **spec}
 
@@ -371,20 +361,7 @@ def test_a_namespaced_operator_leaves_other_namespaces_alone(
 
 
 def test_no_secret_leaves(cluster: Cluster, redis: Redis, operator: Operator) -> None:
-    values = json.dumps(
-        {
-            "config": {
-                "values": {
-                    "infra": {
-                        "cloud_provider": "onprem",
-                        "redis_host": "127.0.0.1",
-                        "redis_port": str(redis.port),
-                    },
-                    "launch": {"cache_redis_url": f"redis://app:{PLANTED}@127.0.0.1:{redis.port}/15"},
-                }
-            }
-        }
-    )
+    values = json.dumps(aws_values(cache_redis_aws_url=f"redis://app:{PLANTED}@127.0.0.1:{redis.port}/15"))
     cluster.plane.apply(
         {
             "apiVersion": "v1",

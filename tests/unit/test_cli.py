@@ -12,12 +12,13 @@ import pytest
 import yaml
 
 from mehc_checks.check import catalogue
+from testbed.installation import aws_values, overlaid
 
 MEHC = Path(sys.executable).with_name("mehc")
-VALUES = {
-    "secrets": {"kubernetesDatabaseSecretName": "database"},
-    "config": {"values": {"infra": {"cloud_provider": "onprem", "redis_host": "127.0.0.1", "redis_port": 1}}},
-}
+VALUES = overlaid(
+    aws_values(cache_redis_aws_url="redis://127.0.0.1:1/15"),
+    {"secrets": {"kubernetesDatabaseSecretName": "database"}},
+)
 
 
 def mehc(*words: str | Path, stdin: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
@@ -131,7 +132,9 @@ def test_json_and_yaml_say_the_same(values: Path) -> None:
 
 
 def test_later_values_win_and_standard_input_is_a_file(values: Path) -> None:
-    overlay = yaml.safe_dump({"config": {"values": {"infra": {"redis_port": 2}}}})
+    overlay = yaml.safe_dump(
+        {"config": {"values": {"launch": {"cache_redis_aws_url": "redis://127.0.0.1:2/15"}}}}
+    )
     done = mehc("check", "-f", values, "-f", "-", "--only", "RedisReachable", stdin=overlay)
     assert "127.0.0.1:2" in done.stdout
     assert "127.0.0.1:1 " not in done.stdout
