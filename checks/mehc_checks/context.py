@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar, cast
 
 from mehc_checks.cluster import Cluster, NoCluster, Secret
-from mehc_checks.errors import NotApplicable
+from mehc_checks.errors import CannotEvaluate, NotApplicable
+from mehc_checks.platform.names import gateway_namespace, service_config_map
 from mehc_checks.redact import Redactor, sensitive
 from mehc_checks.values import Values
 
@@ -74,11 +75,13 @@ class Context:
         """The Secret ``name`` of the installation's own namespace, or of the endpoint namespace.
 
         Its values are secret from here on: whatever the pass reports is redacted. Raises ValueError for
-        any other namespace, which no resource may name.
+        any other namespace, which no resource may name, and what ``prove_endpoint_namespace`` raises.
         """
         where = namespace or self.namespace
         if where not in (self.namespace, self.endpoint_namespace):
             raise ValueError(f"Secrets of namespace {where} are out of bounds")
+        if where != self.namespace:
+            await self.prove_endpoint_namespace()
         found = cast(
             "Secret | None",
             await self._once(("secret", where, name), lambda: self.cluster.secret(where, name)),
@@ -86,6 +89,29 @@ class Context:
         if found is not None:
             self.redactor.add(*found.data.values())
         return found
+
+    async def prove_endpoint_namespace(self) -> None:
+        """Return if the endpoint namespace belongs to this installation.
+
+        Values name it, and whoever may write the resource writes values; whoever runs this may read more than
+        they. So the namespace itself must say whose it is: by the service ConfigMap that the chart puts there,
+        which names the gateway's namespace. Raises CannotEvaluate (``EndpointNamespaceUnproven``) if it does not.
+        """
+        await self._once("endpoint namespace", self._prove_endpoint_namespace)
+
+    async def _prove_endpoint_namespace(self) -> None:
+        where = self.endpoint_namespace
+        if where == self.namespace:
+            return
+        name = service_config_map(self.values)
+        data = await self.cluster.config_map(where, name)
+        if data is None:
+            raise _unproven(where, f"it has no ConfigMap {name}")
+        owner = gateway_namespace(data.get("launch_service_config"))
+        if owner is None:
+            raise _unproven(where, f"its ConfigMap {name} does not say whose it is (gateway_namespace)")
+        if owner != self.namespace:
+            raise _unproven(where, f"its ConfigMap {name} belongs to the installation in another namespace")
 
     async def close(self) -> None:
         """Cancel what still runs and wait until it has ended."""
@@ -106,6 +132,15 @@ def require_cluster(context: Context) -> None:
     """Raise NotApplicable where there is no cluster to look at."""
     if isinstance(context.cluster, NoCluster):
         raise NotApplicable("needs a cluster, and none was given")
+
+
+def _unproven(namespace: str, why: str) -> CannotEvaluate:
+    return CannotEvaluate(
+        f"the endpoint namespace {namespace} is not proved to belong to this installation: {why}",
+        reason="EndpointNamespaceUnproven",
+        remediation="Set config.values.launch.endpoint_namespace to the namespace that the chart was installed "
+        "with, or run the chart's upgrade so that its service ConfigMap is there.",
+    )
 
 
 def _retrieve(task: asyncio.Task[Any]) -> None:
