@@ -8,9 +8,12 @@ from typing import Any
 
 import pytest
 
+from mehc_checks.check import catalogue
 from testbed.controlplane import ApiError, ControlPlane
-from testbed.installation import aws_values
+from testbed.installation import DATABASE_SECRET, Installation, aws_values
+from testbed.modelengine import migrate
 from testbed.operator import Operator
+from testbed.postgres import Postgres
 from testbed.redis import Redis
 
 GROUP = "health.modelengine.io"
@@ -116,6 +119,29 @@ def test_a_healthy_resource_becomes_ready(cluster: Cluster, redis: Redis) -> Non
     assert not resource["metadata"].get("finalizers")
     annotations = resource["metadata"].get("annotations", {})
     assert set(annotations) <= {"kubectl.kubernetes.io/last-applied-configuration"}
+
+
+def test_a_database_two_revisions_behind_says_so_until_it_is_migrated(
+    cluster: Cluster, postgres: Postgres
+) -> None:
+    database = cluster.namespace.replace("-", "_")
+    postgres.create_role(database, PLANTED)
+    postgres.create_database(database, owner=database)
+    migrate(postgres, database, revision="62da4f8b3403", owner=database)
+    Installation(
+        namespace=cluster.namespace,
+        values=aws_values(),
+        secrets={DATABASE_SECRET: {"database_url": postgres.url(database, PLANTED, database)}},
+        spec={"checks": {name: {"enabled": False} for name in catalogue() if name != "DatabaseMigrated"}},
+    ).apply(cluster.plane)
+    status = cluster.probed()["status"]
+    assert (status["health"], cluster.condition("Ready")["status"]) == ("Failing", "False")
+    assert status["rootCauses"][0]["check"] == "DatabaseMigrated"
+    assert status["rootCauses"][0]["remediation"]
+    migrate(postgres, database, owner=database)
+    cluster.patch({"metadata": {"annotations": {PROBE_NOW: "migrated"}}})
+    cluster.kubectl("wait", "--for=condition=DatabaseMigrated", "mehc/model-engine", "--timeout=10s")
+    assert PLANTED not in json.dumps([cluster.get(), cluster.events()])
 
 
 def test_columns(cluster: Cluster, redis: Redis) -> None:
