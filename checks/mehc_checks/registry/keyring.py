@@ -9,8 +9,9 @@ import ipaddress
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, Final
 
 from mehc_checks.cluster import Secret
@@ -52,7 +53,6 @@ class Keyring:
         """Raises UnreadableSecret. Secrets of other types, or without their key, are ignored (``ignored``)."""
         self._logins: defaultdict[bytes, list[Login]] = defaultdict(list)
         self.ignored: list[str] = []
-        self.entries: list[str] = []
         for secret in secrets:
             auths = _auths(secret)
             if auths is None:
@@ -61,9 +61,14 @@ class Keyring:
             for location, (username, password) in sorted(auths.items()):
                 key = _key(location)
                 if key is not None:
-                    self.entries.append(location)
-                    source = f"Secret {secret.name}, entry {location}"
+                    shown = location.rpartition("@")[2]  # a login may stand before the host
+                    source = f"Secret {secret.name}, entry {shown}"
                     self._logins[key].append(Login(username=username, password=password, source=source))
+
+    @property
+    def logins(self) -> Iterator[Login]:
+        """All of them, whatever image they are for."""
+        return chain.from_iterable(self._logins.values())
 
     def lookup(self, image: str) -> list[Login]:
         """The logins to try for ``image`` (a reference without tag and digest), most specific entry first."""
