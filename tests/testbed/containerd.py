@@ -57,10 +57,19 @@ address = "{self._socket}"
             f'server = "https://{host}"\n[host."https://{host}"]\n  capabilities = ["pull", "resolve"]\n  {trust}'
         )
         user = ["--user", ":".join(login)] if login else []
-        arguments: list[str | Path] = ["content", "fetch", "--hosts-dir", self._hosts, *user, image]
+        arguments: list[str | Path] = [
+            "images",
+            "pull",
+            "--snapshotter",
+            "native",
+            "--hosts-dir",
+            self._hosts,
+        ]
         try:
             # a namespace for each pull, so that it fetches everything anew
-            return self._ctr("--namespace", "pulls", *arguments, seconds=seconds).returncode == 0
+            return (
+                self._ctr("--namespace", "pulls", *arguments, *user, image, seconds=seconds).returncode == 0
+            )
         except subprocess.TimeoutExpired:
             return False
         finally:

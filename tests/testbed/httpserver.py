@@ -10,8 +10,10 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 from testbed.pki import Certificate
 from testbed.ports import LOOPBACK, free_port
@@ -46,9 +48,14 @@ Script = Callable[[Request], Reply]
 
 
 class ScriptedServer:
-    """Answers every request as the script says, over TLS if there is a certificate; `requests` are kept."""
+    """Answers every request as the script says, over TLS if there is a certificate; `requests` are kept.
 
-    def __init__(self, script: Script, *, certificate: Certificate | None = None) -> None:
+    `client_ca`: clients must show a certificate of it.
+    """
+
+    def __init__(
+        self, script: Script, *, certificate: Certificate | None = None, client_ca: Path | None = None
+    ) -> None:
         self.requests: list[Request] = []
         outer = self
 
@@ -58,6 +65,7 @@ class ScriptedServer:
             def _answer(self) -> None:
                 request = Request(method=self.command, path=self.path, headers=dict(self.headers))
                 outer.requests.append(request)
+                self.rfile.read(int(request.headers.get("Content-Length", 0)))
                 reply = script(request)
                 self.send_response(reply.status)
                 for name, value in {"Content-Length": str(len(reply.body)), **reply.headers}.items():
@@ -77,6 +85,10 @@ class ScriptedServer:
         if certificate:
             tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             tls.load_cert_chain(certificate.certificate_file, certificate.key_file)
+            if client_ca:
+                tls.maximum_version = ssl.TLSVersion.TLSv1_2  # 1.3 asks only after the handshake
+                tls.verify_mode = ssl.CERT_REQUIRED
+                tls.load_verify_locations(client_ca)
             self._server.tls = tls
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
 
@@ -100,29 +112,41 @@ class _HttpServer(ThreadingHTTPServer):
     def finish_request(self, request: Any, client_address: Any) -> None:
         """Shake hands in the connection's own thread: a slow client holds up nobody."""
         request.settimeout(10)
-        if self.tls is not None:
-            request = self.tls.wrap_socket(request, server_side=True)
-        super().finish_request(request, client_address)
+        if self.tls is None:
+            super().finish_request(request, client_address)
+        else:
+            with self.tls.wrap_socket(request, server_side=True) as secure:
+                super().finish_request(secure, client_address)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that hangs up, or distrusts the certificate, is the point of the exercise."""
 
 
-class ConnectProxy:
-    """An HTTP proxy for CONNECT only. `routes` leads "host:port" to "host:port"; anything else is refused (502)."""
+class Proxy:
+    """An HTTP proxy that leads names to loopback: `routes` maps "host:port" to "host:port", all else is refused (502).
+
+    CONNECT and plain requests, one a connection.
+    """
 
     def __init__(self, routes: Mapping[str, str]) -> None:
         class Handler(socketserver.StreamRequestHandler):
             def handle(self) -> None:
-                target = self.rfile.readline().decode().split()[1]
-                while self.rfile.readline().strip():
-                    pass
+                method, target, version = self.rfile.readline().decode().split()
+                headers = list(iter(lambda: self.rfile.readline().strip(), b""))
+                path = ""
+                if method != "CONNECT":
+                    url = urlsplit(target)
+                    target, path = f"{url.hostname}:{url.port or 80}", url.path or "/"
                 if target not in routes:
                     self.wfile.write(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n")
                     return
                 host, _, port = routes[target].rpartition(":")
                 with socket.create_connection((host, int(port)), timeout=5) as upstream:
-                    self.wfile.write(b"HTTP/1.1 200 Connected\r\n\r\n")
+                    if method == "CONNECT":
+                        self.wfile.write(b"HTTP/1.1 200 Connected\r\n\r\n")
+                    else:
+                        first = f"{method} {path} {version}".encode()
+                        upstream.sendall(b"\r\n".join([first, *headers, b"Connection: close", b"", b""]))
                     with contextlib.suppress(OSError):
                         _splice(self.connection, upstream)
 

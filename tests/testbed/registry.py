@@ -1,6 +1,7 @@
 """A real image registry (Debian's docker-registry), its token service, and images of the testbed's own making."""
 
 import base64
+import ctypes
 import gzip
 import hashlib
 import http.client
@@ -28,9 +29,6 @@ from testbed.ports import LOOPBACK, free_port
 from testbed.process import ComponentError, Process
 
 USER, PASSWORD = "puller", "pull-password"
-_BCRYPT = "$2b$04$abcdefghijklmnopqrstuuHcwoXjGEAAN45HUgKSJqHtrV5HPyOkO"
-"""Of PASSWORD; bcrypt is the only hash that the registry takes, and Python has none."""
-
 INDEX = "application/vnd.oci.image.index.v1+json"
 DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -45,7 +43,7 @@ Tree = dict[str, Any]
 class Registry(Process):
     """One registry process. Several may share a `storage` directory, each with an authentication of its own.
 
-    `certificate`: TLS with it, else plain HTTP. `basic`: USER and PASSWORD by basic authentication. `tokens`: the
+    `certificate`: TLS with it, else plain HTTP. `basic`: passwords by user, for basic authentication. `tokens`: the
     started token service to send clients to.
     """
 
@@ -54,7 +52,7 @@ class Registry(Process):
         *,
         storage: Path,
         certificate: Certificate | None = None,
-        basic: bool = False,
+        basic: Mapping[str, str] | None = None,
         tokens: "TokenService | None" = None,
     ) -> None:
         super().__init__("registry")
@@ -90,7 +88,7 @@ class Registry(Process):
         }
         if self._basic:
             users = self.directory / "htpasswd"
-            users.write_text(f"{USER}:{_BCRYPT}\n")
+            users.write_text("".join(f"{user}:{_bcrypt(word)}\n" for user, word in self._basic.items()))
             config["auth"] = {"htpasswd": {"realm": "testbed", "path": str(users)}}
         if self._tokens:
             config["auth"] = {
@@ -143,11 +141,16 @@ class ImageStore:
         manifest_type: str = MANIFEST,
         layers: int = 2,
         created: str = "2026-01-02T03:04:05Z",
-        seed: str = "",
+        claimed_size: int = 0,
     ) -> str:
+        """`claimed_size`: what the manifest says that its first layer has, in bytes."""
         manifest = self._image(
-            repository, architecture, manifest_type, layers, created, seed or f"{repository}:{tag}"
+            repository, architecture, manifest_type, layers, created, f"{repository}:{tag}"
         )
+        if claimed_size:
+            content = json.loads(manifest)
+            content["layers"][0]["size"] = claimed_size
+            manifest = json.dumps(content).encode()
         return self._put(repository, tag, manifest, manifest_type)
 
     def push_index(
@@ -272,6 +275,8 @@ class TokenService:
         return self.server.url
 
     def _answer(self, request: Request) -> Reply:
+        if request.method == "POST":  # OAuth, which clients try first; they fall back to GET, as we answer it
+            return Reply(405)
         user, password = request.login or ("", "")
         known, repositories = self.users.get(user, (None, frozenset()))
         if user and (known is None or known != password):
@@ -301,6 +306,14 @@ class TokenService:
         assert isinstance(self._key, ec.EllipticCurvePrivateKey)
         r, s = decode_dss_signature(self._key.sign(signed.encode(), ec.ECDSA(hashes.SHA256())))
         return f"{signed}.{_url64(r.to_bytes(32) + s.to_bytes(32))}"
+
+
+def _bcrypt(password: str) -> str:
+    """The only hash that the registry takes; of the C library, as Python has none."""
+    crypt = ctypes.CDLL("libcrypt.so.1").crypt
+    crypt.restype = ctypes.c_char_p
+    hashed: bytes = crypt(password.encode(), b"$2b$04$" + b"testbed" * 3 + b"u")
+    return hashed.decode()
 
 
 def digest(content: bytes) -> str:

@@ -250,6 +250,13 @@ class VllmImageReasons(ReasonSet):
         "The pull secrets could not be read, and without credentials the registry says nothing.",
         "{remediation}",
     )
+    NAMESPACE_UNPROVEN = Reason(
+        "EndpointNamespaceUnproven",
+        Status.WARN,
+        "The endpoint namespace that the values name does not say that it belongs to this installation, so nothing "
+        "is read there: no pull secrets, no pods.",
+        "{remediation}",
+    )
     PULLED_OTHERWISE = Reason(
         "NodesPullOtherwise",
         Status.WARN,
@@ -411,6 +418,10 @@ def _of_image(probed: Probed, facts: ImageFacts) -> Iterator[Finding]:
 def _of_secrets(facts: ImageFacts) -> Iterator[Finding]:
     secrets, reasons = facts.secrets, VllmImageReasons
     account = secrets.account
+    if secrets.unknown is not None and secrets.unknown.reason == reasons.NAMESPACE_UNPROVEN.name:
+        yield reasons.NAMESPACE_UNPROVEN.finding(
+            str(secrets.unknown), remediation=secrets.unknown.remediation
+        )
     if secrets.account_missing:
         yield reasons.ACCOUNT_MISSING.finding(f"ServiceAccount {account} does not exist", account=account)
     if secrets.unreadable:

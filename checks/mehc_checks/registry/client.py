@@ -223,6 +223,10 @@ class Registry:
             raise RegistryFailure(
                 Trouble.UNREACHABLE, f"the proxy did not connect to {address} (HTTP {error.status})"
             ) from None
+        except (aiohttp.ClientResponseError, aiohttp.ClientPayloadError):
+            raise RegistryFailure(
+                Trouble.NOT_A_REGISTRY, f"{address} does not speak HTTP properly"
+            ) from None
         except (aiohttp.ClientError, OSError, net.NetworkFailure, ValueError) as error:
             failure = _classify(error, url)
             raise of_network(failure) from failure
@@ -341,8 +345,8 @@ def _classify(error: Exception, url: URL) -> net.NetworkFailure:
     host, port = url.host or "", url.port or 0
     if isinstance(error, aiohttp.ServerDisconnectedError):
         return net.NetworkFailure(net.Fault.CLOSED, f"{host}:{port} closed the connection without an answer")
-    if isinstance(error, aiohttp.ClientResponseError | aiohttp.ClientPayloadError):
-        return net.NetworkFailure(net.Fault.CLOSED, f"{host}:{port} does not speak HTTP properly")
+    if isinstance(error, aiohttp.ClientError) and isinstance(error.__cause__, Exception):
+        error = error.__cause__  # aiohttp's own pass for errors of ssl without having what those have
     return net.classify(error, host, port)
 
 
