@@ -20,7 +20,7 @@ test: setup lint verify ## everything that must hold
 lint: setup ## formatting, style, types, layers
 	@ruff format --check --quiet && ruff check --quiet
 	@mypy
-	@lint-imports --no-timing | tail -n 3
+	@lint-imports --no-logo --no-cache
 	@hadolint Dockerfile
 
 generate: setup ## write the generated files: CRD, permissions, tables of reasons

@@ -33,7 +33,7 @@ from testbed import ports
 from testbed.controlplane import ControlPlane
 from testbed.installation import DATABASE_SECRET, Installation, aws_values, overlaid
 from testbed.modelengine import migrate
-from testbed.operator import Operator
+from testbed.operatorprocess import Operator
 from testbed.postgres import Postgres
 from testbed.redis import Redis
 

@@ -15,7 +15,7 @@ from typing import TypeVar
 from testbed.controlplane import ControlPlane
 from testbed.installation import DATABASE_SECRET, Installation, aws_values, overlaid
 from testbed.modelengine import migrate
-from testbed.operator import Operator
+from testbed.operatorprocess import Operator
 from testbed.pki import CertificateAuthority
 from testbed.postgres import Postgres
 from testbed.redis import Redis

@@ -12,7 +12,7 @@ from mehc_checks.check import catalogue
 from testbed.controlplane import ApiError, ControlPlane
 from testbed.installation import DATABASE_SECRET, Installation, aws_values
 from testbed.modelengine import migrate
-from testbed.operator import Operator
+from testbed.operatorprocess import Operator
 from testbed.postgres import Postgres
 from testbed.redis import Redis
 

@@ -17,3 +17,9 @@ def test_the_operator_folder_does_not_shadow_the_standard_library() -> None:
 
 def test_no_test_folder_takes_the_name_of_the_module() -> None:
     assert not (ROOT / "tests" / "operator").exists()
+
+
+def test_the_testbed_does_not_shadow_the_standard_library() -> None:
+    """`make setup` runs a script of that folder, which puts the folder on sys.path."""
+    names = {path.stem for path in (ROOT / "tests" / "testbed").iterdir()}
+    assert not names & set(sys.stdlib_module_names)
