@@ -2,12 +2,14 @@
 
 import asyncio
 import errno
+import os
 import socket
 import ssl
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import cache
 
 _RESOLVERS = ThreadPoolExecutor(max_workers=32, thread_name_prefix="resolve")
 """getaddrinfo blocks and cannot be cancelled: kept apart, so that a dead DNS server starves nothing else."""
@@ -47,6 +49,24 @@ class Peer:
 
     not_after: datetime
     protocol: str
+
+
+def client_context(*, verify: bool = True) -> ssl.SSLContext:
+    """The TLS settings of a client that trusts the system's authorities, or those of SSL_CERT_FILE.
+
+    Shared, because reading the trust store takes many milliseconds: do not change it.
+    """
+    return _client_context(verify, os.environ.get("SSL_CERT_FILE"))
+
+
+@cache
+def _client_context(verify: bool, trust: str | None) -> ssl.SSLContext:
+    """``trust`` is read by OpenSSL itself; here it only tells one context from another."""
+    context = ssl.create_default_context()
+    if not verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
 
 
 async def resolve(host: str, port: int, *, timeout: float) -> list[str]:

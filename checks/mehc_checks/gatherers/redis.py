@@ -1,13 +1,11 @@
 """Asks each Redis that the platform uses, as that way's own client would."""
 
 import asyncio
-import os
 import ssl
 import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
-from functools import cache as cached
 from typing import Any
 
 from redis.asyncio.connection import Connection, SSLConnection
@@ -21,7 +19,7 @@ from redis.exceptions import (
 
 from mehc_checks.context import Context
 from mehc_checks.errors import NotApplicable
-from mehc_checks.net import Fault, NetworkFailure, classify, connect, handshake
+from mehc_checks.net import Fault, NetworkFailure, classify, client_context, connect, handshake
 from mehc_checks.platform.redis import Path, Server, Trouble, Way, cache_sources, cloud_provider, ways
 
 
@@ -185,7 +183,9 @@ async def _converse(way: Way, server: Server, timeout: float) -> WayFacts:
     if way.trouble in (Trouble.AZURE_TOKEN, Trouble.KEDA_SECRET):
         if not server.tls:
             return facts
-        peer = await handshake(server.host, server.port, _tls_context(server), timeout=timeout)
+        peer = await handshake(
+            server.host, server.port, client_context(verify=server.verify), timeout=timeout
+        )
         return replace(facts, not_after=peer.not_after)
     connection = _connection(server)
     try:
@@ -221,22 +221,8 @@ def _connection(server: Server) -> Connection:
     if not server.tls:
         return Connection(**options)
     connection = SSLConnection(**options, ssl_check_hostname=server.verify)
-    connection.ssl_context.context = _tls_context(server)
+    connection.ssl_context.context = client_context(verify=server.verify)
     return connection
-
-
-def _tls_context(server: Server) -> ssl.SSLContext:
-    return _context(server.verify, os.environ.get("SSL_CERT_FILE"))
-
-
-@cached
-def _context(verify: bool, trust: str | None) -> ssl.SSLContext:
-    """Reading the system's trust store takes milliseconds: once, not once a pass. ``trust`` keys the cache only."""
-    context = ssl.create_default_context()
-    if not verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context
 
 
 async def _explained(facts: WayFacts, server: Server, error: Exception, timeout: float) -> WayFacts:
@@ -283,9 +269,7 @@ async def _answers_plain(server: Server, timeout: float) -> bool:
 async def _behind_plain(server: Server, failure: NetworkFailure, timeout: float) -> Refusal | None:
     """A plain client was not understood: by a TLS port, or by something that is no Redis."""
     try:
-        await handshake(
-            server.host, server.port, _context(True, os.environ.get("SSL_CERT_FILE")), timeout=timeout
-        )
+        await handshake(server.host, server.port, client_context(), timeout=timeout)
     except NetworkFailure as second:
         if second.fault in (Fault.TLS_UNTRUSTED, Fault.TLS_EXPIRED, Fault.TLS_WRONG_HOST, Fault.TLS_OTHER):
             return Refusal.SPEAKS_TLS
