@@ -256,3 +256,42 @@ async def test_gpu_nodes_of_another_architecture_decide(stage: Stage) -> None:
             assert result.evidence["architectures"] == "arm64"
     finally:
         stage.control_plane.api("DELETE", f"{nodes}/grace-hopper")
+
+
+async def test_what_was_seen_once_is_looked_for_again(stage: Stage) -> None:
+    images = stage.images
+    images.push_index("fleeting", "1")
+    index = images.manifest("fleeting", "1")
+    child = index["manifests"][0]["digest"]
+    layer = images.manifest("fleeting", child)["layers"][0]["digest"]
+    ask = stage.ask(stage.open, "fleeting", "1")
+    assert (await stage.judge(ask)).reason == "Pullable"
+    images.lose_blob("fleeting", layer)
+    assert (await stage.judge(ask)).reason == "BlobsMissing"
+    images.lose_manifest("fleeting", child)
+    assert (await stage.judge(ask)).reason == "IndexIncomplete"
+
+
+async def test_a_pass_that_finds_nothing_new_gets_no_document_again(stage: Stage) -> None:
+    """Registries limit the manifests that are fetched; asking whether they are there is free."""
+    config = json.dumps({"os": "linux", "architecture": "amd64", "seed": "counted"}).encode()
+    manifest = json.dumps(
+        {"schemaVersion": 2, "config": {"digest": digest(config), "size": len(config)}, "layers": []}
+    ).encode()
+
+    def registry(request: Request) -> Reply:
+        if "/blobs/" in request.path:
+            return Reply(200, config)
+        kind = "application/vnd.oci.image.manifest.v1+json"
+        return Reply(200, manifest, {"Content-Type": kind, "Docker-Content-Digest": digest(manifest)})
+
+    with ScriptedServer(registry, certificate=stage.ca.issue()) as server:
+        ask = stage.ask(server.address)
+        assert (await stage.judge(ask)).reason == "Pullable"
+        server.requests.clear()
+        assert (await stage.judge(ask)).reason == "Pullable"
+        assert [(each.method, each.path.split("/")[-2]) for each in server.requests] == [
+            ("GET", "v2"),
+            ("HEAD", "manifests"),
+            ("HEAD", "blobs"),
+        ]

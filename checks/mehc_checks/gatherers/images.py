@@ -1,6 +1,7 @@
 """The images of an installation, as its registries and its nodes show them."""
 
 import asyncio
+import functools
 import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -193,7 +194,6 @@ def _has_node_identity(reference: Reference) -> bool:
 
 
 async def _access(context: Context, parameters: ImageParameters) -> Access:
-    tls = ssl.create_default_context()
     bundles = {"parameters.caBundle": parameters.ca_bundle}
     if parameters.ca_config_map:
         where = f"parameters.caConfigMap {parameters.ca_config_map}"
@@ -201,13 +201,20 @@ async def _access(context: Context, parameters: ImageParameters) -> Access:
         if data is None or not data.get("ca.crt"):
             raise UsageError(f"{where}: no such ConfigMap with a key ca.crt in {context.namespace}")
         bundles[where] = data["ca.crt"]
-    for where, bundle in bundles.items():
-        if bundle:
-            try:
-                tls.load_verify_locations(cadata=bundle)
-            except (ssl.SSLError, ValueError):
-                raise UsageError(f"{where}: not certificates in PEM form") from None
-    return Access(tls=tls, insecure=frozenset(parameters.insecure_registries))
+    trusted = tuple((where, bundle) for where, bundle in bundles.items() if bundle)
+    return Access(tls=_trust(trusted), insecure=frozenset(parameters.insecure_registries))
+
+
+@functools.lru_cache(maxsize=32)
+def _trust(bundles: tuple[tuple[str, str], ...]) -> ssl.SSLContext:
+    """The system's authorities and those of ``bundles``; kept, because reading the system's takes 10 ms."""
+    tls = ssl.create_default_context()
+    for where, bundle in bundles:
+        try:
+            tls.load_verify_locations(cadata=bundle)
+        except (ssl.SSLError, ValueError):
+            raise UsageError(f"{where}: not certificates in PEM form") from None
+    return tls
 
 
 async def _frameworks(context: Context) -> Mapping[str, str] | None:

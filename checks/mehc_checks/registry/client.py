@@ -95,8 +95,12 @@ class Registry:
         connector = aiohttp.TCPConnector(
             ssl=self._access.tls, resolver=_Resolver(self._timeout), limit=8, use_dns_cache=True
         )
+        # nothing is decompressed: what a digest is of is the document as it was pushed, and a bomb stays one
         self._session = aiohttp.ClientSession(
-            connector=connector, cookie_jar=aiohttp.DummyCookieJar(), headers={"User-Agent": "mehc"}
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            headers={"User-Agent": "mehc", "Accept-Encoding": "identity"},
         )
         return self
 
@@ -224,9 +228,7 @@ class Registry:
                 Trouble.UNREACHABLE, f"the proxy did not connect to {address} (HTTP {error.status})"
             ) from None
         except (aiohttp.ClientResponseError, aiohttp.ClientPayloadError):
-            raise RegistryFailure(
-                Trouble.NOT_A_REGISTRY, f"{address} does not speak HTTP properly"
-            ) from None
+            raise RegistryFailure(Trouble.NOT_A_REGISTRY, f"{address} does not speak HTTP properly") from None
         except (aiohttp.ClientError, OSError, net.NetworkFailure, ValueError) as error:
             failure = _classify(error, url)
             raise of_network(failure) from failure

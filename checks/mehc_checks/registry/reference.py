@@ -12,6 +12,7 @@ _PATH = re.compile(rf"{_PART}(?:/{_PART})*")
 TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
 _NAME_LENGTH = 255
+_HIGHEST_PORT = 65535
 
 _DOCKER_HUB = "docker.io"
 _DOCKER_HUB_HOST = "registry-1.docker.io"
@@ -59,7 +60,8 @@ def parse(text: str) -> Reference:
     if ":" in last:
         name, colon, tag = name.rpartition(":")
     domain, path = _split(name)
-    if not _DOMAIN.fullmatch(domain):
+    port = domain.rpartition(":")[2] if not domain.endswith("]") else ""
+    if not _DOMAIN.fullmatch(domain) or (port.isdecimal() and ":" in domain and int(port) > _HIGHEST_PORT):
         raise InvalidReference(f"{domain!r} is not a registry's address")
     if path != path.lower():
         raise InvalidReference("a repository must be in lower case")
