@@ -291,7 +291,6 @@ async def test_a_pass_that_finds_nothing_new_gets_no_document_again(stage: Stage
         server.requests.clear()
         assert (await stage.judge(ask)).reason == "Pullable"
         assert [(each.method, each.path.split("/")[-2]) for each in server.requests] == [
-            ("GET", "v2"),
             ("HEAD", "manifests"),
             ("HEAD", "blobs"),
         ]

@@ -134,11 +134,17 @@ class Registry:
         return speaks and answer.media_type != "text/html"
 
     async def _send(self, method: str, path: str, accept: Iterable[str], limit: int) -> Answer:
-        if self._origin is None:
-            self._origin = await self._find_origin()
-        url = self._origin.join(URL(f"/v2/{path}", encoded=True))
         headers = {"Accept": ", ".join(accept)} if accept else {}
-        answer = await self._once(method, url, headers, limit)
+        below = URL(f"/v2/{path}", encoded=True)
+        url = (self._origin or URL(f"https://{self.host}")).join(below)
+        try:
+            answer = await self._once(method, url, headers, limit)
+        except RegistryFailure as failure:
+            if self._origin is not None:
+                raise
+            url = (await self._without_tls(failure)).join(below)
+            answer = await self._once(method, url, headers, limit)
+        self._origin = url.origin()
         for _ in range(_MOST_REDIRECTS):
             location = answer.headers.get("Location", "")
             if answer.status not in _REDIRECTS or not location:
@@ -163,27 +169,22 @@ class Registry:
             )
         return target
 
-    async def _find_origin(self) -> URL:
-        """The scheme to speak: HTTPS, unless plain HTTP is allowed here and HTTPS is not spoken."""
-        secure, plain = URL(f"https://{self.host}"), URL(f"http://{self.host}")
-        try:
-            await self._once("GET", secure.join(URL("/v2/")), {}, 0)
-        except RegistryFailure as failure:
-            cause = failure.__cause__
-            if not isinstance(cause, net.NetworkFailure) or cause.fault not in (
-                net.Fault.NOT_TLS,
-                net.Fault.CLOSED,
-            ):
-                raise
-            if self._access.plain_allowed(self.host):
-                return plain
-            if await self._speaks_plain(plain):
-                raise RegistryFailure(
-                    Trouble.PLAIN_HTTP,
-                    f"{self.host} speaks plain HTTP, and container runtimes insist on HTTPS",
-                ) from None
-            raise
-        return secure
+    async def _without_tls(self, failure: RegistryFailure) -> URL:
+        """The plain origin, if HTTPS failed for want of TLS and plain HTTP is allowed here. Raises otherwise."""
+        cause = failure.__cause__
+        if not isinstance(cause, net.NetworkFailure) or cause.fault not in (
+            net.Fault.NOT_TLS,
+            net.Fault.CLOSED,
+        ):
+            raise failure
+        plain = URL(f"http://{self.host}")
+        if self._access.plain_allowed(self.host):
+            return plain
+        if await self._speaks_plain(plain):
+            raise RegistryFailure(
+                Trouble.PLAIN_HTTP, f"{self.host} speaks plain HTTP, and container runtimes insist on HTTPS"
+            )
+        raise failure
 
     async def _speaks_plain(self, plain: URL) -> bool:
         try:
