@@ -10,23 +10,27 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from typing import TypeVar
 
+from mehc_checks.platform.images import FRAMEWORK_CONFIG_MAP
 from testbed.controlplane import ControlPlane
-from testbed.installation import DATABASE_SECRET, Installation, aws_values, overlaid
+from testbed.installation import DATABASE_SECRET, Installation, Tree, aws_values, only, overlaid
 from testbed.modelengine import migrate
 from testbed.operatorprocess import Operator
 from testbed.pki import CertificateAuthority
 from testbed.postgres import Postgres
+from testbed.process import temporary_directory
 from testbed.redis import Redis
+from testbed.registry import ImageStore, Registry
 
-PASSWORD = "correct horse battery staple"
+STAGED = ("DatabaseMigrated", "RedisReachable", "VllmImagePullable")
+"""The checks whose dependencies this demo runs; the others are disabled."""
+VLLM = "0.6.3"
+PASSWORD = "correct-horse-battery-staple"
 ACL = {
     # KEDA reads the demand lists without credentials; everything else needs the password.
-    "default": "on nopass ~launch-endpoint-autoscaling:* resetchannels -@all +@connection +select +llen",
-    "app": f'on ">{PASSWORD}" ~* &* +@all',
+    "default": "on nopass ~launch-endpoint-autoscaling:* resetchannels -@all +@connection +select +llen +eval",
+    "app": f"on >{PASSWORD} ~* &* +@all",
 }
-T = TypeVar("T")
 
 
 def main() -> int:
@@ -52,17 +56,22 @@ class Demo:
         start = stack.enter_context
         with ThreadPoolExecutor() as pool:
             control_plane = pool.submit(start, ControlPlane())
-            postgres = pool.submit(start, Postgres())
+            postgres = pool.submit(start, Postgres(max_connections=400))
             redis = pool.submit(start, Redis(tls=True, ca=self.ca, users=ACL))
             spare = pool.submit(start, Redis(tls=True, ca=self.ca, users=ACL))
+            registry = pool.submit(start, Registry(storage=temporary_directory("registry")))
             self.control_plane = control_plane.result()
             self.postgres, self.redis, self.spare = postgres.result(), redis.result(), spare.result()
+            self.registry = registry.result()
+        ImageStore(self.registry).push_index("ml/vllm", VLLM)
         self.postgres.create_role("modelengine", PASSWORD)
-        for database, revision in (("sound", "head"), ("behind", "a1b2c3d4e5f6^"), ("empty", None)):
+        for database, revision in (("sound", "head"), ("behind", "62da4f8b3403"), ("empty", None)):
             self.postgres.create_database(database, owner="modelengine")
             if revision:
                 migrate(self.postgres, database, revision=revision)
-        say(f"control plane, PostgreSQL and two Redis servers are up ({time.monotonic() - clock:.1f} s)")
+        say(
+            f"control plane, PostgreSQL, two Redis servers and a registry are up ({time.monotonic() - clock:.1f} s)"
+        )
         self.stack = stack
 
     def install(self) -> None:
@@ -75,7 +84,7 @@ class Demo:
         for installation in self.installations():
             installation.apply(self.control_plane)
         self.wait_all()
-        say(f"5 resources applied and judged in {time.monotonic() - clock:.1f} s")
+        say(f"{len(self.installations())} resources applied and judged in {time.monotonic() - clock:.1f} s")
 
     def installations(self) -> list[Installation]:
         sound = self.values(self.redis)
@@ -89,16 +98,27 @@ class Demo:
                 "sound",
                 overlaid(self.values(self.spare, scheme="redis"), {"redis": {"enableTLS": False}}),
             ),
+            self.installation("acme-image-missing", "sound", self.values(self.spare, images="mirror")),
         ]
 
-    def values(self, redis: Redis, *, password: str = PASSWORD, scheme: str = "rediss") -> dict[str, object]:
+    def values(
+        self, redis: Redis, *, password: str = PASSWORD, scheme: str = "rediss", images: str = "ml"
+    ) -> Tree:
         url = redis.url(15, user="app", password=password).replace("rediss:", f"{scheme}:", 1)
-        return overlaid(aws_values(cache_redis_aws_url=url), {"redis": {"enableTLS": True}})
+        prefix = f"{self.registry.address}/{images}"
+        return overlaid(
+            aws_values(cache_redis_aws_url=url, vllm_repository="vllm"),
+            {"redis": {"enableTLS": True}, "config": {"values": {"infra": {"docker_repo_prefix": prefix}}}},
+        )
 
-    def installation(self, namespace: str, database: str, values: dict[str, object]) -> Installation:
+    def installation(self, namespace: str, database: str, values: Tree) -> Installation:
         url = self.postgres.url("modelengine", PASSWORD, database)
         return Installation(
-            namespace=namespace, values=values, secrets={DATABASE_SECRET: {"database_url": url}}
+            namespace=namespace,
+            values=values,
+            secrets={DATABASE_SECRET: {"database_url": url}},
+            config_maps={FRAMEWORK_CONFIG_MAP: {"vllm": VLLM}},
+            spec={"interval": "10s", "timeout": "5s", **only(*STAGED)},
         )
 
     def look(self) -> None:
@@ -135,7 +155,7 @@ class Demo:
 
     def wait_for(self, namespace: str, condition: str) -> None:
         self.control_plane.kubectl(
-            "wait", "mehc/model-engine", "-n", namespace, f"--for=condition={condition}", "--timeout=90s"
+            "wait", "mehc/model-engine", "-n", namespace, f"--for=condition={condition}", "--timeout=50s"
         )
 
     def show(self, *words: str) -> None:

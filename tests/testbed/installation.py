@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from mehc_checks.check import catalogue
 from testbed.controlplane import ControlPlane
 
 DATABASE_SECRET = "llm-engine-postgres-credentials"
@@ -28,6 +29,11 @@ def aws_values(**launch: Any) -> Tree:
     }
 
 
+def only(*names: str) -> Tree:
+    """Part of a spec: the checks ``names`` run and no others."""
+    return {"checks": {name: {"enabled": False} for name in catalogue() if name not in names}}
+
+
 def overlaid(values: Tree, *overlays: Mapping[str, Any]) -> Tree:
     """A copy of ``values`` with ``overlays`` merged in, maps key by key."""
     merged = copy.deepcopy(values)
@@ -47,6 +53,8 @@ class Installation:
     values: Tree
     secrets: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Secrets by name, each a map of plain text."""
+    config_maps: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """ConfigMaps by name."""
     spec: Mapping[str, Any] = field(default_factory=dict)
     """Of the resource, besides its values."""
     name: str = "model-engine"
@@ -65,8 +73,17 @@ class Installation:
                 "mehc-values": {"values.yaml": json.dumps(self.values)},
             }.items()
         ]
+        config_maps = [
+            {
+                "apiVersion": "v1",
+                "kind": "ConfigMap",
+                "metadata": {"name": name, "namespace": self.namespace},
+                "data": dict(data),
+            }
+            for name, data in self.config_maps.items()
+        ]
         namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.namespace}}
-        return [namespace, *secrets, self.resource()]
+        return [namespace, *secrets, *config_maps, self.resource()]
 
     def resource(self) -> Tree:
         """The ModelEngineHealthCheck, with its values by reference: they hold a password."""

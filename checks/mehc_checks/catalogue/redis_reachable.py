@@ -234,7 +234,7 @@ def redis_reachable(facts: RedisFacts) -> Outcome:
 
 def _sources(facts: RedisFacts) -> Iterator[Finding]:
     if facts.token_problem:
-        yield R.TOKEN_UNREADABLE.finding(f"broker: {facts.token_problem}", subject=Path.BROKER)
+        yield R.TOKEN_UNREADABLE.finding(f"broker: {facts.token_problem}", subject=str(Path.BROKER))
     used = next(asked.way.source for asked in facts.ways if asked.way.path is Path.CACHE)
     others = [path for path in facts.sources if path != used]
     if others and used:
@@ -333,7 +333,7 @@ def _way(asked: WayFacts, facts: RedisFacts) -> Iterator[Finding]:
     }
 
     def found(reason: Reason, message: str) -> Finding:
-        return reason.finding(f"{way.path}: {message}", subject=way.path, **words)
+        return reason.finding(f"{way.path}: {message}", subject=str(way.path), **words)
 
     where = f"{server.host}:{server.port}" if server else ""
     if asked.network:
@@ -358,8 +358,10 @@ def _oddities(asked: WayFacts, *, found_at: str) -> Iterator[Finding]:
     """What works and should not stay so."""
     path = asked.way.path
     if asked.open_to_all:
-        yield R.AUTH_NOT_ENFORCED.finding(f"{path}: {found_at} answers without credentials too", subject=path)
+        yield R.AUTH_NOT_ENFORCED.finding(
+            f"{path}: {found_at} answers without credentials too", subject=str(path)
+        )
     if path is Path.BROKER and asked.max_memory and asked.policy.startswith("allkeys"):
         yield R.EVICTING_BROKER.finding(
-            f"{path}: {found_at} has maxmemory-policy {asked.policy}", subject=path
+            f"{path}: {found_at} has maxmemory-policy {asked.policy}", subject=str(path)
         )
