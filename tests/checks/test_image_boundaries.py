@@ -294,3 +294,18 @@ async def test_a_pass_that_finds_nothing_new_gets_no_document_again(stage: Stage
             ("HEAD", "manifests"),
             ("HEAD", "blobs"),
         ]
+
+
+async def test_what_all_images_of_a_registry_share_is_told_once(stage: Stage) -> None:
+    others = {"tgi_repository": "tgi", "lightllm_repository": "lightllm", "sglang_repository": "sglang"}
+    shared = stage.ask(stage.basic, values={"config": {"values": {"launch": others}}})
+    assert [reason for _, _, reason, _ in (await stage.judge(shared)).findings] == ["NoPullCredentials"]
+    each = stage.ask(stage.open, "missing-too", values={"config": {"values": {"launch": others}}})
+    findings = (await stage.judge(each)).findings
+    assert [reason for _, _, reason, _ in findings] == ["RepositoryMissing", *["OtherImageNotPullable"] * 3]
+    assert [subject for subject, *_ in findings] == [
+        "",
+        "tgi_repository",
+        "lightllm_repository",
+        "sglang_repository",
+    ]

@@ -326,6 +326,8 @@ _OF_THE_WAY = frozenset(
 """Troubles of who asks and from where: a node may fare better."""
 _OF_LOGIN = frozenset({Trouble.UNAUTHENTICATED, Trouble.DENIED, Trouble.REPOSITORY_MISSING})
 """What a registry answers to somebody without credentials."""
+_OF_THE_REGISTRY = _OF_THE_WAY | {Trouble.INVALID_REFERENCE, Trouble.NOT_A_REGISTRY, Trouble.SERVER_ERROR}
+"""Troubles that all images of one registry share: told once."""
 _VENDOR_LOCKED = frozenset(
     {Trouble.UNAUTHENTICATED, Trouble.CREDENTIALS_REJECTED, Trouble.DENIED, Trouble.REPOSITORY_MISSING}
     | {Trouble.AWS_NO_CREDENTIALS, Trouble.AWS_DENIED}
@@ -359,7 +361,7 @@ def vllm_image_pullable(facts: ImageFacts) -> Outcome:
         *_of_nodes(decisive, facts.nodes),
     ]
     for other in others:
-        findings += _of_other(other, facts)
+        findings += _of_other(other, decisive, facts)
     return Outcome.of(findings, evidence=_evidence(decisive, facts))
 
 
@@ -448,7 +450,7 @@ def _of_nodes(probed: Probed, nodes: NodeView) -> Iterator[Finding]:
         )
 
 
-def _of_other(probed: Probed, facts: ImageFacts) -> Iterator[Finding]:
+def _of_other(probed: Probed, decisive: Probed, facts: ImageFacts) -> Iterator[Finding]:
     image, inspection, reasons = probed.image, probed.inspection, VllmImageReasons
     subject = image.path.rpartition(".")[2]
     if image.doubled and image.role is Role.BATCH:
@@ -462,14 +464,22 @@ def _of_other(probed: Probed, facts: ImageFacts) -> Iterator[Finding]:
             f"{image.path} is the full path {image.repository!r}", subject=subject, path=image.path
         )
     trouble = inspection.trouble
+    if trouble is None or image.doubled or image.reference in facts.nodes.pulled:
+        return
+    if trouble in _OF_LOGIN and (probed.node_identity or facts.secrets.unknown):
+        return
     if (
-        trouble is None
-        or probed.image.reference in facts.nodes.pulled
-        or (trouble in _OF_LOGIN and (probed.node_identity or facts.secrets.unknown))
+        trouble in _OF_THE_REGISTRY
+        and trouble is decisive.inspection.trouble
+        and _host(probed) == _host(decisive)
     ):
         return
     remedy = _REASONS[trouble].remedy.format(**_words(probed, facts))
     yield reasons.OTHER_NOT_PULLABLE.finding(f"{subject}: {_told(probed)}", subject=subject, remedy=remedy)
+
+
+def _host(probed: Probed) -> str:
+    return probed.inspection.reference.partition("/")[0]
 
 
 def _told(probed: Probed) -> str:
@@ -482,7 +492,7 @@ def _words(probed: Probed, facts: ImageFacts) -> dict[str, str]:
     return {
         "path": probed.image.path,
         "image": probed.inspection.reference,
-        "host": probed.inspection.reference.partition("/")[0],
+        "host": _host(probed),
         "account": facts.secrets.account or "of the endpoints",
     }
 
