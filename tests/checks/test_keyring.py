@@ -140,7 +140,8 @@ def questions(draw: st.DrawFn) -> tuple[str, list[Secret]]:
     """An image and pull secrets; every entry has a login of its own, and half of the images fit an entry's host."""
     secrets = []
     chosen: list[str] = []
-    for number in range(draw(st.integers(0, 3))):
+    count: int = draw(st.integers(0, 3))
+    for number in range(count):
         auths = {}
         for entry, location in enumerate(draw(st.lists(locations, max_size=4, unique=True))):
             chosen.append(location)
@@ -159,7 +160,8 @@ def questions(draw: st.DrawFn) -> tuple[str, list[Secret]]:
         kind = draw(st.sampled_from([DOCKER_CONFIG_JSON, DOCKER_CONFIG_JSON, DOCKER_CFG]))
         secrets.append(secret(auths, kind=kind, name=f"s{number}"))
     image = draw(images)
-    if chosen and draw(st.booleans()):
+    fitting: bool = draw(st.booleans())
+    if chosen and fitting:
         location = draw(st.sampled_from(chosen)).replace("*", "registry")
         image = location.partition("://")[2] or location
     return image, secrets
