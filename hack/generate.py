@@ -56,7 +56,10 @@ def main() -> int:
 def generated() -> Iterator[tuple[Path, str]]:
     """Each generated file with the text that it must have."""
     checks = list(catalogue().values())
-    yield CHART / "files" / "crd.yaml", HEADER + _yaml(custom_resource_definition())
+    crd = custom_resource_definition()
+    # Helm would delete the definition, and with it every resource, on uninstall.
+    crd["metadata"]["annotations"] = {"helm.sh/resource-policy": "keep"}
+    yield CHART / "files" / "crd.yaml", HEADER + _yaml(crd)
     yield CHART / "files" / "rules.yaml", HEADER + _yaml(rules(checks))
     yield CHECKS / "README.md", index(checks)
     for check in checks:

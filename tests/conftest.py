@@ -1,3 +1,9 @@
 """The testbed's fixtures serve every test under tests/."""
 
+from hypothesis import settings
+
 pytest_plugins = ["testbed.fixtures"]
+
+# The same examples every time, and no deadline: a busy machine is no failing test.
+settings.register_profile("repeatable", derandomize=True, deadline=None)
+settings.load_profile("repeatable")

@@ -124,7 +124,10 @@ class Redis(Process):
             settings["requirepass"] = f'"{self.password}"'
         if self._primary is not None:
             settings |= self._replication(self._primary)
-        yield from (settings | self._config).items()
+        settings |= self._config
+        if settings.get("cluster-enabled") == "yes":  # the bus would take port + 10000, which may be somebody's
+            settings.setdefault("cluster-port", str(free_port()))
+        yield from settings.items()
         yield "user", f"{name} on >{password} ~* &* +@all"
         for user, rules in self._users.items():
             yield "user", f"{user} {rules}"

@@ -13,7 +13,7 @@ import psycopg
 from psycopg import sql
 
 from mehc_checks.context import Context, require_cluster
-from mehc_checks.net import Fault, NetworkFailure, classify, connect
+from mehc_checks.net import Fault, NetworkFailure, classify, connect, resolve
 from mehc_checks.platform import schema
 from mehc_checks.platform.database import (
     SECRET_KEY,
@@ -143,23 +143,35 @@ async def database_facts(context: Context, expected: str) -> DatabaseFacts:
 async def _probe(address: Address, base: Mapping[str, Any], timeout: float) -> DatabaseFacts:
     clock = time.monotonic()
     try:
-        ip = await connect(address.host, address.port, timeout=timeout / 2)
         async with asyncio.timeout(timeout / 2):
-            async with await _session(address, ip) as session:
+            addresses = await resolve(address.host, address.port, timeout=timeout / 2)
+            async with await _session(address, addresses) as session:
                 latency = (time.monotonic() - clock) * 1000
                 found = await _look(session, timeout)
     except NetworkFailure as failure:
         return DatabaseFacts(**base, address=address, network=failure)
-    except TimeoutError:
-        silent = NetworkFailure(
-            Fault.NO_ANSWER, f"{address.host}:{address.port} accepts connections and does not answer"
+    except (TimeoutError, _Refused) as error:
+        refusal = error.refusal if isinstance(error, _Refused) else None
+        unreachable = (
+            None if refusal not in (None, Refusal.OTHER) else await _unreachable(address, timeout / 2)
         )
-        return DatabaseFacts(**base, address=address, network=silent)
-    except _Refused as refused:
-        return DatabaseFacts(**base, address=address, refusal=refused.refusal)
+        if unreachable:
+            return DatabaseFacts(**base, address=address, network=unreachable)
+        silent = f"{address.host}:{address.port} accepts connections and does not answer"
+        network = None if refusal else NetworkFailure(Fault.NO_ANSWER, silent)
+        return DatabaseFacts(**base, address=address, refusal=refusal, network=network)
     except psycopg.Error as error:
         return DatabaseFacts(**base, address=address, query_error=error.sqlstate or type(error).__name__)
     return DatabaseFacts(**base, address=address, found=found, latency_ms=latency)
+
+
+async def _unreachable(address: Address, timeout: float) -> NetworkFailure | None:
+    """Why no connection can be opened; None where one can. For after libpq, whose errors have no codes."""
+    try:
+        await connect(address.host, address.port, timeout=timeout)
+    except NetworkFailure as failure:
+        return failure
+    return None
 
 
 class _Refused(Exception):  # noqa: N818 - the server's answer
@@ -168,12 +180,12 @@ class _Refused(Exception):  # noqa: N818 - the server's answer
         self.refusal = refusal
 
 
-async def _session(address: Address, ip: str) -> psycopg.AsyncConnection[tuple[Any, ...]]:
-    """Open a session to the address already resolved, with the URL's own TLS settings."""
+async def _session(address: Address, addresses: list[str]) -> psycopg.AsyncConnection[tuple[Any, ...]]:
+    """Open a session to the first of the ``addresses`` that accepts, with the URL's own TLS settings."""
     try:
         return await psycopg.AsyncConnection.connect(
-            host=address.host,
-            hostaddr=ip,
+            host=",".join([address.host] * len(addresses)),
+            hostaddr=",".join(addresses),
             port=address.port,
             user=address.user,
             password=address.password,
@@ -237,9 +249,12 @@ _REVISIONS = sql.SQL("SELECT version_num FROM {} ORDER BY 1").format(
 
 
 async def _look(session: psycopg.AsyncConnection[tuple[Any, ...]], timeout: float) -> Schema:
-    await session.execute(f"SET statement_timeout = {int(timeout * 1000)}".encode())
     version_table = f"public.{schema.VERSION_TABLE}"
-    cursor = await session.execute(_LOOK, {"schemas": list(schema.SCHEMAS), "version_table": version_table})
+    async with session.pipeline():  # one round trip for both
+        await session.execute(f"SET statement_timeout = {int(timeout * 1000)}".encode())
+        cursor = await session.execute(
+            _LOOK, {"schemas": list(schema.SCHEMAS), "version_table": version_table}
+        )
     (row,) = await cursor.fetchall()
     revisions: list[tuple[Any, ...]] = []
     if row[10]:

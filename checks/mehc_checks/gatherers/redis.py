@@ -166,15 +166,22 @@ async def _ask(way: Way, timeout: float) -> WayFacts:
     if server is None or way.trouble in _NOT_ASKED:
         return WayFacts(way=way)
     try:
-        await connect(server.host, server.port, timeout=timeout / 2)
         async with asyncio.timeout(timeout / 2):
             return await _converse(way, server, timeout / 4)
     except NetworkFailure as failure:
         return WayFacts(way=way, network=failure)
     except TimeoutError:
-        where = f"{server.host}:{server.port}"
-        silent = NetworkFailure(Fault.NO_ANSWER, f"{where} accepts connections and does not answer")
-        return WayFacts(way=way, network=silent)
+        return WayFacts(way=way, network=await _no_answer(server, timeout / 2))
+
+
+async def _no_answer(server: Server, timeout: float) -> NetworkFailure:
+    """Which step is not answered: the name, the connection, or what is said over it."""
+    try:
+        await connect(server.host, server.port, timeout=timeout)
+    except NetworkFailure as failure:
+        return failure
+    where = f"{server.host}:{server.port}"
+    return NetworkFailure(Fault.NO_ANSWER, f"{where} accepts connections and does not answer")
 
 
 async def _converse(way: Way, server: Server, timeout: float) -> WayFacts:
@@ -273,7 +280,8 @@ async def _behind_plain(server: Server, failure: NetworkFailure, timeout: float)
     except NetworkFailure as second:
         if second.fault in (Fault.TLS_UNTRUSTED, Fault.TLS_EXPIRED, Fault.TLS_WRONG_HOST, Fault.TLS_OTHER):
             return Refusal.SPEAKS_TLS
-        return Refusal.NOT_REDIS if failure.fault is Fault.UNREACHABLE else None
+        answered = second.fault in (Fault.NOT_TLS, Fault.CLOSED)
+        return Refusal.NOT_REDIS if answered and failure.fault is Fault.UNREACHABLE else None
     return Refusal.SPEAKS_TLS
 
 
