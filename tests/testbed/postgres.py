@@ -188,7 +188,8 @@ class Standby(Postgres):
 
     def wait_caught_up(self, timeout: float = 10) -> Self:
         """Until everything the primary has written so far is visible here."""
-        position = self._primary.execute("SELECT pg_current_wal_flush_lsn()")[0][0]
+        # A record of our own: the insert position alone may be a page header, which nothing ever replays.
+        position = self._primary.execute("SELECT pg_logical_emit_message(false, 'testbed', '')")[0][0]
         reached = sql.SQL("SELECT pg_last_wal_replay_lsn() >= {}::pg_lsn").format(sql.Literal(position))
         for _ in range(int(timeout / 0.02)):
             if self.execute(reached) == [(True,)]:
