@@ -88,7 +88,7 @@ class Registry(Process):
         }
         if self._basic:
             users = self.directory / "htpasswd"
-            users.write_text("".join(f"{user}:{_bcrypt(word)}\n" for user, word in self._basic.items()))
+            users.write_text("".join(f"{user}:{bcrypt(word)}\n" for user, word in self._basic.items()))
             config["auth"] = {"htpasswd": {"realm": "testbed", "path": str(users)}}
         if self._tokens:
             config["auth"] = {
@@ -308,8 +308,8 @@ class TokenService:
         return f"{signed}.{_url64(r.to_bytes(32) + s.to_bytes(32))}"
 
 
-def _bcrypt(password: str) -> str:
-    """The only hash that the registry takes; of the C library, as Python has none."""
+def bcrypt(password: str) -> str:
+    """The only hash that Go servers take; of the C library, as Python has none."""
     crypt = ctypes.CDLL("libcrypt.so.1").crypt
     crypt.restype = ctypes.c_char_p
     hashed: bytes = crypt(password.encode(), b"$2b$04$" + b"testbed" * 3 + b"u")

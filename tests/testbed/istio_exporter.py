@@ -1,0 +1,42 @@
+"""An exporter of Istio's metrics, as far as scaling needs them: every sidecar in one."""
+
+import time
+from typing import Self
+
+from testbed.httpserver import Reply, Request, ScriptedServer
+
+SERIES = "istio_request_duration_milliseconds_sum"
+
+
+class IstioExporter(ScriptedServer):
+    """Serves the counters of `workloads` (name → requests in flight, as the counter's growth shows) and of sidecars.
+
+    Attributes may be changed at any time. `sidecars`: how many say that they are there. `age`: seconds by which the
+    samples' own timestamps lie back; 0 for none, as Istio's are.
+    """
+
+    def __init__(
+        self, workloads: dict[str, float] | None = None, *, sidecars: int = 1, age: float = 0
+    ) -> None:
+        super().__init__(lambda request: self._answer(request))
+        self.workloads = workloads or {}
+        self.sidecars = sidecars
+        self.age = age
+        self._began = time.time()
+
+    def __enter__(self) -> Self:
+        super().__enter__()
+        return self
+
+    def _answer(self, _: Request) -> Reply:
+        now = time.time()
+        stamp = f" {(now - self.age) * 1000:.0f}" if self.age else ""
+        lines = [f"# TYPE {SERIES} counter"]
+        for name, in_flight in self.workloads.items():
+            labels = f'reporter="destination",destination_workload="{name}",response_code="200"'
+            grown = in_flight * (now - self._began) * 1000
+            lines.append(f"{SERIES}{{{labels}}} {grown:.3f}{stamp}")
+        lines.append("# TYPE istio_build gauge")
+        for number in range(self.sidecars):
+            lines.append(f'istio_build{{component="proxy",tag="1.26.2",pod="pod-{number}"}} 1')
+        return Reply(200, ("\n".join(lines) + "\n").encode(), {"Content-Type": "text/plain; version=0.0.4"})

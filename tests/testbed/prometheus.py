@@ -1,0 +1,104 @@
+"""A real Prometheus server from Debian's packages."""
+
+import base64
+import json
+import shutil
+import ssl
+import urllib.request
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import yaml
+
+from testbed.pki import Certificate
+from testbed.ports import LOOPBACK, free_port
+from testbed.process import ComponentError, Process
+from testbed.registry import bcrypt
+
+
+class Prometheus(Process):
+    """Scrapes `targets` ("host:port") five times a second.
+
+    `certificate`: serve its API by TLS. `users`: passwords by name, for basic authentication. `prefix`: the path
+    below which it serves, with a leading slash. `flags`: further ones of its command line, without dashes.
+    """
+
+    def __init__(
+        self,
+        targets: Sequence[str] = (),
+        *,
+        certificate: Certificate | None = None,
+        users: Mapping[str, str] | None = None,
+        prefix: str = "",
+        flags: Mapping[str, str | int] | None = None,
+    ) -> None:
+        super().__init__("prometheus")
+        self.port = free_port()
+        self.address = f"{LOOPBACK}:{self.port}"
+        self.scheme = "https" if certificate else "http"
+        self.prefix = prefix
+        self._targets = list(targets)
+        self._certificate = certificate
+        self._users = dict(users or {})
+        self._flags = dict(flags or {})
+
+    def url(self, *, user: str = "", password: str = "") -> str:
+        """What the platform's configuration would hold."""
+        login = f"{user}:{password}@" if user else ""
+        return f"{self.scheme}://{login}{self.address}{self.prefix}"
+
+    def command(self) -> Sequence[str | Path]:
+        executable = shutil.which("prometheus")
+        if executable is None:
+            raise ComponentError("no prometheus on the PATH; run `make setup`")
+        flags: dict[str, str | Path | int] = {
+            "config.file": self.directory / "prometheus.yml",
+            "storage.tsdb.path": self.directory / "data",
+            "storage.tsdb.min-block-duration": "2h",
+            "web.listen-address": self.address,
+            "web.route-prefix": self.prefix or "/",
+            "web.external-url": f"{self.scheme}://{self.address}{self.prefix}",
+            "web.config.file": self.directory / "web.yml",
+            "log.level": "warn",
+            **self._flags,
+        }
+        return [executable, *(f"--{key}={value}" for key, value in flags.items())]
+
+    def environment(self) -> Mapping[str, str]:
+        return {"GOMAXPROCS": "1", "GOGC": "50"}
+
+    def prepare(self) -> None:
+        config = {
+            "global": {"scrape_interval": "200ms", "scrape_timeout": "200ms"},
+            "scrape_configs": [{"job_name": "istio", "static_configs": [{"targets": self._targets}]}],
+        }
+        web: dict[str, Any] = {}
+        if self._certificate:
+            web["tls_server_config"] = {
+                "cert_file": str(self._certificate.certificate_file),
+                "key_file": str(self._certificate.key_file),
+            }
+        if self._users:
+            web["basic_auth_users"] = {name: bcrypt(word) for name, word in self._users.items()}
+        (self.directory / "prometheus.yml").write_text(yaml.safe_dump(config))
+        (self.directory / "web.yml").write_text(yaml.safe_dump(web))
+
+    def ready(self) -> bool:
+        with self._open("/-/ready") as response:
+            return bool(response.status == 200)
+
+    def query(self, promql: str) -> list[Any]:
+        """The instant vector, as the testbed's administrator."""
+        with self._open(f"/api/v1/query?{urlencode({'query': promql})}") as response:
+            found: list[Any] = json.load(response)["data"]["result"]
+            return found
+
+    def _open(self, path: str) -> Any:
+        request = urllib.request.Request(f"{self.scheme}://{self.address}{self.prefix}{path}")
+        for user, password in list(self._users.items())[:1]:
+            login = base64.b64encode(f"{user}:{password}".encode()).decode()
+            request.add_header("Authorization", f"Basic {login}")
+        tls = ssl._create_unverified_context() if self._certificate else None  # noqa: S323
+        return urllib.request.urlopen(request, timeout=5, context=tls)
