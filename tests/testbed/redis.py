@@ -125,7 +125,8 @@ class Redis(Process):
         if self._primary is not None:
             settings |= self._replication(self._primary)
         settings |= self._config
-        if settings.get("cluster-enabled") == "yes":  # the bus would take port + 10000, which may be somebody's
+        # The cluster's bus would take port + 10000, which may be somebody's.
+        if settings.get("cluster-enabled") == "yes":
             settings.setdefault("cluster-port", str(free_port()))
         yield from settings.items()
         yield "user", f"{name} on >{password} ~* &* +@all"
