@@ -2,7 +2,8 @@
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Protocol
@@ -90,7 +91,7 @@ class KubernetesCluster:
         if status == HTTPStatus.NOT_FOUND:
             return None
         if status == HTTPStatus.FORBIDDEN:
-            raise _forbidden(path)
+            raise forbidden(path)
         if status != HTTPStatus.OK:
             raise CannotEvaluate(
                 f"the Kubernetes API answered {status} to GET {path}", reason="KubernetesApiError"
@@ -126,6 +127,39 @@ class KubernetesCluster:
             answer = {}
         return response.status, answer if isinstance(answer, dict) else {}
 
+    @asynccontextmanager
+    async def stream(
+        self, path: str, *, query: Mapping[str, str], silence: float
+    ) -> AsyncIterator[tuple[int, AsyncIterator[bytes]]]:
+        """Send a GET and yield its status and the lines of the answer as they come.
+
+        ``silence`` is how many seconds may pass without a byte. Raises aiohttp.ClientError, OSError or
+        TimeoutError when the connection fails, also from the lines.
+        """
+        call = await self._api.param_serialize(
+            "GET",
+            path,
+            query_params=list(query.items()),
+            header_params={"Accept": "application/json"},
+            auth_settings=["BearerToken"],
+        )
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=silence)
+        answer = await self._api.call_api(*call, _request_timeout=timeout)
+        response: aiohttp.ClientResponse = answer.response
+        try:
+            yield response.status, _lines(response)
+        finally:
+            response.close()
+
+
+async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    """Complete lines, of any length."""
+    rest = b""
+    async for chunk in response.content.iter_any():
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            yield line
+
 
 def object_path(
     resource: str, namespace: str, name: str = "", *, group: str = "", version: str = "v1"
@@ -136,8 +170,8 @@ def object_path(
     return f"{path}/{quote(name, safe='')}" if name else path
 
 
-def _forbidden(path: str) -> Forbidden:
-    """Forbidden, with verb, resource, namespace and name as RBAC sees a GET of ``path``."""
+def forbidden(path: str, verb: str = "") -> Forbidden:
+    """Forbidden, with verb, resource, namespace and name as RBAC sees a GET of ``path``; ``verb`` if it is another."""
     parts = path.strip("/").split("/")
     group = "" if parts[0] == "api" else parts[1]
     rest = parts[2:] if parts[0] == "api" else parts[3:]
@@ -146,4 +180,4 @@ def _forbidden(path: str) -> Forbidden:
         namespace, rest = rest[1], rest[2:]
     resource = f"{rest[0]}.{group}" if group else rest[0]
     name = rest[1] if len(rest) > 1 else None
-    return Forbidden("get" if name else "list", resource, namespace=namespace, name=name)
+    return Forbidden(verb or ("get" if name else "list"), resource, namespace=namespace, name=name)

@@ -7,6 +7,7 @@ from typing import Any, TypeVar, cast
 
 from mehc_checks.cluster import Cluster, NoCluster, Secret
 from mehc_checks.errors import CannotEvaluate, NotApplicable
+from mehc_checks.inventory import Inventory, ListedInventory
 from mehc_checks.platform.names import gateway_namespace, service_config_map
 from mehc_checks.redact import Redactor, sensitive
 from mehc_checks.values import Values
@@ -23,7 +24,8 @@ class Context:
     """The pass. Gatherers take it and return facts; everything read through it is read once per pass.
 
     ``namespace`` is the one that the chart is installed in; "" when there is no cluster.
-    ``timeout`` is the time that one check has.
+    ``timeout`` is the time that one check has. ``inventory`` knows nodes and pods; without one, they are
+    listed when first asked for.
     """
 
     def __init__(
@@ -35,9 +37,11 @@ class Context:
         timeout: timedelta = timedelta(seconds=10),
         parameters: Mapping[type[Any], Any] | None = None,
         clock: Callable[[], datetime] = now,
+        inventory: Inventory | None = None,
     ) -> None:
         self.values = values
         self.cluster: Cluster = cluster or NoCluster()
+        self.inventory: Inventory = inventory or ListedInventory(self.cluster)
         self.namespace = namespace
         self.timeout = timeout
         self.clock = clock
