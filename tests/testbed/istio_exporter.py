@@ -37,6 +37,8 @@ class IstioExporter(ScriptedServer):
             grown = in_flight * (now - self._began) * 1000
             lines.append(f"{SERIES}{{{labels}}} {grown:.3f}{stamp}")
         lines.append("# TYPE istio_build gauge")
-        for number in range(self.sidecars):
-            lines.append(f'istio_build{{component="proxy",tag="1.26.2",pod="pod-{number}"}} 1')
+        lines += [
+            f'istio_build{{component="proxy",tag="1.26.2",pod="pod-{number}"}} 1'
+            for number in range(self.sidecars)
+        ]
         return Reply(200, ("\n".join(lines) + "\n").encode(), {"Content-Type": "text/plain; version=0.0.4"})

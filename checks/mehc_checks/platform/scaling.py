@@ -50,7 +50,7 @@ class AddressKind(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ServerAddress:
-    """The address as given. ``problem`` says why it is invalid; host and port are of a URL."""
+    """The address as given, without blanks around it. ``problem`` says why it is invalid; host and port are of a URL."""
 
     kind: AddressKind
     given: str = ""
@@ -83,9 +83,10 @@ def server_address(values: Values) -> ServerAddress:
 
 
 def read_address(given: str) -> ServerAddress:
-    """``given`` as Go's URL parser and HTTP client take it when KEDA appends ``/api/v1/query?query=…``."""
+    """``given`` as Go's URL parser and HTTP client take it when KEDA has trimmed it and appends its path."""
     if not given:
         return ServerAddress(kind=AddressKind.EMPTY)
+    given = given.strip()
 
     def invalid(problem: str) -> ServerAddress:
         return ServerAddress(kind=AddressKind.INVALID, given=given, problem=problem)
@@ -209,10 +210,10 @@ def redis_trigger(values: Values, endpoint_id: str, cache_url: str) -> dict[str,
 
 
 def prometheus_addresses(scaled: Mapping[str, Any]) -> list[str]:
-    """The ``serverAddress`` of each Prometheus trigger of a ScaledObject."""
+    """The ``serverAddress`` of each Prometheus trigger of a ScaledObject, without blanks around it."""
     triggers = scaled.get("spec", {}).get("triggers") or []
     return [
-        str(trigger.get("metadata", {}).get("serverAddress", ""))
+        str(trigger.get("metadata", {}).get("serverAddress", "")).strip()
         for trigger in triggers
         if trigger.get("type") == "prometheus"
     ]
