@@ -10,6 +10,7 @@ import pytest
 from mehc_checks.catalogue.gpu_nodes_ready import GpuNodesReasons
 from mehc_checks.cluster import KubernetesCluster
 from mehc_checks.outcome import Status
+from mehc_checks.platform.gpu import suggestion
 from mehc_checks.runner import CheckResult
 from mehc_operator.connection import Access, connected
 from testbed.controlplane import ControlPlane
@@ -162,7 +163,9 @@ def sound_balloon(world: World) -> None:
 def waiting(world: World, app: str) -> None:
     """Until the scheduler has said why a pod of ``app`` waits."""
     query = f"/api/v1/namespaces/{world.namespace}/pods?labelSelector=app%3D{app}"
-    eventually(lambda: world.plane.api("GET", query)["items"], lambda pods: any(map(refused, pods)), seconds=20)
+    eventually(
+        lambda: world.plane.api("GET", query)["items"], lambda pods: any(map(refused, pods)), seconds=20
+    )
 
 
 def refused(pod: Mapping[str, Any]) -> bool:
@@ -184,6 +187,11 @@ def balloons_first(world: World) -> None:
     world.wait(world.balloon(gpus="4"), lambda status: status.get("readyReplicas") == 1)
     world.endpoint()
     waiting(world, "launch-endpoint-id-1")
+
+
+def all_taken_by_balloons(world: World) -> None:
+    world.wait(world.balloon(gpus="4"), lambda status: status.get("readyReplicas") == 1)
+    caches(world)
 
 
 def endpoint_runs(gpus: str = "1") -> Callable[[World], None]:
@@ -520,6 +528,14 @@ CASES = [
         alone=True,
     ),
     Case(
+        id="the balloon takes the GPU that a tier would need",
+        reason="GpuNodesCovered",
+        says="1 tiers",
+        values={**balloons((A10, 1), gpuCount=4), "balloonConfig": {"reserveHighPriority": False}},
+        stage=all_taken_by_balloons,
+        alone=True,
+    ),
+    Case(
         id="sound, with a balloon",
         reason="GpuNodesCovered",
         says=f"1 tiers are covered by 1 {A10} nodes",
@@ -591,3 +607,106 @@ async def test_each_fault_has_its_reason(case: Case, plane: ControlPlane, kubele
     if case.alone:
         assert {finding[2] for finding in result.findings if finding[1] is not Status.PASS} <= {case.reason}
         assert result.status is reasons[case.reason].status
+
+
+READS_NODES = {"apiGroups": [""], "resources": ["nodes"], "verbs": ["list"]}
+
+
+def account(plane: ControlPlane, namespace: str, *rules: Mapping[str, Any]) -> str:
+    """A kubeconfig of a ServiceAccount with these rules, cluster-wide."""
+    path = plane.service_account_kubeconfig(namespace, "prober")
+    rbac = "/apis/rbac.authorization.k8s.io/v1"
+    plane.api("POST", f"{rbac}/clusterroles", {"metadata": {"name": namespace}, "rules": list(rules)})
+    subject = {"kind": "ServiceAccount", "name": "prober", "namespace": namespace}
+    role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": namespace}
+    binding = {"metadata": {"name": namespace}, "roleRef": role, "subjects": [subject]}
+    plane.api("POST", f"{rbac}/clusterrolebindings", binding)
+    return str(path)
+
+
+UNSEEN = Case(id="only nodes may be read", reason="PartlyUnseen", says="", stage=nothing)
+
+
+@pytest.mark.integration
+async def test_without_pods_the_nodes_are_judged_all_the_same(plane: ControlPlane, kubelets: Kwok) -> None:
+    with world(plane, kubelets, UNSEEN.nodes) as here:
+        result = await judge(here, UNSEEN, account(plane, here.namespace, READS_NODES))
+    assert (result.status, result.reason) == (Status.ERROR, UNSEEN.reason)
+    messages = [message for _, _, _, message in result.findings]
+    assert "not allowed to list pods in the whole cluster" in messages
+    assert f"not allowed to list deployments.apps in namespace {here.namespace}" in messages
+    assert f"not allowed to list daemonsets.apps in namespace {here.namespace}" in messages
+    assert result.evidence["nodes"] == 2
+
+
+@pytest.mark.integration
+async def test_without_nodes_nothing_can_be_said(plane: ControlPlane, kubelets: Kwok) -> None:
+    with world(plane, kubelets, ()) as here:
+        result = await judge(here, UNSEEN, account(plane, here.namespace))
+    assert (result.status, result.reason) == (Status.ERROR, "Forbidden")
+    assert result.message == "not allowed to list nodes in the whole cluster"
+    assert "the verb list on nodes" in result.remediation
+
+
+@pytest.mark.integration
+async def test_pods_are_not_read_when_they_are_not_to_be_counted(plane: ControlPlane, kubelets: Kwok) -> None:
+    rules = {"apiGroups": ["apps"], "resources": ["deployments", "daemonsets"], "verbs": ["list"]}
+    case = Case(id="", reason="", says="", parameters={"countPods": False})
+    with world(plane, kubelets, case.nodes) as here:
+        caches(here)
+        result = await judge(here, case, account(plane, here.namespace, READS_NODES, rules))
+    assert (result.status, result.reason) == (Status.PASS, "GpuNodesCovered")
+
+
+async def test_no_gpu_is_configured() -> None:
+    result = await judged("GpuNodesReady", {"balloons": [{"acceleratorName": "cpu", "replicaCount": 2}]})
+    assert (result.status, result.reason) == (Status.SKIP, "NotApplicable")
+    assert "no GPU is configured" in result.message
+
+
+async def test_no_cluster_is_given() -> None:
+    result = await judged("GpuNodesReady", VALUES)
+    assert (result.status, result.reason) == (Status.SKIP, "NotApplicable")
+    assert "needs a cluster" in result.message
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({"balloons": {"acceleratorName": A10}}, "balloons (from spec.values): expected a list"),
+        ({"balloons": [A10]}, "balloons (from spec.values): item 0 is no map"),
+        (balloons((A10, 1), gpuCount="two"), "balloons[0].gpuCount: expected a whole number, not 'two'"),
+        (tiers(tier(memory="24GB")), "byGpuMemoryGb[0].memory: '24GB' is no quantity"),
+        ({"nodeSelector": ["a"]}, "nodeSelector: expected a map of labels"),
+        ({"gpuTolerations": [{"operator": "Exists"}]}, "gpuTolerations[0] has no key"),
+        ({"tolerations": ["all"]}, "tolerations (from spec.values): expected a list of tolerations"),
+        (
+            {"imageCache": {"devices": [{"name": "a10", "tolerations": "x"}]}},
+            "expected a list of tolerations",
+        ),
+    ],
+)
+async def test_values_that_cannot_be_read(values: Mapping[str, Any], says: str) -> None:
+    result = await judged("GpuNodesReady", overlaid(VALUES, values))
+    assert (result.status, result.reason) == (Status.ERROR, "InvalidValue")
+    assert says in result.message
+
+
+def test_every_reason_has_a_case() -> None:
+    assert {reason.name for reason in GpuNodesReasons.all()} == {case.reason for case in [*CASES, UNSEEN]}
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("nvidia-tesla-a10", A10),
+        ("nvidia-ampere-a10g", A10),
+        ("nvidia-a100", A100),
+        ("NVIDIA-Hopper-H100", H100),
+        ("nvidia-hopper-h100-1g.20gb", "nvidia-hopper-h100-1g20gb"),
+        ("t4", "nvidia-tesla-t4"),
+        ("amd-mi300", ""),
+    ],
+)
+def test_the_accelerator_that_was_meant(written: str, meant: str) -> None:
+    assert suggestion(written) == meant

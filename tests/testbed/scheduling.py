@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any, Final, Self
 
+from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from mehc_checks.inventory import Pods
@@ -20,6 +21,8 @@ from testbed.process import ComponentError
 
 Manifest = dict[str, Any]
 
+PODS: Final = 10
+"""Of one round."""
 RUNTIME_CLASS: Final = "weighty"
 OVERHEAD: Final = {"cpu": "100m", "memory": "64Mi"}
 _SPEED: Final = ("node-lifecycle", "speed", "k8s.amazonaws.com/accelerator")
@@ -153,7 +156,7 @@ class Round:
     pods: list[Manifest]
 
 
-def rounds(size: int = 10) -> st.SearchStrategy[Round]:
+def rounds(size: int = PODS) -> st.SearchStrategy[Round]:
     return st.builds(
         Round, st.lists(nodes(), min_size=1, max_size=5), st.lists(pods(), min_size=size, max_size=size)
     )
@@ -208,6 +211,23 @@ class SchedulerOracle:
                     self._compare(pod, present, usage)
                 except Refused:
                     self.compared["refused"] += 1
+
+    def compare_many(self, count: int, at: int) -> None:
+        """Compare ``count`` rounds, the same ones for the same ``at``. Raises AssertionError."""
+
+        @seed(at)
+        @settings(
+            max_examples=count,
+            database=None,
+            deadline=None,
+            phases=[Phase.generate],  # a disagreement names pod and nodes; to shrink it would take minutes
+            suppress_health_check=list(HealthCheck),
+        )
+        @given(rounds())
+        def agree(case: Round) -> None:
+            self.compare(case)
+
+        agree()
 
     def _compare(self, spec: Manifest, present: Sequence[Node], usage: Pods) -> None:
         # A disagreement may be the scheduler's view lagging behind the nodes; a real one stays.
