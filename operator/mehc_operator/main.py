@@ -21,6 +21,7 @@ from mehc_checks.check import catalogue
 from mehc_checks.cluster import KubernetesCluster, object_path
 from mehc_checks.context import now
 from mehc_checks.errors import MehcError, UsageError
+from mehc_checks.inventory import WatchedInventory
 from mehc_checks.runner import Limiter
 from mehc_operator.connection import Access, connected
 from mehc_operator.health import STUCK_AFTER, Verdict, serving
@@ -56,9 +57,12 @@ async def operate(options: Options) -> None:
     async with AsyncExitStack() as stack:
         api = await stack.enter_async_context(connected(options.access))
         cluster = KubernetesCluster(api)
+        inventory = WatchedInventory(cluster)
+        stack.push_async_callback(inventory.stop)
         shared = Shared(
             checks=catalogue(),
             cluster=cluster,
+            inventory=inventory,
             store=Store(cluster, instance=os.environ.get("POD_NAME") or platform.node() or "mehc"),
             limiter=Limiter(options.probes),
             passes=asyncio.Semaphore(options.passes),

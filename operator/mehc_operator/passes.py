@@ -14,6 +14,7 @@ from mehc_checks.check import Check, Parameters
 from mehc_checks.cluster import Cluster
 from mehc_checks.context import Context
 from mehc_checks.errors import CannotEvaluate, UsageError
+from mehc_checks.inventory import Inventory
 from mehc_checks.outcome import Status
 from mehc_checks.runner import CheckResult, Limiter, Planned, RunnerReasons, plan, run
 from mehc_checks.sources import Reference, referenced
@@ -33,6 +34,7 @@ class Passes:
 
     checks: Mapping[str, Check]
     cluster: Cluster
+    inventory: Inventory
     limiter: Limiter
     clock: Callable[[], datetime]
     _results: dict[str, CheckResult] = field(default_factory=dict)
@@ -113,6 +115,7 @@ class Passes:
             context = Context(
                 values=values,
                 cluster=self.cluster,
+                inventory=self.inventory,
                 namespace=namespace,
                 timeout=timeout,
                 parameters=parameters,

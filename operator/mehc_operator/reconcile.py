@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from mehc_checks.check import Check
 from mehc_checks.cluster import Cluster
+from mehc_checks.inventory import Inventory
 from mehc_checks.outcome import Status
 from mehc_checks.runner import CheckResult, Limiter
 from mehc_operator.conditions import Verdict, judge, significant, suspended, unconfirmed
@@ -32,6 +33,7 @@ class Shared:
 
     checks: Mapping[str, Check]
     cluster: Cluster
+    inventory: Inventory
     store: Store
     limiter: Limiter
     passes: asyncio.Semaphore
@@ -44,7 +46,7 @@ class Reconciler:
 
     def __init__(self, shared: Shared, resource: Resource) -> None:
         self._shared = shared
-        self._passes = Passes(shared.checks, shared.cluster, shared.limiter, shared.clock)
+        self._passes = Passes(shared.checks, shared.cluster, shared.inventory, shared.limiter, shared.clock)
         self._written = _parsed(resource)
         """The status in the cluster: read from the resource when it is first seen, known from then on."""
 
