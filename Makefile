@@ -11,7 +11,8 @@ help: ## list the verbs
 setup: ## install what the tests need: Debian packages, Python environment, Kubernetes control plane
 	@python3 tests/testbed/setup.py
 
-demo: setup ## the main job on real components; KEEP=1 leaves it running
+demo: ## the main job on real components; KEEP=1 leaves it running
+	@python3 tests/testbed/setup.py --demo
 	@$(PYTHON) tests/demo/demo.py $(if $(KEEP),--keep)
 
 test: setup lint verify ## everything that must hold

@@ -77,8 +77,8 @@ KEDA = GoTool(
     name="keda", module="keda", package="github.com/kedacore/keda/v2/cmd/operator", version="v2.21.0"
 )
 
-GO_TOOLS = (CONTROL_PLANE, KWOK)
-"""What `make setup` builds; KEDA takes longer than both and is built when a test first asks for it."""
+DEMO_TOOLS = (CONTROL_PLANE, KWOK)
+GO_TOOLS = (*DEMO_TOOLS, KEDA)
 
 
 def resolve(tool: GoTool, say: Say | None = None) -> Path:
