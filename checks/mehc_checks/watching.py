@@ -134,7 +134,7 @@ class Watch(Generic[S]):
                     f"the Kubernetes API cannot be reached ({type(broken).__name__})",
                     reason="KubernetesApiUnreachable",
                 )
-            except (ValueError, KeyError, TypeError) as garbled:
+            except Exception as garbled:  # whatever it is, the watch goes on, from a new list
                 self._version = ""
                 error = CannotEvaluate(
                     f"the Kubernetes API's answer to {self.path} cannot be read ({type(garbled).__name__})",

@@ -51,7 +51,7 @@ async def watched(
 
 async def until(ask: Callable[[], Any], seconds: float = 10) -> None:
     async with asyncio.timeout(seconds):
-        while not ask():
+        while not ask():  # noqa: ASYNC110 - what it waits for is elsewhere
             await asyncio.sleep(0.02)
 
 

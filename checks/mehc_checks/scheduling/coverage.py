@@ -7,12 +7,13 @@ scheduler's own order and words are in ``filters``; both say the same of whether
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 from mehc_checks.inventory import Pods, Pool
 from mehc_checks.platform.gpu import ACCELERATOR_LABEL, GPU, MIG_PREFIX, Demand
 from mehc_checks.scheduling.filters import phrase, refusals, selected, shortages, untolerated
-from mehc_checks.scheduling.model import Node, Taint
+from mehc_checks.scheduling.model import Node, Taint, Usage
 
 _PASSING: Final = ("node.kubernetes.io/", "node.cloudprovider.kubernetes.io/")
 """Taints of these are the state of a node, set by controllers, and go as they came."""
@@ -46,21 +47,22 @@ class Coverage:
         return "" if self.holding else phrase(self.refused, self.total)
 
     def beside_daemons(self, pods: Pods) -> int:
-        """How many nodes are large enough beside their DaemonSets' pods."""
-        return self._fitting(
-            lambda node: shortages(self.demand.pod.requests, node.allocatable, pods.daemons(node.name))
-        )
+        """How many nodes are large enough beside their DaemonSets' pods; no more than ``demand.count`` are counted."""
+        return self._fitting(lambda name: pods.daemons(name))
 
     def free(self, pods: Pods, *, balloons_yield: bool) -> int:
-        """How many nodes have room now; balloons make room if they ``yield``."""
-        return self._fitting(
-            lambda node: shortages(
-                self.demand.pod.requests, node.allocatable, pods.usage(node.name, balloons=not balloons_yield)
-            )
-        )
+        """How many nodes have room now, counted so; balloons make room if they ``yield``."""
+        return self._fitting(lambda name: pods.usage(name, balloons=not balloons_yield))
 
-    def _fitting(self, short: Callable[[Node], tuple[str, ...]]) -> int:
-        return sum(not short(node) for pool in self.holding for node in pool.members)
+    def _fitting(self, usage: Callable[[str], Usage]) -> int:
+        requests = self.demand.pod.requests
+        fitting = (
+            node
+            for pool in self.holding
+            for node in pool.members
+            if not shortages(requests, node.allocatable, usage(node.name))
+        )
+        return sum(1 for _ in islice(fitting, self.demand.count))
 
 
 def cover(demand: Demand, pools: Pools) -> Coverage:
