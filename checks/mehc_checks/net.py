@@ -45,9 +45,9 @@ class NetworkFailure(Exception):  # noqa: N818
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Peer:
-    """A server that answered a TLS handshake with a trusted certificate."""
+    """A server that completed a TLS handshake. ``not_after`` is None where its certificate was not verified."""
 
-    not_after: datetime
+    not_after: datetime | None
     protocol: str
 
 
@@ -109,10 +109,7 @@ async def connect(host: str, port: int, *, timeout: float) -> str:
 async def handshake(
     host: str, port: int, context: ssl.SSLContext, *, timeout: float, server_name: str | None = None
 ) -> Peer:
-    """Open a TCP connection, shake hands by ``context`` and close. Raises NetworkFailure.
-
-    ``context`` must verify, or there is no certificate to read.
-    """
+    """Open a TCP connection, shake hands by ``context`` and close. Raises NetworkFailure."""
     async with _deadline(host, port, timeout):
         try:
             _, writer = await asyncio.open_connection(
@@ -184,8 +181,10 @@ def _chain(error: BaseException | None) -> list[BaseException]:
     return chain
 
 
-def _not_after(channel: ssl.SSLObject) -> datetime:
-    certificate = channel.getpeercert() or {}
+def _not_after(channel: ssl.SSLObject) -> datetime | None:
+    certificate = channel.getpeercert()
+    if not certificate:
+        return None
     return datetime.fromtimestamp(ssl.cert_time_to_seconds(str(certificate["notAfter"])), UTC)
 
 

@@ -10,7 +10,7 @@ from functools import partial
 
 import pytest
 
-from mehc_checks.net import Fault, NetworkFailure, connect, handshake, resolve
+from mehc_checks.net import Fault, NetworkFailure, client_context, connect, handshake, resolve
 from testbed import ports
 from testbed.pki import Certificate, CertificateAuthority
 
@@ -65,7 +65,15 @@ async def test_handshake_reads_the_certificate(ca: CertificateAuthority) -> None
     trusting = ssl.create_default_context(cafile=str(ca.ca_file))
     async with tls_server(ca.expiring(7)) as port:
         peer = await handshake("localhost", port, trusting, timeout=2)
+    assert peer.not_after
     assert 6 <= (peer.not_after - datetime.now(UTC)).days <= 7
+    assert peer.protocol.startswith("TLSv1.")
+
+
+async def test_an_unverified_certificate_is_not_read(ca: CertificateAuthority) -> None:
+    async with tls_server(ca.expired()) as port:
+        peer = await handshake("localhost", port, client_context(verify=False), timeout=2)
+    assert peer.not_after is None
     assert peer.protocol.startswith("TLSv1.")
 
 
