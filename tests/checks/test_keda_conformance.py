@@ -1,24 +1,42 @@
 """KEDA's own operator judges the ScaledObjects that the platform would create; our verdicts are held against its."""
 
 import contextlib
+import itertools
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 from mehc_checks.outcome import Status
-from mehc_checks.platform.scaling import resource_name, scaled_object
+from mehc_checks.platform.scaling import REDIS_TRIGGER_AUTHENTICATION, resource_name, scaled_object
 from mehc_checks.values import Layer, Values
 from testbed import keda
+from testbed.aws import REGION, Aws
 from testbed.controlplane import ControlPlane
 from testbed.judging import judged
 from testbed.keda import Keda
 from testbed.prometheusfaults import CASES, Case, Stage, values
+from testbed.redis import Redis
 from testbed.waiting import eventually
 
 NAMESPACE = "endpoints"
 ASKED = [case for case in CASES if case.name != "unset"]
 """Without an address the gateway creates no ScaledObject."""
+
+KEDA_SECRET, REDIS_PASSWORD = "keda-redis", "redis-password"
+TRIGGER_AUTHENTICATION = {
+    "apiVersion": "keda.sh/v1alpha1",
+    "kind": "TriggerAuthentication",
+    "metadata": {"name": REDIS_TRIGGER_AUTHENTICATION},
+    "spec": {
+        "awsSecretManager": {
+            "podIdentity": {"provider": "aws"},
+            "secrets": [{"parameter": "password", "name": KEDA_SECRET}],
+        }
+    },
+}
+"""As the chart makes it with redis.enableAuth."""
 
 Verdicts = dict[str, list[str]]
 
@@ -75,19 +93,96 @@ def polled(plane: ControlPlane) -> dict[str, bool]:
     }
 
 
+@dataclass(frozen=True, kw_only=True)
+class RedisCase:
+    """One Redis and one setting of the three flags that only KEDA's trigger obeys."""
+
+    server: str
+    tls: bool
+    auth: bool
+    unsafe: bool
+
+    @property
+    def endpoint_id(self) -> str:
+        return f"redis-{self}".replace(" ", "-")
+
+    def __str__(self) -> str:
+        flags = {"tls": self.tls, "auth": self.auth, "unsafe": self.unsafe}
+        return " ".join([self.server, *(name for name, on in flags.items() if on)])
+
+    def values(self, url: str) -> dict[str, Any]:
+        """As on AWS, where KEDA's password is in Secrets Manager."""
+        flags = {"enableTLS": self.tls, "enableAuth": self.auth, "unsafeSsl": self.unsafe}
+        return {
+            "redis": {**flags, "kedaSecretName": KEDA_SECRET},
+            "config": {
+                "values": {"infra": {"cloud_provider": "aws"}, "launch": {"cache_redis_aws_url": url}}
+            },
+        }
+
+
+SERVERS = ("plain", "plain-password", "tls", "tls-password", "tls-foreign", "tls-elsewhere")
+REDIS_CASES = [
+    RedisCase(server=server, tls=tls, auth=auth, unsafe=unsafe)
+    for server, tls, auth, unsafe in itertools.product(SERVERS, *[(False, True)] * 3)
+]
+
+
+@pytest.fixture(scope="module")
+def caches(stage: Stage) -> Iterator[dict[str, str]]:
+    """URLs of real servers by name."""
+    wrong = stage.ca.wrong_host()
+    servers = {
+        "plain": Redis(),
+        "plain-password": Redis(password=REDIS_PASSWORD),
+        "tls": Redis(tls=True, ca=stage.ca),
+        "tls-password": Redis(tls=True, ca=stage.ca, password=REDIS_PASSWORD),
+        "tls-foreign": Redis(tls=True, ca=stage.foreign_ca),
+        "tls-elsewhere": Redis(tls=True, ca=stage.ca, certificate=wrong),
+    }
+    with contextlib.ExitStack() as started:
+        yield {name: started.enter_context(server).url() for name, server in servers.items()}
+
+
+@pytest.fixture(scope="module")
+def aws() -> Iterator[Aws]:
+    """Holds KEDA's password of Redis."""
+    with Aws() as emulator:
+        emulator.client("secretsmanager").create_secret(Name=KEDA_SECRET, SecretString=REDIS_PASSWORD)
+        yield emulator
+
+
 @pytest.fixture(scope="module")
 def addresses(stage: Stage) -> dict[str, str | None]:
     return {case.name: case.address(stage) for case in ASKED}
 
 
+def effective(tree: dict[str, Any]) -> Values:
+    return Values.merged([Layer(source="test", values=tree)])
+
+
 @pytest.fixture(scope="module")
-def verdicts(cluster: ControlPlane, stage: Stage, addresses: dict[str, str | None]) -> Iterator[Verdicts]:
+def verdicts(
+    cluster: ControlPlane,
+    stage: Stage,
+    addresses: dict[str, str | None],
+    caches: dict[str, str],
+    aws: Aws,
+) -> Iterator[Verdicts]:
     """What KEDA complains about, by ScaledObject, after it has polled each; all are created at once."""
     for case in ASKED:
-        merged = Values.merged([Layer(source="test", values=values(addresses[case.name]))])
-        create(cluster, scaled_object(merged, case.endpoint_id, namespace=NAMESPACE))
-    with Keda(cluster, ca_dir=stage.ca.ca_file.parent) as operator:
-        eventually(lambda: polled(cluster), lambda found: all(found.values()), seconds=40)
+        own = effective(values(addresses[case.name]))
+        create(cluster, scaled_object(own, case.endpoint_id, namespace=NAMESPACE))
+    cluster.apply(TRIGGER_AUTHENTICATION, namespace=NAMESPACE)
+    for asked in REDIS_CASES:
+        url = caches[asked.server]
+        own = effective(asked.values(url))
+        manifest = scaled_object(own, asked.endpoint_id, namespace=NAMESPACE, cache_url=url)
+        manifest["spec"]["triggers"] = manifest["spec"]["triggers"][1:]
+        create(cluster, manifest)
+    identity = aws.client_environment() | {"AWS_REGION": REGION}
+    with Keda(cluster, ca_dir=stage.ca.ca_file.parent, variables=identity) as operator:
+        eventually(lambda: polled(cluster), lambda found: all(found.values()), seconds=60)
         expected = {resource_name(case.endpoint_id) for case in ASKED if not case.keda}
         # What KEDA is content with, it has to be content with for as long as it takes to complain about the rest
         with contextlib.suppress(AssertionError):
@@ -98,7 +193,7 @@ def verdicts(cluster: ControlPlane, stage: Stage, addresses: dict[str, str | Non
 
 
 @pytest.mark.parametrize("case", ASKED, ids=lambda case: case.name)
-async def test_keda_and_we_agree(
+async def test_keda_and_we_agree_on_prometheus(
     case: Case, stage: Stage, addresses: dict[str, str | None], verdicts: Verdicts
 ) -> None:
     complaints = verdicts.get(resource_name(case.endpoint_id), [])
@@ -111,3 +206,26 @@ async def test_keda_and_we_agree(
     )
     ours = result.status is Status.PASS
     assert ours is (case.keda and not case.stricter), result
+
+
+@pytest.mark.parametrize("case", REDIS_CASES, ids=str)
+async def test_keda_and_we_agree_on_redis(
+    case: RedisCase,
+    stage: Stage,
+    caches: dict[str, str],
+    verdicts: Verdicts,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(stage.ca.ca_file))
+    result = await judged("RedisReachable", case.values(caches[case.server]), seconds=2.5)
+    ours = [
+        (status, reason)
+        for subject, status, reason, _ in result.findings
+        if subject == "keda" and status is not Status.WARN
+    ]
+    complaints = verdicts.get(resource_name(case.endpoint_id), [])
+    assert len(ours) == 1, result
+    if ours == [(Status.ERROR, "KEDASecretNotRead")]:
+        assert case.auth, "only a password of AWS may keep us from an answer"
+    else:
+        assert (ours[0][0] is Status.PASS) is not bool(complaints), (ours, complaints)

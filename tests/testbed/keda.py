@@ -80,7 +80,7 @@ class Keda(Process):
             "KEDA_CLUSTER_OBJECT_NAMESPACE": NAMESPACE,
             "POD_NAMESPACE": NAMESPACE,
             "WATCH_NAMESPACE": "",
-            "KEDA_SCALEDOBJECT_CTRL_MAX_RECONCILES": "20",
+            "KEDA_SCALEDOBJECT_CTRL_MAX_RECONCILES": "200",
             **self._variables,
         }
 

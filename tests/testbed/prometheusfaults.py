@@ -23,6 +23,7 @@ from testbed.waiting import eventually
 
 USER, PASSWORD = "keda", "prometheus-password"
 HTML = b"<!doctype html><html><head><title>Sign in</title></head><body></body></html>"
+SHORT = b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{}"
 BUSY = "busy"
 """The endpoint with traffic."""
 
@@ -240,6 +241,8 @@ CASES = [
     _bad("Alertmanager", "NotPrometheus", lambda s: s.scripted(_alertmanager), "is Alertmanager"),
     _bad("other status", "NotPrometheus", lambda s: s.scripted(always(418))),
     _strict("other JSON", "NotPrometheus", lambda s: s.scripted(always(200, b'{"status": "ok"}'))),
+    _bad("cut short", "ConnectionFailed", lambda s: s.at(ports.garbage_server(SHORT))),
+    _bad("not gzip", "NotPrometheus", lambda s: s.scripted(always(200, b"{}", Content_Encoding="gzip"))),
     _strict(
         "endless",
         "NotPrometheus",

@@ -504,17 +504,19 @@ def _conflicts(scaled_objects: Sequence[Scaled], autoscalers: object) -> Iterato
 
 
 def _custom_metrics(keda: KedaFacts) -> Iterator[Finding]:
-    """Of the gateway's own autoscaler; with none, the facts are as if all was well."""
+    """Of the gateway's own autoscaler, where it has one."""
     api, served = keda.custom_metrics, keda.custom_metric_served
+    if not keda.wants_custom_metric:
+        return
     if isinstance(api, Unknown):
         yield _unknown(api, "custom metrics")
-    elif isinstance(served, Unknown):
-        yield _unknown(served, "custom metrics")
-    elif keda.wants_custom_metric and (api is None or not api.available):
+    elif api is None or not api.available:
         state = "does not exist" if api is None else f"is not available ({api.why})"
         yield R.CUSTOM_METRICS_UNAVAILABLE.finding(
             f"APIService v1beta1.custom.metrics.k8s.io {state}", subject="gateway"
         )
+    elif isinstance(served, Unknown):
+        yield _unknown(served, "custom metrics")
     elif not served:
         yield R.CUSTOM_METRIC_MISSING.finding(
             f"the adapter of custom metrics does not list pods/{CUSTOM_METRIC}", subject="gateway"

@@ -144,7 +144,7 @@ async def _installation(
     refused: Unknown | None = None
     for listed in await asyncio.gather(*(attempt(_deployments(cluster, place)) for place in places)):
         if isinstance(listed, CannotEvaluate):
-            refused = listed
+            refused = refused or listed
         else:
             found += listed
     operator, server = _named(found, OPERATOR_NAMES), _named(found, METRICS_SERVER_NAMES)

@@ -15,6 +15,7 @@ from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 import requests
+import urllib3.exceptions
 from prometheus_api_client import PrometheusConnect
 from prometheus_api_client.exceptions import PrometheusApiClientException
 from requests.adapters import HTTPAdapter
@@ -32,7 +33,8 @@ _WORKERS = ThreadPoolExecutor(max_workers=32, thread_name_prefix="prometheus")
 _MOST_BYTES: Final = 4 * 1024 * 1024
 _MOST_REDIRECTS: Final = 9
 """Go's HTTP client stops at the tenth."""
-_NO_RETRIES: Final = Retry(total=0, redirect=0)
+_NO_RETRIES: Final = Retry(total=0, read=False)
+"""``read=False`` lets the cause of a broken conversation through as it is."""
 _PREFIXES: Final = ("", "/prometheus", "/prom", "/select/0/prometheus")
 """Where Prometheus and what speaks its protocol usually live."""
 _ERROR_TYPES: Final = frozenset({"bad_data", "execution", "timeout", "canceled", "internal", "unavailable"})
@@ -206,6 +208,10 @@ class Prometheus:
             return PrometheusFailure(
                 Trouble.NOT_PROMETHEUS, f"{self._where} answers with more than {_MOST_BYTES} bytes"
             )
+        if isinstance(error, requests.exceptions.ContentDecodingError):
+            return PrometheusFailure(
+                Trouble.NOT_PROMETHEUS, f"{self._where} sends a body that cannot be unpacked"
+            )
         failure = net.classify(error, self._address.host, self._address.port)
         if failure.fault is Fault.NO_ANSWER:  # connected, and a read ran out of time
             return self._late()
@@ -320,8 +326,14 @@ class _Adapter(HTTPAdapter):
                     raise _TooLarge
                 if time.monotonic() > self._deadline:
                     raise requests.exceptions.ReadTimeout
-        except OSError as error:
-            raise requests.exceptions.ConnectionError(error) from error
+            if raw.length_remaining:
+                raise requests.exceptions.ConnectionError from ConnectionResetError()
+        except urllib3.exceptions.ReadTimeoutError as error:
+            raise requests.exceptions.ReadTimeout(error) from error
+        except urllib3.exceptions.DecodeError as error:
+            raise requests.exceptions.ContentDecodingError(error) from error
+        except urllib3.exceptions.HTTPError:
+            raise requests.exceptions.ConnectionError from ConnectionResetError()
         finally:
             raw.close()
         response.raw = io.BytesIO(bytes(body))

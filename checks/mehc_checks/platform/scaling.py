@@ -50,7 +50,7 @@ class AddressKind(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ServerAddress:
-    """The address as given, without blanks around it. ``problem`` says why it is invalid; host and port are of a URL."""
+    """The address as given, without blanks around it. ``problem`` says why it is invalid."""
 
     kind: AddressKind
     given: str = ""
