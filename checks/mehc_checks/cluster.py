@@ -14,6 +14,9 @@ from kubernetes.aio import client
 
 from mehc_checks.errors import CannotEvaluate, Forbidden, NotApplicable
 
+_REQUEST_TIMEOUT = aiohttp.ClientTimeout(total=30)
+"""Of one request but a watch: an API server that hangs must not hold a pass for good."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Secret:
@@ -119,7 +122,7 @@ class KubernetesCluster:
             body=body,
             auth_settings=["BearerToken"],
         )
-        response = await self._api.call_api(*call)
+        response = await self._api.call_api(*call, _request_timeout=_REQUEST_TIMEOUT)
         raw = await response.read()  # type: ignore[no-untyped-call]
         try:
             answer = json.loads(raw) if raw else {}

@@ -2,6 +2,7 @@ from typing import Any
 
 import pytest
 
+from mehc_checks.errors import UsageError
 from mehc_checks.platform.database import SourceKind, from_environment, parse, pools, source
 from mehc_checks.values import Layer, Values
 
@@ -50,6 +51,20 @@ def test_the_url_is_taken_apart_as_sqlalchemy_does() -> None:
 def test_urls_that_are_none(url: str) -> None:
     with pytest.raises(ValueError, match=r"its? "):
         parse(url)
+
+
+@pytest.mark.parametrize("url", ["postgresql://u:hunter@secret@h/x", "postgresql://us/er:hunter2@h/x"])
+def test_no_part_of_a_password_passes_for_a_host_or_database(url: str) -> None:
+    with pytest.raises(ValueError, match="not percent-encoded") as refused:
+        parse(url)
+    assert "hunter" not in str(refused.value)
+    assert "secret" not in str(refused.value)
+
+
+def test_a_port_on_premises_that_is_no_number_is_named() -> None:
+    listed = [{"name": "DB_HOST", "value": "h"}, {"name": "DB_PORT", "value": "tcp://10.0.0.1:5432"}]
+    with pytest.raises(UsageError, match="DB_PORT"):
+        from_environment(values({"extraEnvVars": listed}))
 
 
 def test_on_premises_prefers_the_read_only_host_even_for_writes() -> None:

@@ -261,7 +261,7 @@ async def gather(context: Context) -> DatabaseFacts:
 )
 def database_migrated(facts: DatabaseFacts) -> Outcome:
     """Judge how far the way from the values to a complete schema leads."""
-    findings = [*_configuration(facts), *(_way(facts) or _schema(facts))]
+    findings = [*(_way(facts) or _schema(facts)), *_configuration(facts)]
     evidence: dict[str, str | int | float | bool | None] = {
         "source": f"{facts.source.kind} {facts.source.name}",
         "expectedRevision": facts.expected,

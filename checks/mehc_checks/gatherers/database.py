@@ -251,7 +251,7 @@ _REVISIONS = sql.SQL("SELECT version_num FROM {} ORDER BY 1").format(
 async def _look(session: psycopg.AsyncConnection[tuple[Any, ...]], timeout: float) -> Schema:
     version_table = f"public.{schema.VERSION_TABLE}"
     async with session.pipeline():  # one round trip for both
-        await session.execute(f"SET statement_timeout = {int(timeout * 1000)}".encode())
+        await session.execute(f"SET statement_timeout = {int(timeout * 250)}".encode())
         cursor = await session.execute(
             _LOOK, {"schemas": list(schema.SCHEMAS), "version_table": version_table}
         )

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from urllib.parse import parse_qsl, unquote
 
+from mehc_checks.errors import UsageError
 from mehc_checks.values import Values
 
 SECRET_KEY = "database_url"  # noqa: S105
@@ -94,6 +95,9 @@ def parse(url: str) -> Address:
     host = match["ipv6"] or match["host"] or ""
     if not host:
         raise ValueError("it names no host")
+    if "@" in host or "@" in (match["database"] or ""):
+        # What stands before it may be a part of the password: nothing of it may be shown as a host or database.
+        raise ValueError("its user or password holds an @ or / that is not percent-encoded")
     port = match["port"] or str(_DEFAULT_PORT)
     if not port.isdecimal() or not 0 < int(port) < 65536:
         raise ValueError(
@@ -113,6 +117,8 @@ def parse(url: str) -> Address:
 def from_environment(values: Values) -> Address | None:
     """The address that an on-premises gateway reads from ``extraEnvVars``; None where DB_HOST is not set there.
 
+    Raises UsageError where DB_PORT is no number.
+
     DB_HOST_RO is preferred even for writes. Values that come from other sources (``valueFrom``) are not seen.
     """
     listed = values.get("extraEnvVars")
@@ -124,9 +130,12 @@ def from_environment(values: Values) -> Address | None:
     host = environment.get("DB_HOST_RO") or environment.get("DB_HOST")
     if not host:
         return None
+    port = environment.get("DB_PORT") or str(_DEFAULT_PORT)
+    if not port.isdecimal():
+        raise UsageError("extraEnvVars: DB_PORT is not a number")
     return Address(
         host=host,
-        port=int(environment.get("DB_PORT") or _DEFAULT_PORT),
+        port=int(port),
         database=environment.get("DB_NAME") or "llm_engine",
         user=environment.get("DB_USER") or "postgres",
         password=environment.get("DB_PASSWORD") or "postgres",
