@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -83,6 +84,7 @@ def create(plane: ControlPlane, scaled: dict[str, Any]) -> None:
 
 def polled(plane: ControlPlane) -> dict[str, bool]:
     """Whether KEDA has come to a conclusion about each ScaledObject: active, not active, or refused."""
+    time.sleep(0.5)  # a hundred objects: asking all the time would slow KEDA down
     found = plane.api("GET", f"/apis/keda.sh/v1alpha1/namespaces/{NAMESPACE}/scaledobjects")
     return {
         item["metadata"]["name"]: any(

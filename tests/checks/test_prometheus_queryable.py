@@ -397,9 +397,9 @@ KEDA_CASES = [
     bad("refused by KEDA", "ScaledObjectNotReady", refused_by_keda, "ScaledObjectCheckFailed"),
     bad("some triggers fail", "ScaledObjectNotReady", partial, "PartialTriggerError"),
     bad("fallen back", "ScaledObjectFallback", fallen_back),
-    bad("moved", "StaleServerAddress", moved, "and 1 more have"),
+    bad("moved", "StaleServerAddress", moved, "and 1 more are made"),
     bad("made with no address", "StaleServerAddress", made_with_none),
-    bad("address removed", "AddressUnset", address_removed, "another serverAddress"),
+    bad("address removed", "AddressUnset", address_removed, "dummy-value"),
     bad(
         "no TriggerAuthentication", "TriggerAuthenticationMissing", enable_auth, REDIS_TRIGGER_AUTHENTICATION
     ),

@@ -1,7 +1,7 @@
 """PrometheusQueryable: the query KEDA will run works at the address KEDA will use, and KEDA itself is healthy."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from mehc_checks.check import Permission, check
 from mehc_checks.errors import Forbidden
@@ -453,54 +453,39 @@ def _external_metrics(found: ApiService | Unknown | None) -> Iterator[Finding]:
 
 
 def _scaled(scaled_objects: Sequence[Scaled], address: ServerAddress) -> Iterator[Finding]:
-    for scaled in scaled_objects:
-        if scaled.ready == "False" or scaled.why == "PartialTriggerError":
-            yield R.SCALED_OBJECT_NOT_READY.finding(
-                f"ScaledObject {scaled.name} is not ready ({scaled.why})",
-                subject=scaled.name,
-                name=scaled.name,
-            )
-        if scaled.fallback:
-            yield R.SCALED_OBJECT_FALLBACK.finding(
-                f"ScaledObject {scaled.name} is at its fallback", subject=scaled.name
-            )
-    stale = [
-        scaled
-        for scaled in scaled_objects
-        if any(known != address.in_scaled_object for known in scaled.addresses)
-    ]
-    if stale:
-        first = stale[0]
-        yield R.STALE_ADDRESS.finding(
-            f"{_counted(stale)} another serverAddress than the configured {address.shown or DUMMY_ADDRESS!r}",
-            subject=first.name,
-            name=first.name,
-        )
+    refused = [item for item in scaled_objects if item.ready == "False" or item.why == "PartialTriggerError"]
+    if refused:
+        yield _of(R.SCALED_OBJECT_NOT_READY, refused, f"not ready ({refused[0].why})")
+    if fallen := [item for item in scaled_objects if item.fallback]:
+        yield _of(R.SCALED_OBJECT_FALLBACK, fallen, "at the fallback")
+    configured = address.in_scaled_object
+    if stale := [item for item in scaled_objects if any(known != configured for known in item.addresses)]:
+        what = f"made with another serverAddress than the configured {address.shown or DUMMY_ADDRESS!r}"
+        yield _of(R.STALE_ADDRESS, stale, what)
 
 
 def _failing(scaled_objects: Sequence[Scaled], failing: frozenset[str] | Unknown) -> Iterator[Finding]:
     if isinstance(failing, Unknown):
         yield _unknown(failing, "Events")
-        return
-    for scaled in scaled_objects:
-        if scaled.name in failing:
-            yield R.TRIGGER_FAILING.finding(
-                f"KEDA lately reported a failing trigger of ScaledObject {scaled.name}",
-                subject=scaled.name,
-                name=scaled.name,
-            )
+    elif reported := [item for item in scaled_objects if item.name in failing]:
+        yield _of(R.TRIGGER_FAILING, reported, "lately reported by KEDA with a failing trigger")
 
 
-def _conflicts(scaled_objects: Sequence[Scaled], autoscalers: object) -> Iterator[Finding]:
+def _conflicts(
+    scaled_objects: Sequence[Scaled], autoscalers: Mapping[str, str] | Unknown
+) -> Iterator[Finding]:
     if isinstance(autoscalers, Unknown):
         yield _unknown(autoscalers, "HorizontalPodAutoscalers")
-    elif isinstance(autoscalers, dict):
-        for scaled in scaled_objects:
-            if other := autoscalers.get(scaled.target):
-                yield R.AUTOSCALER_CONFLICT.finding(
-                    f"{scaled.target} is scaled by ScaledObject {scaled.name} and by HorizontalPodAutoscaler {other}",
-                    subject=scaled.name,
-                )
+    elif both := [item for item in scaled_objects if item.target in autoscalers]:
+        other = autoscalers[both[0].target]
+        yield _of(R.AUTOSCALER_CONFLICT, both, f"in conflict with HorizontalPodAutoscaler {other}")
+
+
+def _of(reason: Reason, scaled_objects: Sequence[Scaled], what: str) -> Finding:
+    """One finding for all that it concerns: the first is named, the others are counted."""
+    first, more = scaled_objects[0].name, len(scaled_objects) - 1
+    who = f"ScaledObject {first} and {more} more are" if more else f"ScaledObject {first} is"
+    return reason.finding(f"{who} {what}", subject=first, name=first)
 
 
 def _custom_metrics(keda: KedaFacts) -> Iterator[Finding]:
@@ -526,11 +511,6 @@ def _custom_metrics(keda: KedaFacts) -> Iterator[Finding]:
 def _unknown(error: Unknown, part: str) -> Finding:
     reason = R.FORBIDDEN if isinstance(error, Forbidden) else R.PART_UNKNOWN
     return reason.finding(f"{part}: {error}", subject=part, remedy=error.remediation)
-
-
-def _counted(scaled_objects: Sequence[Scaled]) -> str:
-    first, more = scaled_objects[0].name, len(scaled_objects) - 1
-    return f"ScaledObject {first} and {more} more have" if more else f"ScaledObject {first} has"
 
 
 def _evidence(facts: PrometheusFacts) -> Evidence:
