@@ -4,7 +4,7 @@ import asyncio
 import os
 import ssl
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from typing import Final
 
 from pydantic import Field
@@ -146,19 +146,20 @@ async def _tls(context: Context, parameters: PrometheusParameters) -> ssl.SSLCon
         if data is None or not data.get("ca.crt"):
             raise UsageError(f"{where}: no such ConfigMap with a key ca.crt in {context.namespace}")
         bundles[where] = data["ca.crt"]
-    if not any(bundles.values()):
-        return _system_trust(os.environ.get("SSL_CERT_FILE"))
+    given = tuple((where, bundle) for where, bundle in bundles.items() if bundle)
+    return _trust(os.environ.get("SSL_CERT_FILE"), given)
+
+
+@lru_cache(maxsize=64)
+def _trust(_system: str | None, bundles: tuple[tuple[str, str], ...]) -> ssl.SSLContext:
+    """Read once, which takes longer than the rest of a pass; ``_system`` is read by OpenSSL itself.
+
+    Not the other probes' context: urllib3 sets ALPN on what it is given. Raises UsageError.
+    """
     tls = ssl.create_default_context()
-    for where, bundle in bundles.items():
-        if bundle:
-            try:
-                tls.load_verify_locations(cadata=bundle)
-            except (ssl.SSLError, ValueError):
-                raise UsageError(f"{where}: not certificates in PEM form") from None
+    for where, bundle in bundles:
+        try:
+            tls.load_verify_locations(cadata=bundle)
+        except (ssl.SSLError, ValueError):
+            raise UsageError(f"{where}: not certificates in PEM form") from None
     return tls
-
-
-@cache
-def _system_trust(_trust: str | None) -> ssl.SSLContext:
-    """Read once for each value of SSL_CERT_FILE. Not the other probes': urllib3 sets ALPN on what it is given."""
-    return ssl.create_default_context()
