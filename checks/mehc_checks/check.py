@@ -61,6 +61,7 @@ class Check:
     parameters: type[Parameters] = NoParameters
     depends_on: tuple[str, ...] = ()
     permissions: tuple[Permission, ...] = ()
+    follows_nodes: bool = False
 
     @property
     def docs(self) -> str:
@@ -81,12 +82,14 @@ def check(
     parameters: type[Parameters] = NoParameters,
     depends_on: tuple[str, ...] = (),
     permissions: tuple[Permission, ...] = (),
+    follows_nodes: bool = False,
 ) -> Callable[[Callable[[F], Outcome]], Callable[[F], Outcome]]:
     """Declare the decorated judgement as a check.
 
     ``title`` is an assertion in lower case that is true when the check passes. ``gather`` does
     the input and output, once for all checks that name it. ``depends_on`` names checks whose
-    failure would explain a failure of this one. Raises ValueError on a name declared twice.
+    failure would explain a failure of this one. ``follows_nodes``: the operator carries it out anew
+    when a node changes, not only when its interval is over. Raises ValueError on a name declared twice.
     """
 
     def declare(judge: Callable[[F], Outcome]) -> Callable[[F], Outcome]:
@@ -102,6 +105,7 @@ def check(
             parameters=parameters,
             depends_on=depends_on,
             permissions=permissions,
+            follows_nodes=follows_nodes,
         )
         return judge
 

@@ -29,6 +29,7 @@ from mehc_operator.models import GROUP, PLURAL, PROBE_NOW, VERSION
 from mehc_operator.reconcile import Reconciler, Shared
 from mehc_operator.scheduler import Resource, Scheduler
 from mehc_operator.store import Store
+from mehc_operator.throttle import Throttle
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +58,9 @@ async def operate(options: Options) -> None:
     async with AsyncExitStack() as stack:
         api = await stack.enter_async_context(connected(options.access))
         cluster = KubernetesCluster(api)
-        inventory = WatchedInventory(cluster)
+        nodes_changed = Throttle(lambda: scheduler.observe_nodes())
+        inventory = WatchedInventory(cluster, changed=nodes_changed)
+        stack.callback(nodes_changed.cancel)
         stack.push_async_callback(inventory.stop)
         shared = Shared(
             checks=catalogue(),

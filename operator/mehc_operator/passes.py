@@ -60,15 +60,22 @@ class Passes:
         return tuple(self._results[name] for name in self.checks)
 
     def next_due(self, spec: Spec) -> timedelta:
-        """The time until the next check is due, by their intervals."""
-        intervals = {_interval(spec, name) for name in self.checks if _options(spec, name).enabled}
-        return min(intervals, default=spec.interval_time)
+        """The time until the next check is due, by their intervals and when each was last carried out."""
+        now = self.clock()
+        left = [
+            self._probed.get(name, now) + _interval(spec, name) - now
+            for name in self.checks
+            if _options(spec, name).enabled
+        ]
+        return max(min(left, default=spec.interval_time), timedelta(0))
 
     def _is_due(self, check: Check, spec: Spec, trigger: Trigger, pending: set[str], now: datetime) -> bool:
         if check.name not in self._results or trigger is Trigger.PROBE_NOW or check.name in pending:
             return True
         if trigger is Trigger.CONFIRMATION:
             return False
+        if trigger is Trigger.NODES:
+            return check.follows_nodes
         return now - self._probed[check.name] >= _interval(spec, check.name) * _SLACK
 
     async def _carry_out(self, due: list[Check], spec: Spec, namespace: str) -> list[CheckResult]:

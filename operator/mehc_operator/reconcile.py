@@ -66,7 +66,8 @@ class Reconciler:
         due = Due(delay=self._passes.next_due(spec))
         if pending and self._shared.confirm_after < due.delay:
             due = Due(delay=self._shared.confirm_after, trigger=Trigger.CONFIRMATION, exact=True)
-        log.info(
+        log.log(
+            logging.DEBUG if trigger is Trigger.NODES else logging.INFO,  # one for each resource, at each change
             "%s: %s, %s checks pass (%s, %s)",
             resource, status.health, status.passing, trigger, status.duration,
             extra={"namespace": resource.namespace, "resource": resource.name, "trigger": str(trigger)},

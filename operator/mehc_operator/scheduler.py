@@ -30,6 +30,7 @@ class Trigger(StrEnum):
     PROBE_NOW = "probe-now"
     INTERVAL = "interval"
     CONFIRMATION = "confirmation"
+    NODES = "nodes"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -95,6 +96,11 @@ class Scheduler:
         elif before.probe_now != resource.probe_now and resource.probe_now:
             entry.ask(Trigger.PROBE_NOW)
 
+    def observe_nodes(self) -> None:
+        """Take note of a change of the cluster's nodes, which concerns every resource."""
+        for entry in self._entries.values():
+            entry.ask(Trigger.NODES)
+
     def forget(self, uid: str) -> None:
         """End whatever runs for a deleted resource. Nothing is written for it afterwards."""
         if entry := self._entries.pop(uid, None):
@@ -136,7 +142,8 @@ class _Entry:
 
     def ask(self, trigger: Trigger) -> None:
         """Begin a pass at once, or right after the one that is running."""
-        self._asked = trigger
+        if self._asked is not Trigger.PROBE_NOW:  # which probes all that others would
+            self._asked = trigger
         self._wake.set()
 
     def stop(self) -> None:

@@ -10,7 +10,8 @@ import pytest
 
 from mehc_checks.check import catalogue
 from testbed.controlplane import ApiError, ControlPlane
-from testbed.installation import DATABASE_SECRET, Installation, aws_values
+from testbed.installation import DATABASE_SECRET, Installation, aws_values, only
+from testbed.kwok import Kwok
 from testbed.modelengine import migrate
 from testbed.operatorprocess import Operator
 from testbed.postgres import Postgres
@@ -228,6 +229,28 @@ def test_a_fault_flips_within_seconds_and_recovers(cluster: Cluster, redis: Redi
         ("Warning", "Ready is False"),
         ("Warning", "RedisReachable is False"),
     ]
+
+
+def test_a_changed_node_is_news_at_once(cluster: Cluster, kwok: Kwok) -> None:
+    accelerator, name = "nvidia-hopper-h100", f"gpu-{cluster.namespace}"
+    tier = {
+        **{"gpu_memory_le": 24, "nodes_per_worker": 1, "gpus": 1, "gpu_type": accelerator},
+        **{"cpus": 1, "memory": "1Gi", "storage": "1Gi"},
+    }
+    values = {"nodeSelector": None, "recommendedHardware": {"byGpuMemoryGb": [tier], "byModelName": []}}
+    label = {"k8s.amazonaws.com/accelerator": accelerator}
+    taint = {"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"}
+    kwok.add_node(name, labels=label, capacity={"nvidia.com/gpu": "1"}, taints=[taint])
+    try:
+        cluster.apply({"values": values, "interval": "1h", **only("GpuNodesReady")})
+        cluster.kubectl("wait", "--for=condition=Ready", "mehc/model-engine", "--timeout=10s")
+        cluster.kubectl("label", "node", name, "k8s.amazonaws.com/accelerator-")
+        assert wait(lambda: cluster.condition("Ready")["status"] == "False") < 6
+        assert "GpuNodesReady" in cluster.get()["status"]["summary"]
+        cluster.kubectl("label", "node", name, f"k8s.amazonaws.com/accelerator={accelerator}")
+        wait(lambda: cluster.condition("Ready")["status"] == "True")
+    finally:
+        kwok.delete_node(name)
 
 
 def test_a_failure_is_confirmed_before_the_condition_leaves_true(cluster: Cluster, redis: Redis) -> None:

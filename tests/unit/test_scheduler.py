@@ -172,3 +172,17 @@ async def test_many_resources_run_side_by_side_and_all_end() -> None:
     await until(lambda: recorder.running == 200)
     await tested.close()
     assert (recorder.running, recorder.cancelled) == (0, 200)
+
+
+async def test_a_change_of_nodes_asks_every_resource_but_takes_nothing_from_probe_now() -> None:
+    recorder = Recorder(work=0.02)
+    tested = scheduler(recorder)
+    tested.observe(RESOURCE)
+    await until(lambda: recorder.running == 1)
+    tested.observe(replace(RESOURCE, probe_now="now"))
+    tested.observe_nodes()
+    await until(lambda: len(recorder.ended) == 2)
+    tested.observe_nodes()
+    await until(lambda: len(recorder.ended) == 3)
+    assert recorder.triggers == [Trigger.SEEN, Trigger.PROBE_NOW, Trigger.NODES]
+    await tested.close()

@@ -23,6 +23,7 @@ R = GpuNodesReasons
     gather=gpu_facts,
     reasons=GpuNodesReasons,
     parameters=GpuParameters,
+    follows_nodes=True,
     permissions=(
         Permission(resource="nodes", verbs=("list", "watch"), scope="cluster"),
         Permission(resource="pods", verbs=("list", "watch"), scope="cluster"),

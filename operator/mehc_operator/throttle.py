@@ -1,0 +1,34 @@
+"""Many changes, few actions."""
+
+import asyncio
+from collections.abc import Callable
+
+
+class Throttle:
+    """Call it as often as things change: ``action`` follows ``soon`` seconds later, once for all changes till then.
+
+    Two actions lie at least ``apart`` seconds from each other, however busy the cluster is. Of one event loop.
+    """
+
+    def __init__(self, action: Callable[[], None], *, soon: float = 0.2, apart: float = 5.0) -> None:
+        self._action = action
+        self._soon = soon
+        self._apart = apart
+        self._timer: asyncio.TimerHandle | None = None
+        self._earliest = 0.0
+
+    def __call__(self) -> None:
+        if self._timer is None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_at(max(loop.time() + self._soon, self._earliest), self._act)
+
+    def cancel(self) -> None:
+        """Forget a change that no action has followed yet."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _act(self) -> None:
+        self._timer = None
+        self._earliest = asyncio.get_running_loop().time() + self._apart
+        self._action()
