@@ -19,18 +19,18 @@ from mehc_checks.runner import CheckResult
 from mehc_checks.values import Layer, Values
 from mehc_operator.connection import Access, connected
 from testbed import keda, ports
+from testbed.aggregation import API_SERVICES, register
 from testbed.controlplane import ApiError, ControlPlane
 from testbed.httpserver import Reply, Request, ScriptedServer
 from testbed.installation import overlaid
 from testbed.judging import judged
+from testbed.keda import METRICS_SERVER, OPERATOR
 from testbed.pki import CertificateAuthority
 from testbed.prometheusfaults import BUSY, CASES, PASSWORD, USER, Case, Stage, always, values
 from testbed.waiting import eventually
 
 CHECK = "PrometheusQueryable"
-OPERATOR, METRICS_SERVER = "keda-operator", "keda-operator-metrics-apiserver"
-DEPLOYMENTS = "/apis/apps/v1/namespaces/keda/deployments"
-API_SERVICES = "/apis/apiregistration.k8s.io/v1/apiservices"
+DEPLOYMENTS = f"/apis/apps/v1/namespaces/{keda.NAMESPACE}/deployments"
 MERGE = "application/merge-patch+json"
 
 Tree = dict[str, Any]
@@ -94,15 +94,7 @@ class Cluster(contextlib.ExitStack):
         return name
 
     def deployment(self, name: str, environment: dict[str, str] | None = None) -> None:
-        labels = {"app.kubernetes.io/name": name}
-        container = {
-            "name": "main",
-            "image": "keda:1",
-            "env": [{"name": key, "value": value} for key, value in (environment or {}).items()],
-        }
-        template = {"metadata": {"labels": labels}, "spec": {"containers": [container]}}
-        spec = {"replicas": 1, "selector": {"matchLabels": labels}, "template": template}
-        manifest = {"metadata": {"name": name, "labels": labels}, "spec": spec}
+        manifest = keda.deployment(name, environment)
         self.plane.api("POST", DEPLOYMENTS, manifest)
         self.ready(name, 1)
 
@@ -110,31 +102,9 @@ class Cluster(contextlib.ExitStack):
         status = {"replicas": 1, "readyReplicas": replicas, "availableReplicas": replicas}
         self.plane.api("PATCH", f"{DEPLOYMENTS}/{name}/status", {"status": status}, content_type=MERGE)
 
-    def api_service(self, name: str, service: str, port: int, *, wait_for: bool = True) -> None:
-        """An aggregated API on loopback, which a Service of type ExternalName leads to."""
-        with contextlib.suppress(ApiError):
-            external = {"type": "ExternalName", "externalName": "localhost"}
-            manifest = {"metadata": {"name": service}, "spec": external}
-            self.plane.api("POST", "/api/v1/namespaces/keda/services", manifest)
-        version, _, group = name.partition(".")
-        spec = {
-            "group": group,
-            "version": version,
-            "service": {"namespace": "keda", "name": service, "port": port},
-            "insecureSkipTLSVerify": True,
-            "groupPriorityMinimum": 100,
-            "versionPriority": 100,
-        }
-        self.remove(f"{API_SERVICES}/{name}")
-        self.plane.api("POST", API_SERVICES, {"metadata": {"name": name}, "spec": spec})
-        eventually(lambda: self._available(name), lambda state: state is wait_for)
-
-    def _available(self, name: str) -> bool | None:
-        found = self.plane.api("GET", f"{API_SERVICES}/{name}")
-        for condition in found.get("status", {}).get("conditions", []):
-            if condition["type"] == "Available":
-                return bool(condition["status"] == "True")
-        return None
+    def api_service(self, name: str, service: str, port: int, *, available: bool = True) -> None:
+        """An aggregated API on loopback."""
+        register(self.plane, name, namespace=keda.NAMESPACE, service=service, port=port, available=available)
 
     def remove(self, path: str) -> None:
         with contextlib.suppress(ApiError):
@@ -266,7 +236,7 @@ def no_external_metrics(ask: Ask) -> None:
 def broken_external_metrics(ask: Ask) -> None:
     no_external_metrics(ask)
     _, port = ask.undo.enter_context(ports.refused_port())
-    ask.cluster.api_service(EXTERNAL_METRICS, METRICS_SERVER, port, wait_for=False)
+    ask.cluster.api_service(EXTERNAL_METRICS, METRICS_SERVER, port, available=False)
 
 
 def foreign_external_metrics(ask: Ask) -> None:
@@ -341,7 +311,7 @@ def broken_adapter(ask: Ask) -> None:
     gateway_scales(ask)
     _, port = ask.undo.enter_context(ports.refused_port())
     ask.undo.callback(ask.cluster.remove, f"{API_SERVICES}/{CUSTOM_METRICS}")
-    ask.cluster.api_service(CUSTOM_METRICS, "adapter", port, wait_for=False)
+    ask.cluster.api_service(CUSTOM_METRICS, "adapter", port, available=False)
 
 
 def too_many_samples_for_us(ask: Ask) -> None:

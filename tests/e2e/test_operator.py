@@ -234,8 +234,13 @@ def test_a_fault_flips_within_seconds_and_recovers(cluster: Cluster, redis: Redi
 def test_a_changed_node_is_news_at_once(cluster: Cluster, kwok: Kwok) -> None:
     accelerator, name = "nvidia-hopper-h100", f"gpu-{cluster.namespace}"
     tier = {
-        **{"gpu_memory_le": 24, "nodes_per_worker": 1, "gpus": 1, "gpu_type": accelerator},
-        **{"cpus": 1, "memory": "1Gi", "storage": "1Gi"},
+        "gpu_memory_le": 24,
+        "nodes_per_worker": 1,
+        "gpus": 1,
+        "gpu_type": accelerator,
+        "cpus": 1,
+        "memory": "1Gi",
+        "storage": "1Gi",
     }
     values = {"nodeSelector": None, "recommendedHardware": {"byGpuMemoryGb": [tier], "byModelName": []}}
     label = {"k8s.amazonaws.com/accelerator": accelerator}

@@ -13,6 +13,7 @@ from testbed.ports import LOOPBACK, free_port, is_listening
 from testbed.process import Process
 
 NAMESPACE = "keda"
+OPERATOR, METRICS_SERVER = "keda-operator", "keda-operator-metrics-apiserver"
 MODULE = "github.com/kedacore/keda/v2"
 
 
@@ -37,6 +38,19 @@ def install(control_plane: ControlPlane) -> None:
     control_plane.kubectl("create", "-f", custom_resource_definitions())
     control_plane.kubectl("wait", "--for=condition=Established", "crd", "--all")
     control_plane.api("POST", "/api/v1/namespaces", {"metadata": {"name": NAMESPACE}})
+
+
+def deployment(name: str, environment: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """The manifest of one of KEDA's Deployments, as far as it can be told from outside."""
+    labels = {"app.kubernetes.io/name": name}
+    container = {
+        "name": "main",
+        "image": "keda:1",
+        "env": [{"name": key, "value": value} for key, value in (environment or {}).items()],
+    }
+    template = {"metadata": {"labels": labels}, "spec": {"containers": [container]}}
+    spec = {"replicas": 1, "selector": {"matchLabels": labels}, "template": template}
+    return {"metadata": {"name": name, "labels": labels}, "spec": spec}
 
 
 class Keda(Process):
