@@ -246,7 +246,7 @@ class Bench:
         installation = Installation(
             namespace=namespace, values={}, secrets={DATABASE_SECRET: {"database_url": url}}
         )
-        *others, template = installation.objects()
+        others, template = installation.surroundings(), installation.resource()
         self.control_plane.apply(others)
         asked: dict[str, float] = {}
         with Judged(self.control_plane, namespace) as judged:

@@ -11,19 +11,25 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
+from mehc_checks.gatherers.keda import EXTERNAL_METRICS
+from mehc_checks.platform.gpu import ACCELERATOR_LABEL
 from mehc_checks.platform.images import FRAMEWORK_CONFIG_MAP
+from testbed import keda
+from testbed.aggregation import register
 from testbed.controlplane import ControlPlane
-from testbed.installation import DATABASE_SECRET, Installation, Tree, aws_values, only, overlaid
+from testbed.httpserver import Reply, ScriptedServer
+from testbed.installation import DATABASE_SECRET, Installation, Tree, aws_values, overlaid
+from testbed.istio_exporter import IstioExporter
+from testbed.kwok import Kwok
 from testbed.modelengine import migrate
 from testbed.operatorprocess import Operator
 from testbed.pki import CertificateAuthority
 from testbed.postgres import Postgres
 from testbed.process import temporary_directory
+from testbed.prometheus import Prometheus
 from testbed.redis import Redis
 from testbed.registry import ImageStore, Registry
 
-STAGED = ("DatabaseMigrated", "RedisReachable", "VllmImagePullable")
-"""The checks whose dependencies this demo runs; the others are disabled."""
 VLLM = "0.6.3"
 PASSWORD = "correct-horse-battery-staple"
 ACL = {
@@ -47,6 +53,43 @@ def main() -> int:
     return 0
 
 
+A10, GPU = "nvidia-ampere-a10", "nvidia.com/gpu"
+GPU_NODE = "gpu-node-1"
+TOLERATIONS = [{"key": GPU, "operator": "Exists", "effect": "NoSchedule"}]
+IMAGE_CACHE = "launch-image-cache-a10"
+
+
+def hardware(gpu_type: str) -> Tree:
+    """Values that ask for nodes with `gpu_type` to serve on, and for images kept on the nodes that there are."""
+    tier = {"gpu_memory_le": 24, "nodes_per_worker": 1, "gpus": 1, "gpu_type": gpu_type}
+    tier |= {"cpus": 10, "memory": "24Gi", "storage": "80Gi"}
+    device = {"name": "a10", "nodeSelector": {ACCELERATOR_LABEL: A10}, "tolerations": TOLERATIONS}
+    return {
+        "nodeSelector": None,
+        "imageCache": {"devices": [device]},
+        "recommendedHardware": {"byGpuMemoryGb": [tier], "byModelName": []},
+    }
+
+
+def image_cache() -> Tree:
+    """The DaemonSet that model engine's cacher makes for the device of `hardware`."""
+    labels = {"app": IMAGE_CACHE}
+    pod = {
+        "nodeSelector": {ACCELERATOR_LABEL: A10},
+        "tolerations": TOLERATIONS,
+        "containers": [{"name": "main", "image": "vllm"}],
+    }
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "DaemonSet",
+        "metadata": {"name": IMAGE_CACHE},
+        "spec": {
+            "selector": {"matchLabels": labels},
+            "template": {"metadata": {"labels": labels}, "spec": pod},
+        },
+    }
+
+
 class Demo:
     """The components, started side by side; stopped by the stack in reverse order."""
 
@@ -56,6 +99,8 @@ class Demo:
         start = stack.enter_context
         with ThreadPoolExecutor() as pool:
             control_plane = pool.submit(start, ControlPlane())
+            exporter = start(IstioExporter({"launch-endpoint-id-1": 2.0}))
+            prometheus = pool.submit(start, Prometheus([exporter.address]))
             postgres = pool.submit(start, Postgres(max_connections=400))
             redis = pool.submit(start, Redis(tls=True, ca=self.ca, users=ACL))
             spare = pool.submit(start, Redis(tls=True, ca=self.ca, users=ACL))
@@ -63,16 +108,41 @@ class Demo:
             self.control_plane = control_plane.result()
             self.postgres, self.redis, self.spare = postgres.result(), redis.result(), spare.result()
             self.registry = registry.result()
+            self.prometheus = prometheus.result()
+        self.kwok = start(Kwok(self.control_plane))
         ImageStore(self.registry).push_index("ml/vllm", VLLM)
         self.postgres.create_role("modelengine", PASSWORD)
         for database, revision in (("sound", "head"), ("behind", "62da4f8b3403"), ("empty", None)):
             self.postgres.create_database(database, owner="modelengine")
             if revision:
                 migrate(self.postgres, database, revision=revision)
-        say(
-            f"control plane, PostgreSQL, two Redis servers and a registry are up ({time.monotonic() - clock:.1f} s)"
-        )
         self.stack = stack
+        self.set_up_cluster()
+        say(
+            "control plane, PostgreSQL, two Redis servers, Prometheus and a registry are up "
+            f"({time.monotonic() - clock:.1f} s)"
+        )
+
+    def set_up_cluster(self) -> None:
+        """One node with GPUs, and KEDA: its CRDs, its Deployments on a plain node, its metrics API."""
+        self.kwok.add_node("node-1")
+        taint = {"key": GPU, "value": "present", "effect": "NoSchedule"}
+        capacity = {"cpu": "48", "memory": "192Gi", "ephemeral-storage": "500Gi", GPU: "4"}
+        self.kwok.add_node(GPU_NODE, labels={ACCELERATOR_LABEL: A10}, capacity=capacity, taints=[taint])
+        keda.install(self.control_plane)
+        for name in (keda.OPERATOR, keda.METRICS_SERVER):
+            path = f"/apis/apps/v1/namespaces/{keda.NAMESPACE}/deployments"
+            self.control_plane.api("POST", path, keda.deployment(name))
+        metrics = self.stack.enter_context(
+            ScriptedServer(lambda _: Reply(200, b"{}"), certificate=self.ca.issue())
+        )
+        register(
+            self.control_plane,
+            EXTERNAL_METRICS,
+            namespace=keda.NAMESPACE,
+            service=keda.METRICS_SERVER,
+            port=int(metrics.address.rpartition(":")[2]),
+        )
 
     def install(self) -> None:
         """Install the CRD, start the operator, apply one sound installation and broken ones."""
@@ -80,11 +150,14 @@ class Demo:
             Operator(self.control_plane, environment={"SSL_CERT_FILE": str(self.ca.ca_file)})
         )
         say("the CRD is installed and the operator runs")
+        installations = self.installations()
+        self.control_plane.apply([manifest for each in installations for manifest in each.surroundings()])
+        for each in installations:
+            self.control_plane.kubectl("rollout", "status", "-n", each.namespace, f"daemonset/{IMAGE_CACHE}")
         clock = time.monotonic()
-        for installation in self.installations():
-            installation.apply(self.control_plane)
-        self.wait_all()
-        say(f"{len(self.installations())} resources applied and judged in {time.monotonic() - clock:.1f} s")
+        self.control_plane.apply([each.resource() for each in installations])
+        self.wait_all(installations)
+        say(f"{len(installations)} resources applied and judged in {time.monotonic() - clock:.1f} s")
 
     def installations(self) -> list[Installation]:
         sound = self.values(self.redis)
@@ -99,16 +172,33 @@ class Demo:
                 overlaid(self.values(self.spare, scheme="redis"), {"redis": {"enableTLS": False}}),
             ),
             self.installation("acme-image-missing", "sound", self.values(self.spare, images="mirror")),
+            self.installation(
+                "acme-no-prometheus",
+                "sound",
+                overlaid(
+                    self.values(self.spare),
+                    {"config": {"values": {"infra": {"prometheus_server_address": ""}}}},
+                ),
+            ),
+            self.installation(
+                "acme-no-such-gpu",
+                "sound",
+                overlaid(self.values(self.spare), hardware("nvidia-hopper-h100")),
+            ),
         ]
 
     def values(
         self, redis: Redis, *, password: str = PASSWORD, scheme: str = "rediss", images: str = "ml"
     ) -> Tree:
         url = redis.url(15, user="app", password=password).replace("rediss:", f"{scheme}:", 1)
-        prefix = f"{self.registry.address}/{images}"
+        infra = {
+            "docker_repo_prefix": f"{self.registry.address}/{images}",
+            "prometheus_server_address": self.prometheus.url(),
+        }
         return overlaid(
             aws_values(cache_redis_aws_url=url, vllm_repository="vllm"),
-            {"redis": {"enableTLS": True}, "config": {"values": {"infra": {"docker_repo_prefix": prefix}}}},
+            {"redis": {"enableTLS": True}, "config": {"values": {"infra": infra}}},
+            hardware(A10),
         )
 
     def installation(self, namespace: str, database: str, values: Tree) -> Installation:
@@ -118,7 +208,8 @@ class Demo:
             values=values,
             secrets={DATABASE_SECRET: {"database_url": url}},
             config_maps={FRAMEWORK_CONFIG_MAP: {"vllm": VLLM}},
-            spec={"interval": "10s", "timeout": "5s", **only(*STAGED)},
+            others=[image_cache()],
+            spec={"interval": "10s", "timeout": "5s"},
         )
 
     def look(self) -> None:
@@ -141,13 +232,22 @@ class Demo:
         self.show("get", "mehc", "-n", "acme-sound")
         self.show("get", "events", "-n", "acme-sound")
 
+        say("taking the GPU node's label away …")
+        self.control_plane.kubectl("label", "node", GPU_NODE, f"{ACCELERATOR_LABEL}-")
+        took = timed(lambda: self.wait_for("acme-sound", "Ready=false"))
+        say(f"nodes are watched: condition Ready is False after {took:.1f} s")
+        self.show("get", "mehc", "-n", "acme-sound", "-o", "wide")
+        self.control_plane.kubectl("label", "node", GPU_NODE, f"{ACCELERATOR_LABEL}={A10}")
+        took = timed(lambda: self.wait_for("acme-sound", "Ready"))
+        say(f"the label is back: condition Ready is True after {took:.1f} s")
+
     def stay(self) -> None:
         say("everything stays up until Ctrl-C; in another terminal:")
         print(f"    export KUBECONFIG={self.control_plane.kubeconfig}", flush=True)
         signal.sigwait({signal.SIGINT, signal.SIGTERM})
 
-    def wait_all(self) -> None:
-        for installation in self.installations():
+    def wait_all(self, installations: list[Installation]) -> None:
+        for installation in installations:
             self.control_plane.kubectl(
                 "wait", "mehc", installation.name, "-n", installation.namespace,
                 "--for=jsonpath={.status.health}", "--timeout=60s",

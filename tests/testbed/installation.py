@@ -2,7 +2,7 @@
 
 import copy
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -55,12 +55,14 @@ class Installation:
     """Secrets by name, each a map of plain text."""
     config_maps: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """ConfigMaps by name."""
+    others: Sequence[Tree] = ()
+    """Further manifests, without a namespace: they go into this one."""
     spec: Mapping[str, Any] = field(default_factory=dict)
     """Of the resource, besides its values."""
     name: str = "model-engine"
 
-    def objects(self) -> list[Tree]:
-        """The manifests, in the order in which they must be applied."""
+    def surroundings(self) -> list[Tree]:
+        """The manifests of all but the resource, in the order in which they must be applied."""
         secrets = [
             {
                 "apiVersion": "v1",
@@ -83,7 +85,11 @@ class Installation:
             for name, data in self.config_maps.items()
         ]
         namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.namespace}}
-        return [namespace, *secrets, *config_maps, self.resource()]
+        others = [
+            {**manifest, "metadata": {**manifest["metadata"], "namespace": self.namespace}}
+            for manifest in self.others
+        ]
+        return [namespace, *secrets, *config_maps, *others]
 
     def resource(self) -> Tree:
         """The ModelEngineHealthCheck, with its values by reference: they hold a password."""
@@ -98,4 +104,4 @@ class Installation:
         }
 
     def apply(self, control_plane: ControlPlane) -> None:
-        control_plane.apply(self.objects())
+        control_plane.apply([*self.surroundings(), self.resource()])
