@@ -102,11 +102,21 @@ class World:
         return f"{path}/{name}"
 
     def workload(
-        self, resource: str, name: str, *, requests: Mapping[str, str], pod: Mapping[str, Any], **spec: Any
+        self,
+        resource: str,
+        name: str,
+        *,
+        requests: Mapping[str, str],
+        pod: Mapping[str, Any],
+        marks: Mapping[str, str] | None = None,
+        **spec: Any,
     ) -> str:
         labels = {"app": name}
         container = {"name": "main", "image": "x", "resources": {"limits": dict(requests)}}
-        template = {"metadata": {"labels": labels}, "spec": {"containers": [container], **pod}}
+        template = {
+            "metadata": {"labels": {**labels, **(marks or {})}},
+            "spec": {"containers": [container], **pod},
+        }
         return self.create(
             resource, name, {**spec, "selector": {"matchLabels": labels}, "template": template}
         )
@@ -121,16 +131,13 @@ class World:
         )
 
     def cache(self, name: str = "a10", *, stage: str = "") -> str:
-        path = self.workload(
+        return self.workload(
             "daemonsets",
             f"launch-image-cache-{name}",
             requests={},
             pod={"nodeSelector": {LABEL: A10}, "tolerations": [TOLERATION]},
+            marks={"testbed.mehc/stage": stage} if stage else None,
         )
-        if stage:
-            labels = {"app": f"launch-image-cache-{name}", "testbed.mehc/stage": stage}
-            self.patch(path, {"spec": {"template": {"metadata": {"labels": labels}}}})
-        return path
 
     def endpoint(self, name: str = "launch-endpoint-id-1", *, gpus: str = "1", accelerator: str = A10) -> str:
         return self.workload(
@@ -152,7 +159,7 @@ def caches(world: World) -> None:
 
 def stuck_cache(world: World) -> None:
     path = world.cache(stage="image-pull-backoff")
-    world.wait(path, lambda status: status.get("updatedNumberScheduled", 0) == len(world.nodes))
+    world.wait(path, lambda status: status.get("currentNumberScheduled", 0) == len(world.nodes))
 
 
 def sound_balloon(world: World) -> None:

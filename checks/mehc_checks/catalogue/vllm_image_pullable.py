@@ -348,7 +348,7 @@ _VENDOR_LOCKED = frozenset(
         Permission(resource="secrets", scope="endpoints"),
         Permission(resource="pods", verbs=("list",), scope="endpoints"),
         Permission(resource="events", verbs=("list",), scope="endpoints"),
-        Permission(resource="nodes", verbs=("list",), scope="cluster"),
+        Permission(resource="nodes", verbs=("list", "watch"), scope="cluster"),
     ),
 )
 def vllm_image_pullable(facts: ImageFacts) -> Outcome:

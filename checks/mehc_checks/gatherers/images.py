@@ -14,6 +14,7 @@ from mehc_checks.check import Parameters
 from mehc_checks.cluster import NoCluster, Secret, object_path
 from mehc_checks.context import Context
 from mehc_checks.errors import CannotEvaluate, NotApplicable, UsageError
+from mehc_checks.platform.gpu import ACCELERATOR_LABEL
 from mehc_checks.platform.images import FRAMEWORK_CONFIG_MAP, Image, RegistryClass, images, registry_class
 from mehc_checks.registry import ecr
 from mehc_checks.registry.client import Access
@@ -22,7 +23,6 @@ from mehc_checks.registry.keyring import Keyring, Login, UnreadableSecret
 from mehc_checks.registry.reference import InvalidReference, Reference, parse
 from mehc_checks.registry.trouble import RegistryFailure, Trouble
 
-ACCELERATOR_LABEL: Final = "k8s.amazonaws.com/accelerator"
 ARCHITECTURE_LABEL: Final = "kubernetes.io/arch"
 DEFAULT_ARCHITECTURE: Final = "amd64"
 IMAGE_CACHE_PREFIX: Final = "launch-image-cache-"
@@ -258,12 +258,11 @@ async def _architectures(context: Context, parameters: ImageParameters) -> tuple
     if isinstance(context.cluster, NoCluster):
         return (DEFAULT_ARCHITECTURE,)
     try:
-        nodes = await context.cluster.get(
-            "/api/v1/nodes", labelSelector=ACCELERATOR_LABEL, limit=_MOST_OBJECTS
-        )
+        nodes = await context.inventory.nodes()
     except CannotEvaluate:
         return (DEFAULT_ARCHITECTURE,)
-    found = {node["metadata"]["labels"].get(ARCHITECTURE_LABEL) for node in (nodes or {}).get("items", [])}
+    pools = nodes.pools(frozenset({ACCELERATOR_LABEL, ARCHITECTURE_LABEL}))
+    found = {p.node.label(ARCHITECTURE_LABEL) for p in pools if p.node.label(ACCELERATOR_LABEL)}
     return tuple(sorted(filter(None, found))) or (DEFAULT_ARCHITECTURE,)
 
 
