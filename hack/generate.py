@@ -68,14 +68,16 @@ def generated() -> Iterator[tuple[Path, str]]:
 
 
 def rules(checks: list[Check]) -> dict[str, list[dict[str, Any]]]:
-    """RBAC rules by scope: "own" and "endpoints" namespaces, and the whole "cluster"."""
+    """RBAC rules by scope ("own" and "endpoints" namespaces, the whole "cluster"), or by their switch."""
     verbs: dict[tuple[str, str, str], set[str]] = defaultdict(set)
     for permission in (*OWN_PERMISSIONS, *(p for check in checks for p in check.permissions)):
-        verbs[permission.scope, permission.group, permission.resource].update(permission.verbs)
-    by_scope: dict[str, list[dict[str, Any]]] = {"own": [], "endpoints": [], "cluster": []}
-    for (scope, group, resource), allowed in sorted(verbs.items()):
-        by_scope[scope].append({"apiGroups": [group], "resources": [resource], "verbs": sorted(allowed)})
-    return by_scope
+        where = permission.switch or permission.scope
+        verbs[where, permission.group, permission.resource].update(permission.verbs)
+    lists: dict[str, list[dict[str, Any]]] = {"own": [], "endpoints": [], "cluster": []}
+    for (where, group, resource), allowed in sorted(verbs.items()):
+        entry = {"apiGroups": [group], "resources": [resource], "verbs": sorted(allowed)}
+        lists.setdefault(where, []).append(entry)
+    return lists
 
 
 def index(checks: list[Check]) -> str:

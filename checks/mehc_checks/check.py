@@ -40,12 +40,14 @@ class Permission:
     """A request to the Kubernetes API that a check makes; the operator's RBAC rules are generated from these.
 
     ``scope`` is where: "own" (the resource's namespace), "endpoints" (the endpoint namespace) or "cluster".
+    ``switch`` names the chart's value that grants it, for what is off by default; "" is granted always.
     """
 
     resource: str
     verbs: tuple[str, ...] = ("get",)
     group: str = ""
     scope: str = "own"
+    switch: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

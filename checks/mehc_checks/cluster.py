@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 from urllib.parse import quote
 
 import aiohttp
@@ -31,6 +31,15 @@ class Secret:
         return f"Secret({self.namespace}/{self.name})"
 
 
+_REFUSALS: Final = {
+    "exceeded quota": "its quota is used up",
+    "violates PodSecurity": "pod security admission",
+    "error looking up service account": "its ServiceAccount does not exist",
+    "admission webhook": "an admission webhook",
+}
+"""Words of the API server's own admission plugins, and what they mean."""
+
+
 class Cluster(Protocol):
     """What gatherers may ask of Kubernetes.
 
@@ -47,6 +56,12 @@ class Cluster(Protocol):
     async def get(self, path: str, **query: str) -> Mapping[str, Any] | None:
         """The JSON at an API path such as ``/apis/apps/v1/namespaces/x/deployments``; None on 404."""
 
+    async def create(self, path: str, manifest: Mapping[str, Any]) -> Mapping[str, Any] | str:
+        """The object that was created in the collection at ``path``, or why admission refused it, in a word or two."""
+
+    async def delete(self, path: str, *, uid: str) -> None:
+        """Delete the object at ``path`` if it is still the one of this ``uid``."""
+
 
 class NoCluster:
     """Stands where no cluster was given: checks that need one are skipped."""
@@ -58,6 +73,12 @@ class NoCluster:
         raise NotApplicable(f"no cluster to read ConfigMap {name} from")
 
     async def get(self, path: str, **query: str) -> Mapping[str, Any] | None:
+        raise NotApplicable("no cluster")
+
+    async def create(self, path: str, manifest: Mapping[str, Any]) -> Mapping[str, Any] | str:
+        raise NotApplicable("no cluster")
+
+    async def delete(self, path: str, *, uid: str) -> None:
         raise NotApplicable("no cluster")
 
 
@@ -84,22 +105,47 @@ class KubernetesCluster:
         return None if found is None else found.get("data") or {}
 
     async def get(self, path: str, **query: str) -> Mapping[str, Any] | None:
-        try:
-            status, body = await self.request("GET", path, query=query)
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise CannotEvaluate(
-                f"the Kubernetes API cannot be reached ({type(error).__name__})",
-                reason="KubernetesApiUnreachable",
-            ) from None
+        status, body = await self._asked("GET", path, query=query)
         if status == HTTPStatus.NOT_FOUND:
             return None
         if status == HTTPStatus.FORBIDDEN:
             raise forbidden(path)
         if status != HTTPStatus.OK:
-            raise CannotEvaluate(
-                f"the Kubernetes API answered {status} to GET {path}", reason="KubernetesApiError"
-            )
+            raise _unexpected(status, "GET", path)
         return body
+
+    async def create(self, path: str, manifest: Mapping[str, Any]) -> Mapping[str, Any] | str:
+        status, body = await self._asked("POST", path, body=manifest)
+        if status == HTTPStatus.CREATED:
+            return body
+        # RBAC and admission both answer 403; only the authorizer's answer begins with who asked.
+        said = str(body.get("message", ""))
+        if status == HTTPStatus.FORBIDDEN and ": User " in said:
+            raise forbidden(path, "create")
+        for words, refusal in _REFUSALS.items():
+            if words in said:
+                return refusal
+        if status in (HTTPStatus.FORBIDDEN, HTTPStatus.CONFLICT, HTTPStatus.UNPROCESSABLE_ENTITY):
+            return str(body.get("reason", status))
+        raise _unexpected(status, "POST", path)
+
+    async def delete(self, path: str, *, uid: str) -> None:
+        options = {"preconditions": {"uid": uid}}
+        status, _ = await self._asked("DELETE", path, body=options)
+        if status == HTTPStatus.FORBIDDEN:
+            raise forbidden(path, "delete")
+        if status not in (HTTPStatus.OK, HTTPStatus.ACCEPTED, HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT):
+            raise _unexpected(status, "DELETE", path)
+
+    async def _asked(self, method: str, path: str, **words: Any) -> tuple[int, dict[str, Any]]:
+        """``request``; raises CannotEvaluate when there is no answer."""
+        try:
+            return await self.request(method, path, **words)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise CannotEvaluate(
+                f"the Kubernetes API cannot be reached ({type(error).__name__})",
+                reason="KubernetesApiUnreachable",
+            ) from None
 
     async def request(
         self,
@@ -153,6 +199,12 @@ class KubernetesCluster:
             yield response.status, _lines(response)
         finally:
             response.close()
+
+
+def _unexpected(status: int, method: str, path: str) -> CannotEvaluate:
+    return CannotEvaluate(
+        f"the Kubernetes API answered {status} to {method} {path}", reason="KubernetesApiError"
+    )
 
 
 async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:

@@ -229,6 +229,10 @@ def cache_stuck(stage: Stage) -> Ask:
     return ask
 
 
+def probe_without_nodes(stage: Stage) -> Ask:
+    return stage.in_cluster(stage.ask(stage.open, pullFrom="node", architectures=["amd64"]))
+
+
 def other_full_path(stage: Stage) -> Ask:
     return stage.ask(stage.open, values=launch(tgi_repository=f"{stage.open.address}/vllm"))
 
@@ -425,6 +429,13 @@ CASES = [
         "Pullable",
         named(PLAIN_HOST, insecureRegistries=[PLAIN_HOST]),
         Status.PASS,
+    ),
+    Case(
+        "a pull by a node is asked for, and there is no GPU node",
+        "PullProbeNotRun",
+        probe_without_nodes,
+        Status.WARN,
+        says="no GPU node takes the pod",
     ),
     Case(
         "full path, on-premises class",

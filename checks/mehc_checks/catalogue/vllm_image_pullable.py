@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from mehc_checks.check import Permission, check
 from mehc_checks.gatherers.images import ImageFacts, ImageParameters, NodeView, Probed, image_facts
+from mehc_checks.gatherers.pullprobe import NodePull, NodePullState
 from mehc_checks.outcome import Evidence, Finding, Outcome, Reason, ReasonSet, Severity, Status
 from mehc_checks.platform.images import RegistryClass, Role, is_placeholder, is_vendor
 from mehc_checks.registry.trouble import Trouble
@@ -270,6 +271,13 @@ class VllmImageReasons(ReasonSet):
         "Pods wait for the image although the registry gives it to whoever asks from here.",
         "Compare the nodes' way to the registry: proxy, mirror, certificates, pull secrets of the pod itself.",
     )
+    PULL_PROBE_NOT_RUN = Reason(
+        "PullProbeNotRun",
+        Status.WARN,
+        "A pull by a GPU node was asked for (pullFrom: node), and none was made; the message says why.",
+        "Free or label a GPU node, allow the pod, or grant the permission (chart value pullProbe.enabled); or take "
+        "pullFrom out of the parameters.",
+    )
     IMAGE_CACHE_STUCK = Reason(
         "ImageCacheStuck",
         Status.WARN,
@@ -349,6 +357,7 @@ _VENDOR_LOCKED = frozenset(
         Permission(resource="pods", verbs=("list",), scope="endpoints"),
         Permission(resource="events", verbs=("list",), scope="endpoints"),
         Permission(resource="nodes", verbs=("list", "watch"), scope="cluster"),
+        Permission(resource="pods", verbs=("get", "create", "delete"), scope="endpoints", switch="pullProbe"),
     ),
 )
 def vllm_image_pullable(facts: ImageFacts) -> Outcome:
@@ -359,6 +368,7 @@ def vllm_image_pullable(facts: ImageFacts) -> Outcome:
         *_of_image(decisive, facts),
         *_of_secrets(facts),
         *_of_nodes(decisive, facts.nodes),
+        *_of_pull(facts.node_pull),
     ]
     for other in others:
         findings += _of_other(other, decisive, facts)
@@ -450,6 +460,13 @@ def _of_nodes(probed: Probed, nodes: NodeView) -> Iterator[Finding]:
         )
 
 
+def _of_pull(pull: NodePull | None) -> Iterator[Finding]:
+    if pull is not None and pull.state is NodePullState.NOT_RUN:
+        yield VllmImageReasons.PULL_PROBE_NOT_RUN.finding(
+            f"no node was made to pull: {pull.detail}", subject="pull probe"
+        )
+
+
 def _of_other(probed: Probed, decisive: Probed, facts: ImageFacts) -> Iterator[Finding]:
     image, inspection, reasons = probed.image, probed.inspection, VllmImageReasons
     subject = image.path.rpartition(".")[2]
@@ -535,6 +552,9 @@ def _evidence(probed: Probed, facts: ImageFacts) -> Evidence:
         }
     if image.reference in facts.nodes.pulled:
         evidence["pulledByNodes"] = True
+    if facts.node_pull is not None:
+        evidence["pullProbe"] = facts.node_pull.state.value
+        evidence["pullProbeNode"] = facts.node_pull.node or None
     if image.reference in facts.nodes.stuck:
         evidence["podsWaiting"] = facts.nodes.stuck[image.reference]
     if inspection.near_tags:

@@ -4,9 +4,9 @@ import asyncio
 import functools
 import ssl
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from pydantic import Field
 
@@ -14,6 +14,7 @@ from mehc_checks.check import Parameters
 from mehc_checks.cluster import NoCluster, Secret, object_path
 from mehc_checks.context import Context
 from mehc_checks.errors import CannotEvaluate, NotApplicable, UsageError
+from mehc_checks.gatherers.pullprobe import PULL_TROUBLES, NodePull, NodePullState, pull_on_node
 from mehc_checks.platform.gpu import ACCELERATOR_LABEL
 from mehc_checks.platform.images import FRAMEWORK_CONFIG_MAP, Image, RegistryClass, images, registry_class
 from mehc_checks.registry import ecr
@@ -26,9 +27,6 @@ from mehc_checks.registry.trouble import RegistryFailure, Trouble
 ARCHITECTURE_LABEL: Final = "kubernetes.io/arch"
 DEFAULT_ARCHITECTURE: Final = "amd64"
 IMAGE_CACHE_PREFIX: Final = "launch-image-cache-"
-PULL_TROUBLES: Final = frozenset(
-    {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"}
-)
 
 _MOST_OBJECTS: Final = "500"
 """Of one list: what the cluster knows is evidence, and a sample of it is enough."""
@@ -50,6 +48,9 @@ class ImageParameters(Parameters):
     )
     bandwidth_mbit: int = Field(
         1000, ge=1, description="Mbit/s at which nodes download, for the estimated time of a pull."
+    )
+    pull_from: Literal["", "node"] = Field(
+        "", description='"node" has a GPU node pull the vLLM image too, by a pod that is deleted again.'
     )
 
 
@@ -100,6 +101,8 @@ class ImageFacts:
     parameters: ImageParameters
     framework_map_missing: bool
     now: datetime
+    node_pull: NodePull | None = None
+    """How a node fared that was asked to pull vLLM's image; None where none was asked."""
 
 
 async def image_facts(context: Context) -> ImageFacts:
@@ -113,22 +116,45 @@ async def image_facts(context: Context) -> ImageFacts:
         _architectures(context, parameters),
     )
     tokens = _Tokens(context)
-    probed = await asyncio.gather(
-        *(
-            _probe(image, context, access=access, secrets=secrets, architectures=architectures, tokens=tokens)
-            for image in images(context.values, tag=parameters.tag, frameworks=frameworks)
-        )
+    wanted = list(images(context.values, tag=parameters.tag, frameworks=frameworks))
+    node_pull, probed = await asyncio.gather(
+        _node_pull(context, parameters, wanted[0].reference, secrets.account),
+        asyncio.gather(
+            *(
+                _probe(
+                    image,
+                    context,
+                    access=access,
+                    secrets=secrets,
+                    architectures=architectures,
+                    tokens=tokens,
+                )
+                for image in wanted
+            )
+        ),
     )
     return ImageFacts(
         probed=tuple(probed),
         registry=registry_class(context.values),
         secrets=secrets,
-        nodes=nodes,
+        nodes=_with_pull(nodes, wanted[0].reference, node_pull),
         architectures=architectures,
         parameters=parameters,
         framework_map_missing=frameworks is None,
         now=context.clock(),
+        node_pull=node_pull,
     )
+
+
+async def _node_pull(
+    context: Context, parameters: ImageParameters, image: str, account: str
+) -> NodePull | None:
+    if not parameters.pull_from:
+        return None
+    try:
+        return await pull_on_node(context, image, account)
+    except CannotEvaluate as error:
+        return NodePull(state=NodePullState.NOT_RUN, detail=str(error))
 
 
 class _Tokens:
@@ -291,6 +317,16 @@ async def _nodes(context: Context) -> NodeView:
                 stuck[image] = reason
     pulled = {image for event in (events or {}).get("items", []) if (image := _pulled(event))}
     return NodeView(pulled=frozenset(pulled), stuck=stuck, cache_stuck=cache_stuck)
+
+
+def _with_pull(nodes: NodeView, image: str, pull: NodePull | None) -> NodeView:
+    """What a node shows when asked counts as what nodes showed of themselves, and is newer."""
+    if pull is None or pull.state not in (NodePullState.PULLED, NodePullState.FAILED):
+        return nodes
+    stuck = {name: reason for name, reason in nodes.stuck.items() if name != image}
+    if pull.state is NodePullState.PULLED:
+        return replace(nodes, pulled=nodes.pulled | {image}, stuck=stuck)
+    return replace(nodes, pulled=nodes.pulled - {image}, stuck={**stuck, image: pull.detail})
 
 
 def _waiting(pod: Mapping[str, Any]) -> list[tuple[str, str]]:
