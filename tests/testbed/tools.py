@@ -76,9 +76,16 @@ KWOK = GoTool(name="kwok", module="kwok", package="sigs.k8s.io/kwok/cmd/kwok", v
 KEDA = GoTool(
     name="keda", module="keda", package="github.com/kedacore/keda/v2/cmd/operator", version="v2.21.0"
 )
+HELM = GoTool(
+    name="helm",
+    module="helm",
+    package="helm.sh/helm/v4/cmd/helm",
+    version="v4.3.1",
+    ldflags="-s -w -X helm.sh/helm/v4/internal/version.version=v4.3.1",
+)
 
 DEMO_TOOLS = (CONTROL_PLANE, KWOK)
-GO_TOOLS = (*DEMO_TOOLS, KEDA)
+GO_TOOLS = (*DEMO_TOOLS, KEDA, HELM)
 
 
 def resolve(tool: GoTool, say: Say | None = None) -> Path:
