@@ -6,10 +6,8 @@ release, the live ConfigMaps, the gateway's environment) are layers below these,
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
-import yaml
-
+from mehc_checks import valuesfile
 from mehc_checks.cluster import Cluster
 from mehc_checks.errors import UsageError
 from mehc_checks.values import Layer
@@ -47,21 +45,5 @@ async def _layer(index: int, reference: Reference, cluster: Cluster, namespace: 
             return None
         what = "does not exist" if data is None else f"has no key {reference.key}"
         raise UsageError(f"{where} {what} in namespace {namespace}")
-    values = parse(data[reference.key], where=f"{where}, key {reference.key}")
+    values = valuesfile.read(data[reference.key], where=f"{where}, key {reference.key}").values
     return Layer(source=f"{reference.kind} {reference.name} key {reference.key}", values=values)
-
-
-def parse(text: str, *, where: str) -> dict[str, Any]:
-    """Read one YAML document of values. Raises UsageError that begins with ``where`` and names the line."""
-    try:
-        values = yaml.safe_load(text)
-    except yaml.MarkedYAMLError as error:
-        line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise UsageError(f"{where}{line}: not YAML: {error.problem}") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise UsageError(f"{where}: not YAML: {type(error).__name__}") from None
-    if values is None:
-        return {}
-    if not isinstance(values, dict):
-        raise UsageError(f"{where}: expected a map of values, not {type(values).__name__}")
-    return values

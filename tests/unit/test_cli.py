@@ -66,7 +66,7 @@ def dead_kubeconfig(path: Path) -> Path:
         (["check", "--values", "{folder}"], "Is a directory"),
         (["check", "--values", "{binary}"], "not a text file"),
         (["check", "--values", "{broken}"], "broken, line 2: not YAML"),
-        (["check", "--values", "{list}"], "expected a map of values, not list"),
+        (["check", "--values", "{list}"], "expected a map of values, not a list"),
         (["check", "--values", "{good}", "--only", "RedisReachabel"], "did you mean RedisReachable?"),
         (["check", "--values", "{good}", "--skip", "xyz"], "there is no check xyz"),
         (["check", "--values", "{good}", "--timeout", "soon"], "--timeout"),

@@ -6,8 +6,6 @@ import difflib
 import sys
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
-from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -19,9 +17,8 @@ from mehc_checks.outcome import Status
 from mehc_checks.render import json as as_json
 from mehc_checks.render import text as as_text
 from mehc_checks.runner import Report, plan, run
-from mehc_checks.sources import parse
 from mehc_checks.values import Layer, Values
-from mehc_operator.cli.options import cluster_arguments, length
+from mehc_operator.cli.options import cluster_arguments, length, values_file
 from mehc_operator.connection import Access, connected
 
 HELP = "check an installation once and print the report"
@@ -69,7 +66,7 @@ def execute(options: argparse.Namespace) -> int:
     checks = catalogue()
     for name in (*_names(options.only), *_names(options.skip)):
         _require_known(name, checks)
-    layers = [_layer(file) for file in options.values]
+    layers = [Layer(source=file, values=values_file(file).values) for file in options.values]
     report = asyncio.run(_check(options, checks, layers))
     if options.output == "text":
         print(as_text.render(report, color=sys.stdout.isatty()))
@@ -130,14 +127,3 @@ def _require_known(name: str, checks: Mapping[str, Check]) -> None:
     near = difflib.get_close_matches(name.lower(), by_lower, n=1)
     hint = f"did you mean {by_lower[near[0]]}?" if near else f"the checks are {', '.join(checks)}"
     raise UsageError(f"there is no check {name}; {hint}")
-
-
-def _layer(file: str) -> Layer:
-    try:
-        text = sys.stdin.read() if file == "-" else Path(file).read_text()
-    except OSError as error:
-        raise UsageError(f"{file or '--values'}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise UsageError(f"{file}: not a text file") from None
-    values: dict[str, Any] = parse(text, where=file)
-    return Layer(source=file, values=values)

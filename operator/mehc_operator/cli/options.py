@@ -1,9 +1,13 @@
 """Arguments that several commands take."""
 
 import argparse
+import sys
 from datetime import timedelta
+from pathlib import Path
 
 from mehc_checks import duration
+from mehc_checks.errors import UsageError
+from mehc_checks.valuesfile import LARGEST, ValuesFile, read
 
 
 def cluster_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,3 +38,13 @@ def length(text: str) -> timedelta:
     if not time:
         raise argparse.ArgumentTypeError("must be longer than nothing")
     return time
+
+
+def values_file(file: str) -> ValuesFile:
+    """The values file ``file``, "-" for standard input. Raises UsageError that names it."""
+    try:
+        with sys.stdin.buffer if file == "-" else Path(file).open("rb") as stream:
+            content = stream.read(LARGEST + 1)
+    except OSError as error:
+        raise UsageError(f"{file or '--values'}: {error.strerror}") from None
+    return read(content, where=file)
