@@ -112,8 +112,11 @@ async def test_a_heartbeat_is_no_change(plane: ControlPlane) -> None:
     changes: list[str] = []
     async with watched(plane, lambda: changes.append("node")) as (inventory, _):
         nodes = await inventory.nodes()
+        changes.append("added")
+        while changes:  # controllers finish what they do to a new node
+            changes.clear()
+            await asyncio.sleep(0.5)
         groups = nodes.pools(LABELS)
-        changes.clear()
         patch(plane, f"/api/v1/nodes/{name}", {"metadata": {"annotations": {"seen": "now"}}})
         patch(plane, f"/api/v1/nodes/{name}", {"metadata": {"labels": {"pool": "moved"}}})
         await until(lambda: pools(nodes).get("moved") == 1)

@@ -171,7 +171,10 @@ def test_ctrl_c_is_one_line(tmp_path: Path) -> None:
         path.write_text(yaml.safe_dump(document))
         with (
             subprocess.Popen(
-                [MEHC, "check", "--kubeconfig", path], stderr=subprocess.PIPE, text=True
+                # A shell that runs the tests in the background has them ignore the signal.
+                ["env", "--default-signal=INT", MEHC, "check", "--kubeconfig", path],
+                stderr=subprocess.PIPE,
+                text=True,
             ) as process,
             silent.accept()[0],
         ):  # it is waiting for our answer now

@@ -107,9 +107,6 @@ async def _require_reachable(cluster: KubernetesCluster) -> None:
         async with asyncio.timeout(10):
             status, _ = await cluster.request("GET", "/version")
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
-        task = asyncio.current_task()
-        if task and task.cancelling():  # by Ctrl-C, which a library on the way swallowed
-            raise asyncio.CancelledError from None
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UsageError(f"the Kubernetes API cannot be reached: {reason}") from None
     if status == 401:
