@@ -85,6 +85,12 @@ def read(content: str | bytes, *, where: str) -> ValuesFile:
     return ValuesFile(values=values, marks=reader.marks)
 
 
+def is_number(text: str) -> bool:
+    """Whether YAML, as Helm and Kubernetes read it, takes ``text`` without quotes for a number."""
+    plain = text.replace("_", "")
+    return bool(_INTEGER.fullmatch(plain) or _FLOAT.fullmatch(plain) or _INFINITE.fullmatch(text))
+
+
 def _require_shallow(text: str, where: str) -> None:
     """Raises UsageError. LibYAML composes by recursion without a limit: a long row of "[" ends the process."""
     depth = 0
