@@ -1,0 +1,1 @@
+"""Section 3: GPU nodes, balloons, image cache and recommended hardware."""

@@ -1,0 +1,1 @@
+"""Section 4: autoscaling of gateway and endpoints."""

@@ -1,0 +1,1 @@
+"""Section 5: networking: Istio, the gateway's Service, and KEDA's way to Redis."""

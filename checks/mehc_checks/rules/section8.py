@@ -1,0 +1,1 @@
+"""Section 8: replicas, resources, database, image repositories and the rest."""
