@@ -58,6 +58,7 @@ class Pod:
     deleting: datetime | None = None
     owner: str = ""
     gated: tuple[str, ...] = ()
+    node_selector: Mapping[str, str] = field(default_factory=dict)
     volumes: tuple[tuple[str, str, str], ...] = ()
     """Volume, kind (configMap, secret, persistentVolumeClaim …) and the name of what it needs."""
     memory_limits: Mapping[str, str] = field(default_factory=dict)
@@ -199,6 +200,7 @@ def read_pod(item: Manifest) -> Pod:
         message=status.get("message") or "",
         deleting=time(metadata.get("deletionTimestamp")),
         owner=owner.get("name", ""),
+        node_selector=spec.get("nodeSelector") or {},
         gated=tuple(gate["name"] for gate in spec.get("schedulingGates") or ()),
         volumes=tuple(_volumes(spec.get("volumes") or ())),
         memory_limits={

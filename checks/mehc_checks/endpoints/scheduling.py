@@ -72,7 +72,7 @@ def read(message: str) -> Verdict:
         refused=refused,
         preemption=preemption,
         taints=tuple(dict.fromkeys(_taint(found) for found in _TAINT.finditer(body))),
-        reason=_decisive(refused, int(match["total"])),
+        reason=_decisive(refused),
     )
 
 
@@ -83,20 +83,10 @@ def predicate(what: str) -> Reason:
     return next((reason for words, reason in _PREDICATES if words.search(what)), R.UNSCHEDULABLE)
 
 
-def _decisive(refused: Mapping[str, int], total: int) -> Reason:
-    """The predicate to mend: the last that a node meets, because that node came closest.
-
-    A node without the labels is not meant for the pod; one with them that is tainted is closer, one that lacks
-    capacity only is closest. But where no capacity is lacking anywhere, mending the closest is what helps.
-    """
-    by_reason: dict[Reason, int] = {}
-    for what, count in refused.items():
-        reason = predicate(what)
-        by_reason[reason] = by_reason.get(reason, 0) + count
-    for reason in _CLOSEST_FIRST:
-        if reason in by_reason:
-            return reason
-    return R.UNSCHEDULABLE
+def _decisive(refused: Mapping[str, int]) -> Reason:
+    """The predicate to mend: the last of the scheduler's filters that a node gets to, for that node came closest."""
+    found = {predicate(what) for what in refused}
+    return next((reason for reason in _CLOSEST_FIRST if reason in found), R.UNSCHEDULABLE)
 
 
 _CLOSEST_FIRST: Final = (
@@ -108,6 +98,23 @@ _CLOSEST_FIRST: Final = (
     R.TAINT_UNTOLERATED,
     R.NODES_UNUSABLE,
 )
+
+
+def decide(verdict: Verdict, selected: int | None) -> Reason:
+    """The cause, with what the words alone leave open decided by ``selected``, the nodes with the pod's labels.
+
+    Taints are asked before labels, so that a node's taint says nothing of its labels. Where ``selected`` is unknown,
+    taints of the control plane and of a node's state count as other nodes' affairs.
+    """
+    found = {predicate(what) for what in verdict.refused}
+    if verdict.reason not in (R.LABEL_UNMATCHED, R.TAINT_UNTOLERATED, R.NODES_UNUSABLE):
+        return verdict.reason
+    if selected == 0:
+        return R.LABEL_UNMATCHED
+    if R.TAINT_UNTOLERATED not in found:
+        return R.NODES_UNUSABLE if selected and R.NODES_UNUSABLE in found else verdict.reason
+    own = any(not taint.startswith("node-role.kubernetes.io/") for taint in verdict.taints)
+    return R.TAINT_UNTOLERATED if selected or own or R.LABEL_UNMATCHED not in found else R.LABEL_UNMATCHED
 
 
 def _taint(found: re.Match[str]) -> str:

@@ -83,7 +83,7 @@ _IMAGE_RULES: Final = (
         R.IMAGE_NOT_FOUND,
     ),
 )
-"""In this order: a denial quotes the name it denies, and registries that hide say both "denied" and "does not exist"."""
+"""In this order: a denial quotes the name it denies, and registries that hide names say both at once."""
 
 _BACK_OFF = re.compile(r'^Back-off pulling image "[^"]*"(?:: )?')
 _GENERIC = re.compile(r"^(?:Error|ErrImagePull|rpc error: code = \w+ desc = )")
