@@ -1,7 +1,7 @@
 """One cause for each endpoint that is not ready, with the lines that prove it."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from mehc_checks.endpoints import creation
@@ -40,12 +40,11 @@ class Cause:
     overdue: bool = True
     serving: bool = False
     pod: str = ""
-    remediation: str = field(default="")
 
     @property
     def remedy(self) -> str:
         """What to do."""
-        return self.remediation or self.reason.remedy
+        return self.reason.remedy
 
     @property
     def consequence_of(self) -> tuple[str, ...]:
@@ -77,29 +76,32 @@ def _of_record(endpoint: Endpoint, around: Around, *, has_pods: bool) -> Cause |
         return None
     since = record.updated or record.created
     age = around.now - since if since else around.grace
-    base = {"since": since, "serving": endpoint.ready > 0}
+
+    def found(reason: Reason, text: str, *, overdue: bool = True) -> Cause:
+        return Cause(reason=reason, message=text, since=since, overdue=overdue, serving=endpoint.ready > 0)
+
+    late = age >= around.grace
     match record.state:
         case State.PENDING:
-            where = f" of {around.queue}" if around.queue else ""
             text = f"its build task has not been taken for {ago(around.now, since)}"
             if around.queued is not None:
-                text += f"; the queue{where} holds {counted(around.queued, 'task')}"
-            return Cause(reason=R.TASK_NOT_TAKEN, message=text, overdue=age >= around.grace, **base)
+                text += f"; queue {around.queue} holds {counted(around.queued, 'task')}"
+            return found(R.TASK_NOT_TAKEN, text, overdue=late)
         case State.IN_PROGRESS if age >= TASK_LIMIT:
             text = f"its build task is under way for {ago(around.now, since)}, and a task may take 30m"
-            return Cause(reason=R.TASK_KILLED, message=text, **base)
+            return found(R.TASK_KILLED, text)
         case State.FAILED:
             said = f": {shortened(record.reason, 300)}" if record.reason else ""
             if endpoint.workload and not has_pods and endpoint.desired:
                 text = f"{endpoint.ready} of {endpoint.desired} pods are ready, and its update failed{said}"
-                return Cause(reason=R.FAILED_WITH_PODS, message=text, **base)
-            return Cause(reason=R.UPDATE_FAILED, message=f"its update failed{said}", **base)
+                return found(R.FAILED_WITH_PODS, text)
+            return found(R.UPDATE_FAILED, f"its update failed{said}")
         case State.DELETING:
             text = f"its deletion is under way for {ago(around.now, since)}"
-            return Cause(reason=R.DELETION_STUCK, message=text, overdue=age >= around.grace, **base)
+            return found(R.DELETION_STUCK, text, overdue=late)
         case State.READY if endpoint.workload is None:
             text = "it is recorded as READY, and it has no Deployment or LeaderWorkerSet"
-            return Cause(reason=R.WORKLOAD_MISSING, message=text, overdue=age >= around.grace, **base)
+            return found(R.WORKLOAD_MISSING, text, overdue=late)
     return None
 
 
@@ -115,15 +117,7 @@ def _with_record(cause: Cause, endpoint: Endpoint, around: Around) -> Cause:
     if endpoint.cached is not None and endpoint.workload is not None:
         ttl = endpoint.cached.ttl
         lines.append("cacher's key: absent" if ttl is None else f"cacher's key: expires in {ttl}s")
-    return Cause(
-        reason=cause.reason,
-        message=cause.message,
-        evidence=tuple(dict.fromkeys(lines))[: _EVIDENCE + 4],
-        since=cause.since,
-        overdue=cause.overdue,
-        serving=cause.serving,
-        pod=cause.pod,
-    )
+    return replace(cause, evidence=tuple(dict.fromkeys(lines))[: _EVIDENCE + 4])
 
 
 def _of_kubernetes(endpoint: Endpoint, around: Around) -> Cause | None:

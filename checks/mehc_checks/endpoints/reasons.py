@@ -35,8 +35,10 @@ class EndpointReasons(ReasonSet):
     UPDATE_FAILED = Reason(
         "EndpointUpdateFailed",
         Status.FAIL,
-        "The builder gave up and recorded UPDATE_FAILED: a definition is missing, or Kubernetes or the database refused.",
-        "Search the builder's log for 'create_or_update_resources failed'; mend what it names and submit the update anew.",
+        "The builder gave up and recorded UPDATE_FAILED: a definition is missing, or Kubernetes or the database "
+        "refused.",
+        "Search the builder's log for 'create_or_update_resources failed'; mend what it names and submit the update "
+        "anew.",
     )
     FAILED_WITH_PODS = Reason(
         "UpdateFailedWithPodsReady",
@@ -89,7 +91,8 @@ class EndpointReasons(ReasonSet):
         "PodSecurityDenied",
         Status.FAIL,
         "No pod can be made: the namespace's pod security level forbids it.",
-        "Relax pod-security.kubernetes.io/enforce of the endpoint namespace, or set the security contexts of the values.",
+        "Relax pod-security.kubernetes.io/enforce of the endpoint namespace, or set the security contexts of the "
+        "values.",
     )
     WEBHOOK_DENIED = Reason(
         "AdmissionDenied",
