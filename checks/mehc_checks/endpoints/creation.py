@@ -39,7 +39,8 @@ _RULES: Final = (
     ),
     (
         re.compile(
-            r"exceeded quota: (?P<name>[^,\s]+), requested: (?P<asked>.+?), used: (?P<used>.+?), limited: (?P<limit>.+)$"
+            r"exceeded quota: (?P<name>[^,\s]+), requested: (?P<asked>.+?), used: (?P<used>.+?), "
+            r"limited: (?P<limit>.+)$"
         ),
         R.QUOTA_EXCEEDED,
         "quota {name} is used up: {asked} requested, {used} used of {limit}",

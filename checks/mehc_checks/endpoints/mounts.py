@@ -32,7 +32,8 @@ _MISSING = re.compile(
 _KEY = re.compile(r"references non-existent (?P<kind>config|secret) key: (?P<key>\S+)")
 _UNREGISTERED = re.compile(r'object "[^"]+"/"(?P<name>[^"]+)" not registered')
 _TIMED_OUT = re.compile(
-    r"[Uu]nable to attach or mount volumes: unmounted volumes=\[(?P<volumes>[^\]]*)\]|failed to sync (?:config ?map|secret) cache"
+    r"[Uu]nable to attach or mount volumes: unmounted volumes=\[(?P<volumes>[^\]]*)\]|"
+    r"failed to sync (?:config ?map|secret) cache"
 )
 _HELD = re.compile(r"Multi-Attach error")
 _KINDS: Final = {

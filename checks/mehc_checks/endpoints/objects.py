@@ -190,7 +190,7 @@ class Endpoint:
 def read_pod(item: Manifest) -> Pod:
     """A Pod of the API."""
     metadata, spec, status = item["metadata"], item.get("spec") or {}, item.get("status") or {}
-    owner = next((o for o in metadata.get("ownerReferences") or () if o.get("controller")), {})
+    owner: Manifest = next((o for o in metadata.get("ownerReferences") or () if o.get("controller")), {})
     return Pod(
         name=metadata["name"],
         created=time(metadata.get("creationTimestamp")),

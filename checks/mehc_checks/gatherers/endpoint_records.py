@@ -5,7 +5,6 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 import psycopg
-from redis.asyncio.connection import Connection
 from redis.exceptions import RedisError
 
 from mehc_checks.context import Context
@@ -125,7 +124,7 @@ async def _asked(context: Context, way: Way, commands: list[tuple[str, ...]]) ->
     if server is None or way.trouble or not commands:
         return None
     context.redactor.add(server.password)
-    connection: Connection = open_connection(server)
+    connection = open_connection(server)
     try:
         async with asyncio.timeout(context.network_timeout / 2):
             await connection.connect()  # type: ignore[no-untyped-call]

@@ -264,7 +264,7 @@ async def _answers_plain(server: Server, timeout: float) -> bool:
     """Whether a plain PING gets one of Redis' answers, be it an error."""
     try:
         async with asyncio.timeout(timeout):
-            reader, writer = await asyncio.openopen_connection(server.host, server.port)
+            reader, writer = await asyncio.open_connection(server.host, server.port)
             try:
                 writer.write(b"PING\r\n")
                 return (await reader.read(1)) in (b"+", b"-")

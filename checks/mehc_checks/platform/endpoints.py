@@ -107,7 +107,7 @@ def endpoint_id(metadata: Mapping[str, Any]) -> str:
 
 def kind_of(metadata: Mapping[str, Any], *, worker_set: bool, recorded: str = "") -> EndpointKind:
     """The kind by its record's ``endpoint_type``, else by the object: only async ones name a queue."""
-    if recorded in EndpointKind:
+    if recorded in list(EndpointKind):
         return EndpointKind(recorded)
     if worker_set:
         return EndpointKind.STREAMING
