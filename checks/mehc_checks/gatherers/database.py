@@ -145,13 +145,13 @@ async def _probe(address: Address, base: Mapping[str, Any], timeout: float) -> D
     try:
         async with asyncio.timeout(timeout / 2):
             addresses = await resolve(address.host, address.port, timeout=timeout / 2)
-            async with await _session(address, addresses) as session:
+            async with await open_session(address, addresses) as session:
                 latency = (time.monotonic() - clock) * 1000
                 found = await _look(session, timeout)
     except NetworkFailure as failure:
         return DatabaseFacts(**base, address=address, network=failure)
-    except (TimeoutError, _Refused) as error:
-        refusal = error.refusal if isinstance(error, _Refused) else None
+    except (TimeoutError, Refused) as error:
+        refusal = error.refusal if isinstance(error, Refused) else None
         unreachable = (
             None if refusal not in (None, Refusal.OTHER) else await _unreachable(address, timeout / 2)
         )
@@ -174,13 +174,15 @@ async def _unreachable(address: Address, timeout: float) -> NetworkFailure | Non
     return None
 
 
-class _Refused(Exception):  # noqa: N818 - the server's answer
+class Refused(Exception):  # noqa: N818 - the server's answer
+    """The server's answer instead of a session."""
+
     def __init__(self, refusal: Refusal) -> None:
         super().__init__(refusal)
         self.refusal = refusal
 
 
-async def _session(address: Address, addresses: list[str]) -> psycopg.AsyncConnection[tuple[Any, ...]]:
+async def open_session(address: Address, addresses: list[str]) -> psycopg.AsyncConnection[tuple[Any, ...]]:
     """Open a session to the first of the ``addresses`` that accepts, with the URL's own TLS settings."""
     try:
         return await psycopg.AsyncConnection.connect(
@@ -199,10 +201,10 @@ async def _session(address: Address, addresses: list[str]) -> psycopg.AsyncConne
         text = str(error)
         for pattern, refusal in _REFUSALS:
             if re.search(pattern, text):
-                raise _Refused(refusal) from None
+                raise Refused(refusal) from None
         if re.search("server closed the connection|Connection reset", text):
             raise classify(ConnectionResetError(), address.host, address.port) from None
-        raise _Refused(Refusal.OTHER) from None
+        raise Refused(Refusal.OTHER) from None
 
 
 def _tls(options: Mapping[str, str]) -> dict[str, Any]:

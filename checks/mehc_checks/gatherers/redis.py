@@ -124,7 +124,7 @@ class RedisFacts:
 
 async def redis_facts(context: Context) -> RedisFacts:
     """Derive the ways from the values and ask each, all at once."""
-    token, problem = await _token(context)
+    token, problem = await auth_token(context)
     derived = list(ways(context.values, token))
     for way in derived:
         context.redactor.add(way.server.password if way.server else None)
@@ -138,7 +138,7 @@ async def redis_facts(context: Context) -> RedisFacts:
     )
 
 
-async def _token(context: Context) -> tuple[str, str]:
+async def auth_token(context: Context) -> tuple[str, str]:
     """REDIS_AUTH_TOKEN, and what keeps it from being read."""
     name = context.values.text("redis.authSecretName")
     if not name:
@@ -194,7 +194,7 @@ async def _converse(way: Way, server: Server, timeout: float) -> WayFacts:
             server.host, server.port, client_context(verify=server.verify), timeout=timeout
         )
         return replace(facts, not_after=peer.not_after)
-    connection = _connection(server)
+    connection = open_connection(server)
     try:
         try:
             async with asyncio.timeout(timeout):
@@ -213,7 +213,8 @@ async def _converse(way: Way, server: Server, timeout: float) -> WayFacts:
     return facts
 
 
-def _connection(server: Server) -> Connection:
+def open_connection(server: Server) -> Connection:
+    """A connection as the platform's client would make it, not yet connected."""
     options: dict[str, Any] = {
         "host": server.host,
         "port": server.port,
@@ -320,7 +321,7 @@ async def _described(facts: WayFacts, connection: Connection) -> WayFacts:
 
 async def _open_to_all(server: Server, command: tuple[str, ...]) -> bool:
     """Whether the first read works without credentials too."""
-    connection = _connection(replace(server, username="", password=""))
+    connection = open_connection(replace(server, username="", password=""))
     try:
         await connection.connect()  # type: ignore[no-untyped-call]
         return await _refusal(connection, *command) is None
