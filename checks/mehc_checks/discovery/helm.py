@@ -15,12 +15,15 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from mehc_checks.errors import CannotEvaluate
-from mehc_checks.platform.names import CHART
-from mehc_checks.values import Layer
+from mehc_checks.platform.names import CHART, fullname
+from mehc_checks.values import Layer, Values
 
 SECRET_TYPE: Final = "helm.sh/release.v1"  # noqa: S105 - a type, not a secret
+SECRET_PREFIX: Final = "sh.helm.release.v1."  # noqa: S105 - the beginning of a name
 LARGEST: Final = 32 * 1024 * 1024
 """Bytes that a release may unpack to. A Secret holds 1 MiB, and real charts shrink to about a tenth."""
+_SOURCE: Final = re.compile(r"^# Source: ([^\n]+?)/templates/", re.MULTILINE)
+_LABEL: Final = re.compile(r"^ +product: [\"']?model-engine[\"']?$", re.MULTILINE)
 _GZIP: Final = b"\x1f\x8b\x08"
 _GZIP_WINDOW: Final = 16 + zlib.MAX_WBITS
 
@@ -34,6 +37,7 @@ class Unreadable(CannotEvaluate):
             reason="ReleaseUnreadable",
             remediation=f"Upgrade the release, which writes a new revision, or delete Secret {secret}.",
         )
+        self.secret = secret
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,6 +60,7 @@ class ReleaseFacts:
 
     name: str
     revision: int
+    secret: str
     chart: str
     status: str
     description: str
@@ -148,6 +153,7 @@ def model_engine(document: Mapping[str, Any], *, secret: str) -> Release | None:
     facts = ReleaseFacts(
         name=document["name"],
         revision=revision if isinstance(revision, int) else 0,
+        secret=secret,
         chart=f"{metadata['name']}-{metadata.get('version', '')}".rstrip("-"),
         status=str(info.get("status", "unknown")),
         description=str(info.get("description", "")),
@@ -160,6 +166,11 @@ def model_engine(document: Mapping[str, Any], *, secret: str) -> Release | None:
         Layer(source=f"{given}, chart defaults", values=_below(defaults, path)),
         Layer(source=given, values=_below(config, path)),
     ]
+    called = (path or metadata["name"]).rpartition(".")[2]
+    if called != CHART:
+        own = Values.merged(layers)
+        if not own.text("fullnameOverride"):
+            layers.append(Layer(source=given, values={"fullnameOverride": fullname(own, chart=called)}))
     # A parent chart's globals win over its subchart's own.
     for parent in _parents(path):
         for source, values in ((f"{given}, chart defaults", defaults), (given, config)):
@@ -172,22 +183,22 @@ def model_engine(document: Mapping[str, Any], *, secret: str) -> Release | None:
 def _path(metadata: Mapping[str, Any], document: Mapping[str, Any]) -> str | None:
     """Where in the release's values model engine's are: "" for its own chart, None if it is not in there.
 
-    A release does not store its subcharts. Those declared are named in the chart's metadata; of the others,
-    and of those that lie deeper, tell the comments before each object of the manifest.
+    A release does not store its subcharts, and an alias takes the place of a subchart's name everywhere. What tells
+    then is the label that the chart gives its objects, and the comment before each object of the manifest.
     """
     if metadata["name"] == CHART:
         return ""
-    dependencies = metadata.get("dependencies")
-    for dependency in dependencies if isinstance(dependencies, list) else []:
-        if isinstance(dependency, Mapping) and dependency.get("name") == CHART:
-            return str(dependency.get("alias") or CHART)
     manifest = document.get("manifest")
-    source = re.search(
-        rf"^# Source: [^/\n]+((?:/charts/[^/\n]+)*?/charts/{CHART})/templates/",
-        manifest if isinstance(manifest, str) else "",
-        re.MULTILINE,
-    )
-    return ".".join(source[1].split("/charts/")[1:]) if source else None
+    for rendered in (manifest if isinstance(manifest, str) else "").split("\n---\n"):
+        if source := _SOURCE.search(rendered):
+            *charts, name = source[1].split("/charts/")
+            if name == CHART or _LABEL.search(rendered):
+                return ".".join([*charts, name][1:])
+    dependencies = metadata.get("dependencies")
+    for dependency in dependencies if isinstance(dependencies, list) else []:  # nothing was rendered yet
+        if isinstance(dependency, Mapping) and dependency.get("name") == CHART:
+            return CHART
+    return None
 
 
 def _parents(path: str) -> Iterator[str]:
