@@ -1,7 +1,6 @@
 """Releases as the real Helm stores them: which one is judged, and that its values are those that Helm works out."""
 
 import base64
-import contextlib
 import gzip
 import json
 import random
@@ -10,7 +9,6 @@ from typing import Any
 
 import pytest
 import yaml
-from kubernetes.aio import client
 
 from mehc_checks.cluster import KubernetesCluster
 from mehc_checks.discovery import helm as stored
@@ -22,7 +20,8 @@ from mehc_checks.rules.rule import Part
 from mehc_checks.values import Layer
 from mehc_operator.connection import Access, connected
 from testbed.controlplane import ControlPlane
-from testbed.helm import MODEL_ENGINE, Helm, HelmError, wrapper
+from testbed.helm import MODEL_ENGINE, Helm, HelmError, packed, release_secret, wrapper
+from testbed.identity import as_account
 from testbed.installation import Tree, overlaid
 
 BASE: Tree = {
@@ -67,39 +66,6 @@ def endpoints(control_plane: ControlPlane) -> Iterator[str]:
 @pytest.fixture
 async def cluster(control_plane: ControlPlane) -> AsyncIterator[KubernetesCluster]:
     async with connected(Access(kubeconfig=str(control_plane.kubeconfig))) as api:
-        yield KubernetesCluster(api)
-
-
-@contextlib.asynccontextmanager
-async def as_user(
-    control_plane: ControlPlane, namespace: str, rules: list[Tree]
-) -> AsyncIterator[KubernetesCluster]:
-    """A cluster as a ServiceAccount with no more than ``rules`` in ``namespace`` sees it."""
-    account = {
-        "apiVersion": "v1",
-        "kind": "ServiceAccount",
-        "metadata": {"name": "checker", "namespace": namespace},
-    }
-    role = {
-        "apiVersion": "rbac.authorization.k8s.io/v1",
-        "kind": "Role",
-        "metadata": {"name": "checker", "namespace": namespace},
-        "rules": rules,
-    }
-    binding = {
-        "apiVersion": "rbac.authorization.k8s.io/v1",
-        "kind": "RoleBinding",
-        "metadata": {"name": "checker", "namespace": namespace},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "checker"},
-        "subjects": [{"kind": "ServiceAccount", "name": "checker", "namespace": namespace}],
-    }
-    control_plane.apply([account, role, binding])
-    token = control_plane.kubectl("create", "token", "checker", "-n", namespace).strip()
-    configuration = client.Configuration()
-    configuration.host = control_plane.server
-    configuration.ssl_ca_cert = str(control_plane.ca_file)
-    configuration.api_key = {"BearerToken": f"Bearer {token}"}
-    async with client.ApiClient(configuration) as api:
         yield KubernetesCluster(api)
 
 
@@ -189,8 +155,28 @@ async def test_model_engine_as_a_subchart(
     assert effective.text("config.values.infra.default_region") == "eu-west-1"
     assert effective.text(REDIS_HOST) == "redis.example"
     assert effective.get("global") == {"team": "ml"}
-    # Helm does not store a subchart's own defaults with the release.
-    assert installation.whole == frozenset({Part.CONFIG})
+    assert effective.origin("keda.cooldownPeriod") == "Helm release platform revision 1, chart defaults"
+    assert installation.whole == frozenset(Part)
+
+
+async def test_a_subchart_whose_defaults_were_not_stored(
+    control_plane: ControlPlane, cluster: KubernetesCluster, namespace: str
+) -> None:
+    document = {
+        "name": "platform",
+        "version": 1,
+        "info": {"status": "deployed"},
+        "chart": {
+            "metadata": {"name": "acme", "version": "1", "dependencies": [{"name": "model-engine"}]},
+            "values": {},
+        },
+        "config": {"model-engine": BASE},
+    }
+    control_plane.apply([release_secret(namespace, "platform", packed(document))])
+    installation = await found(cluster, namespace)
+    assert installation.whole == frozenset(Part)
+    cooldown = installation.under([]).describe("keda.cooldownPeriod")
+    assert cooldown == "keda.cooldownPeriod (from the chart's values.yaml)"
 
 
 async def test_several_releases_need_a_name(
@@ -218,7 +204,7 @@ async def test_releases_of_other_charts_are_passed_over(
         "chart": {"metadata": {"name": "redis", "version": "1"}},
         "info": {},
     }
-    control_plane.apply([secret(namespace, "redis", packed(other))])
+    control_plane.apply([release_secret(namespace, "redis", packed(other))])
     helm.install("me", namespace, values(endpoints))
     installation = await found(cluster, namespace)
     assert installation.release is not None
@@ -234,27 +220,6 @@ async def test_an_uninstalled_release_is_none(
     helm.run("uninstall", "me", "-n", namespace, "--keep-history")
     installation = await found(cluster, namespace)
     assert installation.release is None
-
-
-def packed(document: Any) -> str:
-    return base64.b64encode(gzip.compress(json.dumps(document).encode())).decode()
-
-
-def secret(
-    namespace: str, release: str, payload: str, *, revision: int = 1, status: str = "deployed"
-) -> Tree:
-    labels = {"owner": "helm", "name": release, "version": str(revision), "status": status}
-    return {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "type": stored.SECRET_TYPE,
-        "metadata": {
-            "name": f"{stored.SECRET_PREFIX}{release}.v{revision}",
-            "namespace": namespace,
-            "labels": labels,
-        },
-        "stringData": {"release": payload},
-    }
 
 
 BOMB = base64.b64encode(gzip.compress(b"0" * (stored.LARGEST + 1))).decode()
@@ -278,7 +243,9 @@ BOMB = base64.b64encode(gzip.compress(b"0" * (stored.LARGEST + 1))).decode()
 async def test_a_release_that_cannot_be_read_is_named(
     control_plane: ControlPlane, cluster: KubernetesCluster, namespace: str, payload: str, why: str
 ) -> None:
-    control_plane.api("POST", f"/api/v1/namespaces/{namespace}/secrets", secret(namespace, "me", payload))
+    control_plane.api(
+        "POST", f"/api/v1/namespaces/{namespace}/secrets", release_secret(namespace, "me", payload)
+    )
     with pytest.raises(CannotEvaluate, match=why) as caught:
         await found(cluster, namespace, "me")
     assert caught.value.reason == "ReleaseUnreadable"
@@ -301,11 +268,13 @@ async def test_a_large_release_and_one_that_is_not_compressed(
     }
     payload = packed(document)
     assert 700_000 < len(payload) < 1_048_576
-    control_plane.api("POST", f"/api/v1/namespaces/{namespace}/secrets", secret(namespace, "me", payload))
+    control_plane.api(
+        "POST", f"/api/v1/namespaces/{namespace}/secrets", release_secret(namespace, "me", payload)
+    )
     assert (await found(cluster, namespace)).under([]).tree == {"a": 1, "b": 2}
     del document["manifest"]
     plain = base64.b64encode(json.dumps({**document, "version": 2}).encode()).decode()
-    control_plane.apply([secret(namespace, "me", plain, revision=2)])
+    control_plane.apply([release_secret(namespace, "me", plain, revision=2)])
     installation = await found(cluster, namespace)
     assert installation.release is not None
     assert installation.release.revision == 2
@@ -320,7 +289,7 @@ async def test_without_permission_to_list_secrets_the_objects_tell(
         {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get"]},
         {"apiGroups": ["apps"], "resources": ["deployments", "statefulsets"], "verbs": ["get", "list"]},
     ]
-    async with as_user(control_plane, namespace, rules) as cluster:
+    async with as_account(control_plane, namespace, rules) as cluster:
         installation = await found(cluster, namespace)
     assert [str(why) for _, why in installation.lost] == [
         f"not allowed to list secrets in namespace {namespace}",
@@ -333,7 +302,7 @@ async def test_without_any_permission_all_that_is_lost_is_named(
     helm: Helm, control_plane: ControlPlane, namespace: str, endpoints: str
 ) -> None:
     helm.install("me", namespace, values(endpoints))
-    async with as_user(control_plane, namespace, []) as cluster:
+    async with as_account(control_plane, namespace, []) as cluster:
         installation = await found(cluster, namespace)
     assert installation.layers == ()
     assert [lost for lost, _ in installation.lost] == [

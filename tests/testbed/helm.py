@@ -1,5 +1,7 @@
 """The real Helm, on the testbed's control plane, and the charts that it installs."""
 
+import base64
+import gzip
 import json
 import os
 import shutil
@@ -11,7 +13,9 @@ from typing import Any
 
 import yaml
 
+from mehc_checks.discovery.helm import SECRET_PREFIX, SECRET_TYPE
 from testbed.controlplane import ControlPlane
+from testbed.installation import Tree
 from testbed.process import temporary_directory
 from testbed.tools import HELM, TESTBED, resolve
 
@@ -91,3 +95,25 @@ def wrapper(key: str = "", *, values: Mapping[str, Any] | None = None) -> Iterat
         yield directory
     finally:
         shutil.rmtree(directory.parent)
+
+
+def packed(document: Any) -> str:
+    """A release as Helm stores it."""
+    return base64.b64encode(gzip.compress(json.dumps(document).encode())).decode()
+
+
+def release_secret(
+    namespace: str, release: str, payload: str, *, revision: int = 1, status: str = "deployed"
+) -> Tree:
+    labels = {"owner": "helm", "name": release, "version": str(revision), "status": status}
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "type": SECRET_TYPE,
+        "metadata": {
+            "name": f"{SECRET_PREFIX}{release}.v{revision}",
+            "namespace": namespace,
+            "labels": labels,
+        },
+        "stringData": {"release": payload},
+    }

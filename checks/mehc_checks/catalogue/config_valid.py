@@ -8,7 +8,8 @@ from mehc_checks import duration
 from mehc_checks.check import check
 from mehc_checks.discovery import discover
 from mehc_checks.discovery.installation import Installation
-from mehc_checks.gatherers.configuration import PERMISSIONS, ConfigFacts, config_facts
+from mehc_checks.gatherers import clusterfacts, configuration
+from mehc_checks.gatherers.configuration import ConfigFacts, config_facts
 from mehc_checks.outcome import Finding, Outcome, Reason, ReasonSet, Severity, Status
 from mehc_checks.rules.catalogue import all_rules
 from mehc_checks.rules.evaluate import Judged, Verdict
@@ -115,7 +116,7 @@ ConfigReasons: type[ReasonSet] = type(
     severity=Severity.HIGH,
     gather=config_facts,
     reasons=ConfigReasons,
-    permissions=(*PERMISSIONS, *discover.PERMISSIONS),
+    permissions=(*discover.PERMISSIONS, *configuration.PERMISSIONS, *clusterfacts.PERMISSIONS),
 )
 def config_valid(facts: ConfigFacts) -> Outcome:
     findings = [*_of_installation(facts), *_of_rules(facts)]

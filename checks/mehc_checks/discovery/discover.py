@@ -18,6 +18,7 @@ from mehc_checks.discovery.installation import Difference, Installation, LiveCon
 from mehc_checks.discovery.objects import Releases
 from mehc_checks.errors import CannotEvaluate, Forbidden, UsageError
 from mehc_checks.platform import serviceconfig, workloads
+from mehc_checks.platform.fields import CHART_DEFAULTS
 from mehc_checks.platform.names import fullname
 from mehc_checks.rules.rule import Part
 from mehc_checks.values import Layer, Values
@@ -57,6 +58,8 @@ class _Search:
     async def installation(self, named: str, given: Sequence[Layer]) -> Installation:
         release = await self._release(named)
         layers = list(release.layers) if release else []
+        if release and release.facts.path:  # not every Helm stores a subchart's own defaults
+            layers.insert(0, Layer(source="the chart's values.yaml", values=CHART_DEFAULTS))
         name = fullname(Values.merged([*(layers or [_NONE]), *given]))
         if release is None:
             deployments = await self._deployments()
@@ -80,9 +83,7 @@ class _Search:
         whole = set()
         if release or (config is not None and config.values is not None):
             whole.add(Part.CONFIG)
-        if (
-            release and not release.facts.path
-        ):  # Helm does not store a subchart's own defaults with the release
+        if release and not release.facts.path:  # not every Helm stores a subchart's own defaults
             whole.add(Part.CHART)
         return Installation(
             namespace=self._namespace,

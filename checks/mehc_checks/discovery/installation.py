@@ -3,10 +3,11 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from mehc_checks.discovery.helm import ReleaseFacts
 from mehc_checks.errors import CannotEvaluate
+from mehc_checks.platform.fields import CHART_DEFAULTS
 from mehc_checks.rules.rule import Part
 from mehc_checks.values import Layer, Values
 
@@ -62,3 +63,12 @@ class Installation:
     def under(self, given: Iterable[Layer]) -> Values:
         """The effective values: what was found, and over it what the user gives."""
         return Values.merged([*(self.layers or [Layer(source="", values={})]), *given])
+
+
+WITHOUT_CLUSTER: Final = Installation(
+    namespace="",
+    fullname="",
+    layers=(Layer(source="the chart's values.yaml", values=CHART_DEFAULTS),),
+    whole=frozenset(Part),
+)
+"""What there is before an install, or where only values files are judged: the chart's own defaults."""

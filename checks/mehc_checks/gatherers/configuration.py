@@ -7,20 +7,18 @@ from datetime import datetime
 from typing import Any, Final
 
 from mehc_checks.check import Permission
-from mehc_checks.cluster import Cluster, NoCluster, object_path
+from mehc_checks.cluster import NoCluster, object_path
 from mehc_checks.context import Context
 from mehc_checks.discovery import drift, helm
 from mehc_checks.discovery.installation import Installation
 from mehc_checks.errors import CannotEvaluate, Forbidden, UsageError
+from mehc_checks.gatherers.clusterfacts import cluster_facts
 from mehc_checks.platform import workloads
 from mehc_checks.rules.evaluate import Judged, evaluate
-from mehc_checks.rules.rule import LAUNCH, ClusterFacts, Part
+from mehc_checks.rules.rule import Part
 from mehc_checks.values import Layer, Values
 
-PERMISSIONS: Final = (
-    Permission(resource="pods", verbs=("list",)),
-    Permission(resource="namespaces", verbs=("get",), scope="cluster"),
-)
+PERMISSIONS: Final = (Permission(resource="pods", verbs=("list",)),)
 _CONFIG: Final = ("config.values.infra", "config.values.launch")
 _MOST_REVISIONS: Final = 5
 """Revisions of the release that are read to find the one that the oldest pod began with."""
@@ -70,29 +68,6 @@ async def config_facts(context: Context) -> ConfigFacts:
         stale=stale,
         now=context.clock(),
     )
-
-
-async def cluster_facts(context: Context) -> ClusterFacts:
-    """What rules ask of the cluster. What may not be read is left unknown."""
-    endpoints = context.values.text(f"{LAUNCH}.endpoint_namespace")
-    namespace_exists, istio_exists = await asyncio.gather(
-        _exists(context.cluster, f"/api/v1/namespaces/{endpoints}" if endpoints else ""),
-        _exists(context.cluster, "/api/v1/namespaces/istio-system"),
-    )
-    return ClusterFacts(
-        namespace=context.namespace,
-        endpoint_namespace_exists=namespace_exists,
-        istio_namespace_exists=istio_exists,
-    )
-
-
-async def _exists(cluster: Cluster, path: str) -> bool | None:
-    if not path:
-        return None
-    try:
-        return await cluster.get(path) is not None
-    except CannotEvaluate:
-        return None
 
 
 async def stale_pods(context: Context, installation: Installation) -> Stale | None:
@@ -154,7 +129,7 @@ async def _values_at(when: datetime, context: Context, installation: Installatio
             secret = await context.secret(one.secret)
             payload = (secret.data if secret else {}).get("release", "")
             found = helm.model_engine(helm.decode(payload.encode(), secret=one.secret), secret=one.secret)
-            if found and found.facts.updated and found.facts.updated <= when:
+            if found and found.facts.updated and found.facts.updated.replace(microsecond=0) <= when:
                 return Values.merged(found.layers or [Layer(source="", values={})])
     except CannotEvaluate:
         return None

@@ -13,7 +13,7 @@ from mehc_checks.check import Check, catalogue
 from mehc_checks.cluster import Cluster, KubernetesCluster
 from mehc_checks.context import Context
 from mehc_checks.discovery.discover import discover, nothing_found
-from mehc_checks.discovery.installation import Installation
+from mehc_checks.discovery.installation import WITHOUT_CLUSTER
 from mehc_checks.discovery.objects import ListedReleases
 from mehc_checks.errors import CannotEvaluate, UsageError
 from mehc_checks.outcome import Status
@@ -107,7 +107,7 @@ async def _check(options: argparse.Namespace, checks: Mapping[str, Check], layer
             except CannotEvaluate as error:
                 raise UsageError(f"{error}. {error.remediation}".rstrip()) from None
         context = Context(
-            values=(installation or Installation(namespace=namespace, fullname="")).under(layers),
+            values=(installation or WITHOUT_CLUSTER).under(layers),
             cluster=cluster,
             namespace=namespace,
             timeout=options.timeout,
