@@ -159,7 +159,7 @@ async def test_a_failed_release(helm: Helm, cluster: KubernetesCluster, namespac
     assert result.status is Status.FAIL
     assert "Helm release me revision 2 failed: " in result.message
     assert "ReleaseFailed" in {reason for _, _, reason, _ in result.findings}
-    assert "helm rollback me" in result.remediation
+    assert "run helm upgrade of me again" in result.remediation
 
 
 async def test_a_release_that_never_ended(
@@ -243,6 +243,19 @@ async def test_drift(
         "model-engine-service-config, "
         "my-redis.use1.cache.amazonaws.com in the release"
     )
+
+
+async def test_a_rollback_leaves_the_configuration_behind(
+    helm: Helm, cluster: KubernetesCluster, namespace: str, values: Tree
+) -> None:
+    """The chart's ConfigMap is a hook of install and upgrade; Helm runs neither on a rollback."""
+    helm.install("me", namespace, values)
+    helm.upgrade("me", namespace, overlaid(values, at(f"{INFRA}.s3_bucket", "new-bucket")))
+    helm.run("rollback", "me", "1", "-n", namespace)
+    result = await judged(cluster, namespace)
+    assert (result.status, result.reason) == (Status.WARN, "Drift"), result.message
+    assert "s3_bucket is new-bucket in ConfigMap" in result.message
+    assert "my-bucket in the release" in result.message
 
 
 async def test_no_secret_of_a_drifted_url_is_shown(

@@ -36,13 +36,15 @@ class DiscoveryReasons(ReasonSet):
         "ReleaseFailed",
         Status.FAIL,
         "Helm marked the newest revision as failed: part of it may be in the cluster.",
-        "Mend what the message says and run helm upgrade again, or helm rollback {release}.",
+        "Mend what the message says and run helm upgrade of {release} again. A rollback alone leaves the service "
+        "ConfigMap as it is: its hooks are for install and upgrade.",
     )
     RELEASE_PENDING = Reason(
         "ReleasePending",
         Status.FAIL,
         "An install, upgrade or rollback began long ago and never ended: whoever ran it was interrupted.",
-        "See that no helm is running, then run helm rollback {release} to the last good revision, and upgrade again.",
+        "See that no helm is running, run helm rollback {release} to the last good revision, and then helm upgrade, "
+        "because a rollback leaves the service ConfigMap as it is.",
     )
     CONFIG_MAP_MISSING = Reason(
         "ConfigMapMissing",
@@ -65,7 +67,8 @@ class DiscoveryReasons(ReasonSet):
     DRIFT = Reason(
         "Drift",
         Status.WARN,
-        "The cluster has another configuration than the release: somebody changed it by hand.",
+        "The cluster has another configuration than the release: it was changed by hand, or the release was rolled "
+        "back, which leaves the service ConfigMap as it is.",
         "Put the live value into the release's values, or run helm upgrade to undo the change.",
     )
     PODS_OLDER_THAN_CONFIG = Reason(

@@ -83,7 +83,7 @@ class _Search:
         whole = set()
         if release or (config is not None and config.values is not None):
             whole.add(Part.CONFIG)
-        if release and not release.facts.path:  # not every Helm stores a subchart's own defaults
+        if release:
             whole.add(Part.CHART)
         return Installation(
             namespace=self._namespace,
