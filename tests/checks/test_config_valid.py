@@ -53,14 +53,8 @@ async def cluster(control_plane: ControlPlane) -> AsyncIterator[KubernetesCluste
 
 
 @pytest.fixture
-def values(control_plane: ControlPlane, namespace: str, endpoints: str) -> Tree:
+def values(namespace: str, endpoints: str) -> Tree:
     """Sound for this cluster, which has neither Istio nor custom metrics."""
-    account = {
-        "apiVersion": "v1",
-        "kind": "ServiceAccount",
-        "metadata": {"name": "model-engine-endpoints", "namespace": endpoints},
-    }
-    control_plane.apply([account])
     return overlaid(
         AWS,
         at("config.values.launch", {"endpoint_namespace": endpoints, "istio_enabled": False}),
