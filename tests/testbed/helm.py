@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import yaml
 
 from mehc_checks.discovery.helm import SECRET_PREFIX, SECRET_TYPE
 from testbed.controlplane import ControlPlane
-from testbed.installation import Tree
+from testbed.installation import Tree, overlaid
 from testbed.process import temporary_directory
 from testbed.tools import HELM, TESTBED, resolve
 
@@ -75,6 +76,63 @@ class Helm:
     ) -> None:
         text = yaml.safe_dump(dict(values))
         self.run(command, release, str(chart), "-n", namespace, "-f", "-", *words, stdin=text)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HelmInstallation:
+    """Model engine in a namespace, and its endpoints in another, as a customer installs it: by Helm, "
+    "``values`` in hand."""
+
+    namespace: str
+    values: Tree
+    secrets: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Secrets of its own namespace by name, each a map of plain text."""
+
+    @property
+    def endpoints(self) -> str:
+        """The endpoint namespace."""
+        return f"{self.namespace}-endpoints"
+
+    def helm_values(self) -> Tree:
+        """The values, with the namespaces that they name."""
+        return overlaid(
+            self.values,
+            {
+                "aws": {"configMap": {"namespaces": [self.namespace, self.endpoints]}},
+                "config": {"values": {"launch": {"endpoint_namespace": self.endpoints}}},
+            },
+        )
+
+    def install(self, control_plane: ControlPlane, helm: Helm, *others: Tree) -> None:
+        """Make the namespaces and the Secrets, put ``others`` into the endpoint namespace, and install the chart."""
+        namespaces = [
+            {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+            for name in (self.namespace, self.endpoints)
+        ]
+        secrets = [
+            {
+                "apiVersion": "v1",
+                "kind": "Secret",
+                "metadata": {"name": name, "namespace": self.namespace},
+                "stringData": dict(data),
+            }
+            for name, data in self.secrets.items()
+        ]
+        placed = [
+            {**manifest, "metadata": {**manifest["metadata"], "namespace": self.endpoints}}
+            for manifest in others
+        ]
+        control_plane.apply([*namespaces, *secrets, *placed])
+        helm.install("model-engine", self.namespace, self.helm_values())
+
+    def resource(self) -> Tree:
+        """The ModelEngineHealthCheck: an empty spec is enough."""
+        return {
+            "apiVersion": "health.modelengine.io/v1alpha1",
+            "kind": "ModelEngineHealthCheck",
+            "metadata": {"name": "model-engine", "namespace": self.namespace},
+            "spec": {},
+        }
 
 
 @contextmanager
