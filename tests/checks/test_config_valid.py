@@ -27,7 +27,7 @@ from testbed.identity import as_account
 from testbed.installation import Tree, overlaid
 from testbed.kwok import Kwok
 from testbed.rulejudging import at
-from testbed.sound import AWS
+from testbed.sound import AWS, BY_CLOUD
 from testbed.waiting import eventually
 
 INFRA = "config.values.infra"
@@ -107,6 +107,24 @@ async def test_a_sound_installation(
         "telemetries.telemetry.istio.io, azure is empty, and the cluster has no wasmplugins.extensions.istio.io "
         "(this cluster has no Istio)"
     )
+
+
+@pytest.mark.parametrize("cloud", BY_CLOUD)
+async def test_a_sound_installation_of_each_cloud(
+    helm: Helm, cluster: KubernetesCluster, namespace: str, endpoints: str, cloud: str
+) -> None:
+    """What the live objects show agrees with what the release says, for every cloud's own values."""
+    given = overlaid(
+        BY_CLOUD[cloud],
+        at("config.values.launch", {"endpoint_namespace": endpoints, "istio_enabled": False}),
+        at("aws.configMap.namespaces", [namespace, endpoints]) if cloud == "aws" else {},
+        at("virtualservice.enabled", False),
+        at("destinationrule.enabled", False),
+        at("autoscaling.horizontal.enabled", False),
+    )
+    helm.install("me", namespace, given)
+    result = await judged(cluster, namespace, ignored=NO_ISTIO | {"S2-az-06": "no pull secret here"})
+    assert (result.status, result.reason) == (Status.PASS, "RulesHold"), result.message
 
 
 async def test_a_broken_rule_names_value_origin_consequence_and_remedy(

@@ -1,6 +1,10 @@
 """The operator with `spec: {}`: it finds the installation by itself, and notices when it changes."""
 
+import json
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +18,7 @@ from testbed.rulejudging import at
 from testbed.sound import AWS
 from testbed.waiting import eventually
 
+MEHC = Path(sys.executable).with_name("mehc")
 URL = "config.values.launch.cache_redis_aws_url"
 
 
@@ -97,6 +102,35 @@ def test_an_empty_spec_is_enough(helm: Helm, namespace: str, resource: Resource,
         "status": "deployed",
         "source": "Secret sh.helm.release.v1.me.v1",
     }
+
+
+def test_the_command_finds_it_too(
+    control_plane: ControlPlane, helm: Helm, namespace: str, values: Tree
+) -> None:
+    def check(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [MEHC, "check", "--kubeconfig", str(control_plane.kubeconfig), "-n", namespace, *words],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    nothing = check()
+    assert (nothing.returncode, nothing.stdout) == (2, "")
+    assert f"mehc: namespace {namespace} has no Helm release of model engine" in nothing.stderr
+    helm.install("one", namespace, values)
+    helm.install(
+        "two", namespace, overlaid(values, at("serviceIdentifier", "b"), at(URL, "redis://127.0.0.1:1/0"))
+    )
+    several = check()
+    assert several.returncode == 2
+    assert "has several releases of model engine: one, two" in several.stderr
+    assert check("--release", "one", "--only", "RedisReachable").returncode == 0
+    refused = check("--release", "two", "--only", "RedisReachable", "-o", "json")
+    assert refused.returncode == 1
+    reasons = {each["name"]: each["reason"] for each in json.loads(refused.stdout)["checks"]}
+    assert reasons["RedisReachable"] == "ConnectionRefused"
 
 
 def test_where_nothing_is_installed(resource: Resource, namespace: str, helm: Helm, values: Tree) -> None:
