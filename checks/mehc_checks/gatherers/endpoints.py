@@ -27,6 +27,8 @@ from mehc_checks.endpoints.objects import (
     read_scaler,
     read_workload,
 )
+from mehc_checks.endpoints.reasons import EndpointReasons
+from mehc_checks.endpoints.scheduling import Selected
 from mehc_checks.errors import CannotEvaluate
 from mehc_checks.gatherers.endpoint_records import MOST, cached, queue_depth, records
 from mehc_checks.gatherers.keda import attempt
@@ -124,7 +126,7 @@ async def read_endpoints(context: Context, *, asked: Iterable[str] = ()) -> Endp
         ),
         recorded=isinstance(recorded, tuple) and len(recorded) < MOST,
         unrecorded=recorded if isinstance(recorded, CannotEvaluate) else None,
-        unseen=tuple(unseen),
+        unseen=(*unseen, *read.cut),
     )
 
 
@@ -133,10 +135,11 @@ async def _none() -> None:
 
 
 class _Reader:
-    """Lists objects of the endpoint namespace, page by page."""
+    """Lists objects of the endpoint namespace, page by page. ``cut`` says which lists were too long."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
+        self.cut: list[CannotEvaluate] = []
 
     async def all(
         self, resource: str, group: str = "", version: str = "v1", **query: str
@@ -150,8 +153,14 @@ class _Reader:
             found += (page or {}).get("items") or []
             rest = ((page or {}).get("metadata") or {}).get("continue")
             if not rest:
-                break
+                return found
             more["continue"] = rest
+        self.cut.append(
+            CannotEvaluate(
+                f"only the first {len(found)} {resource} of namespace {self._context.endpoint_namespace} were read",
+                reason=EndpointReasons.PARTLY_UNSEEN.name,
+            )
+        )
         return found
 
 
@@ -273,16 +282,18 @@ def _lost(nodes: Nodes | CannotEvaluate | None) -> frozenset[str]:
     )
 
 
-def _selected(nodes: Nodes | CannotEvaluate | None) -> Callable[[Mapping[str, str]], int | None]:
+def _selected(nodes: Nodes | CannotEvaluate | None) -> Callable[[Mapping[str, str]], Selected | None]:
     """Counts the nodes that carry all the labels asked for; None where nodes could not be read, or none is asked."""
 
-    def count(selector: Mapping[str, str]) -> int | None:
+    def count(selector: Mapping[str, str]) -> Selected | None:
         if not isinstance(nodes, Nodes) or not selector:
             return None
-        return sum(
-            len(pool)
+        found = [
+            pool
             for pool in nodes.pools(frozenset(selector))
             if all(pool.node.label(key) == value for key, value in selector.items())
-        )
+        ]
+        usable = (pool for pool in found if pool.node.ready and not pool.node.unschedulable)
+        return Selected(nodes=sum(map(len, found)), usable=sum(map(len, usable)))
 
     return count
