@@ -58,6 +58,7 @@ _IMAGE_RULES: Final = (
         r"no match for platform|no image found in (?:manifest list|image index)|does not match the specified platform",
         R.IMAGE_WRONG_PLATFORM,
     ),
+    (r"from content store|prepare extraction snapshot|parent snapshot", R.IMAGE_PULL_FAILED),
     (
         r"x509:|certificate (?:signed by|has expired|is valid for|verify)|server gave HTTP response to HTTPS|"
         r"tls: |TLS handshake timeout|remote error: tls|first record does not look like a TLS",
@@ -109,6 +110,8 @@ def read_pull(message: str, image: str) -> Trouble:
         plain = plain.replace(name, "IMAGE")
     for words, reason in _IMAGE_RULES:
         if re.search(words, plain):
+            if reason not in _SAYS:
+                break
             return Trouble(reason=reason, message=_SAYS[reason].format(image=shortened(image or "it", 160)))
     said = shortened(_GENERIC.sub("", text))
     return Trouble(reason=R.IMAGE_PULL_FAILED, message=f"image {image} cannot be pulled: {said}")
