@@ -1,6 +1,5 @@
 """What kubelets, runtimes, the scheduler and admission say: each known text has its cause, none stops the parsers."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -39,13 +38,12 @@ def said(kind: str, entry: dict[str, Any]) -> tuple[str, str]:
         trouble = waiting.read_container(container(entry["state"]))
         assert trouble
         return trouble.reason.name, trouble.message
-    readers: dict[str, Callable[[], Any]] = {
-        "pull": lambda: waiting.read_pull(entry["text"], entry.get("image", IMAGE)),
-        "create": lambda: creation.read(entry["text"]),
-        "mount": lambda: mounts.read_mount(entry["text"]),
-        "sandbox": lambda: mounts.read_sandbox(entry["text"]),
-    }
-    found = readers[kind]()
+    if kind == "pull":
+        trouble = waiting.read_pull(entry["text"], entry.get("image", IMAGE))
+        return trouble.reason.name, trouble.message
+    found = {"create": creation.read, "mount": mounts.read_mount, "sandbox": mounts.read_sandbox}[kind](
+        entry["text"]
+    )
     return found.reason.name, found.message
 
 
@@ -91,7 +89,17 @@ def test_no_text_stops_a_parser(kind: str, text: str) -> None:
 
 PIECES = st.sampled_from(
     [e["text"] for entries in CORPUS.values() for e in entries if "text" in e]
-    + ["0/3 nodes are available: ", ", 1 ", "preemption: ", "taint {", "}", '"', ": ", "quota: ", " requested: "]
+    + [
+        "0/3 nodes are available: ",
+        ", 1 ",
+        "preemption: ",
+        "taint {",
+        "}",
+        '"',
+        ": ",
+        "quota: ",
+        " requested: ",
+    ]
 )
 
 
@@ -128,7 +136,11 @@ CORDONED = (
         (BOTH.replace("dedicated: ml", "node-role.kubernetes.io/master: "), None, R.LABEL_UNMATCHED),
         (CORDONED, Selected(nodes=2, usable=0), R.NODES_UNUSABLE),
         (CORDONED, Selected(nodes=0, usable=0), R.LABEL_UNMATCHED),
-        ("0/1 nodes are available: 1 Insufficient cpu.", Selected(nodes=0, usable=0), R.RESOURCES_INSUFFICIENT),
+        (
+            "0/1 nodes are available: 1 Insufficient cpu.",
+            Selected(nodes=0, usable=0),
+            R.RESOURCES_INSUFFICIENT,
+        ),
     ],
 )
 def test_nodes_decide_what_the_words_leave_open(text: str, selected: Selected | None, cause: object) -> None:

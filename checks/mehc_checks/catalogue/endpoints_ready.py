@@ -2,41 +2,18 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 from mehc_checks.check import Permission, check
-from mehc_checks.endpoints.diagnose import Cause, diagnose, word
-from mehc_checks.endpoints.objects import Endpoint
-from mehc_checks.endpoints.reasons import CONSEQUENCE_OF, RANK, EndpointReasons
-from mehc_checks.endpoints.wording import counted, shortened
+from mehc_checks.endpoints.diagnose import word
+from mehc_checks.endpoints.reasons import CONSEQUENCE_OF, EndpointReasons
+from mehc_checks.endpoints.stuck import Stuck, not_ready
+from mehc_checks.endpoints.wording import shortened
 from mehc_checks.gatherers.endpoints import EndpointFacts, EndpointParameters, endpoint_facts
-from mehc_checks.outcome import EndpointStatus, Evidence, Finding, Outcome, Reason, Severity, Status
+from mehc_checks.outcome import Evidence, Finding, Outcome, Reason, Severity, Status
 
 R = EndpointReasons
 _NAMED = 3
 _PROVED = 10
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Stuck:
-    """An endpoint, and what keeps it from being ready."""
-
-    endpoint: Endpoint
-    cause: Cause
-
-    @property
-    def status(self) -> EndpointStatus:
-        """As ``status.endpoints`` shows it."""
-        return EndpointStatus(
-            endpoint_id=self.endpoint.id,
-            name=self.endpoint.title,
-            kind=str(self.endpoint.kind),
-            ready=self.endpoint.ready,
-            desired=self.endpoint.desired,
-            cause=self.cause.reason.name,
-            message=self.cause.message,
-            remediation=self.cause.remedy,
-        )
 
 
 @check(
@@ -67,7 +44,8 @@ class Stuck:
 )
 def endpoints_ready(facts: EndpointFacts) -> Outcome:
     """Find for each endpoint the one cause that keeps it, and tell it once for all that have it in common."""
-    stuck = [found for found in not_ready(facts) if found.cause.overdue]
+    unready = not_ready(facts.endpoints, facts.around, recorded=facts.recorded)
+    stuck = [found for found in unready if found.cause.overdue]
     findings = [*_found(stuck), *_unseen(facts)]
     if all(finding.status is Status.PASS for finding in findings):
         findings.append(R.READY.finding(_summary(facts)))
@@ -75,39 +53,6 @@ def endpoints_ready(facts: EndpointFacts) -> Outcome:
         findings,
         evidence=_evidence(facts, stuck),
         endpoints=[found.status for found in stuck if found.cause.reason.status is Status.FAIL],
-    )
-
-
-def not_ready(facts: EndpointFacts) -> tuple[Stuck, ...]:
-    """Every endpoint that something keeps, also for less than its grace period; worst first."""
-    by_id: dict[str, Stuck] = {}
-    for endpoint in facts.endpoints:
-        if cause := _orphaned(endpoint, facts) or diagnose(endpoint, facts.around):
-            by_id.setdefault(endpoint.id, Stuck(endpoint=endpoint, cause=cause))
-    return tuple(sorted(by_id.values(), key=_badness))
-
-
-def _badness(stuck: Stuck) -> tuple[bool, bool, bool, int, str]:
-    cause = stuck.cause
-    return (
-        cause.reason.status is not Status.FAIL,
-        not cause.overdue,
-        cause.serving,
-        RANK[cause.reason],
-        stuck.endpoint.title,
-    )
-
-
-def _orphaned(endpoint: Endpoint, facts: EndpointFacts) -> Cause | None:
-    workload, now = endpoint.workload, facts.around.now
-    if not facts.recorded or endpoint.record or workload is None or workload.deleting:
-        return None
-    return Cause(
-        reason=R.ORPHANED,
-        message=f"{workload.kind} {workload.name} ({counted(endpoint.ready, 'ready pod')}) has no record",
-        since=workload.created,
-        overdue=workload.created is None or now - workload.created >= facts.around.grace,
-        serving=endpoint.ready > 0,
     )
 
 

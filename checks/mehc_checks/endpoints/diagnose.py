@@ -13,7 +13,7 @@ from mehc_checks.endpoints.scheduling import Selected
 from mehc_checks.endpoints.wording import ago, counted, shortened
 from mehc_checks.endpoints.wording import since as dated
 from mehc_checks.outcome import Reason
-from mehc_checks.platform.endpoints import TASK_LIMIT, EndpointKind, Shown, State, shown
+from mehc_checks.platform.endpoints import TASK_LIMIT, Shown, State, shown
 
 _EVIDENCE = 8
 
@@ -147,7 +147,32 @@ def _of_kubernetes(endpoint: Endpoint, around: Around) -> Cause | None:
     for _, cause in found:
         counts[cause.reason] = counts.get(cause.reason, 0) + 1
     pod, chosen = min(found, key=lambda item: (-counts[item[1].reason], RANK[item[1].reason], item[0].name))
+    if chosen.reason in _NO_ROOM:
+        others = [(other, why(other, surroundings)) for other in endpoint.pods if other not in current]
+        gone = [_gone(name, told, around.now) for name, told in events.items()]
+        for other, cause in (*others, *(found for found in gone if found)):
+            if cause.reason in _DISPLACED:
+                message = f"{cause.message}; its successor waits: {chosen.message}"
+                counts = {cause.reason: 1}
+                evidence = (*cause.evidence, *chosen.evidence)
+                chosen = PodCause(reason=cause.reason, message=message, evidence=evidence)
+                pod = other
+                break
     return _chosen(endpoint, pod, chosen, counts, around)
+
+
+_NO_ROOM = frozenset({R.GPU_INSUFFICIENT, R.RESOURCES_INSUFFICIENT, R.NODES_UNUSABLE})
+_DISPLACED = frozenset({R.PREEMPTED, R.EVICTED, R.TERMINATION_STUCK, R.NODE_LOST})
+"""Of a pod that is replaced: why its successor, which finds no room, is needed at all."""
+
+
+def _gone(name: str, told: tuple[Event, ...], now: datetime) -> tuple[Pod, PodCause] | None:
+    """The scheduler deletes a pod that it preempts: only the Event is left of it."""
+    event = next((event for event in reversed(told) if event.reason == "Preempted"), None)
+    if event is None:
+        return None
+    text = "a pod of higher priority took its place"
+    return Pod(name=name), PodCause(reason=R.PREEMPTED, message=text, evidence=(event_line(event, now),))
 
 
 def _chosen(
@@ -181,7 +206,7 @@ def _zero(endpoint: Endpoint, around: Around) -> Cause | None:
     since = _condition_since(endpoint, "Progressing") or workload.created
     demand = endpoint.cached.demand if endpoint.cached else 0
     if scaler is None:
-        if endpoint.kind is EndpointKind.ASYNC and not workload.min_workers:
+        if workload.min_workers == 0:  # async: the platform's own autoscaler wakes it
             return None
         text = f"its {workload.kind} wants 0 pods, and there is no ScaledObject to wake it"
         return Cause(

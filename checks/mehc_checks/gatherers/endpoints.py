@@ -81,8 +81,10 @@ async def endpoint_facts(context: Context) -> EndpointFacts:
     return await read_endpoints(context)
 
 
-async def read_endpoints(context: Context, *, asked: Iterable[str] = ()) -> EndpointFacts:
-    """As ``endpoint_facts``; the endpoints ``asked``, by Kubernetes name, are read in depth though they be ready."""
+async def read_endpoints(
+    context: Context, *, asked: Callable[[Endpoint], bool] = lambda _: False
+) -> EndpointFacts:
+    """As ``endpoint_facts``; the endpoints ``asked`` for are read in depth though they be ready."""
     require_cluster(context)
     parameters = context.parameters(EndpointParameters)
     await context.prove_endpoint_namespace()
@@ -103,8 +105,7 @@ async def read_endpoints(context: Context, *, asked: Iterable[str] = ()) -> Endp
         {item["spec"]["scaleTargetRef"]["name"]: read_scaler(item) for item in _items(scalers)},
         {item["spec"]["scaleTargetRef"]["name"] for item in _items(autoscalers)},
     )
-    wanted = set(asked)
-    deep = [e for e in found if e.name in wanted or _needs_a_look(e)]
+    deep = [e for e in found if asked(e) or _needs_a_look(e)]
     if deep:
         in_depth, more = await _in_depth(read, deep)
         unseen += more

@@ -21,9 +21,9 @@ def render(report: Report, *, color: bool) -> str:
     if report.root_causes:
         lines += ["", "Root causes"]
         for cause in report.root_causes:
-            lines += _wrapped(f"{cause.check}: {cause.message}", "  ")
+            lines += wrapped(f"{cause.check}: {cause.message}", "  ")
             if cause.explains:
-                lines += _wrapped(f"explains {', '.join(cause.explains)}", "    ")
+                lines += wrapped(f"explains {', '.join(cause.explains)}", "    ")
     counts = Counter(check.status for check in report.checks)
     words = [f"{counts[status]} {word}" for status, word in _WORDS if counts[status]]
     lines += ["", f"{', '.join(words) or 'no checks'} ({duration.show(report.duration)})"]
@@ -47,14 +47,15 @@ def _check(check: CheckResult, color: bool) -> Iterator[str]:
     yield f"{mark} {check.title}{skipped}"
     if check.status in (Status.PASS, Status.SKIP):
         return
-    yield from _wrapped(f"{check.reason}: {check.message}", "    ")
+    yield from wrapped(f"{check.reason}: {check.message}", "    ")
     if check.remediation:
-        yield from _wrapped(check.remediation, "    → ", "      ")
+        yield from wrapped(check.remediation, "    → ", "      ")
     if check.docs:
         yield f"    see {check.docs}"
 
 
-def _wrapped(text: str, first: str, rest: str | None = None) -> list[str]:
+def wrapped(text: str, first: str, rest: str | None = None) -> list[str]:
+    """``text`` in lines of at most 110 columns; ``rest`` indents all but the first, None: as ``first``."""
     return textwrap.wrap(
         text,
         width=_WIDTH,
