@@ -144,12 +144,21 @@ class World:
             {"status": {"containerStatuses": statuses}},
         )
 
-    def record(self, state: str, *, age: timedelta = HOUR, reason: str = "") -> None:
+    def record(
+        self,
+        state: str,
+        *,
+        age: timedelta = HOUR,
+        reason: str = "",
+        endpoint_id: str = ID,
+        name: str = TITLE,
+    ) -> None:
+        """The platform's record of an endpoint, written ``age`` ago."""
         then = (datetime.now(UTC) - age).isoformat()
         columns = {
-            "id": ID,
-            "name": TITLE,
-            "endpoint_type": "streaming",
+            "id": endpoint_id,
+            "name": name,
+            "endpoint_type": "streaming" if endpoint_id == ID else "sync",
             "endpoint_status": state,
             "status_reason": reason,
             "creation_task_id": "task-1",

@@ -40,11 +40,15 @@ class Explained:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Explanation:
-    """The endpoints asked for, worst first, of ``total``. ``unread`` says what could not be read."""
+    """The endpoints asked for, worst first, of ``total``. ``unread`` says what could not be read.
+
+    ``recorded``: whether all of the platform's record was read, so that what is not in it has none.
+    """
 
     endpoints: tuple[Explained, ...]
     total: int
     now: datetime
+    recorded: bool
     unread: tuple[str, ...] = ()
 
 
@@ -64,6 +68,7 @@ async def explain(context: Context, asked: str = "") -> Explanation:
         endpoints=tuple(_explained(endpoint, causes.get(endpoint.name), context) for endpoint in chosen),
         total=len(facts.endpoints),
         now=facts.around.now,
+        recorded=facts.recorded,
         unread=tuple(context.redactor.text(text) for text in _unread(facts)),
     )
 

@@ -24,7 +24,7 @@ def text(explanation: Explanation, *, one: bool) -> str:
     """The explanation, without a final newline. ``one``: of one endpoint, with its timeline and evidence."""
     lines: list[str] = []
     for found in explanation.endpoints:
-        lines += _lines(found, explanation.now, whole=one)
+        lines += _lines(found, explanation, whole=one)
         lines.append("")
     lines += [f"not read: {why}" for why in explanation.unread]
     if not one:
@@ -34,9 +34,11 @@ def text(explanation: Explanation, *, one: bool) -> str:
     return "\n".join(lines).rstrip()
 
 
-def _lines(found: Explained, now: datetime, *, whole: bool) -> Iterator[str]:
+def _lines(found: Explained, explanation: Explanation, *, whole: bool) -> Iterator[str]:
+    now = explanation.now
     mark = "×" if found.is_stuck else "‼" if found.cause else "√"
-    recorded = f", recorded as {found.recorded}" if found.recorded else ", without a record"
+    unrecorded = ", without a record" if explanation.recorded else ""
+    recorded = f", recorded as {found.recorded}" if found.recorded else unrecorded
     yield (
         f"{mark} {found.name} ({found.endpoint_id}, {found.kind}): {found.state}{recorded}, "
         f"{found.ready} of {found.desired} pods ready"

@@ -18,7 +18,9 @@ async def opened(
 ) -> AsyncIterator[tuple[KubernetesCluster, str]]:
     """The cluster of ``--kubeconfig`` and ``--context``, and the namespace of ``--namespace`` or of the context.
 
-    ``otherwise`` is what can be given in place of one. Raises UsageError: a cluster that cannot be asked is no finding about the installation.
+    ``otherwise`` is what can be given in place of one.
+
+    Raises UsageError: a cluster that cannot be asked is no finding about the installation.
     """
     access = Access(kubeconfig=options.kubeconfig, context=options.context)
     if not access.exists and not access.kubeconfig:

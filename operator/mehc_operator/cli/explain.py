@@ -10,6 +10,7 @@ from mehc_checks import duration
 from mehc_checks.context import Context
 from mehc_checks.endpoints.explain import Explanation, explain
 from mehc_checks.errors import UsageError
+from mehc_checks.gatherers.endpoints import EndpointParameters
 from mehc_checks.render import explain as written
 from mehc_checks.values import Layer, Values
 from mehc_operator.cli.cluster import opened
@@ -40,6 +41,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     cluster_arguments(parser)
     parser.add_argument(
+        "--grace-period",
+        type=length,
+        default=length("15m"),
+        help="how long an endpoint may be without ready pods before it counts as stuck (default: 15m)",
+    )
+    parser.add_argument(
         "--timeout", type=length, default=length("30s"), help="time that the reading may take (default: 30s)"
     )
 
@@ -58,7 +65,14 @@ def execute(options: argparse.Namespace) -> int:
 async def _explain(options: argparse.Namespace) -> Explanation:
     values = _values(options)
     async with opened(options) as (cluster, namespace):
-        context = Context(values=values, cluster=cluster, namespace=namespace, timeout=options.timeout)
+        parameters = EndpointParameters(grace_period=duration.show(options.grace_period))
+        context = Context(
+            values=values,
+            cluster=cluster,
+            namespace=namespace,
+            timeout=options.timeout,
+            parameters={EndpointParameters: parameters},
+        )
         try:
             async with asyncio.timeout(options.timeout.total_seconds()):
                 return await explain(context, options.endpoint)
