@@ -19,7 +19,7 @@ from mehc_checks.platform.endpoints import cache_key, demand_key
 from mehc_checks.runner import CheckResult, plan, run
 from mehc_checks.values import Layer, Values
 from mehc_operator.connection import Access, connected
-from testbed import keda
+from testbed import keda, ports
 from testbed.controlplane import ApiError, ControlPlane
 from testbed.endpoints import (
     GPU,
@@ -721,6 +721,7 @@ async def judge(
     values: Mapping[str, Any] | None = None,
     kubeconfig: str = "",
     record: bool = True,
+    seconds: float = 10,
 ) -> CheckResult:
     check = catalogue()["EndpointsReady"]
     tree = overlaid(aws_values(cache_redis_aws_url=here.redis.url()), values or {})
@@ -732,7 +733,7 @@ async def judge(
             values=Values.merged([Layer(source="spec.values", values=tree)]),
             cluster=KubernetesCluster(api),
             namespace=here.namespace,
-            timeout=timedelta(seconds=10),
+            timeout=timedelta(seconds=seconds),
             parameters={check.parameters: parameters},
             clock=lambda: datetime.now(UTC) + later,
         )
@@ -820,6 +821,23 @@ async def test_what_may_not_be_read_is_named_and_the_rest_is_judged(world: World
     assert set(found) == {"OutOfMemory", "PartlyUnseen"}
     unseen = [message for _, _, reason, message in result.findings if reason == "PartlyUnseen"]
     assert f"not allowed to list events in namespace {world.namespace}" in unseen
+
+
+@pytest.mark.integration
+async def test_a_database_and_a_redis_that_hang_leave_time_for_the_rest(world: World) -> None:
+    world.deployment(stage="oom-killed")
+    world.staged()
+    with ports.black_hole() as (host, port):
+        data = {"database_url": f"postgresql://u:{PASSWORD}@{host}:{port}/x"}
+        world.post(world.path("secrets"), {"metadata": {"name": "hangs"}, "stringData": data})
+        launch = {"cache_redis_aws_url": f"redis://{host}:{port}/0"}
+        values = {
+            "secrets": {"kubernetesDatabaseSecretName": "hangs"},
+            "config": {"values": {"launch": launch}},
+        }
+        result = await judge(world, values=values, seconds=3)
+    found = {reason: message for _, _, reason, message in result.findings}
+    assert set(found) == {"OutOfMemory", "RecordNotRead"}
 
 
 @pytest.mark.integration

@@ -225,11 +225,11 @@ async def _in_depth(read: _Reader, deep: list[Endpoint]) -> tuple[list[Endpoint]
     )
     unseen = {str(a): a for a in answers if isinstance(a, CannotEvaluate)}
     pods, set_pods, owners, stateful, told = (_items(answer) for answer in answers)
-    longest = sorted(names, key=len, reverse=True)
+    known = frozenset(names)
 
     def whose(item: Mapping[str, Any]) -> str:
         labels = item["metadata"].get("labels") or {}
-        return labels.get(LWS_LABEL) or labels.get(APP_LABEL) or _owner(item["metadata"]["name"], longest)
+        return labels.get(LWS_LABEL) or labels.get(APP_LABEL) or _owner(item["metadata"]["name"], known)
 
     pods_of: dict[str, list[Pod]] = {}
     for item in {i["metadata"]["name"]: i for i in (*pods, *set_pods)}.values():
@@ -242,7 +242,7 @@ async def _in_depth(read: _Reader, deep: list[Endpoint]) -> tuple[list[Endpoint]
     events_of: dict[str, list[Event]] = {}
     for item in told:
         event = read_event(item)
-        if event.name.startswith(ENDPOINT_PREFIX) and (owner := _owner(event.name, longest)):
+        if event.name.startswith(ENDPOINT_PREFIX) and (owner := _owner(event.name, known)):
             events_of.setdefault(owner, []).append(event)
     oldest = datetime.min.replace(tzinfo=UTC)
     return [
@@ -266,9 +266,11 @@ async def _of(
     return await read.all(resource, group, **query)
 
 
-def _owner(name: str, names: list[str]) -> str:
-    """The endpoint that an object's name belongs to: one of ``names``, the longest first."""
-    return next((n for n in names if name == n or name.startswith(f"{n}-")), "")
+def _owner(name: str, names: frozenset[str]) -> str:
+    """The endpoint that an object's name belongs to: the longest of ``names`` that it begins with, or ""."""
+    while name and name not in names:
+        name = name.rpartition("-")[0]
+    return name
 
 
 def _items(found: list[Mapping[str, Any]] | CannotEvaluate) -> list[Mapping[str, Any]]:
