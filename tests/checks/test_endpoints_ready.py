@@ -78,6 +78,8 @@ class Case:
     """How much later than the staging the check is carried out."""
     grace: str = "0s"
     cause: str = ""
+    proof: str = ""
+    """A part of an evidence line that must be there."""
     values: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -349,6 +351,7 @@ CASES = [
         id="UPDATE_PENDING persists",
         reason="BuildTaskNotTaken",
         says="nobody takes its build task, since ",
+        proof="record: UPDATE_PENDING for 1h, task task-1",
         stage=nothing,
         record="UPDATE_PENDING",
     ),
@@ -438,6 +441,7 @@ CASES = [
         id="a taint that is not tolerated",
         reason="TaintUntolerated",
         says="untolerated taint",
+        proof="taints of the nodes with its labels: dedicated=ml:NoSchedule",
         stage=on_own_node({"taints": [TAINT]}),
     ),
     Case(
@@ -605,6 +609,7 @@ CASES = [
         id="out of memory",
         reason="OutOfMemory",
         says="its limit is 24Gi",
+        proof="last ended OOMKilled with exit code 137; 3 restarts",
         stage=staged("oom-killed", notes={CONTAINER_ANNOTATION: "main"}, requests={"memory": "24Gi"}),
     ),
     Case(id="killed by its probe", reason="KilledByProbe", says="liveness probe", stage=killed_by_probe),
@@ -770,6 +775,7 @@ async def test_each_symptom_has_its_cause(case: Case, world: World) -> None:
         assert endpoint.remediation
     else:
         assert result.endpoints == ()
+    assert any(case.proof in str(line) for line in result.evidence.values()), result.evidence
     shown = json.dumps([result.message, dict(result.evidence), [str(e) for e in result.endpoints or ()]])
     assert PASSWORD not in shown
     assert "abcdef0123456789" not in shown

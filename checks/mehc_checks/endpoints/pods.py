@@ -122,6 +122,8 @@ def _unscheduled(pod: Pod, events: tuple[Event, ...], around: Surroundings) -> P
         selected = around.selected(pod.node_selector)
         text = f"no node carries {wanted} ({text})" if selected and not selected.nodes else text
         evidence.append(f"nodeSelector: {wanted}")
+    if reason is R.TAINT_UNTOLERATED and (selected := around.selected(pod.node_selector)):
+        evidence.append(f"taints of the nodes with its labels: {', '.join(selected.taints)}")
     if verdict.preemption:
         evidence.append(f"preemption: {shortened(verdict.preemption, 160)}")
     evidence += _lines(events, ("NotTriggerScaleUp", "TriggeredScaleUp", "FailedScaleUp"), around)

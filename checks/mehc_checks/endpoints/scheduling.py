@@ -102,10 +102,14 @@ _CLOSEST_FIRST: Final = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Selected:
-    """The nodes that carry the labels of a nodeSelector, and how many of them are ready and not cordoned."""
+    """The nodes that carry the labels of a nodeSelector, and how many of them are ready and not cordoned.
+
+    ``taints`` are of those, as ``key=value:effect``: newer schedulers say that taints refuse, and not which ones.
+    """
 
     nodes: int
     usable: int
+    taints: tuple[str, ...] = ()
 
 
 def decide(verdict: Verdict, selected: Selected | None) -> Reason:

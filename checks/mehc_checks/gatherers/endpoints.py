@@ -296,7 +296,11 @@ def _selected(nodes: Nodes | CannotEvaluate | None) -> Callable[[Mapping[str, st
             for pool in nodes.pools(frozenset(selector))
             if all(pool.node.label(key) == value for key, value in selector.items())
         ]
-        usable = (pool for pool in found if pool.node.ready and not pool.node.unschedulable)
-        return Selected(nodes=sum(map(len, found)), usable=sum(map(len, usable)))
+        usable = [pool for pool in found if pool.node.ready and not pool.node.unschedulable]
+        return Selected(
+            nodes=sum(map(len, found)),
+            usable=sum(map(len, usable)),
+            taints=tuple(sorted({str(taint) for pool in usable for taint in pool.node.taints})),
+        )
 
     return count

@@ -1,7 +1,7 @@
 """An explanation of endpoints, for people and for programs."""
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from mehc_checks import duration
@@ -64,7 +64,8 @@ def _lines(found: Explained, explanation: Explanation, *, whole: bool) -> Iterat
 
 
 def _step(step: Step, now: datetime) -> Iterator[str]:
-    took = duration.show(step.took(now))
+    seconds = round(step.took(now).total_seconds())
+    took = duration.show(timedelta(seconds=seconds)) if seconds else "<1s"
     waits, end = ("waits", "now") if step.until is None else ("waited", f"{step.until:%H:%M:%S}")
     head = f"    {step.since:%Y-%m-%d %H:%M:%S} to {end:<8} {took:>7}  "
     yield from wrapped(f"{step.who} {waits} for {step.whom}", head, " " * len(head))
