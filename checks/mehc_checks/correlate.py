@@ -1,6 +1,6 @@
 """Tell causes from consequences: a failure that another failure explains is no root cause."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -40,11 +40,22 @@ class RootCause:
     explains: tuple[str, ...] = ()
 
 
-def root_causes(results: Mapping[str, Judged], checks: Iterable[Check]) -> tuple[RootCause, ...]:
-    """The root causes among ``results``, at most five: failures first, then by severity, then by reach."""
+def root_causes(
+    results: Mapping[str, Judged],
+    checks: Iterable[Check],
+    parts: Mapping[str, Sequence[tuple[str, ...]]] | None = None,
+) -> tuple[RootCause, ...]:
+    """The root causes among ``results``, at most five: failures first, then by severity, then by reach.
+
+    ``parts`` has, by check, for each of its failing parts the checks that would explain that part; a check is
+    explained when all its parts are. Without parts, any failing check that it depends on explains it.
+    """
     needs = {check.name: check.depends_on for check in checks}
     failing = {name for name, result in results.items() if result.status is Status.FAIL}
-    explained: dict[str, set[str]] = {name: _causes(name, needs, failing) for name in failing}
+    explained: dict[str, set[str]] = {}
+    for name in failing:
+        found = [_causes(part, needs, failing - {name}) for part in (parts or {}).get(name) or (needs[name],)]
+        explained[name] = set().union(*found) if all(found) else set()
     causes = []
     for name in failing:
         if explained[name]:
@@ -65,10 +76,10 @@ def root_causes(results: Mapping[str, Judged], checks: Iterable[Check]) -> tuple
     return tuple(causes[:_LIMIT])
 
 
-def _causes(name: str, needs: Mapping[str, tuple[str, ...]], failing: set[str]) -> set[str]:
-    """The failing checks that ``name`` depends on, directly or through others."""
+def _causes(names: Iterable[str], needs: Mapping[str, tuple[str, ...]], failing: set[str]) -> set[str]:
+    """The failing checks among ``names`` and what these depend on, directly or through others."""
     found: set[str] = set()
-    pending = list(needs.get(name, ()))
+    pending = list(names)
     seen: set[str] = set()
     while pending:
         other = pending.pop()

@@ -71,16 +71,34 @@ class ReasonSet:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Finding:
-    """One reason, found in one place. ``subject`` names the part concerned ("cache", "broker"), or is empty."""
+    """One reason, found in one place. ``subject`` names the part concerned ("cache", "broker"), or is empty.
+
+    ``consequence_of`` are the checks that would explain it, were they failing; None: those that the check depends on.
+    """
 
     reason: Reason
     message: str
     remediation: str
     subject: str = ""
+    consequence_of: tuple[str, ...] | None = None
 
     @property
     def status(self) -> Status:
         return self.reason.status
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EndpointStatus:
+    """One endpoint that is not ready, and why: an item of ``status.endpoints``. ``cause`` is a reason's name."""
+
+    endpoint_id: str
+    name: str
+    kind: str
+    ready: int
+    desired: int
+    cause: str
+    message: str
+    remediation: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -93,9 +111,17 @@ class Outcome:
     remediation: str = ""
     findings: tuple[Finding, ...] = ()
     evidence: Evidence = field(default_factory=dict)
+    endpoints: tuple[EndpointStatus, ...] | None = None
+    """Those that are not ready; None where the check is not about endpoints, or could not read them."""
 
     @classmethod
-    def of(cls, findings: Iterable[Finding], *, evidence: Evidence | None = None) -> Self:
+    def of(
+        cls,
+        findings: Iterable[Finding],
+        *,
+        evidence: Evidence | None = None,
+        endpoints: Iterable[EndpointStatus] | None = None,
+    ) -> Self:
         """Judge by ``findings`` (at least one): the worst leads; among equals, the first.
 
         The messages of the others follow the leader's, so that one glance at the condition shows all.
@@ -112,4 +138,5 @@ class Outcome:
             remediation=" ".join(dict.fromkeys(f.remediation for f in troubles if f.remediation)),
             findings=tuple(ordered),
             evidence=evidence or {},
+            endpoints=None if endpoints is None else tuple(endpoints),
         )

@@ -5,7 +5,7 @@ import logging
 import time
 import traceback
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -14,7 +14,7 @@ from mehc_checks.check import Check
 from mehc_checks.context import Context
 from mehc_checks.correlate import RootCause, root_causes
 from mehc_checks.errors import CannotEvaluate, NotApplicable, UsageError
-from mehc_checks.outcome import Evidence, Outcome, Reason, ReasonSet, Severity, Status
+from mehc_checks.outcome import EndpointStatus, Evidence, Outcome, Reason, ReasonSet, Severity, Status
 from mehc_checks.redact import Redactor
 
 log = logging.getLogger(__name__)
@@ -67,7 +67,8 @@ class Planned:
 class CheckResult:
     """One check, judged and redacted: safe to write anywhere.
 
-    ``findings`` has a line for each part of the check: (subject, status, reason, message).
+    ``findings`` has a line for each part of the check: (subject, status, reason, message). ``consequence_of`` has,
+    for each failing part, the checks that would explain it; empty: those that the check depends on explain all.
     """
 
     name: str
@@ -81,6 +82,8 @@ class CheckResult:
     duration: timedelta = timedelta()
     evidence: Evidence = field(default_factory=dict)
     findings: tuple[tuple[str, Status, str, str], ...] = ()
+    endpoints: tuple[EndpointStatus, ...] | None = None
+    consequence_of: tuple[tuple[str, ...], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -145,7 +148,11 @@ async def run(planned: Iterable[Planned], context: Context, limiter: Limiter | N
         results = tuple(await asyncio.gather(*(_run_one(item, context, limiter) for item in planned)))
     finally:
         await context.close()
-    causes = root_causes({result.name: result for result in results}, [item.check for item in planned])
+    causes = root_causes(
+        {result.name: result for result in results},
+        [item.check for item in planned],
+        {result.name: result.consequence_of for result in results},
+    )
     return Report(
         checks=results,
         root_causes=causes,
@@ -214,5 +221,21 @@ def _result(
         findings=tuple(
             (finding.subject, finding.status, finding.reason.name, redactor.text(finding.message))
             for finding in outcome.findings
+        ),
+        endpoints=None
+        if outcome.endpoints is None
+        else tuple(
+            replace(
+                endpoint,
+                name=redactor.text(endpoint.name),
+                message=redactor.text(endpoint.message),
+                remediation=redactor.text(endpoint.remediation),
+            )
+            for endpoint in outcome.endpoints
+        ),
+        consequence_of=tuple(
+            planned.check.depends_on if finding.consequence_of is None else finding.consequence_of
+            for finding in outcome.findings
+            if finding.status is Status.FAIL
         ),
     )

@@ -7,12 +7,14 @@ from datetime import datetime, timedelta
 from mehc_checks import duration
 from mehc_checks.check import Check
 from mehc_checks.correlate import RootCause, root_causes
+from mehc_checks.outcome import EndpointStatus as Endpoint
 from mehc_checks.outcome import Severity, Status
 from mehc_checks.runner import CheckResult
 from mehc_operator.models import (
     CheckStatus,
     Condition,
     ConditionStatus,
+    EndpointStatus,
     Health,
     ReleaseStatus,
     RootCauseStatus,
@@ -30,6 +32,8 @@ _OF_STATUS = {
 }
 _MESSAGE_LIMIT = 4096
 _SUMMARY_LIMIT = 512
+_ENDPOINT_LIMIT = 200
+"""Of the endpoints that are not ready, the worst: an object of the API must not exceed 1.5 MB."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,7 +63,12 @@ def judge(
     confirmations = verdict.confirmations if asked_before else 1
     known = {check.name: check for check in previous.checks}
     states = [_confirmed(result, known.get(result.name), confirmations, now) for result in verdict.results]
-    causes = root_causes({state.name: state for state in states}, checks.values())
+    causes = root_causes(
+        {state.name: state for state in states},
+        checks.values(),
+        {result.name: result.consequence_of for result in verdict.results},
+    )
+    stuck = next((result.endpoints for result in verdict.results if result.endpoints is not None), None)
     conditions = [
         *_summary_conditions(states, causes),
         *((s.name, _OF_STATUS[s.status], s.reason, s.message) for s in states if s.status in _OF_STATUS),
@@ -73,6 +82,8 @@ def judge(
         summary=_summary(states, causes),
         root_causes=[_cause(cause) for cause in causes],
         release=verdict.release,
+        stuck_endpoints=None if stuck is None else len(stuck),
+        endpoints=[_endpoint(found) for found in (stuck or ())[:_ENDPOINT_LIMIT]],
         last_probe_time=verdict.started,
         next_probe_time=verdict.next_probe,
         duration=duration.show(verdict.took),
@@ -120,6 +131,7 @@ def significant(status: StatusReport) -> object:
         status.summary,
         status.root_causes,
         status.release,
+        status.stuck_endpoints,
         status.endpoints,
         [(c.type, c.status, c.reason, "" if c.type in good else c.message) for c in status.conditions],
         [
@@ -243,6 +255,19 @@ def _cause(cause: RootCause) -> RootCauseStatus:
         remediation=cause.remediation,
         docs=cause.docs,
         explains=list(cause.explains),
+    )
+
+
+def _endpoint(found: Endpoint) -> EndpointStatus:
+    return EndpointStatus(
+        endpoint_id=found.endpoint_id,
+        name=found.name,
+        kind=found.kind,
+        ready=found.ready,
+        desired=found.desired,
+        cause=found.cause,
+        message=_cut(found.message, _SUMMARY_LIMIT),
+        remediation=_cut(found.remediation, _SUMMARY_LIMIT),
     )
 
 

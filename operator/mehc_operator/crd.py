@@ -28,7 +28,7 @@ _COLUMNS = (
     ("Last Probe", "date", ".status.lastProbeTime", 0),
     ("Age", "date", ".metadata.creationTimestamp", 0),
     ("Release", "string", ".status.release.name", 1),
-    ("Stuck Endpoints", "string", ".status.endpoints[*].name", 1),
+    ("Stuck Endpoints", "integer", ".status.stuckEndpoints", 1),
     ("Message", "string", ".status.summary", 1),
 )
 """Name, type, path, priority (1: only with -o wide).

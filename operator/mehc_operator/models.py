@@ -261,9 +261,14 @@ class StatusReport(Part):
         description="Every check, those that do not apply included.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
+    stuck_endpoints: int | None = Field(
+        default=None,
+        description="How many endpoints have not been ready for longer than their grace period.",
+        ge=0,
+    )
     endpoints: list[EndpointStatus] = Field(
         default_factory=list,
-        description="Endpoints that are not ready.",
+        description="Endpoints that have not been ready for longer than their grace period, worst first; at most 200.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["endpointId"]},
     )
 

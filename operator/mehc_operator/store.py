@@ -130,4 +130,4 @@ def merge_patch(status: StatusReport) -> dict[str, Any]:
 
 def _with_nulls(fields: Mapping[str, Any], dumped: Mapping[str, Any]) -> dict[str, Any]:
     names: list[str] = [field.alias or name for name, field in fields.items()]
-    return {name: dumped.get(name) or None for name in names}
+    return {name: value if (value := dumped.get(name)) or value == 0 else None for name in names}

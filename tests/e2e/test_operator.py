@@ -10,8 +10,9 @@ import pytest
 
 from mehc_checks.check import catalogue
 from testbed.controlplane import ApiError, ControlPlane
+from testbed.endpoints import ID, NAME, TITLE, World
 from testbed.installation import DATABASE_SECRET, Installation, aws_values, only
-from testbed.kwok import Kwok
+from testbed.kwok import MESSAGE_ANNOTATION, Kwok
 from testbed.modelengine import migrate
 from testbed.operatorprocess import Operator
 from testbed.postgres import Postgres
@@ -447,3 +448,40 @@ def test_it_outlives_an_api_server_that_is_away(redis: Redis) -> None:
         redis.start()
         cluster.patch({"metadata": {"annotations": {PROBE_NOW: "1"}}})
         wait(lambda: cluster.condition("Ready")["status"] == "True", timeout=30)
+
+
+def test_stuck_endpoints_are_in_the_status_and_counted_in_the_table(
+    cluster: Cluster, kwok: Kwok, postgres: Postgres, redis: Redis
+) -> None:
+    world = World(
+        plane=cluster.plane,
+        kwok=kwok,
+        postgres=postgres,
+        redis=redis,
+        database="",
+        namespace=cluster.namespace,
+    )
+    said = f"unauthorized: authentication required, password={PLANTED}"
+    world.deployment(stage="err-image-pull", notes={MESSAGE_ANNOTATION: said})
+    world.staged()
+    parameters = {"gracePeriod": "0s", "loadingGracePeriod": "0s", "readRecord": False}
+    spec = only("EndpointsReady")
+    spec["checks"]["EndpointsReady"] = {"parameters": parameters}
+    cluster.apply({"values": aws_values(), "interval": "1h", "timeout": "5s", **spec})
+    status = cluster.probed()["status"]
+    assert cluster.condition("EndpointsReady")["reason"] == "ImageAccessDenied"
+    (endpoint,) = status["endpoints"]
+    assert (endpoint["endpointId"], endpoint["name"], endpoint["kind"]) == (ID, TITLE, "sync")
+    assert (endpoint["ready"], endpoint["desired"], endpoint["cause"]) == (0, 1, "ImageAccessDenied")
+    assert endpoint["remediation"]
+    assert status["stuckEndpoints"] == 1
+    assert PLANTED not in json.dumps(status)
+    header, row = cluster.kubectl("get", "mehc", "-o", "wide").splitlines()
+    assert row[header.index("STUCK ENDPOINTS") :].split()[0] == "1"
+
+    cluster.plane.api("DELETE", world.path("deployments", NAME, group="apps"))
+    wait(lambda: not world.pods())
+    cluster.kubectl("annotate", "mehc", "model-engine", f"{PROBE_NOW}=now")
+    wait(lambda: cluster.get()["status"].get("stuckEndpoints") == 0)
+    assert not cluster.get()["status"].get("endpoints")
+    assert cluster.condition("EndpointsReady")["status"] == "True"

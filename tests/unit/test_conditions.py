@@ -7,7 +7,7 @@ import pytest
 
 from mehc_checks.check import Check
 from mehc_checks.context import Context
-from mehc_checks.outcome import Outcome, ReasonSet, Severity, Status
+from mehc_checks.outcome import EndpointStatus, Outcome, ReasonSet, Severity, Status
 from mehc_checks.runner import CheckResult
 from mehc_operator.conditions import Verdict, judge, significant, suspended, unconfirmed
 from mehc_operator.events import transitions
@@ -260,3 +260,33 @@ def test_a_status_survives_the_cluster_and_its_patch_empties_what_is_gone() -> N
     assert merge_patch(judged(verdict(Status.PASS)))["rootCauses"] is None
     assert patch["lastProbeTime"] == "2026-01-01T00:00:00Z"
     assert patch["checks"][0]["evidence"] == {"latency_ms": 1.5}
+
+
+def stuck(number: int) -> EndpointStatus:
+    return EndpointStatus(
+        endpoint_id=f"end_{number}",
+        name="llama",
+        kind="sync",
+        ready=0,
+        desired=1,
+        cause="ImageNotFound",
+        message="m" * 9000,
+        remediation="push it",
+    )
+
+
+def endpoints(*found: EndpointStatus) -> StatusReport:
+    given = verdict(Status.FAIL)
+    return judged(replace(given, results=(replace(given.results[0], endpoints=found), *given.results[1:])))
+
+
+def test_endpoints_that_are_not_ready_are_counted_and_listed_up_to_a_limit() -> None:
+    status = endpoints(*map(stuck, range(300)))
+    assert (status.stuck_endpoints, len(status.endpoints)) == (300, 200)
+    assert len(status.model_dump_json(by_alias=True)) < 500_000
+    assert status.endpoints[0].endpoint_id == "end_0"
+
+
+def test_nothing_is_said_of_endpoints_that_nobody_read() -> None:
+    assert judged(verdict(Status.PASS)).stuck_endpoints is None
+    assert endpoints().stuck_endpoints == 0

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -10,7 +11,8 @@ import pytest
 from mehc_checks.check import Check
 from mehc_checks.context import Context
 from mehc_checks.errors import CannotEvaluate, Forbidden, NotApplicable, UsageError
-from mehc_checks.outcome import Outcome, Reason, ReasonSet, Severity, Status
+from mehc_checks.outcome import EndpointStatus, Outcome, Reason, ReasonSet, Severity, Status
+from mehc_checks.render import json as as_json
 from mehc_checks.runner import CheckResult, Limiter, Report, plan, run
 from mehc_checks.values import Layer, Values
 
@@ -214,6 +216,49 @@ async def test_a_failure_that_another_explains_is_no_root_cause() -> None:
         ("Other", ()),
         ("First", ("Third",)),
     ]
+
+
+async def test_a_check_is_a_consequence_only_if_each_of_its_findings_is() -> None:
+    reason = Reason("Stuck", Status.FAIL, "It is stuck.", "Mend it.")
+
+    def judge(*causes: tuple[str, ...] | None) -> Callable[[str], Outcome]:
+        found = [replace(reason.finding(str(cause)), consequence_of=cause) for cause in causes]
+        return lambda _: Outcome.of(found)
+
+    async def causes(*of: tuple[str, ...] | None) -> list[tuple[str, tuple[str, ...]]]:
+        needs = ("First", "Absent")
+        found = await report(
+            declare("First", judge=broken),
+            declare("Parts", judge=judge(*of), depends_on=needs, severity=Severity.INFO),
+        )
+        return [(cause.check, cause.explains) for cause in found.root_causes]
+
+    assert await causes(("First", "Absent")) == [("First", ("Parts",))]
+    assert await causes(("First",), None) == [("First", ("Parts",))]
+    assert await causes(("First",), ()) == [("First", ()), ("Parts", ())]
+    assert await causes(("Absent",)) == [("First", ()), ("Parts", ())]
+
+
+async def test_endpoints_are_redacted_as_all_else() -> None:
+    status = EndpointStatus(
+        endpoint_id="end_1",
+        name="llama",
+        kind="sync",
+        ready=0,
+        desired=1,
+        cause="Stuck",
+        message="it says s3cret",
+        remediation="forget s3cret",
+    )
+
+    def judge(_: str) -> Outcome:
+        reason = Reason("Stuck", Status.FAIL, "It is stuck.", "Mend it.")
+        return Outcome.of([reason.finding("x")], endpoints=[status])
+
+    found = await run(plan([declare("A", judge=judge)], timeout=SECOND), context(redis={"auth": "s3cret"}))
+    (endpoint,) = found.checks[0].endpoints or ()
+    assert (endpoint.message, endpoint.remediation) == ("it says <redacted>", "forget <redacted>")
+    assert "s3cret" not in as_json.render(found)
 
 
 async def test_secrets_of_other_namespaces_are_out_of_bounds() -> None:

@@ -39,14 +39,14 @@ _RULES: Final = (
     ),
     (
         re.compile(
-            r"exceeded quota: (?P<name>[^,\s]+), requested: (?P<asked>.+?), used: (?P<used>.+?), "
+            r"[Ee]xceeded quota: (?P<name>[^,\s]+), requested: (?P<asked>.+?), used: (?P<used>.+?), "
             r"limited: (?P<limit>.+)$"
         ),
         R.QUOTA_EXCEEDED,
         "quota {name} is used up: {asked} requested, {used} used of {limit}",
     ),
     (
-        re.compile(r"failed quota: (?P<name>[^:\s]+): must specify (?P<asked>.+)$"),
+        re.compile(r"[Ff]ailed quota: (?P<name>[^:\s]+): must specify (?P<asked>.+)$"),
         R.QUOTA_EXCEEDED,
         "quota {name} wants that the pod specifies {asked}",
     ),
@@ -75,7 +75,7 @@ _RULES: Final = (
         "{asked}",
     ),
     (
-        re.compile(r'failed calling webhook "(?P<name>[^"]+)": (?P<asked>.+)$'),
+        re.compile(r'failed calling (?:admission )?webhook "(?P<name>[^"]+)": (?P<asked>.+)$'),
         R.WEBHOOK_UNREACHABLE,
         "webhook {name} does not answer: {asked}",
     ),

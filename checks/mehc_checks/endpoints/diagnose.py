@@ -9,9 +9,11 @@ from mehc_checks.endpoints.objects import Endpoint, Event, Pod
 from mehc_checks.endpoints.pods import PodCause, Surroundings, event_line, why
 from mehc_checks.endpoints.reasons import CONSEQUENCE_OF, IN_PROGRESS, RANK
 from mehc_checks.endpoints.reasons import EndpointReasons as R
+from mehc_checks.endpoints.scheduling import Selected
 from mehc_checks.endpoints.wording import ago, counted, shortened
+from mehc_checks.endpoints.wording import since as dated
 from mehc_checks.outcome import Reason
-from mehc_checks.platform.endpoints import TASK_LIMIT, EndpointKind, Shown, State, shown
+from mehc_checks.platform.endpoints import TASK_LIMIT, Shown, State, shown
 
 _EVIDENCE = 8
 
@@ -24,7 +26,7 @@ class Around:
     grace: timedelta = timedelta(minutes=15)
     loading_grace: timedelta = timedelta(minutes=45)
     lost: frozenset[str] = frozenset()
-    selected: Callable[[Mapping[str, str]], int | None] = lambda _: None
+    selected: Callable[[Mapping[str, str]], Selected | None] = lambda _: None
     queue: str = ""
     queued: int | None = None
 
@@ -83,12 +85,9 @@ def _of_record(endpoint: Endpoint, around: Around, *, has_pods: bool) -> Cause |
     late = age >= around.grace
     match record.state:
         case State.PENDING:
-            text = f"its build task has not been taken for {ago(around.now, since)}"
-            if around.queued is not None:
-                text += f"; queue {around.queue} holds {counted(around.queued, 'task')}"
-            return found(R.TASK_NOT_TAKEN, text, overdue=late)
+            return found(R.TASK_NOT_TAKEN, f"nobody takes its build task, {dated(since)}", overdue=late)
         case State.IN_PROGRESS if age >= TASK_LIMIT:
-            text = f"its build task is under way for {ago(around.now, since)}, and a task may take 30m"
+            text = f"its build task is under way {dated(since)}, and a task may take 30m"
             return found(R.TASK_KILLED, text)
         case State.FAILED:
             said = f": {shortened(record.reason, 300)}" if record.reason else ""
@@ -97,7 +96,7 @@ def _of_record(endpoint: Endpoint, around: Around, *, has_pods: bool) -> Cause |
                 return found(R.FAILED_WITH_PODS, text)
             return found(R.UPDATE_FAILED, f"its update failed{said}")
         case State.DELETING:
-            text = f"its deletion is under way for {ago(around.now, since)}"
+            text = f"its deletion is under way {dated(since)}"
             return found(R.DELETION_STUCK, text, overdue=late)
         case State.READY if endpoint.workload is None:
             text = "it is recorded as READY, and it has no Deployment or LeaderWorkerSet"
@@ -112,6 +111,8 @@ def _with_record(cause: Cause, endpoint: Endpoint, around: Around) -> Cause:
         since = record.updated or record.created
         task = f", task {shortened(record.task, 60)}" if record.task else ""
         lines.append(f"record: {record.state or 'no state'} for {ago(around.now, since)}{task}")
+        if record.state == State.PENDING and around.queued is not None:
+            lines.append(f"queue {around.queue} holds {counted(around.queued, 'task')}")
         if record.reason:
             lines.append(f"record says: {shortened(record.reason, 300)}")
     if endpoint.cached is not None and endpoint.workload is not None:
@@ -126,7 +127,7 @@ def _of_kubernetes(endpoint: Endpoint, around: Around) -> Cause | None:
         return None
     if workload.deleting:
         late = around.now - workload.deleting >= around.grace
-        text = f"its {workload.kind} is being deleted for {ago(around.now, workload.deleting)}"
+        text = f"its {workload.kind} is being deleted {dated(workload.deleting)}"
         return Cause(reason=R.DELETION_STUCK, message=text, since=workload.deleting, overdue=late)
     if not workload.desired:
         return _zero(endpoint, around)
@@ -146,7 +147,32 @@ def _of_kubernetes(endpoint: Endpoint, around: Around) -> Cause | None:
     for _, cause in found:
         counts[cause.reason] = counts.get(cause.reason, 0) + 1
     pod, chosen = min(found, key=lambda item: (-counts[item[1].reason], RANK[item[1].reason], item[0].name))
+    if chosen.reason in _NO_ROOM:
+        others = [(other, why(other, surroundings)) for other in endpoint.pods if other not in current]
+        gone = [_gone(name, told, around.now) for name, told in events.items()]
+        for other, cause in (*others, *(found for found in gone if found)):
+            if cause.reason in _DISPLACED:
+                message = f"{cause.message}; its successor waits: {chosen.message}"
+                counts = {cause.reason: 1}
+                evidence = (*cause.evidence, *chosen.evidence)
+                chosen = PodCause(reason=cause.reason, message=message, evidence=evidence)
+                pod = other
+                break
     return _chosen(endpoint, pod, chosen, counts, around)
+
+
+_NO_ROOM = frozenset({R.GPU_INSUFFICIENT, R.RESOURCES_INSUFFICIENT, R.NODES_UNUSABLE})
+_DISPLACED = frozenset({R.PREEMPTED, R.EVICTED, R.TERMINATION_STUCK, R.NODE_LOST})
+"""Of a pod that is replaced: why its successor, which finds no room, is needed at all."""
+
+
+def _gone(name: str, told: tuple[Event, ...], now: datetime) -> tuple[Pod, PodCause] | None:
+    """The scheduler deletes a pod that it preempts: only the Event is left of it."""
+    event = next((event for event in reversed(told) if event.reason == "Preempted"), None)
+    if event is None:
+        return None
+    text = "a pod of higher priority took its place"
+    return Pod(name=name), PodCause(reason=R.PREEMPTED, message=text, evidence=(event_line(event, now),))
 
 
 def _chosen(
@@ -180,7 +206,7 @@ def _zero(endpoint: Endpoint, around: Around) -> Cause | None:
     since = _condition_since(endpoint, "Progressing") or workload.created
     demand = endpoint.cached.demand if endpoint.cached else 0
     if scaler is None:
-        if endpoint.kind is EndpointKind.ASYNC and not workload.min_workers:
+        if workload.min_workers == 0:  # async: the platform's own autoscaler wakes it
             return None
         text = f"its {workload.kind} wants 0 pods, and there is no ScaledObject to wake it"
         return Cause(

@@ -9,7 +9,7 @@ from mehc_checks.endpoints import mounts, scheduling, waiting
 from mehc_checks.endpoints.objects import Container, Event, Pod
 from mehc_checks.endpoints.reasons import RANK
 from mehc_checks.endpoints.reasons import EndpointReasons as R
-from mehc_checks.endpoints.wording import ago, shortened
+from mehc_checks.endpoints.wording import ago, shortened, since
 from mehc_checks.outcome import Reason
 from mehc_checks.platform.endpoints import FORWARDERS, PROXY
 
@@ -27,14 +27,14 @@ class PodCause:
 class Surroundings:
     """What is known beside the pod. ``lost`` are nodes that are not Ready; None where nodes could not be read.
 
-    ``selected`` counts the nodes that carry all of a nodeSelector.
+    ``selected`` finds the nodes that carry all of a nodeSelector.
     """
 
     now: datetime
     events: Mapping[str, tuple[Event, ...]] = field(default_factory=dict)
     """Of pods by name, oldest first."""
     lost: frozenset[str] = frozenset()
-    selected: Callable[[Mapping[str, str]], int | None] = lambda _: None
+    selected: Callable[[Mapping[str, str]], scheduling.Selected | None] = lambda _: None
 
 
 _TERMINATION_SECONDS: Final = 1800 + 300
@@ -61,7 +61,7 @@ def _lost(pod: Pod, events: tuple[Event, ...], around: Surroundings) -> PodCause
     if pod.deleting and (around.now - pod.deleting).total_seconds() > _TERMINATION_SECONDS:
         return PodCause(
             reason=R.TERMINATION_STUCK,
-            message=f"it shall end since {ago(around.now, pod.deleting)} and does not",
+            message=f"it shall end {since(pod.deleting)} and does not",
             evidence=(_state(pod),),
         )
     return None
@@ -119,8 +119,11 @@ def _unscheduled(pod: Pod, events: tuple[Event, ...], around: Surroundings) -> P
     evidence = [f"kube-scheduler: {shortened(message, 300)}"]
     if reason is R.LABEL_UNMATCHED and pod.node_selector:
         wanted = ", ".join(f"{key}={value}" for key, value in sorted(pod.node_selector.items()))
-        text = f"no node carries {wanted} ({text})" if around.selected(pod.node_selector) == 0 else text
+        selected = around.selected(pod.node_selector)
+        text = f"no node carries {wanted} ({text})" if selected and not selected.nodes else text
         evidence.append(f"nodeSelector: {wanted}")
+    if reason is R.TAINT_UNTOLERATED and (selected := around.selected(pod.node_selector)):
+        evidence.append(f"taints of the nodes with its labels: {', '.join(selected.taints)}")
     if verdict.preemption:
         evidence.append(f"preemption: {shortened(verdict.preemption, 160)}")
     evidence += _lines(events, ("NotTriggerScaleUp", "TriggeredScaleUp", "FailedScaleUp"), around)
@@ -195,10 +198,9 @@ def _preparing(pod: Pod, events: tuple[Event, ...], around: Surroundings) -> Pod
     pulls = [event for event in events if event.reason in ("Pulling", "Pulled")]
     if pulls and pulls[-1].reason == "Pulling":
         image = next(iter(pulls[-1].message.split('"')[1:2]), "")
-        since = pulls[-1].last
         return PodCause(
             reason=R.IMAGE_PULL_SLOW,
-            message=f"{shortened(image, 160) or 'its image'} is being pulled for {ago(around.now, since)}",
+            message=f"{shortened(image, 160) or 'its image'} is being pulled {since(pulls[-1].last)}",
             evidence=tuple(_lines(events, ("Pulling",), around)),
         )
     return None
@@ -214,13 +216,11 @@ def _unready(pod: Pod, events: tuple[Event, ...], around: Surroundings) -> PodCa
     mains = [c for c in unready if c.name not in FORWARDERS and c.name != PROXY]
     if mains:
         first = mains[0]
-        text = (
-            f"container {first.name} runs for {ago(around.now, first.running_since)} and is not ready{says}"
-        )
+        text = f"container {first.name} runs {since(first.running_since)} and is not ready{says}"
         return PodCause(reason=R.HEALTH_FAILING, message=text, evidence=evidence or (_container_line(first),))
     first = unready[0]
     reason = R.SIDECAR_NOT_READY if first.name == PROXY else R.FORWARDER_NOT_READY
-    text = f"container {first.name} runs for {ago(around.now, first.running_since)} and is not ready{says}"
+    text = f"container {first.name} runs {since(first.running_since)} and is not ready{says}"
     return PodCause(reason=reason, message=text, evidence=evidence or (_container_line(first),))
 
 

@@ -100,21 +100,39 @@ _CLOSEST_FIRST: Final = (
 )
 
 
-def decide(verdict: Verdict, selected: int | None) -> Reason:
-    """The cause, with what the words alone leave open decided by ``selected``, the nodes with the pod's labels.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Selected:
+    """The nodes that carry the labels of a nodeSelector, and how many of them are ready and not cordoned.
 
-    Taints are asked before labels, so that a node's taint says nothing of its labels. Where ``selected`` is unknown,
-    taints of the control plane and of a node's state count as other nodes' affairs.
+    ``taints`` are of those, as ``key=value:effect``: newer schedulers say that taints refuse, and not which ones.
+    """
+
+    nodes: int
+    usable: int
+    taints: tuple[str, ...] = ()
+
+
+def decide(verdict: Verdict, selected: Selected | None) -> Reason:
+    """The cause, with what the words alone leave open decided by the nodes ``selected``.
+
+    The scheduler asks for cordons, then taints, then labels, and names for each node the first that refuses it: so
+    words about a taint say nothing of the node's labels, and may be about nodes that nobody means. What comes after
+    (resources, volumes) is only said of nodes with the right labels. Where ``selected`` is unknown, taints of the
+    control plane and of a node's state count as other nodes' affairs.
     """
     found = {predicate(what) for what in verdict.refused}
     if verdict.reason not in (R.LABEL_UNMATCHED, R.TAINT_UNTOLERATED, R.NODES_UNUSABLE):
         return verdict.reason
-    if selected == 0:
-        return R.LABEL_UNMATCHED
-    if R.TAINT_UNTOLERATED not in found:
-        return R.NODES_UNUSABLE if selected and R.NODES_UNUSABLE in found else verdict.reason
-    own = any(not taint.startswith("node-role.kubernetes.io/") for taint in verdict.taints)
-    return R.TAINT_UNTOLERATED if selected or own or R.LABEL_UNMATCHED not in found else R.LABEL_UNMATCHED
+    if selected is not None:
+        if not selected.nodes:
+            return R.LABEL_UNMATCHED
+        if not selected.usable:
+            return R.NODES_UNUSABLE
+        return R.TAINT_UNTOLERATED if R.TAINT_UNTOLERATED in found else verdict.reason
+    if R.TAINT_UNTOLERATED in found and R.LABEL_UNMATCHED in found:
+        own = any(not taint.startswith("node-role.kubernetes.io/") for taint in verdict.taints)
+        return R.TAINT_UNTOLERATED if own else R.LABEL_UNMATCHED
+    return verdict.reason
 
 
 def _taint(found: re.Match[str]) -> str:

@@ -11,7 +11,7 @@ from typing import Final
 
 from mehc_checks.endpoints.objects import Container
 from mehc_checks.endpoints.reasons import EndpointReasons as R
-from mehc_checks.endpoints.wording import counted, shortened
+from mehc_checks.endpoints.wording import shortened
 from mehc_checks.outcome import Reason
 
 
@@ -58,6 +58,7 @@ _IMAGE_RULES: Final = (
         r"no match for platform|no image found in (?:manifest list|image index)|does not match the specified platform",
         R.IMAGE_WRONG_PLATFORM,
     ),
+    (r"from content store|prepare extraction snapshot|parent snapshot", R.IMAGE_PULL_FAILED),
     (
         r"x509:|certificate (?:signed by|has expired|is valid for|verify)|server gave HTTP response to HTTPS|"
         r"tls: |TLS handshake timeout|remote error: tls|first record does not look like a TLS",
@@ -109,6 +110,8 @@ def read_pull(message: str, image: str) -> Trouble:
         plain = plain.replace(name, "IMAGE")
     for words, reason in _IMAGE_RULES:
         if re.search(words, plain):
+            if reason not in _SAYS:
+                break
             return Trouble(reason=reason, message=_SAYS[reason].format(image=shortened(image or "it", 160)))
     said = shortened(_GENERIC.sub("", text))
     return Trouble(reason=R.IMAGE_PULL_FAILED, message=f"image {image} cannot be pulled: {said}")
@@ -173,17 +176,20 @@ def read_container(container: Container) -> Trouble | None:
 
 def _ended(container: Container, code: int | None, reason: str, message: str) -> Trouble:
     """How a container ended: killed for its memory, not started at all, or by itself."""
-    name, times = container.name, counted(container.restarts, "restart")
+    name = container.name
     if reason == "OOMKilled":
         return Trouble(
-            reason=R.OUT_OF_MEMORY, message=f"container {name} was killed for its memory ({times})"
+            reason=R.OUT_OF_MEMORY,
+            message=f"container {name} was killed because it used more memory than it may",
         )
     if reason in ("StartError", "ContainerCannotRun"):
         return Trouble(reason=R.START_FAILED, message=_start(name, message))
     if code is None:
-        return Trouble(reason=R.CRASHING, message=f"container {name} ends again and again ({times})")
+        return Trouble(reason=R.CRASHING, message=f"container {name} ends again and again")
     said = f": {shortened(message.strip().splitlines()[-1], 140)}" if message.strip() else ""
-    return Trouble(reason=R.CRASHING, message=f"container {name} ended with {_code(code)} ({times}){said}")
+    return Trouble(
+        reason=R.CRASHING, message=f"container {name} ends again and again with {_code(code)}{said}"
+    )
 
 
 _CODES: Final = {

@@ -1,7 +1,7 @@
 """Texts of other components, made fit to show: short, on one line, without what may be a credential."""
 
 import re
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from mehc_checks import duration
@@ -36,6 +36,11 @@ def ago(now: datetime, then: datetime | None) -> str:
     if then is None:
         return "an unknown time"
     return duration.show(timedelta(seconds=max(0, round((now - then).total_seconds()))))
+
+
+def since(then: datetime | None) -> str:
+    """ "since 2026-11-24T16:03Z": unlike a length of time, it is the same at the next pass."""
+    return "for an unknown time" if then is None else f"since {then.astimezone(UTC):%Y-%m-%dT%H:%MZ}"
 
 
 def counted(count: int, what: str) -> str:

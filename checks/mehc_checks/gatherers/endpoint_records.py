@@ -18,6 +18,9 @@ from mehc_checks.platform.endpoints import builder_queue, cache_key, demand_key
 from mehc_checks.platform.redis import Server, Way, broker, cache
 
 MOST: Final = 5000
+_DATABASE_PART: Final = 0.5
+_REDIS_PART: Final = 0.2
+"""Parts of the time: a database and a Redis that hang must leave some for the cluster, which is asked in between."""
 _QUERY: Final = """
 SELECT j->>'id', j->>'name', j->>'endpoint_type', j->>'endpoint_status', j->>'status_reason', j->>'creation_task_id',
        j->>'created_at', j->>'last_updated_at'
@@ -31,7 +34,7 @@ async def records(context: Context) -> tuple[Record, ...]:
     address = await _address(context)
     context.redactor.add(address.password)
     try:
-        async with asyncio.timeout(context.network_timeout):
+        async with asyncio.timeout(context.network_timeout * _DATABASE_PART):
             addresses = await resolve(address.host, address.port, timeout=context.network_timeout)
             async with await open_session(address, addresses) as session:
                 await session.execute(
@@ -126,7 +129,7 @@ async def _asked(context: Context, way: Way, commands: list[tuple[str, ...]]) ->
     context.redactor.add(server.password)
     connection = open_connection(server)
     try:
-        async with asyncio.timeout(context.network_timeout / 2):
+        async with asyncio.timeout(context.network_timeout * _REDIS_PART):
             await connection.connect()  # type: ignore[no-untyped-call]
             await connection.send_packed_command(connection.pack_commands(commands))
             return [int(str(await connection.read_response())) for _ in commands]

@@ -27,6 +27,8 @@ from mehc_checks.endpoints.objects import (
     read_scaler,
     read_workload,
 )
+from mehc_checks.endpoints.reasons import EndpointReasons
+from mehc_checks.endpoints.scheduling import Selected
 from mehc_checks.errors import CannotEvaluate
 from mehc_checks.gatherers.endpoint_records import MOST, cached, queue_depth, records
 from mehc_checks.gatherers.keda import attempt
@@ -79,8 +81,10 @@ async def endpoint_facts(context: Context) -> EndpointFacts:
     return await read_endpoints(context)
 
 
-async def read_endpoints(context: Context, *, asked: Iterable[str] = ()) -> EndpointFacts:
-    """As ``endpoint_facts``; the endpoints ``asked``, by Kubernetes name, are read in depth though they be ready."""
+async def read_endpoints(
+    context: Context, *, asked: Callable[[Endpoint], bool] = lambda _: False
+) -> EndpointFacts:
+    """As ``endpoint_facts``; the endpoints ``asked`` for are read in depth though they be ready."""
     require_cluster(context)
     parameters = context.parameters(EndpointParameters)
     await context.prove_endpoint_namespace()
@@ -101,8 +105,7 @@ async def read_endpoints(context: Context, *, asked: Iterable[str] = ()) -> Endp
         {item["spec"]["scaleTargetRef"]["name"]: read_scaler(item) for item in _items(scalers)},
         {item["spec"]["scaleTargetRef"]["name"] for item in _items(autoscalers)},
     )
-    wanted = set(asked)
-    deep = [e for e in found if e.name in wanted or _needs_a_look(e)]
+    deep = [e for e in found if asked(e) or _needs_a_look(e)]
     if deep:
         in_depth, more = await _in_depth(read, deep)
         unseen += more
@@ -124,7 +127,7 @@ async def read_endpoints(context: Context, *, asked: Iterable[str] = ()) -> Endp
         ),
         recorded=isinstance(recorded, tuple) and len(recorded) < MOST,
         unrecorded=recorded if isinstance(recorded, CannotEvaluate) else None,
-        unseen=tuple(unseen),
+        unseen=(*unseen, *read.cut),
     )
 
 
@@ -133,10 +136,11 @@ async def _none() -> None:
 
 
 class _Reader:
-    """Lists objects of the endpoint namespace, page by page."""
+    """Lists objects of the endpoint namespace, page by page. ``cut`` says which lists were too long."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
+        self.cut: list[CannotEvaluate] = []
 
     async def all(
         self, resource: str, group: str = "", version: str = "v1", **query: str
@@ -150,8 +154,14 @@ class _Reader:
             found += (page or {}).get("items") or []
             rest = ((page or {}).get("metadata") or {}).get("continue")
             if not rest:
-                break
+                return found
             more["continue"] = rest
+        self.cut.append(
+            CannotEvaluate(
+                f"only the first {len(found)} {resource} of namespace {self._context.endpoint_namespace} were read",
+                reason=EndpointReasons.PARTLY_UNSEEN.name,
+            )
+        )
         return found
 
 
@@ -215,11 +225,11 @@ async def _in_depth(read: _Reader, deep: list[Endpoint]) -> tuple[list[Endpoint]
     )
     unseen = {str(a): a for a in answers if isinstance(a, CannotEvaluate)}
     pods, set_pods, owners, stateful, told = (_items(answer) for answer in answers)
-    longest = sorted(names, key=len, reverse=True)
+    known = frozenset(names)
 
     def whose(item: Mapping[str, Any]) -> str:
         labels = item["metadata"].get("labels") or {}
-        return labels.get(LWS_LABEL) or labels.get(APP_LABEL) or _owner(item["metadata"]["name"], longest)
+        return labels.get(LWS_LABEL) or labels.get(APP_LABEL) or _owner(item["metadata"]["name"], known)
 
     pods_of: dict[str, list[Pod]] = {}
     for item in {i["metadata"]["name"]: i for i in (*pods, *set_pods)}.values():
@@ -232,7 +242,7 @@ async def _in_depth(read: _Reader, deep: list[Endpoint]) -> tuple[list[Endpoint]
     events_of: dict[str, list[Event]] = {}
     for item in told:
         event = read_event(item)
-        if event.name.startswith(ENDPOINT_PREFIX) and (owner := _owner(event.name, longest)):
+        if event.name.startswith(ENDPOINT_PREFIX) and (owner := _owner(event.name, known)):
             events_of.setdefault(owner, []).append(event)
     oldest = datetime.min.replace(tzinfo=UTC)
     return [
@@ -256,9 +266,11 @@ async def _of(
     return await read.all(resource, group, **query)
 
 
-def _owner(name: str, names: list[str]) -> str:
-    """The endpoint that an object's name belongs to: one of ``names``, the longest first."""
-    return next((n for n in names if name == n or name.startswith(f"{n}-")), "")
+def _owner(name: str, names: frozenset[str]) -> str:
+    """The endpoint that an object's name belongs to: the longest of ``names`` that it begins with, or ""."""
+    while name and name not in names:
+        name = name.rpartition("-")[0]
+    return name
 
 
 def _items(found: list[Mapping[str, Any]] | CannotEvaluate) -> list[Mapping[str, Any]]:
@@ -273,16 +285,22 @@ def _lost(nodes: Nodes | CannotEvaluate | None) -> frozenset[str]:
     )
 
 
-def _selected(nodes: Nodes | CannotEvaluate | None) -> Callable[[Mapping[str, str]], int | None]:
+def _selected(nodes: Nodes | CannotEvaluate | None) -> Callable[[Mapping[str, str]], Selected | None]:
     """Counts the nodes that carry all the labels asked for; None where nodes could not be read, or none is asked."""
 
-    def count(selector: Mapping[str, str]) -> int | None:
+    def count(selector: Mapping[str, str]) -> Selected | None:
         if not isinstance(nodes, Nodes) or not selector:
             return None
-        return sum(
-            len(pool)
+        found = [
+            pool
             for pool in nodes.pools(frozenset(selector))
             if all(pool.node.label(key) == value for key, value in selector.items())
+        ]
+        usable = [pool for pool in found if pool.node.ready and not pool.node.unschedulable]
+        return Selected(
+            nodes=sum(map(len, found)),
+            usable=sum(map(len, usable)),
+            taints=tuple(sorted({str(taint) for pool in usable for taint in pool.node.taints})),
         )
 
     return count

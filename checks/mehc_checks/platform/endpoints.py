@@ -10,7 +10,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Any, Final
 
-from mehc_checks.platform.scaling import ENDPOINT_PREFIX, resource_name
+from mehc_checks.platform.scaling import ENDPOINT_PREFIX
 
 ID_LABEL: Final = "endpoint_id"
 NAME_LABEL: Final = "endpoint_name"
@@ -25,8 +25,6 @@ TASK_LIMIT: Final = timedelta(seconds=1800)
 """After this the builder's worker kills the task that makes an endpoint, and its record stays as it was."""
 CACHE_TTL: Final = timedelta(seconds=60)
 """What the cacher writes at every loop of 15 s; the gateway and the builder write 180 s."""
-GENERIC_FAILURES: Final = ("internal error", "unexpected error", "unknown error", "please try again")
-"""Words of the sentence that replaces errors of Kubernetes and of the database in ``status_reason``."""
 
 
 class State(StrEnum):
@@ -77,23 +75,6 @@ def shown(state: str, *, ready: int, desired: int) -> Shown:
     return Shown.INITIALIZING
 
 
-def states(word: str) -> tuple[State, ...]:
-    """The recorded states that the documents' ``word`` may stand for; none for a word that is unknown.
-
-    READY is among those of INITIALIZING: it is recorded before any pod runs.
-    """
-    text = word.strip().upper()
-    if text == Shown.INITIALIZING:
-        return (State.PENDING, State.IN_PROGRESS, State.READY)
-    if text == Shown.FAILED:
-        return (State.FAILED,)
-    if text == Shown.DELETING:
-        return (State.DELETING,)
-    if text == Shown.SCALED_TO_ZERO:
-        return (State.READY,)
-    return tuple(state for state in State if state == text)
-
-
 def is_endpoint(metadata: Mapping[str, Any]) -> bool:
     """Whether an object is an endpoint's, by the platform's name for it."""
     return str(metadata.get("name", "")).startswith(ENDPOINT_PREFIX)
@@ -134,8 +115,3 @@ def builder_queue(service_identifier: str, override: str) -> str:
         if service_identifier
         else ("model-engine-service-builder")
     )
-
-
-def same_name(query: str) -> str:
-    """The Kubernetes name that an id, a Kubernetes name or a pod-like name of an endpoint leads to."""
-    return query if query.startswith(ENDPOINT_PREFIX) else resource_name(query)

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from mehc_checks import duration
-from mehc_checks.outcome import Status
+from mehc_checks.outcome import EndpointStatus, Status
 from mehc_checks.runner import CheckResult, Report
 
 
@@ -32,6 +32,21 @@ def document(report: Report) -> dict[str, Any]:
             for cause in report.root_causes
         ],
         "checks": [_check(check) for check in report.checks],
+        "endpoints": [endpoint(found) for check in report.checks for found in check.endpoints or ()],
+    }
+
+
+def endpoint(found: EndpointStatus) -> dict[str, Any]:
+    """An endpoint that is not ready, as plain data."""
+    return {
+        "endpointId": found.endpoint_id,
+        "name": found.name,
+        "kind": found.kind,
+        "ready": found.ready,
+        "desired": found.desired,
+        "cause": found.cause,
+        "message": found.message,
+        "remediation": found.remediation,
     }
 
 

@@ -55,7 +55,7 @@ def _check(check: CheckResult, color: bool) -> Iterator[str]:
 
 
 def wrapped(text: str, first: str, rest: str | None = None) -> list[str]:
-    """``text`` in lines that begin with ``first``, and after that one with ``rest``."""
+    """``text`` in lines of at most 110 columns; ``rest`` indents all but the first, None: as ``first``."""
     return textwrap.wrap(
         text,
         width=_WIDTH,

@@ -10,19 +10,16 @@ from contextlib import AsyncExitStack
 import yaml
 
 from mehc_checks.check import Check, catalogue
-from mehc_checks.cluster import Cluster, KubernetesCluster
 from mehc_checks.context import Context
-from mehc_checks.discovery.discover import discover, nothing_found
 from mehc_checks.discovery.installation import WITHOUT_CLUSTER
-from mehc_checks.discovery.objects import ListedReleases
-from mehc_checks.errors import CannotEvaluate, UsageError
+from mehc_checks.errors import UsageError
 from mehc_checks.outcome import Status
 from mehc_checks.render import json as as_json
 from mehc_checks.render import text as as_text
 from mehc_checks.runner import Report, plan, run
 from mehc_checks.values import Layer
+from mehc_operator.cli.cluster import installed, opened
 from mehc_operator.cli.options import cluster_arguments, length, values_file
-from mehc_operator.connection import Access, connected
 
 HELP = "check an installation once and print the report"
 
@@ -84,28 +81,13 @@ def execute(options: argparse.Namespace) -> int:
 
 
 async def _check(options: argparse.Namespace, checks: Mapping[str, Check], layers: list[Layer]) -> Report:
-    access = Access(kubeconfig=options.kubeconfig, context=options.context)
     async with AsyncExitStack() as stack:
-        cluster: Cluster | None = None
-        namespace = options.namespace
+        cluster, namespace = None, options.namespace
         if not layers or options.namespace or options.context or options.kubeconfig:
-            if not access.exists and not access.kubeconfig:
-                raise UsageError("no cluster to check: give --kubeconfig, or --values to check without one")
-            api = await stack.enter_async_context(connected(access))
-            namespace = namespace or access.namespace()
-            cluster = KubernetesCluster(api)
-            await _require_reachable(cluster)
-        installation = None
-        if cluster is not None:
-            releases = ListedReleases(cluster)
-            try:
-                installation = await discover(
-                    cluster, releases, namespace, release=options.release, given=layers
-                )
-                if not installation.layers and not layers:
-                    raise nothing_found(installation)
-            except CannotEvaluate as error:
-                raise UsageError(f"{error}. {error.remediation}".rstrip()) from None
+            cluster, namespace = await stack.enter_async_context(
+                opened(options, otherwise=", or --values to check without one")
+            )
+        installation = await installed(cluster, namespace, options.release, layers) if cluster else None
         context = Context(
             values=(installation or WITHOUT_CLUSTER).under(layers),
             cluster=cluster,
@@ -118,20 +100,6 @@ async def _check(options: argparse.Namespace, checks: Mapping[str, Check], layer
         )
         return await run(planned, context)
     raise AssertionError("unreachable")  # an exit stack may swallow exceptions as far as mypy knows
-
-
-async def _require_reachable(cluster: KubernetesCluster) -> None:
-    """Raises UsageError: a cluster that cannot be asked is no finding about the installation."""
-    import aiohttp
-
-    try:
-        async with asyncio.timeout(10):
-            status, _ = await cluster.request("GET", "/version")
-    except (aiohttp.ClientError, OSError, TimeoutError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise UsageError(f"the Kubernetes API cannot be reached: {reason}") from None
-    if status == 401:
-        raise UsageError("the Kubernetes API does not accept these credentials")
 
 
 def _names(given: list[str]) -> list[str]:

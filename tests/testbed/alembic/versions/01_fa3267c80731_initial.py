@@ -7,7 +7,14 @@ down_revision = None
 TABLES: dict[str, dict[str, tuple[str, ...]]] = {
     "hosted_model_inference": {
         "bundles": ("name", "created_by", "created_at"),
-        "endpoints": ("name", "created_by", "endpoint_status", "current_bundle_id"),
+        "endpoints": (
+            "name",
+            "created_by",
+            "endpoint_type",
+            "endpoint_status",
+            "current_bundle_id",
+            "creation_task_id",
+        ),
         "batch_jobs": ("status", "created_by"),
         "docker_image_batch_job_bundles": ("name", "created_by"),
         "triggers": ("name", "created_by"),
@@ -19,6 +26,8 @@ TABLES: dict[str, dict[str, tuple[str, ...]]] = {
     },
 }
 
+TIMES = {"endpoints": ("created_at", "last_updated_at")}
+
 
 def upgrade() -> None:
     for schema, tables in TABLES.items():
@@ -28,6 +37,10 @@ def upgrade() -> None:
                 table,
                 sa.Column("id", sa.Text(), primary_key=True),
                 *(sa.Column(column, sa.Text()) for column in columns),
+                *(
+                    sa.Column(column, sa.DateTime(timezone=True), server_default=sa.func.now())
+                    for column in TIMES.get(table, ())
+                ),
                 schema=schema,
             )
 

@@ -1,0 +1,106 @@
+"""An explanation of endpoints, for people and for programs."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+from mehc_checks import duration
+from mehc_checks.endpoints.explain import Explained, Explanation
+from mehc_checks.endpoints.timeline import Step
+from mehc_checks.endpoints.wording import ago, counted
+from mehc_checks.render.text import wrapped
+
+
+def document(explanation: Explanation) -> dict[str, Any]:
+    """The explanation as plain data; fields that ``status.endpoints`` has are named as there."""
+    return {
+        "endpoints": [_document(found, explanation.now) for found in explanation.endpoints],
+        "total": explanation.total,
+        "unread": list(explanation.unread),
+    }
+
+
+def text(explanation: Explanation, *, one: bool) -> str:
+    """The explanation, without a final newline. ``one``: of one endpoint, with its timeline and evidence."""
+    lines: list[str] = []
+    for found in explanation.endpoints:
+        lines += _lines(found, explanation, whole=one)
+        lines.append("")
+    lines += [f"not read: {why}" for why in explanation.unread]
+    if not one:
+        stuck = sum(found.is_stuck for found in explanation.endpoints)
+        unready = len(explanation.endpoints)
+        lines.append(f"{counted(explanation.total, 'endpoint')}, {unready} not ready, {stuck} stuck")
+    return "\n".join(lines).rstrip()
+
+
+def _lines(found: Explained, explanation: Explanation, *, whole: bool) -> Iterator[str]:
+    now = explanation.now
+    mark = "×" if found.is_stuck else "‼" if found.cause else "√"
+    unrecorded = ", without a record" if explanation.recorded else ""
+    recorded = f", recorded as {found.recorded}" if found.recorded else unrecorded
+    yield (
+        f"{mark} {found.name} ({found.endpoint_id}, {found.kind}): {found.state}{recorded}, "
+        f"{found.ready} of {found.desired} pods ready"
+    )
+    if cause := found.cause:
+        since = f" for {ago(now, cause.since)}" if cause.since else ""
+        early = "" if cause.overdue else ", which is within its grace period"
+        yield from wrapped(f"{cause.reason.name}{since}{early}: {cause.message}", "    ")
+        if cause.remedy:
+            yield from wrapped(cause.remedy, "    → ", "      ")
+        if cause.consequence_of and whole:
+            yield f"    see what says: mehc check --only {','.join(cause.consequence_of)}"
+    if not whole:
+        return
+    if found.steps:
+        yield from ("", "  Timeline (UTC)")
+        for step in found.steps:
+            yield from _step(step, now)
+    if found.cause and found.cause.evidence:
+        yield from ("", "  Evidence")
+        for line in found.cause.evidence:
+            yield from wrapped(line, "    ", "      ")
+
+
+def _step(step: Step, now: datetime) -> Iterator[str]:
+    seconds = round(step.took(now).total_seconds())
+    took = duration.show(timedelta(seconds=seconds)) if seconds else "<1s"
+    waits, end = ("waits", "now") if step.until is None else ("waited", f"{step.until:%H:%M:%S}")
+    head = f"    {step.since:%Y-%m-%d %H:%M:%S} to {end:<8} {took:>7}  "
+    yield from wrapped(f"{step.who} {waits} for {step.whom}", head, " " * len(head))
+
+
+def _document(found: Explained, now: datetime) -> dict[str, Any]:
+    cause = found.cause
+    return {
+        "endpointId": found.endpoint_id,
+        "name": found.name,
+        "kubernetesName": found.kubernetes_name,
+        "kind": found.kind,
+        "state": str(found.state),
+        "recorded": found.recorded,
+        "ready": found.ready,
+        "desired": found.desired,
+        "stuck": found.is_stuck,
+        "cause": cause.reason.name if cause else "",
+        "message": cause.message if cause else "",
+        "remediation": cause.remedy if cause else "",
+        "since": _time(cause.since) if cause else None,
+        "consequenceOf": list(cause.consequence_of) if cause else [],
+        "evidence": list(cause.evidence) if cause else [],
+        "timeline": [
+            {
+                "who": step.who,
+                "waitsFor": step.whom,
+                "since": _time(step.since),
+                "until": _time(step.until),
+                "seconds": round(step.took(now).total_seconds()),
+            }
+            for step in found.steps
+        ],
+    }
+
+
+def _time(time: datetime | None) -> str | None:
+    return f"{time:%Y-%m-%dT%H:%M:%SZ}" if time else None
