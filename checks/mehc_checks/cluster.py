@@ -17,6 +17,10 @@ from mehc_checks.errors import CannotEvaluate, Forbidden, NotApplicable
 _REQUEST_TIMEOUT = aiohttp.ClientTimeout(total=30)
 """Of one request but a watch: an API server that hangs must not hold a pass for good."""
 
+_JSON: Final = "application/json"
+_METADATA: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+_METADATA_OR_LIST: Final = f"application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,{_METADATA}"
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Secret:
@@ -56,6 +60,9 @@ class Cluster(Protocol):
     async def get(self, path: str, **query: str) -> Mapping[str, Any] | None:
         """The JSON at an API path such as ``/apis/apps/v1/namespaces/x/deployments``; None on 404."""
 
+    async def get_metadata(self, path: str, **query: str) -> Mapping[str, Any] | None:
+        """``get``, of whose answer the API server sends the objects' metadata only."""
+
     async def create(self, path: str, manifest: Mapping[str, Any]) -> Mapping[str, Any] | str:
         """The object that was created in the collection at ``path``, or why admission refused it, in a word or two."""
 
@@ -73,6 +80,9 @@ class NoCluster:
         raise NotApplicable(f"no cluster to read ConfigMap {name} from")
 
     async def get(self, path: str, **query: str) -> Mapping[str, Any] | None:
+        raise NotApplicable("no cluster")
+
+    async def get_metadata(self, path: str, **query: str) -> Mapping[str, Any] | None:
         raise NotApplicable("no cluster")
 
     async def create(self, path: str, manifest: Mapping[str, Any]) -> Mapping[str, Any] | str:
@@ -105,7 +115,13 @@ class KubernetesCluster:
         return None if found is None else found.get("data") or {}
 
     async def get(self, path: str, **query: str) -> Mapping[str, Any] | None:
-        status, body = await self._asked("GET", path, query=query)
+        return await self._got(path, query, _JSON)
+
+    async def get_metadata(self, path: str, **query: str) -> Mapping[str, Any] | None:
+        return await self._got(path, query, _METADATA_OR_LIST)
+
+    async def _got(self, path: str, query: Mapping[str, str], accept: str) -> Mapping[str, Any] | None:
+        status, body = await self._asked("GET", path, query=query, accept=accept)
         if status == HTTPStatus.NOT_FOUND:
             return None
         if status == HTTPStatus.FORBIDDEN:
@@ -155,6 +171,7 @@ class KubernetesCluster:
         query: Mapping[str, str] | None = None,
         body: Mapping[str, Any] | None = None,
         content_type: str = "application/json",
+        accept: str = _JSON,
     ) -> tuple[int, dict[str, Any]]:
         """Send one request and return its HTTP status and JSON, whatever the status.
 
@@ -164,7 +181,7 @@ class KubernetesCluster:
             method,
             path,
             query_params=list((query or {}).items()),
-            header_params={"Accept": "application/json", "Content-Type": content_type},
+            header_params={"Accept": accept, "Content-Type": content_type},
             body=body,
             auth_settings=["BearerToken"],
         )
@@ -178,7 +195,7 @@ class KubernetesCluster:
 
     @asynccontextmanager
     async def stream(
-        self, path: str, *, query: Mapping[str, str], silence: float
+        self, path: str, *, query: Mapping[str, str], silence: float, metadata_only: bool = False
     ) -> AsyncIterator[tuple[int, AsyncIterator[bytes]]]:
         """Send a GET and yield its status and the lines of the answer as they come.
 
@@ -189,7 +206,7 @@ class KubernetesCluster:
             "GET",
             path,
             query_params=list(query.items()),
-            header_params={"Accept": "application/json"},
+            header_params={"Accept": _METADATA if metadata_only else _JSON},
             auth_settings=["BearerToken"],
         )
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=silence)

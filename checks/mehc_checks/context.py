@@ -6,9 +6,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar, cast
 
 from mehc_checks.cluster import Cluster, NoCluster, Secret
+from mehc_checks.discovery.installation import Installation
+from mehc_checks.discovery.objects import ListedReleases, Releases
 from mehc_checks.errors import CannotEvaluate, NotApplicable
 from mehc_checks.inventory import Inventory, ListedInventory
-from mehc_checks.platform.names import gateway_namespace, service_config_map
+from mehc_checks.platform import serviceconfig
+from mehc_checks.platform.names import service_config_map
 from mehc_checks.redact import Redactor, sensitive
 from mehc_checks.values import Values
 
@@ -24,8 +27,9 @@ class Context:
     """The pass. Gatherers take it and return facts; everything read through it is read once per pass.
 
     ``namespace`` is the one that the chart is installed in; "" when there is no cluster.
-    ``timeout`` is the time that one check has. ``inventory`` knows nodes and pods; without one, they are
-    listed when first asked for.
+    ``timeout`` is the time that one check has. ``inventory`` knows nodes and pods, ``releases`` the revisions of
+    Helm releases; without one, they are listed when first asked for. ``installation`` is what discovery found,
+    None where nobody looked; ``ignored_rules`` maps ids of configuration rules to why they do not hold here.
     """
 
     def __init__(
@@ -38,14 +42,22 @@ class Context:
         parameters: Mapping[type[Any], Any] | None = None,
         clock: Callable[[], datetime] = now,
         inventory: Inventory | None = None,
+        installation: Installation | None = None,
+        releases: Releases | None = None,
+        ignored_rules: Mapping[str, str] | None = None,
     ) -> None:
         self.values = values
+        self.installation = installation
+        self.ignored_rules = ignored_rules or {}
         self.cluster: Cluster = cluster or NoCluster()
         self.inventory: Inventory = inventory or ListedInventory(self.cluster)
+        self.releases: Releases = releases or ListedReleases(self.cluster)
         self.namespace = namespace
         self.timeout = timeout
         self.clock = clock
         self.redactor = Redactor()
+        for layer in installation.layers if installation else ():
+            self.redactor.add(*sensitive(layer.values))  # also of what another layer hides
         self.redactor.add(*sensitive(values.tree))
         self._parameters = parameters or {}
         self._shared: dict[Any, asyncio.Task[Any]] = {}
@@ -111,7 +123,7 @@ class Context:
         data = await self.cluster.config_map(where, name)
         if data is None:
             raise _unproven(where, f"it has no ConfigMap {name}")
-        owner = gateway_namespace(data.get("launch_service_config"))
+        owner = serviceconfig.owner(data)
         if owner is None:
             raise _unproven(where, f"its ConfigMap {name} does not say whose it is (gateway_namespace)")
         if owner != self.namespace:

@@ -70,8 +70,8 @@ class Nodes:
         self._pools.clear()
         return True
 
-    def remove(self, uid: str) -> None:
-        if self._by_uid.pop(uid, None) is not None:
+    def remove(self, manifest: Mapping[str, Any]) -> None:
+        if self._by_uid.pop(manifest["metadata"]["uid"], None) is not None:
             self._pools.clear()
 
     def __len__(self) -> int:
@@ -144,7 +144,8 @@ class Pods:
         self._place(pod, 1)
         return True
 
-    def remove(self, uid: str) -> None:
+    def remove(self, manifest: Mapping[str, Any]) -> None:
+        uid = manifest["metadata"]["uid"]
         namespace = self._namespace_of.pop(uid, None)
         if namespace is None:
             return
@@ -218,7 +219,7 @@ class ListedInventory:
         async with self._lock:
             if self._pods is None:
                 pods = Pods()
-                await listed(self._cluster, PODS, pods, **ALIVE)
+                await listed(self._cluster, PODS, pods, query=ALIVE)
                 self._pods = pods
         return self._pods
 

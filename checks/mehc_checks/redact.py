@@ -68,6 +68,8 @@ def sensitive(values: Any) -> Iterator[str]:
     Not every value that came from a Secret: names of hosts and buckets are what findings must show.
     """
     if isinstance(values, Mapping):
+        if isinstance(values.get("value"), str) and _SENSITIVE_KEY.search(str(values.get("name", ""))):
+            yield values["value"]  # of an environment variable
         for key, value in values.items():
             if isinstance(value, str | int) and _SENSITIVE_KEY.search(str(key)):
                 yield str(value)

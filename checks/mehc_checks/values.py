@@ -1,8 +1,8 @@
 """The effective values of an installation: layers merged as Helm merges, each value with its origin."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from mehc_checks.errors import UsageError
@@ -19,20 +19,35 @@ class Layer:
     values: Mapping[str, Any]
 
 
+@dataclass(slots=True)
+class _Origin:
+    """Who set a value first; of a map also who set what is in it."""
+
+    source: str
+    below: dict[str, "_Origin"] = field(default_factory=dict)
+
+
 class Values:
     """Effective values, read by dotted path in the chart's shape: ``config.values.infra.redis_host``."""
 
-    def __init__(self, tree: Mapping[str, Any], origins: Mapping[str, str]) -> None:
+    def __init__(self, tree: Mapping[str, Any], origins: Mapping[str, _Origin]) -> None:
         self._tree = tree
         self._origins = origins
 
     @classmethod
     def merged(cls, layers: Iterable[Layer]) -> "Values":
-        """Merge ``layers``, later ones winning: maps merge, null deletes, anything else replaces."""
+        """Merge ``layers`` as Helm does: the first has a chart's defaults, later ones win over it and each other.
+
+        Maps merge, null deletes, anything else replaces. What a null deleted and a later layer gives again is
+        merged with the defaults again. Source: ``MergeMaps`` and ``coalesceTablesFullKey`` of Helm.
+        """
         tree: dict[str, Any] = {}
-        origins: dict[str, str] = {}
-        for layer in layers:
-            _merge(tree, layer.values, layer.source, "", origins)
+        origins: dict[str, _Origin] = {}
+        defaults, *given = tuple(layers) or (Layer(source="", values={}),)
+        for layer in given:
+            _merge(tree, origins, layer.values, layer.source)
+        _fill(tree, origins, defaults.values, defaults.source)
+        _drop_nulls(tree, origins)
         return cls(tree, origins)
 
     @property
@@ -73,14 +88,19 @@ class Values:
         raise UsageError(f"{self.describe(path)}: expected true or false, not {text!r}")
 
     def origin(self, path: str) -> str:
-        """The source that set ``path`` (or the nearest part of it that was set), or "" when unset."""
+        """The source that set ``path`` (or the nearest part of it that was set), or "" when unset.
+
+        Items of lists may be part of it, as in ``balloons[0].replicaCount``: lists are set whole.
+        """
+        path = path.partition("[")[0]
         if self.get(path) is None:
             return ""
-        while path:
-            if path in self._origins:
-                return self._origins[path]
-            path = path.rpartition(".")[0]
-        return ""
+        source, origins = "", self._origins
+        for key in path.split("."):
+            if key not in origins:
+                break
+            source, origins = origins[key].source, origins[key].below
+        return source
 
     def describe(self, path: str) -> str:
         """``path`` and where its value came from, for messages."""
@@ -88,27 +108,48 @@ class Values:
         return f"{path} (from {origin})" if origin else path
 
 
-def _merge(
-    into: dict[str, Any], values: Mapping[str, Any], source: str, prefix: str, origins: dict[str, str]
-) -> None:
-    for key, value in values.items():
-        path = f"{prefix}{key}"
-        if value is None:
-            into.pop(key, None)
-            _forget(origins, path)
-        elif isinstance(value, Mapping):
-            present = into.get(key)
-            if not isinstance(present, dict):
-                _forget(origins, path)
-                present = into[key] = {}
-                origins[path] = source
-            _merge(present, value, source, f"{path}.", origins)
+def leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every value in ``tree`` that is not a map, with its dotted path; an empty map is one too."""
+    for key, value in tree.items():
+        path = f"{prefix}.{key}" if prefix else key
+        if isinstance(value, Mapping) and value:
+            yield from leaves(value, path)
         else:
-            _forget(origins, path)
-            into[key] = deepcopy(value)
-            origins[path] = source
+            yield path, value
 
 
-def _forget(origins: dict[str, str], path: str) -> None:
-    for known in [known for known in origins if known == path or known.startswith(f"{path}.")]:
-        del origins[known]
+def _merge(tree: dict[str, Any], origins: dict[str, _Origin], values: Mapping[str, Any], source: str) -> None:
+    """Put ``values`` over ``tree``. Nulls stay, as marks of what is to be deleted."""
+    for key, value in values.items():
+        present = tree.get(key)
+        if isinstance(value, Mapping) and isinstance(present, dict):
+            _merge(present, origins[key].below, value, source)
+        else:
+            _set(tree, origins, key, value, source)
+
+
+def _fill(tree: dict[str, Any], origins: dict[str, _Origin], values: Mapping[str, Any], source: str) -> None:
+    """Put ``values`` under ``tree``."""
+    for key, value in values.items():
+        if key not in tree:
+            _set(tree, origins, key, value, source)
+        elif isinstance(value, Mapping) and isinstance(tree[key], dict):
+            origins[key].source = source
+            _fill(tree[key], origins[key].below, value, source)
+
+
+def _set(tree: dict[str, Any], origins: dict[str, _Origin], key: str, value: Any, source: str) -> None:
+    origins[key] = _Origin(source)
+    if isinstance(value, Mapping):
+        tree[key] = {}
+        _merge(tree[key], origins[key].below, value, source)
+    else:
+        tree[key] = deepcopy(value) if isinstance(value, list) else value
+
+
+def _drop_nulls(tree: dict[str, Any], origins: dict[str, _Origin]) -> None:
+    for key in [key for key, value in tree.items() if value is None]:
+        del tree[key], origins[key]
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            _drop_nulls(value, origins[key].below)

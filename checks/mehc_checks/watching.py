@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 import aiohttp
@@ -35,24 +36,33 @@ class Store(Protocol):
     def put(self, manifest: Mapping[str, Any]) -> bool:
         """Keep an object that is new or has changed; whether that changed anything that is kept."""
 
-    def remove(self, uid: str) -> None:
-        """Forget an object."""
+    def remove(self, manifest: Mapping[str, Any]) -> None:
+        """Forget an object that was deleted."""
 
 
 S = TypeVar("S", bound=Store)
 
 
-async def listed(cluster: Cluster, path: str, store: Store, **query: str) -> str:
+async def listed(
+    cluster: Cluster,
+    path: str,
+    store: Store,
+    *,
+    query: Mapping[str, str] = MappingProxyType({}),
+    metadata_only: bool = False,
+) -> str:
     """Read the list at ``path`` into ``store``, page by page; its resource version.
 
+    With ``metadata_only`` the API server sends of each object no more than its metadata.
     Raises what ``Cluster.get`` raises, and CannotEvaluate where the API does not serve the resource.
     """
     more = ""
     while True:
-        page = await cluster.get(path, limit=PAGE, **query, **({"continue": more} if more else {}))
+        read = cluster.get_metadata if metadata_only else cluster.get
+        page = await read(path, limit=PAGE, **query, **({"continue": more} if more else {}))
         if page is None:
             raise CannotEvaluate(f"the Kubernetes API does not serve {path}", reason="KubernetesApiError")
-        for manifest in page["items"]:
+        for manifest in page["items"] or ():  # null where there are none and only metadata was asked for
             store.put(manifest)
         more = page["metadata"].get("continue") or ""
         if not more:
@@ -74,6 +84,7 @@ class Watch(Generic[S]):
     path: str
     make: Callable[[], S]
     query: Mapping[str, str] = field(default_factory=dict)
+    metadata_only: bool = False
     changed: Callable[[], None] = lambda: None
     _store: S | None = None
     _version: str = ""
@@ -150,7 +161,9 @@ class Watch(Generic[S]):
         """List unless that is done, then watch until the API server ends it."""
         if not self._version or self._store is None:
             store = self.make()
-            self._version = await listed(self.cluster, self.path, store, **self.query)
+            self._version = await listed(
+                self.cluster, self.path, store, query=self.query, metadata_only=self.metadata_only
+            )
             self._store = store
             self._well()
             self.changed()
@@ -161,7 +174,10 @@ class Watch(Generic[S]):
             "resourceVersion": self._version,
             "timeoutSeconds": str(_LIFETIME),
         }
-        async with self.cluster.stream(self.path, query=query, silence=_SILENCE) as (status, lines):
+        stream = self.cluster.stream(
+            self.path, query=query, silence=_SILENCE, metadata_only=self.metadata_only
+        )
+        async with stream as (status, lines):
             if status == HTTPStatus.FORBIDDEN:
                 raise forbidden(self.path, "watch")
             if status == HTTPStatus.GONE:
@@ -186,7 +202,7 @@ class Watch(Generic[S]):
         if self._store is None or kind == "BOOKMARK":
             return
         if kind == "DELETED":
-            self._store.remove(manifest["metadata"]["uid"])
+            self._store.remove(manifest)
             self.changed()
         elif self._store.put(manifest):
             self.changed()

@@ -8,7 +8,7 @@ import asyncio
 import logging
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -20,6 +20,7 @@ import kopf
 from mehc_checks.check import catalogue
 from mehc_checks.cluster import KubernetesCluster, object_path
 from mehc_checks.context import now
+from mehc_checks.discovery.objects import ObjectName, WatchedObjects
 from mehc_checks.errors import MehcError, UsageError
 from mehc_checks.inventory import WatchedInventory
 from mehc_checks.runner import Limiter
@@ -27,7 +28,7 @@ from mehc_operator.connection import Access, connected
 from mehc_operator.health import STUCK_AFTER, Verdict, serving
 from mehc_operator.models import GROUP, PLURAL, PROBE_NOW, VERSION
 from mehc_operator.reconcile import Reconciler, Shared
-from mehc_operator.scheduler import Resource, Scheduler
+from mehc_operator.scheduler import Resource, Scheduler, Trigger
 from mehc_operator.store import Store
 from mehc_operator.throttle import Throttle
 
@@ -58,14 +59,19 @@ async def operate(options: Options) -> None:
     async with AsyncExitStack() as stack:
         api = await stack.enter_async_context(connected(options.access))
         cluster = KubernetesCluster(api)
-        nodes_changed = Throttle(lambda: scheduler.observe_nodes())
+        nodes_changed = Throttle(lambda: scheduler.observe_change(Trigger.NODES))
         inventory = WatchedInventory(cluster, changed=nodes_changed)
         stack.callback(nodes_changed.cancel)
         stack.push_async_callback(inventory.stop)
+        changes = Changes(lambda: scheduler)
+        objects = WatchedObjects(cluster, options.namespaces, changed=changes)
+        stack.callback(changes.cancel)
+        stack.push_async_callback(objects.stop)
         shared = Shared(
             checks=catalogue(),
             cluster=cluster,
             inventory=inventory,
+            releases=objects,
             store=Store(cluster, instance=os.environ.get("POD_NAME") or platform.node() or "mehc"),
             limiter=Limiter(options.probes),
             passes=asyncio.Semaphore(options.passes),
@@ -73,6 +79,7 @@ async def operate(options: Options) -> None:
         )
         await _require_accepted(cluster)
         scheduler = Scheduler(lambda resource: Reconciler(shared, resource))
+        objects.start()
         watch = Watch(cluster, scheduler, options.namespaces)
         try:
             port = await stack.enter_async_context(
@@ -90,6 +97,30 @@ async def operate(options: Options) -> None:
             )
         except kopf.LoginError:
             raise UsageError(_REFUSED) from None
+
+
+class Changes:
+    """Collects Secrets and ConfigMaps that changed, and now and then tells the resources that they concern."""
+
+    def __init__(self, scheduler: Callable[[], Scheduler]) -> None:
+        self._scheduler = scheduler
+        self._changed: set[ObjectName] = set()
+        self._tell = Throttle(self._told)
+
+    def __call__(self, name: ObjectName) -> None:
+        self._changed.add(name)
+        self._tell()
+
+    def cancel(self) -> None:
+        """Forget what nobody was told."""
+        self._tell.cancel()
+
+    def _told(self) -> None:
+        changed, self._changed = self._changed, set()
+        self._scheduler().observe_change(
+            Trigger.CONFIGURATION,
+            lambda reconcile: isinstance(reconcile, Reconciler) and reconcile.concerned(changed),
+        )
 
 
 async def _require_accepted(cluster: KubernetesCluster) -> None:

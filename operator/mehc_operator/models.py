@@ -98,7 +98,7 @@ class CheckOptions(Part):
 class IgnoredRule(Part):
     id: str = Field(
         description="The rule's number in the configuration catalogue.",
-        pattern=r"^[A-Z][0-9]+-[0-9]+$",
+        pattern=r"^S[1-8](-(aws|az|gcp|op))?-[0-9]{2}$",
         max_length=16,
     )
     reason: str = Field(

@@ -13,6 +13,10 @@ from mehc_checks import duration
 from mehc_checks.check import Check, Parameters
 from mehc_checks.cluster import Cluster
 from mehc_checks.context import Context
+from mehc_checks.discovery.discover import discover, nothing_found
+from mehc_checks.discovery.helm import ReleaseFacts
+from mehc_checks.discovery.installation import Installation
+from mehc_checks.discovery.objects import ObjectName, Recording, Releases
 from mehc_checks.errors import CannotEvaluate, UsageError
 from mehc_checks.inventory import Inventory
 from mehc_checks.outcome import Status
@@ -24,6 +28,7 @@ from mehc_operator.scheduler import Trigger
 
 VALUES_INVALID = "ValuesInvalid"
 """Reason of every check whose values cannot be read."""
+_ASKS_FOR_ALL = frozenset({Trigger.PROBE_NOW, Trigger.CONFIGURATION})
 _SLACK = 0.8
 """A check is due when this part of its interval is over: passes are scattered, and must not just miss it."""
 
@@ -35,8 +40,13 @@ class Passes:
     checks: Mapping[str, Check]
     cluster: Cluster
     inventory: Inventory
+    releases: Releases
     limiter: Limiter
     clock: Callable[[], datetime]
+    facts: ReleaseFacts | None = None
+    """Of the release that the last pass found."""
+    asked: set[ObjectName] = field(default_factory=set)
+    """The Secrets and ConfigMaps that the passes have asked for."""
     _results: dict[str, CheckResult] = field(default_factory=dict)
     _probed: dict[str, datetime] = field(default_factory=dict)
 
@@ -50,6 +60,7 @@ class Passes:
         """
         if trigger in (Trigger.SEEN, Trigger.SPEC):
             self._results.clear()
+            self.asked.clear()
         now = self.clock()
         due = [
             check for check in self.checks.values() if self._is_due(check, spec, trigger, set(pending), now)
@@ -70,7 +81,7 @@ class Passes:
         return max(min(left, default=spec.interval_time), timedelta(0))
 
     def _is_due(self, check: Check, spec: Spec, trigger: Trigger, pending: set[str], now: datetime) -> bool:
-        if check.name not in self._results or trigger is Trigger.PROBE_NOW or check.name in pending:
+        if check.name not in self._results or trigger in _ASKS_FOR_ALL or check.name in pending:
             return True
         if trigger is Trigger.CONFIRMATION:
             return False
@@ -104,25 +115,30 @@ class Passes:
                 results.append(_not_evaluated(item, RunnerReasons.INVALID_VALUE.name, str(error)))
             else:
                 good.append(item)
+        cluster = Recording(self.cluster)
         try:
-            layers = await referenced(map(_reference, spec.values_from), self.cluster, namespace)
-        except UsageError as error:
-            remedy = "Correct spec.valuesFrom, or what it names."
-            return results + [_not_evaluated(item, VALUES_INVALID, str(error), remedy) for item in good]
+            async with asyncio.timeout(spec.timeout_time.total_seconds()):
+                installation, values = await self._values(spec, namespace, cluster)
         except CannotEvaluate as error:
             return results + [
-                _not_evaluated(item, error.reason, f"spec.valuesFrom: {error}", error.remediation)
-                for item in good
+                _not_evaluated(item, error.reason, str(error), error.remediation) for item in good
             ]
-        values = Values.merged([*layers, Layer(source="spec.values", values=spec.values)])
+        except TimeoutError:
+            late = f"the Kubernetes API did not tell what is installed within {spec.timeout}"
+            return results + [_not_evaluated(item, "KubernetesApiUnreachable", late) for item in good]
+        finally:
+            self.asked |= cluster.asked
         # Checks that share a timeout share gathered facts; one with less time gets facts gathered in less.
         good.sort(key=lambda item: item.timeout)
         runs = []
         for timeout, group in groupby(good, key=lambda item: item.timeout):
             context = Context(
                 values=values,
-                cluster=self.cluster,
+                cluster=cluster,
                 inventory=self.inventory,
+                releases=self.releases,
+                installation=installation,
+                ignored_rules={rule.id: rule.reason for rule in spec.ignore_rules},
                 namespace=namespace,
                 timeout=timeout,
                 parameters=parameters,
@@ -131,7 +147,28 @@ class Passes:
             runs.append(run(list(group), context, self.limiter))
         for report in await asyncio.gather(*runs):
             results.extend(report.checks)
+        self.asked |= cluster.asked
         return results
+
+    async def _values(self, spec: Spec, namespace: str, cluster: Cluster) -> tuple[Installation, Values]:
+        """What is installed, and the effective values. Raises CannotEvaluate."""
+        try:
+            given = await referenced(map(_reference, spec.values_from), cluster, namespace)
+        except UsageError as error:
+            remedy = "Correct spec.valuesFrom, or what it names."
+            raise CannotEvaluate(str(error), reason=VALUES_INVALID, remediation=remedy) from None
+        except CannotEvaluate as error:
+            raise CannotEvaluate(
+                f"spec.valuesFrom: {error}", reason=error.reason, remediation=error.remediation
+            ) from None
+        given.append(Layer(source="spec.values", values=spec.values))
+        release = spec.release.name if spec.release else ""
+        self.facts = None
+        installation = await discover(cluster, self.releases, namespace, release=release, given=given)
+        self.facts = installation.release
+        if not installation.layers and not any(layer.values for layer in given):
+            raise nothing_found(installation)
+        return installation, installation.under(given)
 
 
 def _options(spec: Spec, name: str) -> CheckOptions:

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -10,6 +10,8 @@ from pydantic import ValidationError
 
 from mehc_checks.check import Check
 from mehc_checks.cluster import Cluster
+from mehc_checks.discovery.helm import ReleaseFacts
+from mehc_checks.discovery.objects import ObjectName, Releases
 from mehc_checks.inventory import Inventory
 from mehc_checks.outcome import Status
 from mehc_checks.runner import CheckResult, Limiter
@@ -34,6 +36,7 @@ class Shared:
     checks: Mapping[str, Check]
     cluster: Cluster
     inventory: Inventory
+    releases: Releases
     store: Store
     limiter: Limiter
     passes: asyncio.Semaphore
@@ -46,7 +49,10 @@ class Reconciler:
 
     def __init__(self, shared: Shared, resource: Resource) -> None:
         self._shared = shared
-        self._passes = Passes(shared.checks, shared.cluster, shared.inventory, shared.limiter, shared.clock)
+        self._namespace = resource.namespace
+        self._passes = Passes(
+            shared.checks, shared.cluster, shared.inventory, shared.releases, shared.limiter, shared.clock
+        )
         self._written = _parsed(resource)
         """The status in the cluster: read from the resource when it is first seen, known from then on."""
 
@@ -75,6 +81,13 @@ class Reconciler:
         await self._write(resource, status)
         return due
 
+    def concerned(self, changed: Iterable[ObjectName]) -> bool:
+        """Whether one of the objects ``changed`` may change the verdict: passes asked for it, or it is a release."""
+        return any(
+            name in self._passes.asked or (name.is_release and name.namespace == self._namespace)
+            for name in changed
+        )
+
     async def _probe(self, resource: Resource, spec: Spec, trigger: Trigger) -> StatusReport:
         started = self._shared.clock()
         pending = unconfirmed(self._written)
@@ -92,7 +105,7 @@ class Reconciler:
             started=started,
             took=now - started,
             next_probe=now + self._passes.next_due(spec),
-            release=ReleaseStatus(name=spec.release.name, source="spec.release") if spec.release else None,
+            release=_release(self._passes.facts),
         )
         return judge(verdict, self._written, self._shared.checks, now)
 
@@ -121,6 +134,18 @@ class Reconciler:
         if await self._shared.store.write(resource, status):
             self._written = status
             await self._shared.store.announce(resource, transitions(before, status))
+
+
+def _release(facts: ReleaseFacts | None) -> ReleaseStatus | None:
+    if facts is None:
+        return None
+    return ReleaseStatus(
+        name=facts.name,
+        revision=facts.revision,
+        chart=facts.chart,
+        status=facts.status,
+        source=f"Secret {facts.secret}",
+    )
 
 
 def _heartbeat_due(status: StatusReport, written: StatusReport) -> bool:

@@ -31,6 +31,7 @@ class Trigger(StrEnum):
     INTERVAL = "interval"
     CONFIRMATION = "confirmation"
     NODES = "nodes"
+    CONFIGURATION = "configuration"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -96,10 +97,13 @@ class Scheduler:
         elif before.probe_now != resource.probe_now and resource.probe_now:
             entry.ask(Trigger.PROBE_NOW)
 
-    def observe_nodes(self) -> None:
-        """Take note of a change of the cluster's nodes, which concerns every resource."""
+    def observe_change(
+        self, trigger: Trigger, concerns: Callable[[Reconcile], bool] = lambda _: True
+    ) -> None:
+        """Take note of a change in the cluster, for the resources that it ``concerns``: all, unless told otherwise."""
         for entry in self._entries.values():
-            entry.ask(Trigger.NODES)
+            if concerns(entry.reconcile):
+                entry.ask(trigger)
 
     def forget(self, uid: str) -> None:
         """End whatever runs for a deleted resource. Nothing is written for it afterwards."""
@@ -126,7 +130,7 @@ class _Entry:
         self.task: asyncio.Task[None] | None = None
         self.due = 0.0
         """Loop time of the next pass while waiting for it, else 0."""
-        self._reconcile = reconcile
+        self.reconcile = reconcile
         self._scatter = scatter
         self._asked: Trigger | None = None
         self._wake = asyncio.Event()
@@ -142,7 +146,7 @@ class _Entry:
 
     def ask(self, trigger: Trigger) -> None:
         """Begin a pass at once, or right after the one that is running."""
-        if self._asked is not Trigger.PROBE_NOW:  # which probes all that others would
+        if self._asked not in (Trigger.PROBE_NOW, Trigger.CONFIGURATION):  # which probe all that others would
             self._asked = trigger
         self._wake.set()
 
@@ -155,7 +159,7 @@ class _Entry:
             while True:
                 due: Due | None
                 try:
-                    due = await self._reconcile(self.resource, trigger)
+                    due = await self.reconcile(self.resource, trigger)
                 except Exception as error:  # a defect of ours must not end the resource's task
                     # Where, and not what: the error's text may hold anything that the pass has read.
                     where = "".join(traceback.format_tb(error.__traceback__))

@@ -13,12 +13,12 @@ from contextlib import ExitStack
 
 from mehc_checks.gatherers.keda import EXTERNAL_METRICS
 from mehc_checks.platform.gpu import ACCELERATOR_LABEL
-from mehc_checks.platform.images import FRAMEWORK_CONFIG_MAP
-from testbed import keda
+from testbed import istio, keda
 from testbed.aggregation import register
 from testbed.controlplane import ControlPlane
+from testbed.helm import Helm, HelmInstallation
 from testbed.httpserver import Reply, ScriptedServer
-from testbed.installation import DATABASE_SECRET, Installation, Tree, aws_values, overlaid
+from testbed.installation import DATABASE_SECRET, Tree, overlaid
 from testbed.istio_exporter import IstioExporter
 from testbed.kwok import Kwok
 from testbed.modelengine import migrate
@@ -29,8 +29,22 @@ from testbed.process import temporary_directory
 from testbed.prometheus import Prometheus
 from testbed.redis import Redis
 from testbed.registry import ImageStore, Registry
+from testbed.sound import AWS
 
 VLLM = "0.6.3"
+BATCH = "0.17.1-batch"
+IMAGES = {
+    "vllm": VLLM,
+    "text-generation-inference": "latest",
+    "lightllm": "latest",
+    "tensorrt-llm": "latest",
+    "llm-engine/batch-infer-vllm": BATCH,
+    "launch/inference": "latest",
+    "launch/inference/pytorch": "latest",
+    "launch/inference/tf": "latest",
+    "launch-docker-build-cache": "latest",
+    "model-engine": AWS["tag"],
+}
 PASSWORD = "correct-horse-battery-staple"
 ACL = {
     # KEDA reads the demand lists without credentials; everything else needs the password.
@@ -66,6 +80,7 @@ def hardware(gpu_type: str) -> Tree:
     device = {"name": "a10", "nodeSelector": {ACCELERATOR_LABEL: A10}, "tolerations": TOLERATIONS}
     return {
         "nodeSelector": None,
+        "balloons": [],
         "imageCache": {"devices": [device]},
         "recommendedHardware": {"byGpuMemoryGb": [tier], "byModelName": []},
     }
@@ -110,7 +125,9 @@ class Demo:
             self.registry = registry.result()
             self.prometheus = prometheus.result()
         self.kwok = start(Kwok(self.control_plane))
-        ImageStore(self.registry).push_index("ml/vllm", VLLM)
+        images = ImageStore(self.registry)
+        for repository, tag in IMAGES.items():
+            images.push_index(f"ml/{repository}", tag)
         self.postgres.create_role("modelengine", PASSWORD)
         for database, revision in (("sound", "head"), ("behind", "62da4f8b3403"), ("empty", None)):
             self.postgres.create_database(database, owner="modelengine")
@@ -128,7 +145,13 @@ class Demo:
         self.kwok.add_node("node-1")
         taint = {"key": GPU, "value": "present", "effect": "NoSchedule"}
         capacity = {"cpu": "48", "memory": "192Gi", "ephemeral-storage": "500Gi", GPU: "4"}
-        self.kwok.add_node(GPU_NODE, labels={ACCELERATOR_LABEL: A10}, capacity=capacity, taints=[taint])
+        self.kwok.add_node(
+            GPU_NODE,
+            labels={ACCELERATOR_LABEL: A10, "node-lifecycle": "normal"},
+            capacity=capacity,
+            taints=[taint],
+        )
+        istio.install(self.control_plane)
         keda.install(self.control_plane)
         for name in (keda.OPERATOR, keda.METRICS_SERVER):
             path = f"/apis/apps/v1/namespaces/{keda.NAMESPACE}/deployments"
@@ -151,15 +174,18 @@ class Demo:
         )
         say("the CRD is installed and the operator runs")
         installations = self.installations()
-        self.control_plane.apply([manifest for each in installations for manifest in each.surroundings()])
+        helm, clock = Helm(self.control_plane), time.monotonic()
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(lambda each: each.install(self.control_plane, helm, image_cache()), installations))
         for each in installations:
-            self.control_plane.kubectl("rollout", "status", "-n", each.namespace, f"daemonset/{IMAGE_CACHE}")
+            self.control_plane.kubectl("rollout", "status", "-n", each.endpoints, f"daemonset/{IMAGE_CACHE}")
+        say(f"Helm has installed model engine {len(installations)} times ({time.monotonic() - clock:.1f} s)")
         clock = time.monotonic()
         self.control_plane.apply([each.resource() for each in installations])
         self.wait_all(installations)
-        say(f"{len(installations)} resources applied and judged in {time.monotonic() - clock:.1f} s")
+        say(f"{len(installations)} resources with an empty spec judged in {time.monotonic() - clock:.1f} s")
 
-    def installations(self) -> list[Installation]:
+    def installations(self) -> list[HelmInstallation]:
         sound = self.values(self.redis)
         return [
             self.installation("acme-sound", "sound", sound),
@@ -191,25 +217,31 @@ class Demo:
         self, redis: Redis, *, password: str = PASSWORD, scheme: str = "rediss", images: str = "ml"
     ) -> Tree:
         url = redis.url(15, user="app", password=password).replace("rediss:", f"{scheme}:", 1)
+        platform = f"{self.registry.address}/ml/model-engine"
         infra = {
             "docker_repo_prefix": f"{self.registry.address}/{images}",
+            "docker_registry_type": "acr",  # the platform cannot list the tags of an unknown registry
             "prometheus_server_address": self.prometheus.url(),
         }
         return overlaid(
-            aws_values(cache_redis_aws_url=url, vllm_repository="vllm"),
-            {"redis": {"enableTLS": True}, "config": {"values": {"infra": infra}}},
+            AWS,
+            {
+                "image": {
+                    f"{name}Repository": platform for name in ("gateway", "builder", "cacher", "forwarder")
+                },
+                "redis": {"enableTLS": True},
+                "autoscaling": {"horizontal": {"enabled": False}},  # there is no metrics adapter here
+                "inferenceFramework": {"vllm": VLLM},
+                "config": {"values": {"infra": infra, "launch": {"cache_redis_aws_url": url}}},
+            },
             hardware(A10),
         )
 
-    def installation(self, namespace: str, database: str, values: Tree) -> Installation:
-        url = self.postgres.url("modelengine", PASSWORD, database)
-        return Installation(
+    def installation(self, namespace: str, database: str, values: Tree) -> HelmInstallation:
+        return HelmInstallation(
             namespace=namespace,
             values=values,
-            secrets={DATABASE_SECRET: {"database_url": url}},
-            config_maps={FRAMEWORK_CONFIG_MAP: {"vllm": VLLM}},
-            others=[image_cache()],
-            spec={"interval": "10s", "timeout": "5s"},
+            secrets={DATABASE_SECRET: {"database_url": self.postgres.url("modelengine", PASSWORD, database)}},
         )
 
     def look(self) -> None:
@@ -219,7 +251,20 @@ class Demo:
         self.show("describe", "mehc", "-n", "acme-two-behind", "model-engine")
 
     def break_and_mend(self) -> None:
-        """Stop the sound installation's Redis, and start it again."""
+        """Stop the sound installation's Redis, and start it again; take a GPU label away; upgrade by Helm."""
+        self.control_plane.kubectl(
+            "patch",
+            "mehc/model-engine",
+            "-n",
+            "acme-sound",
+            "--type=merge",
+            "-p",
+            '{"spec": {"interval": "10s", "timeout": "5s"}}',
+        )
+        self.control_plane.kubectl(
+            "wait", "mehc/model-engine", "-n", "acme-sound", "--for=jsonpath={.status.observedGeneration}=2"
+        )
+        say("from here on the sound installation is probed every 10 s")
         say("stopping the sound installation's Redis …")
         self.redis.stop()
         took = timed(lambda: self.wait_for("acme-sound", "Ready=false"))
@@ -241,15 +286,31 @@ class Demo:
         took = timed(lambda: self.wait_for("acme-sound", "Ready"))
         say(f"the label is back: condition Ready is True after {took:.1f} s")
 
+        say("upgrading the sound installation with a pool size, as the values reference shows it …")
+        pool = {"config": {"values": {"infra": {"db_engine_pool_size": 10}}}}
+        upgraded = overlaid(self.values(self.redis), pool)
+        clock = time.monotonic()
+        Helm(self.control_plane).upgrade(
+            "model-engine", "acme-sound", self.helm_values("acme-sound", upgraded)
+        )
+        say(f"helm upgrade took {time.monotonic() - clock:.1f} s")
+        took = timed(lambda: self.wait_for("acme-sound", "ConfigValid=false"))
+        say(f"releases are watched: condition ConfigValid is False {took:.1f} s after it")
+        self.show("get", "mehc", "-n", "acme-sound", "-o", "wide")
+
+    @staticmethod
+    def helm_values(namespace: str, values: Tree) -> Tree:
+        return HelmInstallation(namespace=namespace, values=values).helm_values()
+
     def stay(self) -> None:
         say("everything stays up until Ctrl-C; in another terminal:")
         print(f"    export KUBECONFIG={self.control_plane.kubeconfig}", flush=True)
         signal.sigwait({signal.SIGINT, signal.SIGTERM})
 
-    def wait_all(self, installations: list[Installation]) -> None:
+    def wait_all(self, installations: list[HelmInstallation]) -> None:
         for installation in installations:
             self.control_plane.kubectl(
-                "wait", "mehc", installation.name, "-n", installation.namespace,
+                "wait", "mehc/model-engine", "-n", installation.namespace,
                 "--for=jsonpath={.status.health}", "--timeout=60s",
             )  # fmt: skip
 

@@ -84,8 +84,8 @@ HELM = GoTool(
     ldflags="-s -w -X helm.sh/helm/v4/internal/version.version=v4.3.1",
 )
 
-DEMO_TOOLS = (CONTROL_PLANE, KWOK)
-GO_TOOLS = (*DEMO_TOOLS, KEDA, HELM)
+DEMO_TOOLS = (CONTROL_PLANE, KWOK, HELM)
+GO_TOOLS = (*DEMO_TOOLS, KEDA)
 
 
 def resolve(tool: GoTool, say: Say | None = None) -> Path:

@@ -180,9 +180,9 @@ async def test_a_change_of_nodes_asks_every_resource_but_takes_nothing_from_prob
     tested.observe(RESOURCE)
     await until(lambda: recorder.running == 1)
     tested.observe(replace(RESOURCE, probe_now="now"))
-    tested.observe_nodes()
+    tested.observe_change(Trigger.NODES)
     await until(lambda: len(recorder.ended) == 2)
-    tested.observe_nodes()
+    tested.observe_change(Trigger.NODES)
     await until(lambda: len(recorder.ended) == 3)
     assert recorder.triggers == [Trigger.SEEN, Trigger.PROBE_NOW, Trigger.NODES]
     await tested.close()

@@ -40,9 +40,21 @@ def test_every_value_knows_its_origin() -> None:
 
 
 def test_origins_of_what_was_replaced_are_forgotten() -> None:
-    values = merged({"a": {"b": 1}}, {"a": 3}, {"a": {"c": 1}})
+    values = merged({}, {"a": {"b": 1}}, {"a": 3}, {"a": {"c": 1}})
+    assert values.tree == {"a": {"c": 1}}
     assert values.origin("a.b") == ""
-    assert values.origin("a.c") == "layer 2"
+    assert values.origin("a.c") == "layer 3"
+
+
+def test_what_was_deleted_and_given_again_is_merged_with_the_defaults() -> None:
+    values = merged({"a": {"b": 1}}, {"a": None}, {"a": {"c": 2}})
+    assert values.tree == {"a": {"b": 1, "c": 2}}
+
+
+def test_items_of_lists_come_from_where_their_list_comes_from() -> None:
+    values = merged({"a": [{"b": 1}]}, {"c": [1]})
+    assert values.origin("a[0].b") == "layer 0"
+    assert values.describe("c[0]") == "c[0] (from layer 1)"
 
 
 @pytest.mark.parametrize(

@@ -2,33 +2,21 @@
 
 from typing import Final
 
-import yaml
-
 from mehc_checks.values import Values
 
 CHART: Final = "model-engine"
 _LONGEST: Final = 40
 
 
-def fullname(values: Values) -> str:
-    """The prefix of the chart's objects: the override, else ``model-engine``, with the service identifier if set."""
+def fullname(values: Values, *, chart: str = CHART) -> str:
+    """The prefix of the chart's objects: the override, else the chart's name, with the service identifier if set."""
     override = values.text("fullnameOverride")
     if override:
-        return override[:_LONGEST].rstrip("-")
+        return override[:_LONGEST].removesuffix("-")
     identifier = values.text("serviceIdentifier")
-    return f"{CHART}-{identifier}"[:_LONGEST].rstrip("-") if identifier else CHART
+    return (f"{chart}-{identifier}" if identifier else chart)[:_LONGEST].removesuffix("-")
 
 
 def service_config_map(values: Values) -> str:
     """The ConfigMap that the chart puts into both its own and the endpoint namespace."""
     return f"{fullname(values)}-service-config"
-
-
-def gateway_namespace(config: str | None) -> str | None:
-    """The namespace of the gateway that ``launch_service_config`` of that ConfigMap names; None if unreadable."""
-    try:
-        content = yaml.safe_load(config or "")
-    except (yaml.YAMLError, ValueError, RecursionError):
-        return None
-    named = content.get("gateway_namespace") if isinstance(content, dict) else None
-    return named if isinstance(named, str) else None

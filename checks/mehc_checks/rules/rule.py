@@ -9,10 +9,12 @@ A rule is a pure function of a `View`, in the file of its section of the values 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from mehc_checks.outcome import Severity
 from mehc_checks.values import Values
+
+T = TypeVar("T")
 
 INFRA: Final = "config.values.infra"
 LAUNCH: Final = "config.values.launch"
@@ -38,20 +40,23 @@ class Part(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClusterFacts:
-    """What rules ask of the cluster. None is not known: no permission, or nothing to ask for.
+    """What rules ask of the cluster. None, and what a map lacks, is not known: no permission, or nothing to ask for.
 
-    ``namespaces``, ``crds`` ("virtualservices.networking.istio.io"), ``gateways`` ("namespace/name") are names;
-    the others map "namespace/name" to whether it exists.
+    ``crds`` are names ("virtualservices.networking.istio.io"); the maps say of a "namespace/name" whether it exists.
+    ``selected_nodes`` counts the nodes that the top-level nodeSelector matches; ``request_metric`` is whether the
+    custom metrics API is served; ``scaled_twice`` are endpoints with an HPA of the platform's and a ScaledObject.
     """
 
     namespace: str = ""
     endpoint_namespace_exists: bool | None = None
     istio_namespace_exists: bool | None = None
     crds: frozenset[str] | None = None
-    gateways: frozenset[str] | None = None
+    gateways: Mapping[str, bool] = field(default_factory=dict)
     service_accounts: Mapping[str, bool] = field(default_factory=dict)
     secrets: Mapping[str, bool] = field(default_factory=dict)
-    config_maps: Mapping[str, bool] = field(default_factory=dict)
+    selected_nodes: int | None = None
+    request_metric: bool | None = None
+    scaled_twice: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,6 +75,13 @@ class Unknowable(Exception):  # noqa: N818 - not an error: the rule is skipped
     """The rule needs what is not known here. Its text says what."""
 
 
+def known(fact: T | None, what: str) -> T:
+    """``fact``. Raises Unknowable where it is None."""
+    if fact is None:
+        raise Unknowable(f"could not read {what}")
+    return fact
+
+
 class View:
     """The values and facts that a rule judges, read tolerantly: no reader raises for what a user wrote."""
 
@@ -86,6 +98,16 @@ class View:
         if self._facts is None:
             raise Unknowable("needs the cluster")
         return self._facts
+
+    @property
+    def installed(self) -> bool:
+        """Whether there is a cluster, whose checks judge what runs; else this is before the install."""
+        return self._facts is not None
+
+    def lacks_crd(self, name: str) -> bool:
+        """Raises Unknowable where the cluster's CRDs are not known."""
+        crds = known(self.facts.crds, "the cluster's CustomResourceDefinitions")
+        return name not in crds
 
     @property
     def cloud(self) -> str:
@@ -111,9 +133,15 @@ class View:
 
     def number(self, path: str) -> int | None:
         """The value as an integer, quoted ones included; None where it is none."""
-        text = self.text(path)
+        return self.as_number(self.raw(path))
+
+    @staticmethod
+    def as_number(value: Any) -> int | None:
+        """``number`` of a value at hand."""
+        if isinstance(value, bool) or not isinstance(value, int | float | str):
+            return None
         try:
-            number = float(text)
+            number = float(value)
             return int(number) if number.is_integer() else None
         except (ValueError, OverflowError):
             return None
@@ -133,6 +161,14 @@ class View:
         for index, item in enumerate(self.items(path)):
             if isinstance(item, Mapping):
                 yield f"{path}[{index}]", item
+
+    def seen(self, path: str) -> bool:
+        """True. Raises Unknowable where the value is not there, but its part of the values is not known whole."""
+        return self.raw(path) is not None or self.absent(path)
+
+    def absent_or_false(self, path: str) -> bool:
+        """Whether the value is false, or not set (``absent``, with what that raises)."""
+        return self.flag(path) is False or self.absent(path)
 
     def absent(self, path: str) -> bool:
         """Whether the value is not set, or is empty text.

@@ -1,9 +1,11 @@
 """Section 1: what must be set for the control plane to start and any endpoint to be created."""
 
-from collections.abc import Iterator
+import difflib
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from mehc_checks.outcome import Severity
+from mehc_checks.platform.fields import CHART_KEYS, CHART_LISTS, CHART_MAPS, INFRA_FIELDS, LAUNCH_FIELDS
 from mehc_checks.platform.names import fullname
 from mehc_checks.rules.rule import INFRA, LAUNCH, Broken, Cloud, View, rule
 from mehc_checks.valuesfile import is_number
@@ -34,6 +36,19 @@ REQUIRED_LAUNCH: Final = tuple(
     )
 )
 """Fields without a default of the platform's service configuration. Source: ``common/config.py``."""
+REQUIRED_INFRA: Final = tuple(
+    f"{INFRA}.{name}"
+    for name in (
+        "cloud_provider",
+        "k8s_cluster_name",
+        "dns_host_domain",
+        "default_region",
+        "ml_account_id",
+        "docker_repo_prefix",
+        "s3_bucket",
+    )
+)
+"""Fields without a default of the platform's infra configuration. Source: ``core/config.py``."""
 REQUIRED_BLOCKS: Final = (
     "imageBuilderServiceAccount",
     "service",
@@ -60,7 +75,6 @@ _PLACEHOLDERS: Final = {
     "serviceTemplate.serviceAccountAnnotations": "000000000000",
     "virtualservice.hostDomains": "llm-engine.domain.com",
 }
-_NORMAL_IDS: Final = frozenset(Cloud)
 
 
 @rule(
@@ -69,13 +83,13 @@ _NORMAL_IDS: Final = frozenset(Cloud)
     severity=Severity.CRITICAL,
     reads=(FINE_TUNE_FILE, _DOCUMENTED_FILE),
     consequence="Gateway, builder and cacher end with a TypeError before they serve anything, on every cloud.",
-    remedy=f"Set {FINE_TUNE_FILE}, for example to s3://my-bucket/llm-ft-job-repository.",
+    remedy=f"Set {FINE_TUNE_FILE}, for example to s3://my-bucket/llm-ft-job-repository, and take "
+    "s3_file_llm_fine_tuning_job_repository out: the values reference and the sample name it, the platform does not.",
 )
 def fine_tune_repository(view: View) -> Iterator[Broken]:
     if view.absent(FINE_TUNE_FILE):
         instead = (
-            "; s3_file_llm_fine_tuning_job_repository, which the values reference names, is read nowhere: "
-            "follow the platform and set both, or only the first"
+            "; s3_file_llm_fine_tuning_job_repository, which the values reference names, is read nowhere"
             if view.text(_DOCUMENTED_FILE)
             else ""
         )
@@ -194,7 +208,7 @@ def hooked_service_account(view: View) -> Iterator[Broken]:
     if view.flag("db.runDbMigrationScript") is False:
         return
     hooks = str(view.table(path).get("helm.sh/hook", ""))
-    if "pre-install" not in hooks and (view.raw(path) is not None or view.absent(path)):
+    if "pre-install" not in hooks and view.seen(path):
         yield Broken(path=path, message="has no pre-install hook, while db.runDbMigrationScript is on")
 
 
@@ -209,7 +223,7 @@ def hooked_service_account(view: View) -> Iterator[Broken]:
 def cloud_provider(view: View) -> Iterator[Broken]:
     path = f"{INFRA}.cloud_provider"
     given = view.raw(path)
-    if given is not None and given not in _NORMAL_IDS:
+    if given is not None and not (isinstance(given, str) and given in frozenset(Cloud)):
         yield Broken(path=path, message=f"is {view.text(path) or 'no text'}")
 
 
@@ -293,3 +307,64 @@ def cache_source(view: View) -> Iterator[Broken]:
             path=f"{LAUNCH}.{names[-1] if view.cloud == Cloud.AZURE else names[1]}",
             message="is not set, nor is another",
         )
+
+
+@rule(
+    "S1-13",
+    title="every key is one that the chart or the platform reads",
+    severity=Severity.WARNING,
+    reads=(),
+    consequence="The value has no effect, and what it was meant to replace stays; an unknown field of launch "
+    "can end the "
+    "platform's processes with a TypeError.",
+    remedy="Correct the name, or take the key out.",
+)
+def known_keys(view: View) -> Iterator[Broken]:
+    for path, fields in (("", CHART_KEYS), (INFRA, INFRA_FIELDS), (LAUNCH, LAUNCH_FIELDS)):
+        table = view.table(path) if path else view.values.tree
+        for key in table:
+            if key in fields or f"{path}.{key}" == _DOCUMENTED_FILE:
+                continue
+            near = difflib.get_close_matches(key, fields, n=1, cutoff=0.75)
+            where = f"{path}.{key}" if path else key
+            if near:
+                yield Broken(path=where, message=f"is read nowhere; did you mean {near[0]}?")
+            elif path == LAUNCH:
+                yield Broken(path=where, message="is no field of the platform's configuration")
+
+
+@rule(
+    "S1-14",
+    title="blocks are maps, and lists are lists",
+    severity=Severity.CRITICAL,
+    reads=(*CHART_MAPS, *CHART_LISTS),
+    consequence="helm install ends in an error of a template, or the value has no effect.",
+    remedy="Write it as the values reference shows it.",
+)
+def shapes(view: View) -> Iterator[Broken]:
+    for paths, kind, name in ((CHART_MAPS, Mapping, "a map"), (CHART_LISTS, list, "a list")):
+        for path in paths:
+            value = view.raw(path)
+            if value is not None and not isinstance(value, kind):
+                given = (
+                    "a map"
+                    if isinstance(value, Mapping)
+                    else "a list"
+                    if isinstance(value, list)
+                    else f"{value!r}"
+                )
+                yield Broken(path=path, message=f"is {given}, not {name}")
+
+
+@rule(
+    "S1-15",
+    title="the fields of infra that have no default are set",
+    severity=Severity.CRITICAL,
+    reads=REQUIRED_INFRA,
+    consequence="Every process of the platform ends with a TypeError before it serves anything.",
+    remedy="Set it.",
+)
+def required_infra(view: View) -> Iterator[Broken]:
+    for path in REQUIRED_INFRA:
+        if view.raw(path) is None and view.absent(path):
+            yield Broken(path=path, message="is not set and has no default")

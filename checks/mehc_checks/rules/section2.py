@@ -50,7 +50,7 @@ def role_arns(view: View) -> Iterator[Broken]:
     for path in ("serviceAccount.annotations", "serviceTemplate.serviceAccountAnnotations"):
         arn = str(view.table(path).get(_ROLE) or "")
         if not arn:
-            if path == "serviceAccount.annotations" and (view.raw(path) is not None or view.absent(path)):
+            if path == "serviceAccount.annotations" and view.seen(path):
                 yield Broken(path=path, message=f"has no {_ROLE}")
             continue
         match = _ROLE_ARN.fullmatch(arn)
@@ -90,6 +90,8 @@ def aws_config_map(view: View) -> Iterator[Broken]:
             )
         elif endpoints and endpoints not in namespaces:
             yield Broken(path="aws.configMap.namespaces", message=f"lacks the endpoint namespace {endpoints}")
+    if view.absent("aws.configMap.name"):
+        yield Broken(path="aws.configMap.name", message="is not set: the mount names no ConfigMap")
     if view.absent("aws.configMap.mountPath"):
         yield Broken(path="aws.configMap.mountPath", message="is not set: the mount has no path")
 

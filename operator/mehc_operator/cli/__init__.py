@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from mehc_checks.errors import MehcError
 
-_COMMANDS = ("check", "explain", "catalog", "run")
+_COMMANDS = ("check", "explain", "lint", "catalog", "run")
 """Each is a module of this package with HELP, ``arguments(parser)`` and ``execute(options) -> int``."""
 
 

@@ -11,12 +11,15 @@ import yaml
 
 from mehc_checks.check import Check, catalogue
 from mehc_checks.context import Context
-from mehc_checks.errors import UsageError
+from mehc_checks.discovery.discover import discover, nothing_found
+from mehc_checks.discovery.installation import WITHOUT_CLUSTER
+from mehc_checks.discovery.objects import ListedReleases
+from mehc_checks.errors import CannotEvaluate, UsageError
 from mehc_checks.outcome import Status
 from mehc_checks.render import json as as_json
 from mehc_checks.render import text as as_text
 from mehc_checks.runner import Report, plan, run
-from mehc_checks.values import Layer, Values
+from mehc_checks.values import Layer
 from mehc_operator.cli.cluster import opened
 from mehc_operator.cli.options import cluster_arguments, length, values_file
 
@@ -42,6 +45,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "-n", "--namespace", default="", metavar="NAME", help="the namespace it is installed in"
+    )
+    parser.add_argument(
+        "--release", default="", metavar="NAME", help="the Helm release, where the namespace has several"
     )
     cluster_arguments(parser)
     parser.add_argument(
@@ -83,8 +89,23 @@ async def _check(options: argparse.Namespace, checks: Mapping[str, Check], layer
             cluster, namespace = await stack.enter_async_context(
                 opened(options, otherwise=", or --values to check without one")
             )
+        installation = None
+        if cluster is not None:
+            releases = ListedReleases(cluster)
+            try:
+                installation = await discover(
+                    cluster, releases, namespace, release=options.release, given=layers
+                )
+                if not installation.layers and not layers:
+                    raise nothing_found(installation)
+            except CannotEvaluate as error:
+                raise UsageError(f"{error}. {error.remediation}".rstrip()) from None
         context = Context(
-            values=Values.merged(layers), cluster=cluster, namespace=namespace, timeout=options.timeout
+            values=(installation or WITHOUT_CLUSTER).under(layers),
+            cluster=cluster,
+            namespace=namespace,
+            timeout=options.timeout,
+            installation=installation,
         )
         planned = plan(
             checks.values(), timeout=options.timeout, only=_names(options.only), skip=_names(options.skip)

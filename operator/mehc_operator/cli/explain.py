@@ -7,12 +7,16 @@ import json
 import yaml
 
 from mehc_checks import duration
+from mehc_checks.cluster import KubernetesCluster
 from mehc_checks.context import Context
+from mehc_checks.discovery.discover import discover, nothing_found
+from mehc_checks.discovery.installation import Installation
+from mehc_checks.discovery.objects import ListedReleases
 from mehc_checks.endpoints.explain import Explanation, explain
-from mehc_checks.errors import UsageError
+from mehc_checks.errors import CannotEvaluate, UsageError
 from mehc_checks.gatherers.endpoints import EndpointParameters
 from mehc_checks.render import explain as written
-from mehc_checks.values import Layer, Values
+from mehc_checks.values import Layer
 from mehc_operator.cli.cluster import opened
 from mehc_operator.cli.options import cluster_arguments, length, values_file
 
@@ -39,6 +43,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-n", "--namespace", default="", metavar="NAME", help="the namespace it is installed in"
     )
+    parser.add_argument(
+        "--release", default="", metavar="NAME", help="the Helm release, where the namespace has several"
+    )
     cluster_arguments(parser)
     parser.add_argument(
         "--grace-period",
@@ -63,11 +70,13 @@ def execute(options: argparse.Namespace) -> int:
 
 
 async def _explain(options: argparse.Namespace) -> Explanation:
-    values = _values(options)
+    layers = [Layer(source=file, values=values_file(file).values) for file in options.values]
     async with opened(options) as (cluster, namespace):
         parameters = EndpointParameters(grace_period=duration.show(options.grace_period))
+        installation = await _discovered(cluster, namespace, options.release, layers)
         context = Context(
-            values=values,
+            values=installation.under(layers),
+            installation=installation,
             cluster=cluster,
             namespace=namespace,
             timeout=options.timeout,
@@ -83,5 +92,14 @@ async def _explain(options: argparse.Namespace) -> Explanation:
     raise AssertionError("unreachable")  # a context manager may swallow exceptions as far as mypy knows
 
 
-def _values(options: argparse.Namespace) -> Values:
-    return Values.merged([Layer(source=file, values=values_file(file).values) for file in options.values])
+async def _discovered(
+    cluster: KubernetesCluster, namespace: str, release: str, layers: list[Layer]
+) -> Installation:
+    """Raises UsageError where no installation is found."""
+    try:
+        found = await discover(cluster, ListedReleases(cluster), namespace, release=release, given=layers)
+    except CannotEvaluate as error:
+        raise UsageError(f"{error}. {error.remediation}".rstrip()) from None
+    if not found.layers and not layers:
+        raise nothing_found(found)
+    return found

@@ -1,0 +1,196 @@
+"""The report of ``mehc lint``: for people, for programs, and in the forms that CI systems and editors read."""
+
+import json
+import re
+from collections import defaultdict
+from collections.abc import Callable
+from importlib.metadata import version
+from typing import Any, Final
+from xml.etree import ElementTree
+
+import yaml
+
+from mehc_checks.lint import Finding, LintReport
+from mehc_checks.outcome import Severity
+from mehc_checks.render.text import wrapped
+from mehc_checks.rules.catalogue import SECTIONS
+from mehc_checks.rules.evaluate import Verdict
+from mehc_checks.rules.rule import Rule
+
+FAILS: Final = frozenset({Severity.CRITICAL, Severity.HIGH})
+_LEVELS: Final = {
+    Severity.CRITICAL: "error",
+    Severity.HIGH: "error",
+    Severity.WARNING: "warning",
+    Severity.INFO: "note",
+}
+_NOT_XML: Final = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_COLORS: Final = {Severity.CRITICAL: "31", Severity.HIGH: "31", Severity.WARNING: "33", Severity.INFO: "36"}
+
+
+def as_text(report: LintReport, *, color: bool = False) -> str:
+    """Findings as ``file:line:column: severity id: path message``, and what was not judged in a few lines below."""
+    lines: list[str] = []
+    explained: set[str] = set()
+    for finding in report.findings:
+        severity = (
+            f"\x1b[{_COLORS[finding.severity]}m{finding.severity}\x1b[0m" if color else str(finding.severity)
+        )
+        lines.append(f"{_where(finding)}: {severity} {finding.rule.id}: {finding.path} {finding.message}")
+        if finding.rule.id not in explained:
+            explained.add(finding.rule.id)
+            lines += wrapped(finding.rule.consequence, "    ")
+            lines += wrapped(finding.rule.remedy, "    → ", "      ")
+            lines += [f"    see {finding.rule.docs}"]
+    if lines:
+        lines.append("")
+    for finding, why in report.ignored:
+        lines.append(f"ignored {finding.rule.id}: {finding.path} {finding.message} ({why})")
+    by_reason: dict[str, list[str]] = defaultdict(list)
+    for one in report.skipped():
+        by_reason[_why(one.verdict, one.why)].append(one.rule.id)
+    for why, ids in by_reason.items():
+        lines += wrapped(f"skipped, {why}: {', '.join(ids)}", "", "  ")
+    counts = [f"{report.count(severity)} {severity}" for severity in Severity if report.count(severity)]
+    judged = sum(one.verdict in (Verdict.HOLDS, Verdict.BROKEN) for one in report.judged)
+    lines.append(f"{', '.join(counts) or 'nothing found'} ({judged} rules over {', '.join(report.files)})")
+    return "\n".join(lines)
+
+
+def as_json(report: LintReport) -> str:
+    """One JSON document, indented."""
+    return json.dumps(document(report), indent=2, ensure_ascii=False)
+
+
+def as_yaml(report: LintReport) -> str:
+    """The same document as YAML, without a final newline."""
+    text: str = yaml.safe_dump(document(report), sort_keys=False, allow_unicode=True)
+    return text.rstrip("\n")
+
+
+def document(report: LintReport) -> dict[str, Any]:
+    """The report as plain data: files, summary, findings, ignored, skipped."""
+    return {
+        "files": list(report.files),
+        "summary": {str(severity): report.count(severity) for severity in Severity},
+        "findings": [_finding(finding) for finding in report.findings],
+        "ignored": [{**_finding(finding), "reason": why} for finding, why in report.ignored],
+        "skipped": [{"rule": one.rule.id, "reason": _why(one.verdict, one.why)} for one in report.skipped()],
+    }
+
+
+def as_junit(report: LintReport) -> str:
+    """JUnit's XML: a test suite for each section, a test case for each rule; warnings and worse are failures."""
+    broken: dict[str, list[Finding]] = defaultdict(list)
+    for finding in report.findings:
+        if finding.severity is not Severity.INFO:
+            broken[finding.rule.id].append(finding)
+    root = ElementTree.Element("testsuites", name="mehc lint")
+    for number, title in SECTIONS.items():
+        section = [one for one in report.judged if one.rule.section == number]
+        suite = ElementTree.SubElement(root, "testsuite", name=title, tests=str(len(section)))
+        counts = {"failures": 0, "skipped": 0, "errors": 0}
+        for one in section:
+            name = f"{one.rule.id}: {one.rule.title}"
+            case = ElementTree.SubElement(suite, "testcase", classname=title, name=name)
+            if found := broken.get(one.rule.id):
+                counts["failures"] += 1
+                first = found[0]
+                failure = ElementTree.SubElement(case, "failure", type=str(first.severity))
+                failure.set("message", _xml(f"{first.path} {first.message}"))
+                places = [f"{_where(item)}: {item.path} {item.message}" for item in found]
+                failure.text = _xml(
+                    "\n".join([*places, "", one.rule.consequence, one.rule.remedy, one.rule.docs])
+                )
+            elif one.verdict is Verdict.CRASHED:
+                counts["errors"] += 1
+                ElementTree.SubElement(case, "error", message=_why(one.verdict, one.why))
+            elif one.verdict in (Verdict.SKIPPED, Verdict.IGNORED):
+                counts["skipped"] += 1
+                ElementTree.SubElement(case, "skipped", message=_xml(one.why))
+        for key, count in counts.items():
+            suite.set(key, str(count))
+    ElementTree.indent(root)
+    return ElementTree.tostring(root, encoding="unicode", xml_declaration=True)
+
+
+def as_sarif(report: LintReport) -> str:
+    """SARIF 2.1.0, as code hosting services and editors read it."""
+    rules = [one.rule for one in report.judged]
+    index = {rule.id: number for number, rule in enumerate(rules)}
+    results = [_result(finding, index) for finding in report.findings]
+    for finding, why in report.ignored:
+        suppression = {"kind": "external", "status": "accepted", "justification": why}
+        results.append({**_result(finding, index), "suppressions": [suppression]})
+    driver = {"name": "mehc lint", "version": version("mehc"), "rules": [_declared(rule) for rule in rules]}
+    log = {
+        "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
+        "version": "2.1.0",
+        "runs": [{"tool": {"driver": driver}, "columnKind": "unicodeCodePoints", "results": results}],
+    }
+    return json.dumps(log, indent=2, ensure_ascii=False)
+
+
+RENDERERS: Final[dict[str, Callable[[LintReport], str]]] = {
+    "json": as_json,
+    "yaml": as_yaml,
+    "junit": as_junit,
+    "sarif": as_sarif,
+}
+"""By the word of ``-o``, but text, which may be colored."""
+
+
+def _finding(finding: Finding) -> dict[str, Any]:
+    return {
+        "rule": finding.rule.id,
+        "severity": str(finding.severity),
+        "path": finding.path,
+        "message": finding.message,
+        "file": finding.file,
+        "line": finding.mark.line,
+        "column": finding.mark.column,
+        "consequence": finding.rule.consequence,
+        "remediation": finding.rule.remedy,
+        "docs": finding.rule.docs,
+    }
+
+
+def _declared(rule: Rule) -> dict[str, Any]:
+    return {
+        "id": rule.id,
+        "name": "".join(word.capitalize() for word in rule.id.split("-")),
+        "shortDescription": {"text": rule.title},
+        "fullDescription": {"text": rule.consequence},
+        "help": {"text": f"{rule.remedy} See {rule.docs}."},
+        "defaultConfiguration": {"level": _LEVELS[rule.severity]},
+        "properties": {"severity": str(rule.severity), "section": SECTIONS[rule.section]},
+    }
+
+
+def _result(finding: Finding, index: dict[str, int]) -> dict[str, Any]:
+    region = {"startLine": finding.mark.line, "startColumn": finding.mark.column}
+    location = {
+        "physicalLocation": {"artifactLocation": {"uri": finding.file}, "region": region},
+        "logicalLocations": [{"fullyQualifiedName": finding.path, "kind": "member"}],
+    }
+    return {
+        "ruleId": finding.rule.id,
+        "ruleIndex": index[finding.rule.id],
+        "level": _LEVELS[finding.severity],
+        "message": {"text": f"{finding.path} {finding.message}. {finding.rule.consequence}"},
+        "locations": [location],
+        "partialFingerprints": {"rulePath/v1": f"{finding.rule.id}:{finding.path}"},
+    }
+
+
+def _where(finding: Finding) -> str:
+    return f"{finding.file}:{finding.mark.line}:{finding.mark.column}"
+
+
+def _why(verdict: Verdict, why: str) -> str:
+    return f"the rule itself crashed ({why})" if verdict is Verdict.CRASHED else why
+
+
+def _xml(text: str) -> str:
+    """``text`` without the characters that XML cannot hold."""
+    return _NOT_XML.sub("?", text)

@@ -1,0 +1,61 @@
+"""Judge values files of the model engine chart by the configuration rules, before the install and without a cluster.
+
+Files are merged from left to right, as helm does with several -f, over the chart's own defaults. Rules that need the
+cluster are listed as skipped; mehc check judges them afterwards.
+"""
+
+import argparse
+import sys
+
+from mehc_checks.errors import UsageError
+from mehc_checks.lint import lint
+from mehc_checks.outcome import Severity
+from mehc_checks.render.lint import FAILS, RENDERERS, as_text
+from mehc_checks.rules.evaluate import Verdict
+from mehc_operator.cli.options import values_file
+
+HELP = "judge values files before the install"
+
+_FAIL_ON = {
+    "warn": FAILS | {Severity.WARNING},
+    "fail": FAILS,
+    "never": frozenset[Severity](),
+}
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "files", nargs="+", metavar="FILE", help="values files, later ones win; - reads standard input"
+    )
+    parser.add_argument("-o", "--output", choices=["text", *RENDERERS], default="text")
+    parser.add_argument(
+        "--ignore",
+        action="append",
+        default=[],
+        metavar="RULE=REASON",
+        help="leave this rule out, and say why; repeatable",
+    )
+    parser.add_argument(
+        "--fail-on",
+        choices=list(_FAIL_ON),
+        default="fail",
+        help="what makes the exit status 1: rules of severity critical and high, or warnings too (default: fail)",
+    )
+
+
+def execute(options: argparse.Namespace) -> int:
+    report = lint([(file, values_file(file)) for file in options.files], dict(map(_ignored, options.ignore)))
+    if options.output == "text":
+        print(as_text(report, color=sys.stdout.isatty()))
+    else:
+        print(RENDERERS[options.output](report))
+    crashed = any(one.verdict is Verdict.CRASHED for one in report.judged)
+    worth = _FAIL_ON[options.fail_on]
+    return int(any(finding.severity in worth for finding in report.findings) or (crashed and bool(worth)))
+
+
+def _ignored(text: str) -> tuple[str, str]:
+    id, equals, reason = text.partition("=")
+    if not equals or not reason.strip():
+        raise UsageError(f"--ignore {text}: expected RULE=REASON, such as S6-04='an incident'")
+    return id, reason
