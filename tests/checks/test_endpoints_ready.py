@@ -847,6 +847,19 @@ async def test_a_database_and_a_redis_that_hang_leave_time_for_the_rest(world: W
 
 
 @pytest.mark.integration
+async def test_a_list_that_is_too_long_is_named(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.deployment(stage="oom-killed", replicas=3)
+    eventually(world.pods, lambda found: len(found) == 3)
+    whole = await judge(world, record=False)
+    assert not [finding for finding in whole.findings if finding[2] == "PartlyUnseen"]
+    monkeypatch.setattr("mehc_checks.gatherers.endpoints._PAGE", "1")
+    monkeypatch.setattr("mehc_checks.gatherers.endpoints._PAGES", 2)
+    result = await judge(world, record=False)
+    unseen = [message for _, _, reason, message in result.findings if reason == "PartlyUnseen"]
+    assert f"only the first 2 pods of namespace {world.namespace} were read" in unseen
+
+
+@pytest.mark.integration
 async def test_without_the_record_kubernetes_alone_is_judged(world: World) -> None:
     runs(world)
     result = await judge(

@@ -222,7 +222,8 @@ def test_without_the_record_it_says_so(world: World, tmp_path: Path) -> None:
 def test_what_may_not_be_read_ends_it(world: World) -> None:
     kubeconfig = world.plane.service_account_kubeconfig(world.namespace, "nobody")
     done = subprocess.run(
-        [MEHC, "explain", f"--kubeconfig={kubeconfig}", f"--namespace={world.namespace}"],
+        [MEHC, "explain", f"--kubeconfig={kubeconfig}", f"--namespace={world.namespace}", "--values=-"],
+        input=yaml.safe_dump(aws_values()),
         capture_output=True,
         text=True,
         timeout=60,

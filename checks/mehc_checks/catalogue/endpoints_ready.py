@@ -32,9 +32,6 @@ _PROVED = 10
         Permission(resource="deployments", group="apps", verbs=("list",), scope="endpoints"),
         Permission(resource="replicasets", group="apps", verbs=("list",), scope="endpoints"),
         Permission(resource="statefulsets", group="apps", verbs=("list",), scope="endpoints"),
-        Permission(
-            resource="horizontalpodautoscalers", group="autoscaling", verbs=("list",), scope="endpoints"
-        ),
         Permission(resource="scaledobjects", group="keda.sh", verbs=("list",), scope="endpoints"),
         Permission(
             resource="leaderworkersets", group="leaderworkerset.x-k8s.io", verbs=("list",), scope="endpoints"

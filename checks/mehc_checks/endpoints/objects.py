@@ -1,6 +1,6 @@
 """What is read of an endpoint's objects, slim and typed. Times are as Kubernetes gives them, in UTC."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -22,7 +22,6 @@ class Container:
     image: str = ""
     init: bool = False
     ready: bool = False
-    started: bool | None = None
     restarts: int = 0
     waiting: str = ""
     message: str = ""
@@ -30,7 +29,6 @@ class Container:
     exit_code: int | None = None
     exit_reason: str = ""
     exit_message: str = ""
-    finished: datetime | None = None
     last_exit_code: int | None = None
     last_exit_reason: str = ""
     last_exit_message: str = ""
@@ -56,11 +54,8 @@ class Pod:
     reason: str = ""
     message: str = ""
     deleting: datetime | None = None
-    owner: str = ""
     gated: tuple[str, ...] = ()
     node_selector: Mapping[str, str] = field(default_factory=dict)
-    volumes: tuple[tuple[str, str, str], ...] = ()
-    """Volume, kind (configMap, secret, persistentVolumeClaim …) and the name of what it needs."""
     memory_limits: Mapping[str, str] = field(default_factory=dict)
     conditions: Mapping[str, Condition] = field(default_factory=dict)
     containers: tuple[Container, ...] = ()
@@ -86,7 +81,6 @@ class Event:
     first: datetime | None
     last: datetime | None
     count: int = 1
-    source: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -124,14 +118,11 @@ class Workload:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Scaler:
-    """A ScaledObject: 0 to ``most`` replicas. ``ready`` is its condition, "" before KEDA's first look."""
+    """A ScaledObject. ``ready`` is its condition, "" before KEDA's first look."""
 
     ready: str = ""
     why: str = ""
     message: str = ""
-    active: str = ""
-    least: int = 0
-    most: int = 1
     paused: bool = False
 
 
@@ -168,7 +159,6 @@ class Endpoint:
     workload: Workload | None = None
     record: Record | None = None
     scaler: Scaler | None = None
-    has_autoscaler: bool = False
     pods: tuple[Pod, ...] = ()
     replica_sets: tuple[ReplicaSet, ...] = ()
     events: tuple[Event, ...] = ()
@@ -190,7 +180,6 @@ class Endpoint:
 def read_pod(item: Manifest) -> Pod:
     """A Pod of the API."""
     metadata, spec, status = item["metadata"], item.get("spec") or {}, item.get("status") or {}
-    owner: Manifest = next((o for o in metadata.get("ownerReferences") or () if o.get("controller")), {})
     return Pod(
         name=metadata["name"],
         created=time(metadata.get("creationTimestamp")),
@@ -199,10 +188,8 @@ def read_pod(item: Manifest) -> Pod:
         reason=status.get("reason") or "",
         message=status.get("message") or "",
         deleting=time(metadata.get("deletionTimestamp")),
-        owner=owner.get("name", ""),
         node_selector=spec.get("nodeSelector") or {},
         gated=tuple(gate["name"] for gate in spec.get("schedulingGates") or ()),
-        volumes=tuple(_volumes(spec.get("volumes") or ())),
         memory_limits={
             container["name"]: str(limit)
             for container in spec.get("containers") or ()
@@ -216,18 +203,6 @@ def read_pod(item: Manifest) -> Pod:
     )
 
 
-_SOURCES = {"configMap": "name", "secret": "secretName", "persistentVolumeClaim": "claimName"}
-
-
-def _volumes(volumes: Sequence[Manifest]) -> list[tuple[str, str, str]]:
-    return [
-        (volume["name"], kind, str(volume[kind].get(key) or ""))
-        for volume in volumes
-        for kind, key in _SOURCES.items()
-        if kind in volume
-    ]
-
-
 def _container(status: Manifest, *, init: bool) -> Container:
     state, last = status.get("state") or {}, (status.get("lastState") or {}).get("terminated") or {}
     waiting, ended = state.get("waiting") or {}, state.get("terminated") or {}
@@ -236,7 +211,6 @@ def _container(status: Manifest, *, init: bool) -> Container:
         image=status.get("image") or "",
         init=init,
         ready=bool(status.get("ready")),
-        started=status.get("started"),
         restarts=status.get("restartCount") or 0,
         waiting=waiting.get("reason") or "",
         message=waiting.get("message") or "",
@@ -244,7 +218,6 @@ def _container(status: Manifest, *, init: bool) -> Container:
         exit_code=ended.get("exitCode"),
         exit_reason=ended.get("reason") or "",
         exit_message=ended.get("message") or "",
-        finished=time(ended.get("finishedAt")),
         last_exit_code=last.get("exitCode"),
         last_exit_reason=last.get("reason") or "",
         last_exit_message=last.get("message") or "",
@@ -311,23 +284,18 @@ def read_event(item: Manifest) -> Event:
         first=time(first),
         last=time(last),
         count=series.get("count") or item.get("count") or 1,
-        source=(item.get("source") or {}).get("component") or item.get("reportingComponent") or "",
     )
 
 
 def read_scaler(item: Manifest) -> Scaler:
     """A ScaledObject of the API."""
-    spec, found = item.get("spec") or {}, conditions(item.get("status") or {})
-    ready, active = found.get("Ready"), found.get("Active")
+    found = conditions(item.get("status") or {})
+    ready = found.get("Ready")
     annotations = item["metadata"].get("annotations") or {}
-    most = spec.get("maxReplicaCount")
     return Scaler(
         ready=ready.status if ready else "",
         why=ready.reason if ready else "",
         message=ready.message if ready else "",
-        active=active.status if active else "",
-        least=spec.get("minReplicaCount") or 0,
-        most=100 if most is None else most,
         paused=any(key.startswith("autoscaling.keda.sh/paused") for key in annotations),
     )
 

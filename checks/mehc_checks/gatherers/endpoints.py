@@ -89,21 +89,19 @@ async def read_endpoints(
     parameters = context.parameters(EndpointParameters)
     await context.prove_endpoint_namespace()
     read = _Reader(context)
-    deployments, sets, autoscalers, scalers, recorded, depth = await asyncio.gather(
+    deployments, sets, scalers, recorded, depth = await asyncio.gather(
         read.all("deployments", "apps"),
         attempt(read.all("leaderworkersets", "leaderworkerset.x-k8s.io")),
-        attempt(read.all("horizontalpodautoscalers", "autoscaling", "v2")),
         attempt(read.all("scaledobjects", "keda.sh", "v1alpha1")),
         attempt(records(context)) if parameters.read_record else _none(),
         attempt(queue_depth(context)),
     )
-    unseen = [found for found in (sets, autoscalers, scalers) if isinstance(found, CannotEvaluate)]
+    unseen = [found for found in (sets, scalers) if isinstance(found, CannotEvaluate)]
     found = _assembled(
         [read_workload(item, worker_set=False) for item in deployments if is_endpoint(item["metadata"])],
         [read_workload(item, worker_set=True) for item in _items(sets) if is_endpoint(item["metadata"])],
         () if isinstance(recorded, CannotEvaluate) or recorded is None else recorded,
         {item["spec"]["scaleTargetRef"]["name"]: read_scaler(item) for item in _items(scalers)},
-        {item["spec"]["scaleTargetRef"]["name"] for item in _items(autoscalers)},
     )
     deep = [e for e in found if asked(e) or _needs_a_look(e)]
     if deep:
@@ -170,7 +168,6 @@ def _assembled(
     sets: Iterable[Workload],
     recorded: Iterable[Record],
     scalers: Mapping[str, Scaler],
-    autoscaled: set[str],
 ) -> list[Endpoint]:
     """The endpoints by name, from their workloads and their records."""
     workloads = {workload.name: workload for workload in (*deployments, *sets)}
@@ -194,7 +191,6 @@ def _assembled(
                 workload=workload,
                 record=record,
                 scaler=scalers.get(name),
-                has_autoscaler=name in autoscaled,
             )
         )
     return endpoints

@@ -23,8 +23,6 @@ PROXY: Final = "istio-proxy"
 
 TASK_LIMIT: Final = timedelta(seconds=1800)
 """After this the builder's worker kills the task that makes an endpoint, and its record stays as it was."""
-CACHE_TTL: Final = timedelta(seconds=60)
-"""What the cacher writes at every loop of 15 s; the gateway and the builder write 180 s."""
 
 
 class State(StrEnum):
