@@ -19,7 +19,7 @@ _REQUEST_TIMEOUT = aiohttp.ClientTimeout(total=30)
 
 _JSON: Final = "application/json"
 _METADATA: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
-_METADATA_OR_LIST: Final = f"application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,{_METADATA}"
+_METADATA_LIST: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,8 +60,11 @@ class Cluster(Protocol):
     async def get(self, path: str, **query: str) -> Mapping[str, Any] | None:
         """The JSON at an API path such as ``/apis/apps/v1/namespaces/x/deployments``; None on 404."""
 
-    async def get_metadata(self, path: str, **query: str) -> Mapping[str, Any] | None:
-        """``get``, of whose answer the API server sends the objects' metadata only."""
+    async def get_metadata(self, path: str) -> Mapping[str, Any] | None:
+        """``get`` of one object, of which the API server sends no more than its metadata."""
+
+    async def list_metadata(self, path: str, **query: str) -> Mapping[str, Any] | None:
+        """``get`` of a list, of whose objects the API server sends no more than their metadata."""
 
     async def create(self, path: str, manifest: Mapping[str, Any]) -> Mapping[str, Any] | str:
         """The object that was created in the collection at ``path``, or why admission refused it, in a word or two."""
@@ -82,7 +85,10 @@ class NoCluster:
     async def get(self, path: str, **query: str) -> Mapping[str, Any] | None:
         raise NotApplicable("no cluster")
 
-    async def get_metadata(self, path: str, **query: str) -> Mapping[str, Any] | None:
+    async def get_metadata(self, path: str) -> Mapping[str, Any] | None:
+        raise NotApplicable("no cluster")
+
+    async def list_metadata(self, path: str, **query: str) -> Mapping[str, Any] | None:
         raise NotApplicable("no cluster")
 
     async def create(self, path: str, manifest: Mapping[str, Any]) -> Mapping[str, Any] | str:
@@ -117,8 +123,11 @@ class KubernetesCluster:
     async def get(self, path: str, **query: str) -> Mapping[str, Any] | None:
         return await self._got(path, query, _JSON)
 
-    async def get_metadata(self, path: str, **query: str) -> Mapping[str, Any] | None:
-        return await self._got(path, query, _METADATA_OR_LIST)
+    async def get_metadata(self, path: str) -> Mapping[str, Any] | None:
+        return await self._got(path, {}, _METADATA)
+
+    async def list_metadata(self, path: str, **query: str) -> Mapping[str, Any] | None:
+        return await self._got(path, query, _METADATA_LIST)
 
     async def _got(self, path: str, query: Mapping[str, str], accept: str) -> Mapping[str, Any] | None:
         status, body = await self._asked("GET", path, query=query, accept=accept)

@@ -58,7 +58,7 @@ async def listed(
     """
     more = ""
     while True:
-        read = cluster.get_metadata if metadata_only else cluster.get
+        read = cluster.list_metadata if metadata_only else cluster.get
         page = await read(path, limit=PAGE, **query, **({"continue": more} if more else {}))
         if page is None:
             raise CannotEvaluate(f"the Kubernetes API does not serve {path}", reason="KubernetesApiError")

@@ -15,6 +15,7 @@ from mehc_checks.context import Context, now
 from mehc_checks.discovery.discover import discover
 from mehc_checks.discovery.installation import WITHOUT_CLUSTER
 from mehc_checks.discovery.objects import ListedReleases
+from mehc_checks.gatherers.clusterfacts import cluster_facts
 from mehc_checks.outcome import Status
 from mehc_checks.rules.catalogue import all_rules
 from mehc_checks.rules.rule import REGISTRY
@@ -319,6 +320,46 @@ async def test_pods_older_than_their_configuration(
     eventually(lambda: len(control_plane.api("GET", pods)["items"]), lambda count: count == 4, 60)
     result = await judged(cluster, namespace)
     assert result.reason == "RulesHold", result.message
+
+
+async def test_facts_of_the_cluster(
+    control_plane: ControlPlane,
+    kwok: Kwok,
+    helm: Helm,
+    cluster: KubernetesCluster,
+    namespace: str,
+    endpoints: str,
+) -> None:
+    """What exists is known to exist, what does not is known not to."""
+    helm.install("me", namespace, overlaid(AWS, at("config.values.launch.endpoint_namespace", endpoints)))
+    hpa = {
+        "metadata": {"name": "launch-endpoint-id-1"},
+        "spec": {
+            "maxReplicas": 1,
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "x"},
+        },
+    }
+    path = f"/apis/autoscaling/v2/namespaces/{endpoints}/horizontalpodautoscalers"
+    control_plane.api("POST", path, hpa)
+    selector = {
+        "kubernetes.io/os": "linux",
+        "node-lifecycle": None,
+    }  # the chart's default comes back with the map
+    given = Layer(source="spec.values", values={"nodeSelector": selector})
+    installation = await discover(cluster, ListedReleases(cluster), namespace, given=[given])
+    context = Context(
+        values=installation.under([given]), cluster=cluster, namespace=namespace, installation=installation
+    )
+    facts = await cluster_facts(context)
+    assert facts.endpoint_namespace_exists is True
+    assert facts.istio_namespace_exists is False
+    assert facts.service_accounts == {f"{endpoints}/model-engine-endpoints": True}
+    assert facts.gateways == {"default/internal-gateway": False}
+    assert facts.selected_nodes
+    assert facts.request_metric is False
+    assert facts.scaled_twice == ()
+    assert facts.crds is not None
+    assert "virtualservices.networking.istio.io" not in facts.crds
 
 
 async def test_without_permission_to_read_the_release(

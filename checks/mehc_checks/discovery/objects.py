@@ -145,8 +145,11 @@ class Recording:
             self.asked.add(ObjectName(_KINDS[resource], namespace, name))
         return await self._cluster.get(path, **query)
 
-    async def get_metadata(self, path: str, **query: str) -> Mapping[str, Any] | None:
-        return await self._cluster.get_metadata(path, **query)
+    async def get_metadata(self, path: str) -> Mapping[str, Any] | None:
+        return await self._cluster.get_metadata(path)
+
+    async def list_metadata(self, path: str, **query: str) -> Mapping[str, Any] | None:
+        return await self._cluster.list_metadata(path, **query)
 
     async def create(self, path: str, manifest: Mapping[str, Any]) -> Mapping[str, Any] | str:
         return await self._cluster.create(path, manifest)

@@ -141,10 +141,10 @@ async def _scaled_twice(context: Context) -> tuple[str, ...]:
     await context.prove_endpoint_namespace()
     where = context.endpoint_namespace
     hpas, scaled = await asyncio.gather(
-        context.cluster.get_metadata(
+        context.cluster.list_metadata(
             object_path("horizontalpodautoscalers", where, group="autoscaling", version="v2")
         ),
-        context.cluster.get_metadata(
+        context.cluster.list_metadata(
             object_path("scaledobjects", where, group="keda.sh", version="v1alpha1")
         ),
     )

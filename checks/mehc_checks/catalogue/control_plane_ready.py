@@ -1,0 +1,214 @@
+"""ControlPlaneReady: gateway, builder, cacher and autoscaler are up, and have what they cannot do without."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Final
+
+from mehc_checks.check import check
+from mehc_checks.endpoints.wording import counted, shortened
+from mehc_checks.gatherers.control_plane import (
+    PERMISSIONS,
+    Component,
+    ControlPlaneFacts,
+    control_plane_facts,
+)
+from mehc_checks.outcome import Finding, Outcome, Reason, ReasonSet, Severity, Status
+
+RESTARTING: Final = timedelta(hours=1)
+"""A restart within this time still counts."""
+_MANY_RESTARTS: Final = 3
+STALE: Final = 30
+"""Seconds to live below which nobody has renewed a key: the cacher sets 60 every 15. Source: ``k8s_cache.py``."""
+
+
+class ControlPlaneReasons(ReasonSet):
+    """Reasons of ControlPlaneReady."""
+
+    READY = Reason("ControlPlaneReady", Status.PASS, "Every component has its pods, and all that they need.")
+    COMPONENT_MISSING = Reason(
+        "ComponentMissing",
+        Status.FAIL,
+        "A Deployment or StatefulSet of the control plane does not exist.",
+        "Run helm upgrade, and see that the release is not failed (ConfigValid).",
+    )
+    GATEWAY = Reason(
+        "GatewayNotReady", Status.FAIL, "The gateway lacks pods: requests fail, or wait.", "{remedy}"
+    )
+    CACHER = Reason(
+        "CacherNotReady",
+        Status.FAIL,
+        "The cacher is down: the state of endpoints is read from Kubernetes each time, and soon not at all.",
+        "{remedy}",
+    )
+    BUILDER = Reason(
+        "BuilderNotReady", Status.FAIL, "The builder is down: endpoints stay UPDATE_PENDING.", "{remedy}"
+    )
+    AUTOSCALER = Reason(
+        "AutoscalerNotReady",
+        Status.FAIL,
+        "The Celery autoscaler lacks shards: async endpoints of a missing shard keep their number of pods.",
+        "{remedy}",
+    )
+    SCALED_DOWN = Reason(
+        "ScaledDown",
+        Status.FAIL,
+        "A component wants no pods at all.",
+        "Scale it up: kubectl scale {kind} {name} -n {namespace} --replicas=1, and correct replicaCount.",
+    )
+    RESTARTING = Reason(
+        "Restarting",
+        Status.WARN,
+        "A component is up, but one of its containers was restarted again and again, and lately.",
+        "Read why it ended: kubectl logs -n {namespace} deployment/{name} --previous.",
+    )
+    ROLLOUT_STUCK = Reason(
+        "RolloutStuck",
+        Status.FAIL,
+        "A rollout does not get on: pods of the old revision still serve, with the old image or configuration.",
+        "{remedy}",
+    )
+    TAGS_DIFFER = Reason(
+        "TagsDiffer",
+        Status.WARN,
+        "Components run different versions of the platform, which share a database and queues.",
+        "Set one tag and run helm upgrade.",
+    )
+    OBJECT_MISSING = Reason(
+        "ObjectMissing",
+        Status.FAIL,
+        "An object is missing without which pods are not created, or creating endpoints ends in an error.",
+        "Run helm upgrade, which makes it. With a fullname other than model-engine, create ConfigMaps and "
+        "PriorityClasses of the name model-engine-… yourself: the platform looks for these.",
+    )
+    MIGRATION_FAILED = Reason(
+        "MigrationJobFailed",
+        Status.FAIL,
+        "The Job of the last install or upgrade that migrates the database failed.",
+        "Read kubectl logs -n {namespace} job/{job}; mend what it says (DatabaseMigrated), delete the Job and run helm "
+        "upgrade.",
+    )
+    GATEWAY_NOT_SCALED = Reason(
+        "GatewayNotScaled",
+        Status.WARN,
+        "The gateway's HorizontalPodAutoscaler cannot do its work, so the number of gateways stays.",
+        "Install a metrics adapter that serves request-concurrency-average, or set autoscaling.horizontal.enabled to "
+        "false (rule S4-02).",
+    )
+    CACHER_STALE = Reason(
+        "CacherStale",
+        Status.FAIL,
+        "The cacher's pod is ready, but does not renew its keys: its readiness says only that its first loop ended.",
+        "Restart the cacher and read its log; a cache that refuses writes is named by RedisReachable.",
+    )
+    PARTLY_UNSEEN = Reason(
+        "PartlyUnseen",
+        Status.ERROR,
+        "A part of the control plane could not be read.",
+        "{remedy}",
+    )
+
+
+R = ControlPlaneReasons
+_BY_ROLE: Final = {"gateway": R.GATEWAY, "cacher": R.CACHER, "builder": R.BUILDER, "autoscaler": R.AUTOSCALER}
+
+
+@check(
+    "ControlPlaneReady",
+    title="gateway, builder, cacher and autoscaler are up",
+    severity=Severity.CRITICAL,
+    gather=control_plane_facts,
+    reasons=ControlPlaneReasons,
+    depends_on=("ConfigValid", "DatabaseMigrated", "GpuNodesReady", "RedisReachable"),
+    permissions=PERMISSIONS,
+)
+def control_plane_ready(facts: ControlPlaneFacts) -> Outcome:
+    namespace = facts.namespace
+    findings = [
+        *(finding for component in facts.components for finding in _of(component, facts)),
+        *_of_objects(facts),
+        *_of_tags(facts),
+        *_of_cacher(facts),
+        *(R.PARTLY_UNSEEN.finding(str(error), remedy=error.remediation) for error in facts.unseen),
+    ]
+    if not findings:
+        shown = ", ".join(f"{c.role} {c.ready}/{c.desired}" for c in facts.components)
+        findings.append(R.READY.finding(shown))
+    evidence = {c.role: f"{c.ready}/{c.desired} {c.image}" for c in facts.components if c.exists}
+    evidence |= {f"{c.role}Restarts": str(c.restarts) for c in facts.components if c.restarts}
+    return Outcome.of(findings, evidence={"namespace": namespace, **evidence})
+
+
+def _of(component: Component, facts: ControlPlaneFacts) -> Iterator[Finding]:
+    name, role = component.name, component.role
+    if component.exists is None:
+        return
+    if not component.exists:
+        yield R.COMPONENT_MISSING.finding(
+            f"{role}: {component.kind} {name} does not exist in {facts.namespace}", subject=role
+        )
+        return
+    if not component.desired:
+        if role != "autoscaler" or facts.autoscaled:
+            yield R.SCALED_DOWN.finding(
+                f"{role}: {component.kind} {name} wants 0 pods",
+                subject=role,
+                kind=component.kind.lower(),
+                name=name,
+                namespace=facts.namespace,
+            )
+        return
+    cause, progressing = component.cause, component.progressing
+    because = f": {cause.reason.name}: {cause.message}" if cause else ""
+    remedy = cause.remedy if cause else f"Look at kubectl describe {component.kind.lower()} {name}."
+    if component.ready < component.desired:
+        text = f"{role}: {component.ready} of {counted(component.desired, 'pod')} ready{because}"
+        yield _BY_ROLE[role].finding(text, subject=role, remedy=remedy)
+    elif progressing is not None and progressing.status == "False":
+        text = (
+            f"{role}: {counted(component.outdated, 'pod')} of the old revision, {progressing.reason}{because}"
+        )
+        yield R.ROLLOUT_STUCK.finding(text, subject=role, remedy=remedy)
+    elif _is_restarting(component, facts):
+        ended = f", last by {component.ended}" if component.ended else ""
+        yield R.RESTARTING.finding(
+            f"{role}: a container was restarted {component.restarts} times{ended}",
+            subject=role,
+            name=name,
+            namespace=facts.namespace,
+        )
+
+
+def _is_restarting(component: Component, facts: ControlPlaneFacts) -> bool:
+    lately = component.ended_at is not None and facts.now - component.ended_at <= RESTARTING
+    return component.restarts >= _MANY_RESTARTS and lately
+
+
+def _of_objects(facts: ControlPlaneFacts) -> Iterator[Finding]:
+    if facts.missing:
+        yield R.OBJECT_MISSING.finding(f"missing: {', '.join(facts.missing)}")
+    for job, why in facts.failed_jobs.items():
+        yield R.MIGRATION_FAILED.finding(
+            f"Job {job} failed ({shortened(why, 80)})", job=job, namespace=facts.namespace
+        )
+    if facts.scaler:
+        yield R.GATEWAY_NOT_SCALED.finding(
+            f"gateway: its HorizontalPodAutoscaler says {facts.scaler.reason}", subject="gateway"
+        )
+
+
+def _of_tags(facts: ControlPlaneFacts) -> Iterator[Finding]:
+    tags = {c.role: c.image.rpartition(":")[2] for c in facts.components if ":" in c.image.rpartition("/")[2]}
+    if len(set(tags.values())) > 1:
+        yield R.TAGS_DIFFER.finding(", ".join(f"{role} runs {tag}" for role, tag in tags.items()))
+
+
+def _of_cacher(facts: ControlPlaneFacts) -> Iterator[Finding]:
+    cacher = next(c for c in facts.components if c.role == "cacher")
+    if not facts.keys or not cacher.exists or cacher.ready < cacher.desired or not cacher.desired:
+        return
+    stale = [each for each, ttl in facts.keys.items() if ttl is None or ttl < STALE]
+    if len(stale) == len(facts.keys):  # one alone may be an endpoint that was made just now
+        yield R.CACHER_STALE.finding(
+            f"cacher: of {counted(len(facts.keys), 'endpoint')}, no key was renewed within the last {60 - STALE} s",
+            subject="cacher",
+        )

@@ -1,0 +1,350 @@
+"""ControlPlaneReady on installations by the real Helm, with KWOK's kubelets, each broken in turn."""
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import redis
+
+from mehc_checks.catalogue.control_plane_ready import ControlPlaneReasons
+from mehc_checks.check import catalogue
+from mehc_checks.cluster import KubernetesCluster
+from mehc_checks.context import Context
+from mehc_checks.discovery.discover import discover
+from mehc_checks.discovery.objects import ListedReleases
+from mehc_checks.outcome import Status
+from mehc_checks.platform.endpoints import cache_key
+from mehc_checks.runner import CheckResult, plan, run
+from mehc_checks.values import Layer
+from mehc_operator.connection import Access, connected
+from testbed.controlplane import ControlPlane
+from testbed.helm import Helm
+from testbed.identity import as_account
+from testbed.installation import Tree, overlaid
+from testbed.kwok import STAGE_LABEL, Kwok
+from testbed.redis import Redis
+from testbed.rulejudging import at
+from testbed.sound import AWS
+from testbed.waiting import eventually
+
+NAME = "model-engine"
+PRODUCED: set[str] = set()
+MERGE = "application/merge-patch+json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """One namespace with model engine in it, and the namespace of its endpoints."""
+
+    plane: ControlPlane
+    namespace: str
+    endpoints: str
+
+    def path(self, resource: str, name: str = "", *, group: str = "", version: str = "v1") -> str:
+        root = f"/apis/{group}/{version}" if group else f"/api/{version}"
+        return f"{root}/namespaces/{self.namespace}/{resource}" + (f"/{name}" if name else "")
+
+    def deployment(self, name: str, patch: Mapping[str, Any]) -> None:
+        self.plane.api("PATCH", self.path("deployments", name, group="apps"), patch, content_type=MERGE)
+
+    def template(self, name: str, *, labels: Mapping[str, str] | None = None, **pod: Any) -> None:
+        """Change a Deployment's pods, the old ones making room first."""
+        template = {
+            "metadata": {"labels": labels or {}, "annotations": pod.pop("annotations", {})},
+            "spec": pod,
+        }
+        strategy = {"type": "Recreate", "rollingUpdate": None}
+        self.deployment(name, {"spec": {"strategy": strategy, "template": template}})
+
+    def pods(self, name: str) -> list[Any]:
+        found = self.plane.api("GET", self.path("pods") + f"?labelSelector=app%3D{name}")["items"]
+        return [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
+
+    def delete(self, resource: str, name: str) -> None:
+        self.plane.kubectl("delete", resource, name, "-n", self.namespace)
+
+    def settled(self) -> None:
+        for name in (NAME, f"{NAME}-cacher", f"{NAME}-endpoint-builder"):
+            self.plane.kubectl(
+                "rollout", "status", "-n", self.namespace, f"deployment/{name}", "--timeout=60s"
+            )
+
+
+@pytest.fixture(scope="module")
+def classes(control_plane: ControlPlane) -> None:
+    """What the real chart makes once in a cluster."""
+    priority = [
+        {
+            "apiVersion": "scheduling.k8s.io/v1",
+            "kind": "PriorityClass",
+            "metadata": {"name": f"model-engine-{name}-priority"},
+            "value": value,
+        }
+        for name, value in (("low", 0), ("default", 1), ("high", 100000))
+    ]
+    binding = {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRoleBinding",
+        "metadata": {"name": NAME},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"},
+        "subjects": [],
+    }
+    control_plane.apply([*priority, binding])
+
+
+@pytest.fixture
+def world(
+    control_plane: ControlPlane, kwok: Kwok, classes: None, namespace: str, redis_server: Redis
+) -> Iterator[World]:
+    endpoints = control_plane.create_namespace()
+    values = overlaid(
+        AWS,
+        at("config.values.launch.endpoint_namespace", endpoints),
+        at("config.values.launch.cache_redis_aws_url", f"redis://127.0.0.1:{redis_server.port}/15"),
+        at("celery_autoscaler.enabled", False),
+    )
+    Helm(control_plane).install("me", namespace, values)
+    here = World(plane=control_plane, namespace=namespace, endpoints=endpoints)
+    here.settled()
+    yield here
+    control_plane.delete_namespace(endpoints)
+
+
+async def judged(
+    world: World, *, given: Tree | None = None, cluster: KubernetesCluster | None = None
+) -> CheckResult:
+    async with connected(Access(kubeconfig=str(world.plane.kubeconfig))) as api:
+        asked = cluster or KubernetesCluster(api)
+        installation = await discover(
+            KubernetesCluster(api), ListedReleases(KubernetesCluster(api)), world.namespace
+        )
+        values = installation.under([Layer(source="spec.values", values=given or {})])
+        context = Context(values=values, cluster=asked, namespace=world.namespace, installation=installation)
+        report = await run(plan([catalogue()["ControlPlaneReady"]], timeout=timedelta(seconds=10)), context)
+    result = report.checks[0]
+    PRODUCED.update(reason for _, _, reason, _ in result.findings)
+    return result
+
+
+async def settled(world: World, reason: str, **words: Any) -> CheckResult:
+    """The result, once it has ``reason``: controllers take a moment."""
+    for _ in range(100):
+        result = await judged(world, **words)
+        if reason in {found for _, _, found, _ in result.findings}:
+            return result
+        await asyncio.sleep(0.2)
+    raise AssertionError(result)
+
+
+async def test_sound(world: World) -> None:
+    result = await judged(world)
+    assert (result.status, result.reason) == (Status.PASS, "ControlPlaneReady"), result.message
+    assert result.message == "gateway 2/2, cacher 1/1, builder 1/1"
+
+
+async def test_it_agrees_with_kubectl(world: World) -> None:
+    shown = world.plane.kubectl("get", "deployment", "-n", world.namespace, "--no-headers")
+    ready = {line.split()[0]: line.split()[1] for line in shown.splitlines()}
+    result = await judged(world)
+    assert str(result.evidence["gateway"]).startswith(ready[NAME])
+    assert str(result.evidence["builder"]).startswith(ready[f"{NAME}-endpoint-builder"])
+
+
+@pytest.mark.parametrize(
+    ("role", "name"),
+    [("gateway", NAME), ("cacher", f"{NAME}-cacher"), ("builder", f"{NAME}-endpoint-builder")],
+)
+async def test_a_component_that_is_not_ready_has_the_cause(world: World, role: str, name: str) -> None:
+    world.template(name, labels={STAGE_LABEL: "image-pull-backoff"})
+    reason = f"{role.capitalize()}NotReady"
+    eventually(lambda: world.pods(name), lambda pods: any(_waits(pod) for pod in pods), 30)
+    result = await settled(world, reason)
+    assert (result.status, result.reason) == (Status.FAIL, reason)
+    assert f"{role}: 0 of " in result.message
+    assert "Image" in result.message
+    assert result.remediation
+
+
+def _waits(pod: Any) -> bool:
+    return any("waiting" in each.get("state", {}) for each in pod["status"].get("containerStatuses", ()))
+
+
+async def test_a_pod_without_a_node_has_the_schedulers_words(world: World) -> None:
+    world.template(NAME, nodeSelector={"no-such": "label"})
+    result = await settled(world, "GatewayNotReady")
+    assert "NodeLabelsUnmatched" in result.message
+
+
+async def test_a_component_that_was_deleted(world: World) -> None:
+    world.delete("deployment", f"{NAME}-cacher")
+    result = await judged(world)
+    assert (result.status, result.reason) == (Status.FAIL, "ComponentMissing")
+    assert f"cacher: Deployment {NAME}-cacher does not exist in {world.namespace}" in result.message
+
+
+async def test_a_component_without_replicas(world: World) -> None:
+    world.plane.kubectl("scale", "-n", world.namespace, f"deployment/{NAME}-endpoint-builder", "--replicas=0")
+    result = await settled(world, "ScaledDown")
+    assert result.message == f"builder: Deployment {NAME}-endpoint-builder wants 0 pods"
+    assert (
+        f"kubectl scale deployment {NAME}-endpoint-builder -n {world.namespace} --replicas=1"
+        in result.remediation
+    )
+
+
+async def test_the_autoscaler(world: World) -> None:
+    on = at("celery_autoscaler.enabled", True)
+    result = await judged(world, given=on)
+    assert (result.status, result.reason) == (Status.FAIL, "ScaledDown")
+    assert "autoscaler: StatefulSet celery-autoscaler-sqs wants 0 pods" in result.message
+    path = world.path("statefulsets", "celery-autoscaler-sqs", group="apps")
+    template = {"spec": {"nodeSelector": {"no-such": "label"}}}
+    world.plane.api("PATCH", path, {"spec": {"replicas": 1, "template": template}}, content_type=MERGE)
+    result = await settled(world, "AutoscalerNotReady", given=on)
+    assert "autoscaler: 0 of 1 pod" in result.message
+    world.plane.api("DELETE", path)
+    result = await settled(world, "ComponentMissing", given=on)
+    assert "StatefulSet celery-autoscaler-sqs does not exist" in result.message
+    assert (
+        await judged(world, given=overlaid(on, at("serviceIdentifier", "b")))
+    ).reason == "ComponentMissing"
+
+
+async def test_a_rollout_that_does_not_get_on(world: World) -> None:
+    template = {"metadata": {"labels": {STAGE_LABEL: "image-pull-backoff"}}}
+    world.deployment(NAME, {"spec": {"progressDeadlineSeconds": 1, "template": template}})
+    result = await settled(world, "RolloutStuck")
+    assert result.status is Status.FAIL
+    assert "gateway: " in result.message
+    assert "of the old revision, ProgressDeadlineExceeded" in result.message
+
+
+async def test_restarts(world: World) -> None:
+    (pod,) = world.pods(f"{NAME}-cacher")
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    status = {
+        **pod["status"]["containerStatuses"][0],
+        "restartCount": 5,
+        "lastState": {"terminated": {"exitCode": 137, "reason": "OOMKilled", "finishedAt": now}},
+    }
+    path = world.path("pods", pod["metadata"]["name"]) + "/status"
+    world.plane.api("PATCH", path, {"status": {"containerStatuses": [status]}}, content_type=MERGE)
+    result = await settled(world, "Restarting")
+    assert (result.status, result.message) == (
+        Status.WARN,
+        "cacher: a container was restarted 5 times, last by OOMKilled",
+    )
+
+
+async def test_objects_that_are_missing(world: World) -> None:
+    world.delete("configmap", f"{NAME}-service-template-config")
+    world.delete("serviceaccount", NAME)
+    result = await judged(world)
+    assert (result.status, result.reason) == (Status.FAIL, "ObjectMissing")
+    assert result.message == f"missing: ConfigMap {NAME}-service-template-config, ServiceAccount {NAME}"
+
+
+async def test_another_fullname_lacks_what_the_platform_looks_for_by_name(world: World) -> None:
+    world.delete("configmap", "model-engine-recommended-hardware-config")
+    result = await judged(world)
+    assert result.reason == "ObjectMissing"
+    assert "ConfigMap model-engine-recommended-hardware-config" in result.message
+
+
+async def test_a_failed_migration(world: World) -> None:
+    job = f"{NAME}-database-migration-1"
+    spec = {
+        "backoffLimit": 0,
+        "template": {
+            "spec": {
+                "restartPolicy": "Never",
+                "nodeSelector": {"no-such": "label"},  # or KWOK would let it succeed
+                "containers": [{"name": "m", "image": "m"}],
+            }
+        },
+    }
+    path = world.path("jobs", group="batch")
+    world.plane.api("POST", path, {"metadata": {"name": job}, "spec": spec})
+    pods = world.path("pods") + f"?labelSelector=job-name%3D{job}"
+    (pod,) = eventually(lambda: world.plane.api("GET", pods)["items"], bool, 20)
+    failed = {"status": {"phase": "Failed"}}
+    name = pod["metadata"]["name"]
+    world.plane.api("PATCH", world.path("pods", name) + "/status", failed, content_type=MERGE)
+    eventually(
+        lambda: world.plane.api("GET", world.path("jobs", job, group="batch"))["status"],
+        lambda status: any(each["type"] == "Failed" for each in status.get("conditions", ())),
+        30,
+    )
+    result = await settled(world, "MigrationJobFailed")
+    assert result.message == f"Job {job} failed (BackoffLimitExceeded)"
+
+
+async def test_tags_differ(world: World) -> None:
+    image = {"name": f"{NAME}-cacher", "image": "registry.example.com/model-engine:other"}
+    world.template(f"{NAME}-cacher", containers=[image])
+    result = await settled(world, "TagsDiffer")
+    assert result.status is Status.WARN
+    assert "cacher runs other" in result.message
+
+
+async def test_a_gateway_that_cannot_be_scaled(world: World) -> None:
+    metric = {
+        "type": "Pods",
+        "pods": {
+            "metric": {"name": "request-concurrency-average"},
+            "target": {"type": "AverageValue", "averageValue": "50"},
+        },
+    }
+    spec = {
+        "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": NAME},
+        "minReplicas": 2,
+        "maxReplicas": 3,
+        "metrics": [metric],
+    }
+    path = world.path("horizontalpodautoscalers", group="autoscaling", version="v2")
+    world.plane.api("POST", path, {"metadata": {"name": NAME}, "spec": spec})
+    result = await settled(world, "GatewayNotScaled")
+    assert result.status is Status.WARN
+    assert "its HorizontalPodAutoscaler says FailedGetPodsMetric" in result.message
+
+
+async def test_a_cacher_that_does_no_work(world: World, redis_server: Redis) -> None:
+    labels = {"app": "launch-endpoint-id-end-1", "endpoint_id": "end_1"}
+    deployment = {
+        "metadata": {"name": "launch-endpoint-id-end-1", "labels": labels},
+        "spec": {
+            "replicas": 0,
+            "selector": {"matchLabels": labels},
+            "template": {
+                "metadata": {"labels": labels},
+                "spec": {"containers": [{"name": "m", "image": "m"}]},
+            },
+        },
+    }
+    world.plane.api("POST", f"/apis/apps/v1/namespaces/{world.endpoints}/deployments", deployment)
+    client = redis.Redis.from_url(redis_server.url(15))
+    key = cache_key("", "end_1")
+    client.delete(key)
+    result = await settled(world, "CacherStale")
+    assert (result.status, result.reason) == (Status.FAIL, "CacherStale")
+    client.set(key, "{}", ex=10)
+    assert (await judged(world)).reason == "CacherStale"
+    client.set(key, "{}", ex=55)
+    assert (await judged(world)).reason == "ControlPlaneReady"
+    client.delete(key)
+
+
+async def test_what_may_not_be_read_is_named(world: World) -> None:
+    rules = [{"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["get", "list"]}]
+    async with as_account(world.plane, world.namespace, rules) as cluster:
+        result = await judged(world, cluster=cluster)
+    assert (result.status, result.reason) == (Status.ERROR, "PartlyUnseen")
+    assert f"not allowed to list pods in namespace {world.namespace}" in result.message
+    assert "not allowed to get priorityclasses.scheduling.k8s.io" in result.message
+
+
+def test_every_reason_has_a_case() -> None:
+    assert {reason.name for reason in ControlPlaneReasons.all()} == PRODUCED
