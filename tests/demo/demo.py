@@ -4,23 +4,27 @@ Run by `make demo`; `make demo KEEP=1` leaves everything running until Ctrl-C.
 """
 
 import argparse
+import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from pathlib import Path
 
 from mehc_checks.gatherers.keda import EXTERNAL_METRICS
 from mehc_checks.platform.gpu import ACCELERATOR_LABEL
 from testbed import istio, keda
 from testbed.aggregation import register
 from testbed.controlplane import ControlPlane
+from testbed.endpoints import World
 from testbed.helm import Helm, HelmInstallation
 from testbed.httpserver import Reply, ScriptedServer
 from testbed.installation import DATABASE_SECRET, Tree, overlaid
 from testbed.istio_exporter import IstioExporter
-from testbed.kwok import Kwok
+from testbed.kwok import CONTAINER_ANNOTATION, STAGE_LABEL, Kwok
 from testbed.modelengine import migrate
 from testbed.operatorprocess import Operator
 from testbed.pki import CertificateAuthority
@@ -32,6 +36,7 @@ from testbed.registry import ImageStore, Registry
 from testbed.sound import AWS
 
 VLLM = "0.6.3"
+MEHC = Path(sys.executable).with_name("mehc")
 BATCH = "0.17.1-batch"
 IMAGES = {
     "vllm": VLLM,
@@ -61,6 +66,7 @@ def main() -> int:
         demo = Demo(stack)
         demo.install()
         demo.look()
+        demo.explain()
         demo.break_and_mend()
         if keep:
             demo.stay()
@@ -70,6 +76,10 @@ def main() -> int:
 A10, GPU = "nvidia-ampere-a10", "nvidia.com/gpu"
 GPU_NODE = "gpu-node-1"
 TOLERATIONS = [{"key": GPU, "operator": "Exists", "effect": "NoSchedule"}]
+WORKLOADS = (
+    *(f"deployment/model-engine{name}" for name in ("", "-cacher", "-endpoint-builder")),
+    "statefulset/celery-autoscaler-sqs",
+)
 IMAGE_CACHE = "launch-image-cache-a10"
 
 
@@ -105,6 +115,52 @@ def image_cache() -> Tree:
     }
 
 
+def cluster_objects() -> list[Tree]:
+    """What model engine's chart makes once in a cluster."""
+    classes = [
+        {
+            "apiVersion": "scheduling.k8s.io/v1",
+            "kind": "PriorityClass",
+            "metadata": {"name": f"model-engine-{name}-priority"},
+            "value": value,
+        }
+        for name, value in (("low", 0), ("default", 1), ("high", 100000))
+    ]
+    binding = {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRoleBinding",
+        "metadata": {"name": "model-engine"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"},
+    }
+    return [*classes, binding]
+
+
+def endpoint(name: str, *, image: str = "", stage: str = "", **pod: object) -> Tree:
+    """An endpoint's Deployment, as the builder makes it; ``stage`` is what happens to its pods."""
+    id_ = name.replace("-", "_")
+    labels = {"app": f"launch-endpoint-id-{name}", "endpoint_id": id_, "endpoint_name": name}
+    containers = [
+        {"name": "http-forwarder", "image": "forwarder:1"},
+        {"name": "main", "image": image or "vllm:1"},
+    ]
+    template = {
+        "metadata": {
+            "labels": {**labels, **({STAGE_LABEL: stage} if stage else {})},
+            "annotations": {CONTAINER_ANNOTATION: "main"},
+        },
+        "spec": {"containers": containers, **pod},
+    }
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": f"launch-endpoint-id-{name}", "labels": labels},
+        "spec": {
+            "selector": {"matchLabels": {"app": labels["app"]}},
+            "template": template,
+        },
+    }
+
+
 class Demo:
     """The components, started side by side; stopped by the stack in reverse order."""
 
@@ -129,7 +185,12 @@ class Demo:
         for repository, tag in IMAGES.items():
             images.push_index(f"ml/{repository}", tag)
         self.postgres.create_role("modelengine", PASSWORD)
-        for database, revision in (("sound", "head"), ("behind", "62da4f8b3403"), ("empty", None)):
+        for database, revision in (
+            ("sound", "head"),
+            ("stuck", "head"),
+            ("behind", "62da4f8b3403"),
+            ("empty", None),
+        ):
             self.postgres.create_database(database, owner="modelengine")
             if revision:
                 migrate(self.postgres, database, revision=revision)
@@ -143,6 +204,7 @@ class Demo:
     def set_up_cluster(self) -> None:
         """One node with GPUs, and KEDA: its CRDs, its Deployments on a plain node, its metrics API."""
         self.kwok.add_node("node-1")
+        self.control_plane.apply(cluster_objects())
         taint = {"key": GPU, "value": "present", "effect": "NoSchedule"}
         capacity = {"cpu": "48", "memory": "192Gi", "ephemeral-storage": "500Gi", GPU: "4"}
         self.kwok.add_node(
@@ -179,6 +241,8 @@ class Demo:
             list(pool.map(lambda each: each.install(self.control_plane, helm, image_cache()), installations))
         for each in installations:
             self.control_plane.kubectl("rollout", "status", "-n", each.endpoints, f"daemonset/{IMAGE_CACHE}")
+            for workload in WORKLOADS:
+                self.control_plane.kubectl("rollout", "status", "-n", each.namespace, workload)
         say(f"Helm has installed model engine {len(installations)} times ({time.monotonic() - clock:.1f} s)")
         clock = time.monotonic()
         self.control_plane.apply([each.resource() for each in installations])
@@ -250,6 +314,53 @@ class Demo:
         self.show("get", "mehc", "-A", "-o", "wide")
         self.show("describe", "mehc", "-n", "acme-two-behind", "model-engine")
 
+    def explain(self) -> None:
+        """Three endpoints that people call INITIALIZING, for three reasons."""
+        say("installing a ninth, with three endpoints that are stuck …")
+        stuck = self.installation("acme-stuck", "stuck", self.values(self.spare))
+        missing = f"{self.registry.address}/ml/vllm:0.9.9"
+        stuck.install(
+            self.control_plane,
+            Helm(self.control_plane),
+            image_cache(),
+            endpoint("end-image", image=missing, stage="image-pull-backoff"),
+            endpoint("end-gpu", nodeSelector={ACCELERATOR_LABEL: "nvidia-hopper-h100"}),
+        )
+        world = World(
+            plane=self.control_plane,
+            kwok=self.kwok,
+            postgres=self.postgres,
+            redis=self.spare,
+            database="stuck",
+            namespace=stuck.endpoints,
+        )
+        for name, state in (("end_image", "READY"), ("end_gpu", "READY"), ("end_queue", "UPDATE_PENDING")):
+            world.record(state, endpoint_id=name, name=name.removeprefix("end_"))
+        self.control_plane.apply([stuck.resource()])
+        namespace = stuck.namespace
+        self.control_plane.kubectl(
+            "wait", "mehc/model-engine", "-n", namespace, "--for=jsonpath={.status.health}", "--timeout=60s"
+        )
+        for words in (("--grace-period", "1s"), ("--grace-period", "1s", "end_gpu")):
+            print(f"\n$ mehc explain -n {namespace} {' '.join(words)}", flush=True)
+            command = [
+                MEHC,
+                "explain",
+                "--kubeconfig",
+                str(self.control_plane.kubeconfig),
+                "-n",
+                namespace,
+                *words,
+            ]
+            done = subprocess.run(
+                command,
+                env=os.environ | {"SSL_CERT_FILE": str(self.ca.ca_file)},
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            print(done.stdout + done.stderr, flush=True)
+
     def break_and_mend(self) -> None:
         """Stop the sound installation's Redis, and start it again; take a GPU label away; upgrade by Helm."""
         self.control_plane.kubectl(
@@ -264,6 +375,7 @@ class Demo:
         self.control_plane.kubectl(
             "wait", "mehc/model-engine", "-n", "acme-sound", "--for=jsonpath={.status.observedGeneration}=2"
         )
+        self.wait_for("acme-sound", "Ready")
         say("from here on the sound installation is probed every 10 s")
         say("stopping the sound installation's Redis …")
         self.redis.stop()
