@@ -18,6 +18,7 @@ from mehc_checks.gatherers.keda import EXTERNAL_METRICS
 from mehc_checks.platform.gpu import ACCELERATOR_LABEL
 from testbed import istio, keda
 from testbed.aggregation import register
+from testbed.aws import Aws
 from testbed.controlplane import ControlPlane
 from testbed.endpoints import World
 from testbed.helm import Helm, HelmInstallation
@@ -175,10 +176,11 @@ class Demo:
             postgres = pool.submit(start, Postgres(max_connections=400))
             redis = pool.submit(start, Redis(tls=True, ca=self.ca, users=ACL))
             spare = pool.submit(start, Redis(tls=True, ca=self.ca, users=ACL))
+            aws = pool.submit(start, Aws(account=AWS["config"]["values"]["infra"]["ml_account_id"]))
             registry = pool.submit(start, Registry(storage=temporary_directory("registry")))
             self.control_plane = control_plane.result()
             self.postgres, self.redis, self.spare = postgres.result(), redis.result(), spare.result()
-            self.registry = registry.result()
+            self.registry, self.aws = registry.result(), aws.result()
             self.prometheus = prometheus.result()
         self.kwok = start(Kwok(self.control_plane))
         images = ImageStore(self.registry)
@@ -194,10 +196,12 @@ class Demo:
             self.postgres.create_database(database, owner="modelengine")
             if revision:
                 migrate(self.postgres, database, revision=revision)
+        self.aws.client("sqs").create_queue(QueueName="model-engine-service-builder")
+        self.environment = {"SSL_CERT_FILE": str(self.ca.ca_file), **self.aws.client_environment()}
         self.stack = stack
         self.set_up_cluster()
         say(
-            "control plane, PostgreSQL, two Redis servers, Prometheus and a registry are up "
+            "control plane, PostgreSQL, two Redis servers, Prometheus, a registry and AWS's APIs are up "
             f"({time.monotonic() - clock:.1f} s)"
         )
 
@@ -231,9 +235,7 @@ class Demo:
 
     def install(self) -> None:
         """Install the CRD, start the operator, apply one sound installation and broken ones."""
-        self.operator = self.stack.enter_context(
-            Operator(self.control_plane, environment={"SSL_CERT_FILE": str(self.ca.ca_file)})
-        )
+        self.operator = self.stack.enter_context(Operator(self.control_plane, environment=self.environment))
         say("the CRD is installed and the operator runs")
         installations = self.installations()
         helm, clock = Helm(self.control_plane), time.monotonic()
@@ -354,7 +356,7 @@ class Demo:
             ]
             done = subprocess.run(
                 command,
-                env=os.environ | {"SSL_CERT_FILE": str(self.ca.ca_file)},
+                env=os.environ | self.environment,
                 capture_output=True,
                 text=True,
                 check=False,

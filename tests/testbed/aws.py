@@ -1,5 +1,6 @@
 """An emulator of AWS's APIs (moto's server) on real HTTP: ECR, S3, SQS, STS, Secrets Manager and the rest."""
 
+import json
 import sys
 import urllib.request
 from collections.abc import Mapping, Sequence
@@ -18,17 +19,19 @@ class Aws(Process):
 
     start_timeout = 60.0
 
-    def __init__(self, *, enforce_iam: bool = False) -> None:
+    def __init__(self, *, enforce_iam: bool = False, account: str = ACCOUNT) -> None:
         super().__init__("aws")
         self.port = free_port()
         self.url = f"http://{LOOPBACK}:{self.port}"
         self._enforce_iam = enforce_iam
+        self._account = account
 
     def command(self) -> Sequence[str | Path]:
         return [sys.executable, "-m", "moto.server", "-H", LOOPBACK, "-p", str(self.port)]
 
     def environment(self) -> Mapping[str, str]:
-        return {"INITIAL_NO_AUTH_ACTION_COUNT": "0"} if self._enforce_iam else {}
+        refused = {"INITIAL_NO_AUTH_ACTION_COUNT": "0"} if self._enforce_iam else {}
+        return {"MOTO_ACCOUNT_ID": self._account, **refused}
 
     def ready(self) -> bool:
         with urllib.request.urlopen(f"http://{LOOPBACK}:{self.port}/moto-api/", timeout=2) as response:
@@ -54,3 +57,22 @@ class Aws(Process):
             aws_access_key_id="testing",
             aws_secret_access_key="testing",
         )
+
+    def user_keys(self, name: str, actions: Sequence[str]) -> dict[str, str]:
+        """Variables with the keys of a new IAM user who may do ``actions`` ("sqs:*") and nothing else."""
+        iam = self.client("iam")
+        iam.create_user(UserName=name)
+        if actions:
+            statement = {"Effect": "Allow", "Action": list(actions), "Resource": "*"}
+            document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+            iam.put_user_policy(UserName=name, PolicyName="may", PolicyDocument=document)
+        key = iam.create_access_key(UserName=name)["AccessKey"]
+        return {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
+
+    def enforce(self) -> None:
+        """From now on refuse what no IAM policy allows."""
+        headers = {"Content-Type": "text/plain"}
+        url = f"{self.url}/moto-api/reset-auth"
+        request = urllib.request.Request(url, data=b"0", headers=headers, method="POST")  # noqa: S310
+        with urllib.request.urlopen(request, timeout=5):  # noqa: S310
+            pass

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from testbed.aws import Aws
 from testbed.controlplane import ControlPlane
 from testbed.kwok import Kwok
 from testbed.pki import CertificateAuthority
@@ -66,6 +67,13 @@ def redis_tls(certificate_authority: CertificateAuthority) -> Iterator[Redis]:
         tls=True, ca=certificate_authority, password="secret", users={"app": "on >app-secret ~* &* +@all"}
     ) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def aws() -> Iterator[Aws]:
+    """AWS's APIs, without IAM; names of buckets, queues and secrets are the tests' own."""
+    with Aws() as emulator:
+        yield emulator
 
 
 @pytest.fixture(scope="session")

@@ -1,19 +1,23 @@
 """Tokens for Amazon ECR, as the nodes' credential provider gets them."""
 
-import asyncio
 import base64
 import re
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Final
 
+from mehc_checks.aws.client import Aws, AwsFailure
+from mehc_checks.aws.client import Trouble as AwsTrouble
 from mehc_checks.registry.keyring import Login
 from mehc_checks.registry.trouble import RegistryFailure, Trouble
 
 _HOST = re.compile(r"(?P<account>\d{12})\.dkr\.ecr(-fips)?\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(\.cn)?")
-_CODE = re.compile(r"[A-Za-z]{1,64}")
-_THREADS = ThreadPoolExecutor(max_workers=8, thread_name_prefix="ecr")
-_CONNECT_SECONDS: Final = 3
-_READ_SECONDS: Final = 5
+_TROUBLES: Final[Mapping[AwsTrouble, Trouble]] = {
+    AwsTrouble.NO_CREDENTIALS: Trouble.AWS_NO_CREDENTIALS,
+    AwsTrouble.NO_PROFILE: Trouble.AWS_NO_CREDENTIALS,
+    AwsTrouble.UNREACHABLE: Trouble.AWS_UNREACHABLE,
+    AwsTrouble.UNTRUSTED: Trouble.AWS_UNREACHABLE,
+    AwsTrouble.REGION: Trouble.AWS_UNREACHABLE,
+}
 
 
 def region_of(host: str) -> str:
@@ -30,59 +34,13 @@ def account_of(host: str) -> str:
 
 async def login(region: str, *, timeout: float) -> Login:
     """A token for the registries of ``region`` by the process's own AWS identity. Raises RegistryFailure."""
-    loop = asyncio.get_running_loop()
     try:
-        async with asyncio.timeout(timeout):
-            return await loop.run_in_executor(_THREADS, _login, region)
-    except TimeoutError:
-        raise RegistryFailure(
-            Trouble.AWS_UNREACHABLE, f"AWS gave no ECR token for {region} within {timeout:g} s"
-        ) from None
-
-
-def _login(region: str) -> Login:
-    # botocore takes a third of a second and 20 MB to import: only installations on ECR pay for it
-    from botocore import exceptions
-
-    try:
-        answer = _client(region).get_authorization_token()
+        answer = await Aws(region=region, timeout=timeout).call("ecr", "GetAuthorizationToken")
         token = answer["authorizationData"][0]["authorizationToken"]
         username, _, password = base64.b64decode(token).decode().partition(":")
-    except (
-        exceptions.NoCredentialsError,
-        exceptions.PartialCredentialsError,
-        exceptions.CredentialRetrievalError,
-        exceptions.ProfileNotFound,
-        exceptions.TokenRetrievalError,
-    ):
-        raise RegistryFailure(
-            Trouble.AWS_NO_CREDENTIALS, f"there are no AWS credentials to get an ECR token for {region} with"
-        ) from None
-    except exceptions.ClientError as error:
-        code = str(error.response.get("Error", {}).get("Code", ""))
-        named = code if _CODE.fullmatch(code) else "error"
-        raise RegistryFailure(Trouble.AWS_DENIED, f"AWS gives no ECR token for {region} ({named})") from None
-    except (exceptions.BotoCoreError, OSError) as error:
-        raise RegistryFailure(
-            Trouble.AWS_UNREACHABLE, f"the ECR API of {region} cannot be asked ({type(error).__name__})"
-        ) from None
+    except AwsFailure as failure:
+        trouble = _TROUBLES.get(failure.trouble, Trouble.AWS_DENIED)
+        raise RegistryFailure(trouble, f"there is no ECR token for {region}: {failure}") from None
     except (KeyError, IndexError, TypeError, ValueError):
         raise RegistryFailure(Trouble.AWS_DENIED, f"AWS gives an unusable ECR token for {region}") from None
     return Login(username=username, password=password, source=f"an ECR token of region {region}")
-
-
-def _client(region: str) -> Any:
-    import boto3
-    from botocore.config import Config
-    from botocore.session import Session
-
-    session = Session()
-    # outside AWS nothing answers at the instance metadata address: never wait for it
-    session.set_config_variable("metadata_service_timeout", 1)
-    session.set_config_variable("metadata_service_num_attempts", 1)
-    config = Config(
-        connect_timeout=_CONNECT_SECONDS,
-        read_timeout=_READ_SECONDS,
-        retries={"total_max_attempts": 1},
-    )
-    return boto3.Session(botocore_session=session).client("ecr", region_name=region, config=config)

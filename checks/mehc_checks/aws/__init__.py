@@ -1,0 +1,1 @@
+"""AWS, asked by the process's own identity."""

@@ -1,0 +1,116 @@
+"""The broker that builds go through, asked as far as one may without taking a message."""
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from mehc_checks.aws.client import Aws, AwsFailure, Trouble
+from mehc_checks.context import Context
+from mehc_checks.gatherers.endpoint_records import queue_depth
+from mehc_checks.net import NetworkFailure, Peer, client_context, handshake
+from mehc_checks.platform.broker import Broker, Brokers, brokers
+from mehc_checks.platform.endpoints import builder_queue
+from mehc_checks.values import Values
+
+_AMQPS: Final = 5671
+_REGION: Final = "config.values.infra.default_region"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Queue:
+    """The builder's queue. ``waiting`` is how many tasks wait in it, ``taken`` how many are being worked on.
+
+    ``exists`` is None where that could not be told.
+    """
+
+    name: str
+    exists: bool | None = None
+    waiting: int | None = None
+    taken: int | None = None
+    region: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BrokerFacts:
+    """``account`` is AWS's account of this process, ``wanted_account`` the one that the values name, "" for none.
+
+    ``bus`` is the Service Bus host that was asked; ``failure`` why the broker could not be asked.
+    """
+
+    values: Values
+    brokers: Brokers
+    queue: Queue
+    account: str = ""
+    wanted_account: str = ""
+    celery_region: str = ""
+    bus: str = ""
+    failure: AwsFailure | NetworkFailure | None = None
+
+
+async def broker_facts(context: Context) -> BrokerFacts:
+    """Never receives, deletes or purges a message."""
+    values = context.values
+    found = brokers(values)
+    name = builder_queue(values.text("serviceIdentifier") or "", values.text("serviceBuilderQueue") or "")
+    match found.build_sender.broker:
+        case Broker.SQS:
+            return await _sqs(context, found, name)
+        case Broker.SERVICE_BUS:
+            return await _service_bus(context, found, name)
+        case _:
+            _, waiting = await queue_depth(context)
+            queue = Queue(name=name, exists=None if waiting is None else True, waiting=waiting)
+            return BrokerFacts(values=values, brokers=found, queue=queue)
+
+
+async def _sqs(context: Context, found: Brokers, name: str) -> BrokerFacts:
+    values = context.values
+    region = values.text(_REGION) or ""
+    celery = _celery_region(values)
+    account, wanted = "", values.text("config.values.infra.ml_account_id") or ""
+    queue, failure = Queue(name=name, region=celery), None
+    aws = Aws(region=celery, timeout=context.network_timeout / 3)
+    try:
+        account = str((await aws.call("sts", "GetCallerIdentity"))["Account"])
+        url = (await aws.call("sqs", "GetQueueUrl", QueueName=name))["QueueUrl"]
+        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        answer = await aws.call("sqs", "GetQueueAttributes", QueueUrl=url, AttributeNames=names)
+        counts = [int(answer["Attributes"][each]) for each in names]
+        queue = Queue(name=name, exists=True, waiting=counts[0], taken=counts[1], region=celery)
+    except AwsFailure as error:
+        if error.trouble is Trouble.NOT_FOUND:
+            queue = Queue(name=name, exists=False, region=celery)
+        else:
+            failure = error
+    return BrokerFacts(
+        values=values,
+        brokers=found,
+        queue=queue,
+        account=account,
+        wanted_account=wanted if re.fullmatch(r"\d{12}", wanted) else "",
+        celery_region=celery if region and celery != region else "",
+        failure=failure,
+    )
+
+
+def _celery_region(values: Values) -> str:
+    """AWS_REGION of the pods, which Celery asks; where the values give none, the identity webhook sets the "
+    "cluster's."""
+    listed = values.get("extraEnvVars")
+    for item in listed if isinstance(listed, list) else ():
+        if isinstance(item, dict) and item.get("name") == "AWS_REGION" and item.get("value"):
+            return str(item["value"])
+    return values.text(_REGION) or "us-west-2"
+
+
+async def _service_bus(context: Context, found: Brokers, name: str) -> BrokerFacts:
+    host = f"{context.values.text('azure.servicebus_namespace') or ''}.servicebus.windows.net"
+    failure = None
+    try:
+        peer: Peer = await handshake(host, _AMQPS, client_context(), timeout=context.network_timeout)
+        del peer
+    except NetworkFailure as error:
+        failure = error
+    return BrokerFacts(
+        values=context.values, brokers=found, queue=Queue(name=name), bus=f"{host}:{_AMQPS}", failure=failure
+    )

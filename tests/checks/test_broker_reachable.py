@@ -1,0 +1,232 @@
+"""BrokerReachable: who uses which broker on every cloud, and real brokers, Celery beside the check."""
+
+import contextlib
+import secrets
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import celery
+import pytest
+import redis
+from kombu.exceptions import OperationalError
+
+from mehc_checks.aws.reasons import AwsReasons
+from mehc_checks.catalogue.broker_reachable import BACKLOG, BrokerReasons
+from mehc_checks.net import Fault, NetworkFailure
+from mehc_checks.outcome import Status
+from mehc_checks.platform.broker import brokers
+from mehc_checks.runner import CheckResult
+from mehc_checks.values import Layer, Values
+from testbed.aws import ACCOUNT, REGION, Aws
+from testbed.installation import Tree, overlaid
+from testbed.judging import judged
+from testbed.redis import Redis
+from testbed.rulejudging import at
+
+PRODUCED: set[str] = set()
+INFRA = "config.values.infra"
+ON_REDIS = {"config": {"values": {"infra": {"cloud_provider": "onprem"}}}, "celery_broker_type_redis": True}
+QUEUE = "model-engine-service-builder"
+
+
+def values(cloud: str, type_: str | None, flag: object = None, **more: Any) -> Tree:
+    return overlaid(
+        at(f"{INFRA}.cloud_provider", cloud),
+        {"celeryBrokerType": type_, "celery_broker_type_redis": flag, **more},
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "builds", "work"),
+    [
+        (values("aws", "sqs"), ("SQS", "SQS"), ("SQS", "SQS")),
+        (values("aws", "redis", True), ("Redis", "Redis"), ("Redis 0", "Redis 3")),
+        (values("aws", "elasticache"), ("SQS", "SQS"), ("SQS", "none")),
+        (values("azure", "servicebus"), ("Service Bus", "Service Bus"), ("Service Bus", "Service Bus")),
+        (values("azure", "servicebus", True), ("Service Bus", "Redis"), ("Service Bus", "Service Bus")),
+        (values("azure", "servicebus", "false"), ("Service Bus", "Redis"), ("Service Bus", "Service Bus")),
+        (values("azure", "elasticache"), ("Service Bus", "Service Bus"), ("Service Bus", "none")),
+        (values("gcp", "redis"), ("Redis", "Redis"), ("Redis 0", "Redis 3")),
+        (values("gcp", "sqs"), ("Redis", "Redis"), ("Redis 0", "SQS")),
+        (values("onprem", "redis", True), ("Redis", "Redis"), ("Redis 3", "Redis 3")),
+        (values("onprem", "redis"), ("Redis", "SQS"), ("Redis 3", "Redis 3")),
+        (values("onprem", "elasticache", True), ("Redis", "Redis"), ("Redis 3", "none")),
+        (values("onprem", None, True), ("Redis", "Redis"), ("Redis 3", "none")),
+    ],
+    ids=str,
+)
+def test_who_uses_which(given: Tree, builds: tuple[str, str], work: tuple[str, str]) -> None:
+    found = brokers(Values.merged([Layer(source="x", values=given)]))
+    assert (found.build_sender.broker, found.build_taker.broker) == builds
+    shown = [
+        f"{use.broker} {use.db}" if use.db is not None else use.broker
+        for use in (found.work_sender, found.work_taker)
+    ]
+    assert tuple(shown) == work
+
+
+async def judge(given: Tree) -> CheckResult:
+    result = await judged("BrokerReachable", given)
+    PRODUCED.update(reason for _, _, reason, _ in result.findings)
+    return result
+
+
+def on_redis(server: Redis, *overlays: Tree) -> Tree:
+    """On-premises; the broker's port is by redisPort."""
+    base = values("onprem", "redis", True, redisHost="127.0.0.1", redisPort=str(server.port))
+    return overlaid(base, at("celery_autoscaler.enabled", False), *overlays)
+
+
+@pytest.fixture
+def queue(redis_server: Redis) -> Iterator[redis.Redis]:
+    client = redis.Redis.from_url(redis_server.url(0))
+    client.delete(QUEUE)
+    yield client
+    client.delete(QUEUE)
+
+
+async def test_redis_as_the_broker(redis_server: Redis, queue: redis.Redis) -> None:
+    app = celery.Celery(broker=redis_server.url(0))
+    app.send_task("build", queue=QUEUE)
+    result = await judge(on_redis(redis_server))
+    assert (result.status, result.reason) == (Status.PASS, "BrokerReachable"), result.message
+    assert result.message == f"Redis answers; 1 tasks wait in queue {QUEUE}"
+    assert queue.llen(QUEUE) == 1  # nothing was taken
+
+
+async def test_a_backlog(redis_server: Redis, queue: redis.Redis) -> None:
+    queue.rpush(QUEUE, *(["task"] * (BACKLOG + 1)))
+    result = await judge(on_redis(redis_server))
+    assert (result.status, result.message) == (Status.WARN, f"{BACKLOG + 1} tasks wait in queue {QUEUE}")
+
+
+async def test_redis_that_cannot_be_asked(redis_server: Redis) -> None:
+    given = on_redis(redis_server, {"redisPort": "1"})
+    with pytest.raises(OperationalError, match="refused"):
+        celery.Celery(broker="redis://127.0.0.1:1/0").connection().ensure_connection(max_retries=1)
+    result = await judge(given)
+    assert (result.status, result.reason) == (Status.ERROR, "RedisBrokerNotAsked")
+
+
+@pytest.mark.parametrize(
+    ("change", "reason", "says"),
+    [
+        (
+            {"celery_broker_type_redis": None},
+            "BuilderHearsAnotherBroker",
+            "gateway (builds): Redis database 0 (by",
+        ),
+        ({"celeryBrokerType": "elasticache"}, "UnknownBrokerType", "do not know"),
+        ({"celeryBrokerType": "sqs"}, "WorkersHearAnotherBroker", "forwarders: SQS (by celeryBrokerType)"),
+        ({"celery_autoscaler": {"enabled": True}}, "AutoscalerBlind", "async endpoints are marked for SQS"),
+        (at(f"{INFRA}.cloud_provider", "gcp"), "AsyncDatabasesDiffer", "forwarders: Redis database 3"),
+    ],
+    ids=str,
+)
+async def test_components_that_disagree(
+    redis_server: Redis, queue: redis.Redis, change: Tree, reason: str, says: str
+) -> None:
+    result = await judge(on_redis(redis_server, change))
+    assert result.reason == reason, result.message
+    assert says in result.message
+    assert result.remediation
+
+
+@pytest.fixture
+def on_aws(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> Tree:
+    for name, value in aws.client_environment().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    unique = f"builder-{secrets.token_hex(4)}"
+    return overlaid(
+        values("aws", "sqs", serviceBuilderQueue=unique),
+        at(INFRA, {"default_region": REGION, "ml_account_id": ACCOUNT}),
+    )
+
+
+def made(aws: Aws, given: Tree) -> str:
+    url: str = aws.client("sqs").create_queue(QueueName=given["serviceBuilderQueue"])["QueueUrl"]
+    return url
+
+
+async def test_sqs(aws: Aws, on_aws: Tree) -> None:
+    url = made(aws, on_aws)
+    aws.client("sqs").send_message(QueueUrl=url, MessageBody="task")
+    result = await judge(on_aws)
+    assert (result.status, result.reason) == (Status.PASS, "BrokerReachable"), result.message
+    assert result.evidence["waiting"] == 1
+    attributes = aws.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+    assert attributes["ApproximateNumberOfMessages"] == "1"  # nothing was taken
+
+
+async def test_a_queue_that_nobody_made(on_aws: Tree) -> None:
+    result = await judge(on_aws)
+    assert (result.status, result.reason) == (Status.FAIL, "BuilderQueueMissing")
+    assert result.message == f"queue {on_aws['serviceBuilderQueue']} does not exist in region {REGION}"
+
+
+async def test_celery_makes_its_queue_where_the_check_looks(aws: Aws, on_aws: Tree) -> None:
+    app = celery.Celery(broker="sqs://")
+    app.conf.broker_transport_options = {"region": REGION}
+    with contextlib.closing(app.connection()) as connection:
+        app.send_task("build", queue=on_aws["serviceBuilderQueue"], connection=connection)
+    assert (await judge(on_aws)).status is Status.PASS
+
+
+async def test_regions_differ(aws: Aws, on_aws: Tree) -> None:
+    given = overlaid(on_aws, {"extraEnvVars": [{"name": "AWS_REGION", "value": "eu-west-1"}]})
+    made(aws, given)
+    result = await judge(given)
+    assert result.status is Status.FAIL
+    assert "QueueRegionsDiffer" in {reason for _, _, reason, _ in result.findings}
+    assert "Celery asks region eu-west-1 (AWS_REGION)" in result.message
+
+
+async def test_another_account(aws: Aws, on_aws: Tree) -> None:
+    made(aws, on_aws)
+    result = await judge(overlaid(on_aws, at(f"{INFRA}.ml_account_id", "999988887777")))
+    assert (result.status, result.reason) == (Status.ERROR, "AWSOtherAccount")
+    assert result.message == f"this process is of account {ACCOUNT}, ml_account_id is 999988887777"
+
+
+async def test_this_process_cannot_ask_aws(on_aws: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{unused.getsockname()[1]}")
+        result = await judge(on_aws)
+    assert (result.status, result.reason) == (Status.ERROR, "AWSUnreachable")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", "/nonexistent")
+    result = await judge(on_aws)
+    assert (result.status, result.reason) == (Status.ERROR, "AWSNoCredentials")
+    monkeypatch.setenv("AWS_PROFILE", "nobody")
+    result = await judge(on_aws)
+    assert (result.status, result.reason) == (Status.ERROR, "AWSProfileAbsent")
+
+
+async def test_service_bus_that_does_not_exist() -> None:
+    given = values("azure", "servicebus", azure={"servicebus_namespace": "no-such-namespace"})
+    result = await judge(given)
+    assert (result.status, result.reason) == (Status.FAIL, "ServiceBusUnreachable")
+    assert "no-such-namespace.servicebus.windows.net" in result.message
+
+
+async def test_service_bus_that_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing under Microsoft's domain can be had here: the handshake itself is held in test_net.py."""
+
+    async def sound(host: str, port: int, *_: object, **__: object) -> object:
+        if not host.endswith(".servicebus.windows.net") or port != 5671:
+            raise NetworkFailure(Fault.UNRESOLVABLE, f"{host}:{port}")
+        return object()
+
+    monkeypatch.setattr("mehc_checks.gatherers.broker.handshake", sound)
+    result = await judge(values("azure", "servicebus", azure={"servicebus_namespace": "ours"}))
+    assert (result.status, result.reason) == (Status.ERROR, "ServiceBusNotEvaluated")
+
+
+def test_every_reason_has_a_case() -> None:
+    """Those of AWS that are not staged here are in tests/checks/test_aws.py."""
+    own = {reason.name for reason in BrokerReasons.all()} - {reason.name for reason in AwsReasons.all()}
+    assert own <= PRODUCED
