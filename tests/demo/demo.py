@@ -197,6 +197,7 @@ class Demo:
             if revision:
                 migrate(self.postgres, database, revision=revision)
         self.aws.client("sqs").create_queue(QueueName="model-engine-service-builder")
+        self.aws.client("s3").create_bucket(Bucket=AWS["config"]["values"]["infra"]["s3_bucket"])
         self.environment = {"SSL_CERT_FILE": str(self.ca.ca_file), **self.aws.client_environment()}
         self.stack = stack
         self.set_up_cluster()

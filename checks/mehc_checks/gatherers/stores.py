@@ -1,0 +1,135 @@
+"""The object store, asked with the identity of this process: buckets, their regions, and, where asked for, a write."""
+
+import asyncio
+import os
+import secrets
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from pydantic import Field
+
+from mehc_checks.aws.client import Aws, AwsFailure, Trouble
+from mehc_checks.check import Parameters
+from mehc_checks.context import Context
+from mehc_checks.errors import NotApplicable
+from mehc_checks.net import NetworkFailure, client_context, connect, handshake
+from mehc_checks.platform.stores import Bucket, Store, store
+
+RESERVED: Final = ".mehc-probe/"
+"""The prefix under which objects are ours to make and to delete."""
+_LEFTOVER: Final = timedelta(hours=1)
+"""Age from which an object of ours was left by a check that did not live to delete it."""
+_HOSTS: Final = {"azure": "{account}.blob.core.windows.net", "gcp": "storage.googleapis.com"}
+
+
+class StoreParameters(Parameters):
+    """Parameters of ObjectStoreReachable."""
+
+    write: bool = Field(
+        default=False,
+        description="ObjectStoreReachable: put, get and delete a small object under .mehc-probe/ in each bucket.",
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BucketFacts:
+    """``region`` is where the bucket is, "" if not told. ``failure`` is what went wrong first; ``writing`` in "
+    "a write."""
+
+    bucket: Bucket
+    exists: bool | None = None
+    region: str = ""
+    failure: AwsFailure | None = None
+    writing: AwsFailure | None = None
+    written: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoreFacts:
+    """``network`` is why the store itself cannot be reached; ``asked`` the address of one that only the "
+    "network tells of."""
+
+    store: Store
+    buckets: tuple[BucketFacts, ...] = ()
+    asked: str = ""
+    network: NetworkFailure | None = None
+
+
+async def store_facts(context: Context) -> StoreFacts:
+    """Raises NotApplicable where the values name no bucket."""
+    found = store(context.values)
+    if not found.buckets and not found.misplaced:
+        raise NotApplicable("no bucket is configured")
+    if found.cloud in _HOSTS:
+        account = context.values.text("azure.abs_account_name") or ""
+        host = _HOSTS[found.cloud].format(account=account)
+        try:
+            await handshake(host, 443, client_context(), timeout=context.network_timeout)
+        except NetworkFailure as failure:
+            return StoreFacts(store=found, asked=host, network=failure)
+        return StoreFacts(store=found, asked=host)
+    if found.endpoint:
+        try:
+            await _reach(found.endpoint, context.network_timeout / 3)
+        except NetworkFailure as failure:
+            return StoreFacts(store=found, asked=found.endpoint, network=failure)
+    parameters = context.parameters(StoreParameters)
+    aws = Aws(
+        region=found.region or "us-east-1",
+        timeout=context.network_timeout / 2,
+        endpoint=found.endpoint or None,
+        ca=os.environ.get("SSL_CERT_FILE")
+        if found.endpoint
+        else None,  # a private store, a private authority
+    )
+    buckets = await asyncio.gather(*(_bucket(aws, bucket, parameters.write) for bucket in found.buckets))
+    return StoreFacts(store=found, buckets=tuple(buckets))
+
+
+async def _reach(url: str, timeout: float) -> None:
+    """Raises NetworkFailure: boto says less of what is wrong with a connection."""
+    address = urlsplit(url)
+    host = address.hostname or ""
+    if address.scheme == "https":
+        await handshake(host, address.port or 443, client_context(), timeout=timeout)
+    else:
+        await connect(host, address.port or 80, timeout=timeout)
+
+
+async def _bucket(aws: Aws, bucket: Bucket, write: bool) -> BucketFacts:
+    facts = BucketFacts(bucket=bucket)
+    if not bucket.is_valid:
+        return facts
+    try:
+        answer = await aws.call("s3", "HeadBucket", Bucket=bucket.name)
+        headers: dict[str, Any] = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+        facts = replace(facts, exists=True, region=str(headers.get("x-amz-bucket-region", "")))
+        for prefix in bucket.prefixes:
+            await aws.call("s3", "ListObjectsV2", Bucket=bucket.name, Prefix=prefix, MaxKeys=1)
+    except AwsFailure as failure:
+        if failure.trouble is Trouble.NOT_FOUND:
+            return replace(facts, exists=False)
+        return replace(facts, failure=failure)
+    if not write:
+        return facts
+    try:
+        await _write(aws, bucket.name)
+    except AwsFailure as failure:
+        return replace(facts, writing=failure)
+    return replace(facts, written=True)
+
+
+async def _write(aws: Aws, bucket: str) -> None:
+    """Put, get and delete an object of our own, and delete what an earlier check left."""
+    key = f"{RESERVED}{secrets.token_hex(8)}"
+    await aws.call("s3", "PutObject", Bucket=bucket, Key=key, Body=b"written by mehc; may be deleted")
+    try:
+        await aws.call("s3", "HeadObject", Bucket=bucket, Key=key)
+    finally:
+        await asyncio.shield(aws.call("s3", "DeleteObject", Bucket=bucket, Key=key))
+    listed = await aws.call("s3", "ListObjectsV2", Bucket=bucket, Prefix=RESERVED, MaxKeys=100)
+    for item in listed.get("Contents", ()):
+        if datetime.now(UTC) - item["LastModified"] > _LEFTOVER:
+            await aws.call("s3", "DeleteObject", Bucket=bucket, Key=item["Key"])
