@@ -4,13 +4,14 @@ from collections.abc import Iterator
 
 from pydantic import Field
 
+from mehc_checks.aws.reasons import AwsReasons, aws_finding
 from mehc_checks.check import Parameters, Permission, check
 from mehc_checks.context import Context
 from mehc_checks.gatherers.database import DatabaseFacts, Refusal, Schema, database_facts
 from mehc_checks.net import Fault
-from mehc_checks.outcome import Finding, Outcome, Reason, ReasonSet, Severity, Status
+from mehc_checks.outcome import Finding, Outcome, Reason, Severity, Status
 from mehc_checks.platform import schema
-from mehc_checks.platform.database import DOCUMENTED_KEY, SECRET_KEY, SourceKind
+from mehc_checks.platform.database import CLOUD_FIELDS, DOCUMENTED_KEY, SECRET_KEY, SourceKind
 
 _OPEN_THE_WAY = (
     "Check the host and port in the Secret's database_url, and the firewalls between the cluster and it."
@@ -19,15 +20,23 @@ _TLS = "Make sslmode in database_url agree with what the server offers and with 
 _MIGRATE = "Set db.runDbMigrationScript: true and run helm upgrade."
 
 
-class DatabaseReasons(ReasonSet):
+class DatabaseReasons(AwsReasons):
     """Reasons of DatabaseMigrated."""
 
     AT_HEAD = Reason("SchemaAtHead", Status.PASS, "The schema is at the expected revision and complete.")
     CLOUD_SECRET_NOT_READ = Reason(
         "CloudSecretNotRead",
         Status.ERROR,
-        "The address of the database is in a secret of the cloud, which this version does not read.",
+        "The address of the database is in a secret of Azure or GCP, which only the pods' identity can read.",
         "Look at the secret yourself, or name a Kubernetes Secret in secrets.kubernetesDatabaseSecretName.",
+    )
+    CLOUD_SECRET_UNUSABLE = Reason(
+        "CloudSecretUnusable",
+        Status.FAIL,
+        "The secret of AWS Secrets Manager does not exist, is not JSON, or lacks a field: the platform goes on with a "
+        "URL full of None.",
+        "Write the secret {secret} as a JSON object with username, password, clusterHost, port and dbname, or correct "
+        "secrets.cloudDatabaseSecretName and default_region.",
     )
     NOT_CONFIGURED = Reason(
         "DatabaseNotConfigured",
@@ -296,15 +305,15 @@ def _configuration(facts: DatabaseFacts) -> Iterator[Finding]:
 def _way(facts: DatabaseFacts) -> list[Finding]:
     """Where the way to the schema ends; empty when it does not."""
     name, namespace = facts.source.name, facts.namespace
-    if facts.source.kind is SourceKind.CLOUD_SECRET:
-        return [R.CLOUD_SECRET_NOT_READ.finding(f"the database's address is in the cloud's secret {name}")]
+    if facts.source.kind is SourceKind.CLOUD_SECRET and (found := _cloud_secret(facts)):
+        return [found]
     if facts.source.kind is SourceKind.KUBERNETES_SECRET:
         if facts.secret_keys is None:
             message = f"Secret {name} does not exist in namespace {namespace}"
             return [R.SECRET_NOT_FOUND.finding(message, secret=name, namespace=namespace)]
         if facts.address is None and not facts.url_error:
             return [_key_missing(facts, name)]
-    elif facts.address is None:
+    elif facts.source.kind is SourceKind.ENVIRONMENT and facts.address is None:
         return [R.NOT_CONFIGURED.finding("neither a database Secret nor DB_HOST in extraEnvVars is set")]
     if facts.url_error:
         return [R.URL_UNPARSABLE.finding(f"{SECRET_KEY} of Secret {name} cannot be read: {facts.url_error}")]
@@ -317,6 +326,18 @@ def _way(facts: DatabaseFacts) -> list[Finding]:
             R.QUERY_FAILED.finding(f"{facts.address}: reading the catalogue failed ({facts.query_error})")
         ]
     return []
+
+
+def _cloud_secret(facts: DatabaseFacts) -> Finding | None:
+    """What keeps the cloud's secret from giving an address; None where nothing does."""
+    name, kept = facts.source.name, facts.cloud_secret
+    if kept is None:
+        return R.CLOUD_SECRET_NOT_READ.finding(f"the database's address is in the cloud's secret {name}")
+    if kept.failure:
+        return aws_finding(kept.failure, concerning=f"secret {name}")
+    lacking = kept.lacks(*CLOUD_FIELDS)
+    wrong = kept.trouble or (f"lacks {', '.join(lacking)}" if lacking else facts.url_error)
+    return R.CLOUD_SECRET_UNUSABLE.finding(f"secret {name}: {wrong}", secret=name) if wrong else None
 
 
 _NETWORK = {

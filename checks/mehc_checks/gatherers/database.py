@@ -13,14 +13,17 @@ import psycopg
 from psycopg import sql
 
 from mehc_checks.context import Context, require_cluster
+from mehc_checks.gatherers.cloudsecrets import CloudSecret, cloud_secret
 from mehc_checks.net import Fault, NetworkFailure, classify, connect, resolve
 from mehc_checks.platform import schema
 from mehc_checks.platform.database import (
+    CLOUD_FIELDS,
     SECRET_KEY,
     Address,
     Pools,
     Source,
     SourceKind,
+    from_cloud,
     from_environment,
     parse,
     pools,
@@ -97,6 +100,8 @@ class DatabaseFacts:
     namespace: str = ""
     secret_keys: tuple[str, ...] | None = None
     """Keys of the Secret; None where it does not exist, or the source is another."""
+    cloud_secret: CloudSecret | None = None
+    """The cloud's secret; None where the source is another, or this cloud's cannot be read here."""
     url_error: str = ""
     percent_in_url: bool = False
     address: Address | None = None
@@ -119,11 +124,18 @@ async def database_facts(context: Context, expected: str) -> DatabaseFacts:
         "namespace": context.namespace,
     }
     if chosen.kind is SourceKind.CLOUD_SECRET:
-        return DatabaseFacts(**base)
-    if chosen.kind is SourceKind.ENVIRONMENT:
-        address = from_environment(context.values)
-        if address is None:
+        kept = base["cloud_secret"] = await cloud_secret(context, chosen.name)
+        if kept is None or kept.fields is None or kept.lacks(*CLOUD_FIELDS):
             return DatabaseFacts(**base)
+        try:
+            address = from_cloud(kept.fields)
+        except ValueError as error:
+            return DatabaseFacts(**base, url_error=str(error))
+    elif chosen.kind is SourceKind.ENVIRONMENT:
+        given = from_environment(context.values)
+        if given is None:
+            return DatabaseFacts(**base)
+        address = given
     else:
         require_cluster(context)
         secret = await context.secret(chosen.name)

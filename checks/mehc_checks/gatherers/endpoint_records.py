@@ -10,10 +10,20 @@ from redis.exceptions import RedisError
 from mehc_checks.context import Context
 from mehc_checks.endpoints.objects import Cached, Record, time
 from mehc_checks.errors import CannotEvaluate, UsageError
+from mehc_checks.gatherers.cloudsecrets import cloud_secret
 from mehc_checks.gatherers.database import Refused, open_session
 from mehc_checks.gatherers.redis import auth_token, open_connection
 from mehc_checks.net import NetworkFailure, resolve
-from mehc_checks.platform.database import SECRET_KEY, Address, SourceKind, from_environment, parse, source
+from mehc_checks.platform.database import (
+    CLOUD_FIELDS,
+    SECRET_KEY,
+    Address,
+    SourceKind,
+    from_cloud,
+    from_environment,
+    parse,
+    source,
+)
 from mehc_checks.platform.endpoints import builder_queue, cache_key, demand_key
 from mehc_checks.platform.redis import Server, Way, broker, cache
 
@@ -56,9 +66,12 @@ async def records(context: Context) -> tuple[Record, ...]:
 async def _address(context: Context) -> Address:
     """Where the gateway's database is. Raises CannotEvaluate where that is not known here."""
     chosen = source(context.values)
-    if chosen.kind is SourceKind.CLOUD_SECRET:
-        raise _unread("the database's address is in a secret of the cloud")
     try:
+        if chosen.kind is SourceKind.CLOUD_SECRET:
+            kept = await cloud_secret(context, chosen.name)
+            if kept is None or kept.fields is None or kept.lacks(*CLOUD_FIELDS):
+                raise _unread("the database's address is in a secret of the cloud that could not be read")
+            return from_cloud(kept.fields)
         if chosen.kind is SourceKind.ENVIRONMENT:
             found = from_environment(context.values)
             if found is None:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 from urllib.parse import parse_qsl, unquote
 
 from mehc_checks.errors import UsageError
@@ -139,6 +140,24 @@ def from_environment(values: Values) -> Address | None:
         database=environment.get("DB_NAME") or "llm_engine",
         user=environment.get("DB_USER") or "postgres",
         password=environment.get("DB_PASSWORD") or "postgres",
+    )
+
+
+CLOUD_FIELDS: Final = ("username", "password", "clusterHost", "port", "dbname")
+"""What the platform takes from AWS' secret; of a missing one it makes None, in the URL too. Source: ``db/base.py``."""
+
+
+def from_cloud(fields: Mapping[str, str]) -> Address:
+    """The address in a secret that has all ``CLOUD_FIELDS``. Raises ValueError where the port is no number."""
+    port = fields["port"]
+    if not port.isdecimal() or not 0 < int(port) < 65536:
+        raise ValueError("its port is not a number from 1 to 65535")
+    return Address(
+        host=fields["clusterHost"],
+        port=int(port),
+        database=fields["dbname"],
+        user=fields["username"],
+        password=fields["password"],
     )
 
 

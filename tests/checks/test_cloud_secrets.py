@@ -1,0 +1,148 @@
+"""DatabaseMigrated with its address in AWS Secrets Manager, as the platform reads it there."""
+
+import json
+import secrets as random
+from typing import Any
+
+import pytest
+
+from mehc_checks.outcome import Status
+from mehc_checks.platform.database import CLOUD_FIELDS
+from mehc_checks.runner import CheckResult
+from testbed.aws import REGION, Aws
+from testbed.installation import Tree, overlaid
+from testbed.judging import judged
+from testbed.modelengine import migrate
+from testbed.postgres import Postgres
+from testbed.rulejudging import at
+
+PASSWORD = "pass-w0rd-of-the-secret"
+
+
+@pytest.fixture
+def on_aws(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> Aws:
+    for name, value in aws.client_environment().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    return aws
+
+
+@pytest.fixture(scope="module")
+def database(postgres: Postgres) -> dict[str, str]:
+    """The fields of the secret of a migrated database."""
+    owner = f"cloud_{random.token_hex(3)}"
+    postgres.create_role(owner, PASSWORD)
+    name = postgres.create_database(owner, owner=owner)
+    migrate(postgres, name, owner=owner)
+    return {
+        "username": owner,
+        "password": PASSWORD,
+        "clusterHost": "127.0.0.1",
+        "port": str(postgres.port),
+        "dbname": name,
+    }
+
+
+def values(secret: str, *overlays: Tree) -> Tree:
+    return overlaid(
+        at("secrets.cloudDatabaseSecretName", secret),
+        at("config.values.infra", {"cloud_provider": "aws", "default_region": REGION}),
+        *overlays,
+    )
+
+
+def kept(aws: Aws, content: Any) -> str:
+    """The name of a new secret."""
+    name = f"db-{random.token_hex(4)}"
+    text = content if isinstance(content, str) else json.dumps(content)
+    aws.client("secretsmanager").create_secret(Name=name, SecretString=text)
+    return name
+
+
+async def judge(given: Tree) -> CheckResult:
+    result = await judged("DatabaseMigrated", given)
+    assert PASSWORD not in repr(result)
+    return result
+
+
+def _is_at_head(result: CheckResult) -> bool:
+    """Whatever it says of the size of pools besides."""
+    return (
+        "SchemaAtHead" in {reason for _, _, reason, _ in result.findings} and result.status is not Status.FAIL
+    )
+
+
+async def test_the_schema_behind_a_secret_of_aws(on_aws: Aws, database: dict[str, str]) -> None:
+    result = await judge(
+        values(kept(on_aws, {**database, "clusterHostRo": "elsewhere", "port": int(database["port"])}))
+    )
+    assert _is_at_head(result), result.message
+
+
+async def test_a_name_by_the_context(on_aws: Aws, database: dict[str, str]) -> None:
+    context = f"stage-{random.token_hex(3)}"
+    on_aws.client("secretsmanager").create_secret(
+        Name=f"{context}/ml_infra_pg", SecretString=json.dumps(database)
+    )
+    given = overlaid(values(""), {"context": context})
+    assert _is_at_head(await judge(given))
+
+
+async def test_a_secret_that_does_not_exist(on_aws: Aws) -> None:
+    result = await judge(values("no/such"))
+    assert (result.status, result.reason) == (Status.FAIL, "CloudSecretUnusable")
+    assert result.message == f"secret no/such: does not exist in AWS Secrets Manager of {REGION}"
+    assert "secrets.cloudDatabaseSecretName" in result.remediation
+
+
+async def test_a_secret_in_another_region(on_aws: Aws, database: dict[str, str]) -> None:
+    far = at("config.values.infra.default_region", "eu-west-1")
+    result = await judge(values(kept(on_aws, database), far))
+    assert (result.status, result.reason) == (Status.FAIL, "CloudSecretUnusable")
+    assert "does not exist in AWS Secrets Manager of eu-west-1" in result.message
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (PASSWORD, "is not JSON"),
+        ([PASSWORD], "is not a JSON object"),
+        ("{}", "lacks username, password, clusterHost"),
+    ],
+    ids=["text", "a list", "nothing"],
+)
+async def test_a_secret_that_is_none(on_aws: Aws, content: Any, says: str) -> None:
+    result = await judge(values(kept(on_aws, content)))
+    assert (result.status, result.reason) == (Status.FAIL, "CloudSecretUnusable")
+    assert says in result.message
+
+
+@pytest.mark.parametrize("field", CLOUD_FIELDS)
+async def test_a_field_that_is_missing(on_aws: Aws, database: dict[str, str], field: str) -> None:
+    result = await judge(values(kept(on_aws, {k: v for k, v in database.items() if k != field})))
+    assert result.reason == "CloudSecretUnusable"
+    assert result.message.endswith(f": lacks {field}")
+
+
+async def test_a_port_that_is_none(on_aws: Aws, database: dict[str, str]) -> None:
+    result = await judge(values(kept(on_aws, {**database, "port": "many"})))
+    assert (result.reason, result.status) == ("CloudSecretUnusable", Status.FAIL)
+    assert "its port is not a number" in result.message
+
+
+async def test_a_password_that_the_database_rejects(on_aws: Aws, database: dict[str, str]) -> None:
+    result = await judge(values(kept(on_aws, {**database, "password": "another"})))
+    assert result.status is Status.FAIL
+    assert result.reason not in ("CloudSecretUnusable", "SchemaAtHead")
+
+
+async def test_this_process_may_not_read_it(
+    on_aws: Aws, database: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = kept(on_aws, database)
+    for key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(key)
+    monkeypatch.setenv("HOME", "/nonexistent")
+    result = await judge(values(name))
+    assert (result.status, result.reason) == (Status.ERROR, "AWSNoCredentials")
+    assert f"secret {name}" in result.message
