@@ -73,12 +73,12 @@ def generated() -> Iterator[tuple[Path, str]]:
 
 
 def rules(checks: list[Check]) -> dict[str, list[dict[str, Any]]]:
-    """RBAC rules by scope ("own" and "endpoints" namespaces, the whole "cluster"), or by their switch."""
+    """RBAC rules by scope ("own", "endpoints" and "operator" namespaces, the whole "cluster"), or by their switch."""
     verbs: dict[tuple[str, str, str], set[str]] = defaultdict(set)
     for permission in (*OWN_PERMISSIONS, *(p for check in checks for p in check.permissions)):
         where = permission.switch or permission.scope
         verbs[where, permission.group, permission.resource].update(permission.verbs)
-    lists: dict[str, list[dict[str, Any]]] = {"own": [], "endpoints": [], "cluster": []}
+    lists: dict[str, list[dict[str, Any]]] = {"own": [], "endpoints": [], "operator": [], "cluster": []}
     for (where, group, resource), allowed in sorted(verbs.items()):
         entry = {"apiGroups": [group], "resources": [resource], "verbs": sorted(allowed)}
         lists.setdefault(where, []).append(entry)

@@ -39,7 +39,8 @@ class NoParameters(Parameters):
 class Permission:
     """A request to the Kubernetes API that a check makes; the operator's RBAC rules are generated from these.
 
-    ``scope`` is where: "own" (the resource's namespace), "endpoints" (the endpoint namespace) or "cluster".
+    ``scope`` is where: "own" (the resource's namespace), "endpoints" (the endpoint namespace), "operator" (the
+    operator's own namespace) or "cluster".
     ``switch`` names the chart's value that grants it, for what is off by default; "" is granted always.
     """
 

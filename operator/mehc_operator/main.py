@@ -8,6 +8,7 @@ import asyncio
 import logging
 import os
 import platform
+import uuid
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from mehc_checks.inventory import WatchedInventory
 from mehc_checks.runner import Limiter
 from mehc_operator.connection import Access, connected
 from mehc_operator.health import STUCK_AFTER, Verdict, serving
+from mehc_operator.leader import Election
 from mehc_operator.models import GROUP, PLURAL, PROBE_NOW, VERSION
 from mehc_operator.reconcile import Reconciler, Shared
 from mehc_operator.scheduler import Resource, Scheduler, Trigger
@@ -43,7 +45,8 @@ _API_TIMEOUT = 3
 class Options:
     """How to run. ``namespaces`` empty watches the whole cluster; ``port`` 0 takes a free one.
 
-    ``passes`` bounds the resources under way at once, ``probes`` the checks in flight.
+    ``passes`` bounds the resources under way at once, ``probes`` the checks in flight. ``lease``, (namespace, name),
+    is what operators beside this one are kept apart by; None: there are none, and this one leads.
     """
 
     access: Access
@@ -52,6 +55,7 @@ class Options:
     port: int = 8080
     passes: int = 64
     probes: int = 128
+    lease: tuple[str, str] | None = None
 
 
 async def operate(options: Options) -> None:
@@ -67,20 +71,38 @@ async def operate(options: Options) -> None:
         objects = WatchedObjects(cluster, options.namespaces, changed=changes)
         stack.callback(changes.cancel)
         stack.push_async_callback(objects.stop)
+        instance = os.environ.get("POD_NAME") or platform.node() or "mehc"
+        election = None
+        if options.lease:
+            namespace, name = options.lease
+            # A container that was restarted is another candidate: what its predecessor began may not be over.
+            identity = f"{instance}_{uuid.uuid4()}"
+            election = Election(cluster, namespace=namespace, name=name, identity=identity)
         shared = Shared(
             checks=catalogue(),
             cluster=cluster,
             inventory=inventory,
             releases=objects,
-            store=Store(cluster, instance=os.environ.get("POD_NAME") or platform.node() or "mehc"),
+            store=Store(cluster, instance=instance, may_write=lambda: election is None or election.leads),
             limiter=Limiter(options.probes),
             passes=asyncio.Semaphore(options.passes),
             clock=now,
         )
         await _require_accepted(cluster)
         scheduler = Scheduler(lambda resource: Reconciler(shared, resource))
-        objects.start()
-        watch = Watch(cluster, scheduler, options.namespaces)
+
+        def lead() -> None:
+            objects.start()
+            scheduler.resume()
+
+        async def rest() -> None:
+            await scheduler.pause()
+            changes.cancel()
+            nodes_changed.cancel()
+            await objects.stop()
+            await inventory.stop()
+
+        watch = Watch(cluster, scheduler, options.namespaces, election)
         try:
             port = await stack.enter_async_context(
                 serving(options.host, options.port, live=watch.live, ready=watch.ready)
@@ -88,6 +110,10 @@ async def operate(options: Options) -> None:
         except OSError as error:
             raise UsageError(f"cannot listen on {options.host}:{options.port}: {error.strerror}") from None
         log.info("health endpoints on port %s", port, extra={"port": port})
+        if election is None:
+            lead()
+        else:
+            await stack.enter_async_context(election.standing(lead, rest))
         try:
             await kopf.operator(
                 registry=registry(options.access, scheduler),
@@ -207,21 +233,33 @@ async def credentials(access: Access) -> kopf.ConnectionInfo:
 class Watch:
     """What the health endpoints say of the operator."""
 
-    def __init__(self, cluster: KubernetesCluster, scheduler: Scheduler, namespaces: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        cluster: KubernetesCluster,
+        scheduler: Scheduler,
+        namespaces: tuple[str, ...],
+        election: Election | None = None,
+    ) -> None:
         self._cluster = cluster
         self._scheduler = scheduler
         self._namespaces = namespaces
+        self._election = election
         self._caught_up = False
 
     def live(self) -> Verdict:
         """Whether due passes begin. An API server that is away is no reason for a restart."""
+        if self._election is not None and not self._election.alive:
+            return False, "no longer a candidate for the lead"
         late = self._scheduler.overdue()
         if late > STUCK_AFTER:
             return False, f"a pass is {late.total_seconds():.0f} s late"
         return True, "ok"
 
     async def ready(self) -> Verdict:
-        """Whether the API answers to our credentials and the watch has shown every resource there is."""
+        """Whether the API answers to our credentials and the watch has shown every resource there is.
+
+        Standing by is ready, too: a rollout must not wait for a lead that the old pods still have.
+        """
         limit = {"limit": "1"} if self._caught_up else {}
         try:
             async with asyncio.timeout(_API_TIMEOUT):
@@ -236,7 +274,15 @@ class Watch:
             if unseen:
                 return False, f"{unseen} resources are still to be seen"
             self._caught_up = True
-        return True, f"watching {len(self._scheduler)} resources"
+        watching = f"watching {len(self._scheduler)} resources"
+        if self._election is None:
+            return True, watching
+        if self._election.trouble:
+            return False, self._election.trouble
+        role = (
+            "leading" if self._election.leads else f"standing by: {self._election.holder or 'nobody'} leads"
+        )
+        return True, f"{watching}, {role}"
 
     def _paths(self) -> list[str]:
         if not self._namespaces:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
@@ -26,11 +26,12 @@ _REPORTER = "model-engine-health-check"
 
 
 class Store:
-    """Writes through one API client, which all resources share."""
+    """Writes through one API client, which all resources share. ``may_write``: whether no other operator does."""
 
-    def __init__(self, cluster: KubernetesCluster, *, instance: str) -> None:
+    def __init__(self, cluster: KubernetesCluster, *, instance: str, may_write: Callable[[], bool]) -> None:
         self._cluster = cluster
         self._instance = instance
+        self._may_write = may_write
 
     async def write(self, resource: Resource, status: StatusReport) -> bool:
         """Replace the status. Tries until the API takes it; False when the resource is gone.
@@ -52,6 +53,8 @@ class Store:
     async def announce(self, resource: Resource, events: Iterable[Event]) -> None:
         """Post Events. One that cannot be posted is logged and dropped: the status tells the same."""
         for event in events:
+            if not self._may_write():
+                return
             path = object_path("events", resource.namespace)
             try:
                 answer, body = await self._cluster.request("POST", path, body=self._manifest(resource, event))
@@ -68,6 +71,9 @@ class Store:
     ) -> tuple[int, str]:
         attempt = 0
         while True:
+            # Asked right before each request: whoever was suspended does not know how long, and that others lead.
+            if not self._may_write():
+                await asyncio.Event().wait()  # for the pass to be cancelled, which is about to happen
             try:
                 status, answer = await self._cluster.request(
                     method, path, body=body, content_type=content_type

@@ -44,7 +44,9 @@ class Recorder:
 
 
 def scheduler(recorder: Recorder) -> Scheduler:
-    return Scheduler(lambda _: recorder, scatter=lambda: 0.0)
+    made = Scheduler(lambda _: recorder, scatter=lambda: 0.0)
+    made.resume()
+    return made
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -148,6 +150,7 @@ async def test_a_crashed_pass_does_not_end_the_resource() -> None:
         raise RuntimeError("a defect")
 
     tested = Scheduler(lambda _: crash)
+    tested.resume()
     tested.observe(RESOURCE)
     await until(lambda: begun == 1)
     tested.observe(replace(RESOURCE, probe_now="1"))
