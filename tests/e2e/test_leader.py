@@ -10,7 +10,11 @@ import pytest
 
 from mehc_checks.cluster import KubernetesCluster
 from mehc_operator.connection import Access, connected
+from mehc_operator.events import Event
 from mehc_operator.leader import Election, Terms
+from mehc_operator.main import as_resource
+from mehc_operator.models import Health, StatusReport
+from mehc_operator.store import Store
 from testbed.controlplane import ControlPlane
 from testbed.healthchecks import PROBE_NOW, Cluster, wait, with_redis
 from testbed.identity import as_account
@@ -96,7 +100,7 @@ def test_a_leader_that_stops_hands_over_and_nothing_moves(cluster: Cluster, redi
 
 
 def test_a_leader_that_was_suspended_writes_nothing_when_it_wakes(cluster: Cluster, redis: Redis) -> None:
-    """Its pass ends and its status is to be written at the moment at which another has long been leading."""
+    """Its pass goes on, and finds the connection broken, at a moment at which another has long been leading."""
     cluster.apply(with_redis(redis, timeout="3s", confirmations=1))
     with both(cluster) as (one, two):
         cluster.probed()
@@ -104,7 +108,7 @@ def test_a_leader_that_was_suspended_writes_nothing_when_it_wakes(cluster: Clust
         cluster.patch({"metadata": {"annotations": {PROBE_NOW: "1"}}})
         time.sleep(0.5)  # the pass has begun, on a server that does not answer
         one.pause()
-        redis.resume()
+        redis.restart()
         wait(lambda: passes(two) == 1, timeout=25)
         wait(lambda: cluster.get()["status"]["health"] == "Healthy")
         before = cluster.get()
@@ -144,6 +148,28 @@ def test_a_lease_that_somebody_deletes_is_made_again(cluster: Cluster, redis: Re
         cluster.kubectl("delete", "lease", "mehc")
         wait(lambda: passes(one) == 2, timeout=15)
         assert holder(cluster) == "one"
+
+
+async def test_what_is_to_be_written_after_the_lead_has_ended_is_not(
+    api: KubernetesCluster, cluster: Cluster
+) -> None:
+    cluster.apply({"suspend": True})
+    manifest = cluster.get()
+    leads = True
+    store = Store(api, instance="one", may_write=lambda: leads)
+    status = StatusReport(health=Health.FAILING)
+    event = Event(type="Normal", reason="Said", message="while leading")
+    assert await store.write(as_resource(manifest), status)
+    await store.announce(as_resource(manifest), [event])
+    version = cluster.get()["metadata"]["resourceVersion"]
+    assert version != manifest["metadata"]["resourceVersion"]
+    leads = False
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.5):
+            await store.write(as_resource(manifest), StatusReport(health=Health.HEALTHY))
+    await store.announce(as_resource(manifest), [event])
+    assert cluster.get()["metadata"]["resourceVersion"] == version
+    assert len(cluster.events()) == 1
 
 
 async def test_without_permission_it_says_so(control_plane: ControlPlane, namespace: str) -> None:

@@ -189,3 +189,32 @@ async def test_a_change_of_nodes_asks_every_resource_but_takes_nothing_from_prob
     await until(lambda: len(recorder.ended) == 3)
     assert recorder.triggers == [Trigger.SEEN, Trigger.PROBE_NOW, Trigger.NODES]
     await tested.close()
+
+
+async def test_a_pause_ends_passes_and_takes_note_and_a_resume_begins_them_all() -> None:
+    recorder = Recorder(work=0.05)
+    made: list[Resource] = []
+
+    def make(resource: Resource) -> Recorder:
+        made.append(resource)
+        return recorder
+
+    tested = Scheduler(make)
+    tested.observe(RESOURCE)
+    tested.observe_change(Trigger.NODES)
+    await asyncio.sleep(0.05)
+    assert not recorder.begun  # another leads
+    tested.resume()
+    await until(lambda: bool(recorder.begun))
+    await tested.pause()
+    assert (recorder.cancelled, recorder.running) == (1, 0)
+    tested.observe(replace(RESOURCE, status={"health": "Failing"}))
+    assert made[-1].status == {"health": "Failing"}  # what the other one wrote is gone on from
+    tested.observe(replace(RESOURCE, uid="u2", name="b"))
+    tested.forget("u2")
+    tested.resume()
+    await until(lambda: recorder.ended == [1])
+    assert recorder.begun == [("a", 1, Trigger.SEEN)] * 2
+    assert tested.overdue() == timedelta(0)
+    await tested.close()
+    assert len(tested) == 0
