@@ -9,7 +9,7 @@ import logging
 import os
 import platform
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -18,21 +18,15 @@ from typing import Any
 import aiohttp
 import kopf
 
-from mehc_checks.check import catalogue
 from mehc_checks.cluster import KubernetesCluster, object_path
-from mehc_checks.context import now
-from mehc_checks.discovery.objects import ObjectName, WatchedObjects
 from mehc_checks.errors import MehcError, UsageError
-from mehc_checks.inventory import WatchedInventory
-from mehc_checks.runner import Limiter
 from mehc_operator.connection import Access, connected
 from mehc_operator.health import STUCK_AFTER, Verdict, serving
 from mehc_operator.leader import Election
 from mehc_operator.models import GROUP, PLURAL, PROBE_NOW, VERSION
-from mehc_operator.reconcile import Reconciler, Shared
-from mehc_operator.scheduler import Resource, Scheduler, Trigger
+from mehc_operator.scheduler import Resource, Scheduler
 from mehc_operator.store import Store
-from mehc_operator.throttle import Throttle
+from mehc_operator.work import Work
 
 log = logging.getLogger(__name__)
 
@@ -60,49 +54,20 @@ class Options:
 
 async def operate(options: Options) -> None:
     """Run until SIGTERM or SIGINT. Raises UsageError when the cluster or the port cannot be used."""
+    instance = os.environ.get("POD_NAME") or platform.node() or "mehc"
     async with AsyncExitStack() as stack:
-        api = await stack.enter_async_context(connected(options.access))
-        cluster = KubernetesCluster(api)
-        nodes_changed = Throttle(lambda: scheduler.observe_change(Trigger.NODES))
-        inventory = WatchedInventory(cluster, changed=nodes_changed)
-        stack.callback(nodes_changed.cancel)
-        stack.push_async_callback(inventory.stop)
-        changes = Changes(lambda: scheduler)
-        objects = WatchedObjects(cluster, options.namespaces, changed=changes)
-        stack.callback(changes.cancel)
-        stack.push_async_callback(objects.stop)
-        instance = os.environ.get("POD_NAME") or platform.node() or "mehc"
-        election = None
-        if options.lease:
-            namespace, name = options.lease
-            # A container that was restarted is another candidate: what its predecessor began may not be over.
-            identity = f"{instance}_{uuid.uuid4()}"
-            election = Election(cluster, namespace=namespace, name=name, identity=identity)
-        shared = Shared(
-            checks=catalogue(),
-            cluster=cluster,
-            inventory=inventory,
-            releases=objects,
-            store=Store(cluster, instance=instance, may_write=lambda: election is None or election.leads),
-            limiter=Limiter(options.probes),
-            passes=asyncio.Semaphore(options.passes),
-            clock=now,
-        )
+        cluster = KubernetesCluster(await stack.enter_async_context(connected(options.access)))
         await _require_accepted(cluster)
-        scheduler = Scheduler(lambda resource: Reconciler(shared, resource))
-
-        def lead() -> None:
-            objects.start()
-            scheduler.resume()
-
-        async def rest() -> None:
-            await scheduler.pause()
-            changes.cancel()
-            nodes_changed.cancel()
-            await objects.stop()
-            await inventory.stop()
-
-        watch = Watch(cluster, scheduler, options.namespaces, election)
+        election = _election(cluster, options, instance)
+        work = Work(
+            cluster,
+            namespaces=options.namespaces,
+            passes=options.passes,
+            probes=options.probes,
+            store=Store(cluster, instance=instance, may_write=lambda: election is None or election.leads),
+        )
+        stack.push_async_callback(work.stop)
+        watch = Watch(cluster, work.scheduler, options.namespaces, election)
         try:
             port = await stack.enter_async_context(
                 serving(options.host, options.port, live=watch.live, ready=watch.ready)
@@ -111,12 +76,12 @@ async def operate(options: Options) -> None:
             raise UsageError(f"cannot listen on {options.host}:{options.port}: {error.strerror}") from None
         log.info("health endpoints on port %s", port, extra={"port": port})
         if election is None:
-            lead()
+            work.start()
         else:
-            await stack.enter_async_context(election.standing(lead, rest))
+            await stack.enter_async_context(election.standing(work.start, work.stop))
         try:
             await kopf.operator(
-                registry=registry(options.access, scheduler),
+                registry=registry(options.access, work.scheduler),
                 clusterwide=not options.namespaces,
                 namespaces=options.namespaces,
                 standalone=True,
@@ -125,28 +90,12 @@ async def operate(options: Options) -> None:
             raise UsageError(_REFUSED) from None
 
 
-class Changes:
-    """Collects Secrets and ConfigMaps that changed, and now and then tells the resources that they concern."""
-
-    def __init__(self, scheduler: Callable[[], Scheduler]) -> None:
-        self._scheduler = scheduler
-        self._changed: set[ObjectName] = set()
-        self._tell = Throttle(self._told)
-
-    def __call__(self, name: ObjectName) -> None:
-        self._changed.add(name)
-        self._tell()
-
-    def cancel(self) -> None:
-        """Forget what nobody was told."""
-        self._tell.cancel()
-
-    def _told(self) -> None:
-        changed, self._changed = self._changed, set()
-        self._scheduler().observe_change(
-            Trigger.CONFIGURATION,
-            lambda reconcile: isinstance(reconcile, Reconciler) and reconcile.concerned(changed),
-        )
+def _election(cluster: KubernetesCluster, options: Options, instance: str) -> Election | None:
+    if options.lease is None:
+        return None
+    namespace, name = options.lease
+    # A container that was restarted is another candidate: what its predecessor began may not be over.
+    return Election(cluster, namespace=namespace, name=name, identity=f"{instance}_{uuid.uuid4()}")
 
 
 async def _require_accepted(cluster: KubernetesCluster) -> None:
