@@ -9,8 +9,8 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -84,22 +84,21 @@ class Election:
         """Whether we are a candidate. One that is none, after a defect of ours, would never act again."""
         return self._task is not None and not self._task.done()
 
-    @asynccontextmanager
-    async def standing(
-        self, lead: Callable[[], None], rest: Callable[[], Awaitable[None]]
-    ) -> AsyncIterator[None]:
-        """Stand for election: ``lead`` is called whenever we begin to lead, ``rest`` whenever we must not any more.
-
-        In the end the Lease is released, so that others take over at once.
-        """
+    def stand(self, lead: Callable[[], None], rest: Callable[[], Awaitable[None]]) -> None:
+        """Become a candidate: ``lead`` is called whenever we begin to lead, ``rest`` whenever we must not any more."""
         self._task = asyncio.create_task(self._run(lead, rest), name="election")
-        try:
-            yield
-        finally:
+
+    async def retire(self) -> None:
+        """Rest for good, and release the Lease, so that others take over at once."""
+        if self._task is not None:
             self._task.cancel()
             with suppress(asyncio.CancelledError):
                 await self._task
-            await self._release()
+        if self.leads:
+            self._until = 0.0
+            with suppress(aiohttp.ClientError, OSError, TimeoutError):
+                async with asyncio.timeout(self._terms.retry):
+                    await self._write({"holderIdentity": "", "leaseDurationSeconds": 1})
 
     async def _run(self, lead: Callable[[], None], rest: Callable[[], Awaitable[None]]) -> None:
         while True:
@@ -112,14 +111,6 @@ class Election:
             finally:
                 await rest()
             log.warning("standing by: %s", why)
-
-    async def _release(self) -> None:
-        if not self.leads:
-            return
-        self._until = 0.0
-        with suppress(aiohttp.ClientError, OSError, TimeoutError):
-            async with asyncio.timeout(self._terms.retry):
-                await self._write({"holderIdentity": "", "leaseDurationSeconds": 1})
 
     async def _take(self) -> bool:
         """One attempt to lead."""

@@ -9,7 +9,7 @@ import logging
 import os
 import platform
 import uuid
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -66,7 +66,13 @@ async def operate(options: Options) -> None:
             probes=options.probes,
             store=Store(cluster, instance=instance, may_write=lambda: election is None or election.leads),
         )
-        stack.push_async_callback(work.stop)
+
+        async def retire() -> None:
+            if election is not None:
+                await election.retire()
+            await work.stop()
+
+        stack.push_async_callback(retire)
         watch = Watch(cluster, work.scheduler, options.namespaces, election)
         try:
             port = await stack.enter_async_context(
@@ -78,10 +84,10 @@ async def operate(options: Options) -> None:
         if election is None:
             work.start()
         else:
-            await stack.enter_async_context(election.standing(work.start, work.stop))
+            election.stand(work.start, work.stop)
         try:
             await kopf.operator(
-                registry=registry(options.access, work.scheduler),
+                registry=registry(options.access, work.scheduler, retire),
                 clusterwide=not options.namespaces,
                 namespaces=options.namespaces,
                 standalone=True,
@@ -110,8 +116,13 @@ async def _require_accepted(cluster: KubernetesCluster) -> None:
         raise UsageError(_REFUSED)
 
 
-def registry(access: Access, scheduler: Scheduler) -> kopf.OperatorRegistry:
-    """The handlers. They hand over and return: kopf's per-object queues hold no work of ours."""
+def registry(
+    access: Access, scheduler: Scheduler, retire: Callable[[], Awaitable[None]]
+) -> kopf.OperatorRegistry:
+    """The handlers. They hand over and return: kopf's per-object queues hold no work of ours.
+
+    ``retire`` ends all tasks of ours; kopf would wait five seconds for them.
+    """
     handlers = kopf.OperatorRegistry()
 
     @kopf.on.startup(registry=handlers)
@@ -142,7 +153,7 @@ def registry(access: Access, scheduler: Scheduler) -> kopf.OperatorRegistry:
 
     @kopf.on.cleanup(registry=handlers)
     async def stop(**_: Any) -> None:
-        await scheduler.close()
+        await retire()
 
     return handlers
 

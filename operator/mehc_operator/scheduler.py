@@ -65,7 +65,7 @@ Reconcile = Callable[[Resource, Trigger], Awaitable[Due | None]]
 
 
 class Scheduler:
-    """Feed it with ``observe`` and ``forget``; passes run from ``resume`` to ``pause``; ``close`` in the end."""
+    """Feed it with ``observe`` and ``forget``; passes run from ``resume`` to ``pause``."""
 
     def __init__(
         self, make_reconcile: Callable[[Resource], Reconcile], *, scatter: Callable[[], float] | None = None
@@ -132,11 +132,6 @@ class Scheduler:
         loop = asyncio.get_running_loop()
         late = max((loop.time() - entry.due for entry in self._entries.values() if entry.due), default=0.0)
         return timedelta(seconds=max(0.0, late))
-
-    async def close(self) -> None:
-        """``pause`` for good, and forget all resources."""
-        await self.pause()
-        self._entries.clear()
 
 
 class _Entry:

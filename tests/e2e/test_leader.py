@@ -175,10 +175,11 @@ async def test_what_is_to_be_written_after_the_lead_has_ended_is_not(
 async def test_without_permission_it_says_so(control_plane: ControlPlane, namespace: str) -> None:
     async with as_account(control_plane, namespace, []) as forbidden:
         election = Election(forbidden, namespace=namespace, name="mehc", identity="nobody")
-        async with election.standing(lambda: None, nothing):
-            await until(lambda: bool(election.trouble))
-            assert election.trouble == f"not allowed to get leases.coordination.k8s.io mehc in {namespace}"
-            assert not election.leads
+        election.stand(lambda: None, nothing)
+        await until(lambda: bool(election.trouble))
+        assert election.trouble == f"not allowed to get leases.coordination.k8s.io mehc in {namespace}"
+        assert not election.leads
+        await election.retire()
 
 
 async def nothing() -> None:
@@ -201,37 +202,30 @@ async def test_never_two_lead(api: KubernetesCluster, namespace: str) -> None:
     """Candidates come and go, at times without a word, on one real Lease; and the lead is always taken up again."""
     terms = Terms(duration=1, deadline=0.7, renew=0.2, retry=0.15)
     dice = random.Random(1)  # noqa: S311
-    candidates: dict[str, tuple[Election, asyncio.Task[None]]] = {}
+    candidates: dict[str, Election] = {}
     led: set[str] = set()
-
-    async def stand(name: str) -> None:
-        election = candidates[name][0]
-        async with election.standing(lambda: led.add(name), nothing):
-            await asyncio.Event().wait()
 
     def join(name: str) -> None:
         election = Election(api, namespace=namespace, name="mehc", identity=name, terms=terms)
-        candidates[name] = (election, asyncio.create_task(stand(name)))
+        election.stand(lambda: led.add(name), nothing)
+        candidates[name] = election
 
     for number in range(4):
         join(f"c{number}")
     number, end, begun = 4, time.monotonic() + 12, time.monotonic()
     idle = 0.0
     while (now := time.monotonic()) < end:
-        leading = [name for name, (election, _) in candidates.items() if election.leads]
+        leading = [name for name, election in candidates.items() if election.leads]
         assert len(leading) <= 1
         idle, begun = (0.0 if leading else idle + now - begun), now
         assert idle < 5  # of the 1 that a Lease is to be respected for, on a busy machine
         if leading and dice.random() < 0.02:
-            election, task = candidates.pop(leading[0])
+            election = candidates.pop(leading[0])
             if dice.random() < 0.5:
                 election._until = 0.0  # killed: it releases nothing
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            await election.retire()
             join(f"c{number}")
             number += 1
         await asyncio.sleep(0.01)
-    for _, task in candidates.values():
-        task.cancel()
-    await asyncio.gather(*(task for _, task in candidates.values()), return_exceptions=True)
+    await asyncio.gather(*(election.retire() for election in candidates.values()))
     assert len(led) > 3

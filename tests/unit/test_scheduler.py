@@ -63,7 +63,7 @@ async def test_a_new_resource_is_probed_once_and_the_same_news_again_changes_not
     tested.observe(replace(RESOURCE, status={"health": "Healthy"}))
     await asyncio.sleep(0.05)
     assert recorder.triggers == [Trigger.SEEN]
-    await tested.close()
+    await tested.pause()
 
 
 async def test_intervals_are_shortened_never_lengthened() -> None:
@@ -75,7 +75,7 @@ async def test_intervals_are_shortened_never_lengthened() -> None:
     await until(lambda: len(recorder.begun) == 2)
     assert 0.17 <= loop.time() - began < 0.2
     assert recorder.triggers[1] is Trigger.INTERVAL
-    await tested.close()
+    await tested.pause()
 
 
 async def test_a_changed_spec_ends_the_running_pass_and_begins_another() -> None:
@@ -88,7 +88,7 @@ async def test_a_changed_spec_ends_the_running_pass_and_begins_another() -> None
     await until(lambda: recorder.ended == [2])
     assert (recorder.cancelled, recorder.most) == (1, 1)
     assert recorder.triggers == [Trigger.SEEN, Trigger.SPEC]
-    await tested.close()
+    await tested.pause()
 
 
 async def test_probe_now_begins_a_pass_at_once_or_right_after_the_running_one() -> None:
@@ -104,7 +104,7 @@ async def test_probe_now_begins_a_pass_at_once_or_right_after_the_running_one() 
     await asyncio.sleep(0.05)
     assert recorder.triggers == [Trigger.SEEN, Trigger.PROBE_NOW, Trigger.PROBE_NOW]
     assert (recorder.cancelled, recorder.most) == (0, 1)
-    await tested.close()
+    await tested.pause()
 
 
 async def test_a_suspended_resource_waits_for_a_change() -> None:
@@ -115,7 +115,7 @@ async def test_a_suspended_resource_waits_for_a_change() -> None:
     assert tested.overdue() == timedelta()
     tested.observe(replace(RESOURCE, generation=2))
     await until(lambda: recorder.ended == [1, 2])
-    await tested.close()
+    await tested.pause()
 
 
 async def test_deletion_cancels_the_running_pass_for_good() -> None:
@@ -138,7 +138,7 @@ async def test_one_task_per_resource_however_fast_the_spec_changes() -> None:
         await asyncio.sleep(0.003)
     await until(lambda: 19 in recorder.ended)
     assert recorder.most == 1
-    await tested.close()
+    await tested.pause()
 
 
 async def test_a_crashed_pass_does_not_end_the_resource() -> None:
@@ -155,7 +155,7 @@ async def test_a_crashed_pass_does_not_end_the_resource() -> None:
     await until(lambda: begun == 1)
     tested.observe(replace(RESOURCE, probe_now="1"))
     await until(lambda: begun == 2)
-    await tested.close()
+    await tested.pause()
 
 
 async def test_a_confirmation_comes_exactly_when_asked() -> None:
@@ -164,7 +164,7 @@ async def test_a_confirmation_comes_exactly_when_asked() -> None:
     tested.observe(RESOURCE)
     await until(lambda: len(recorder.begun) == 2)
     assert recorder.triggers[1] is Trigger.CONFIRMATION
-    await tested.close()
+    await tested.pause()
 
 
 async def test_many_resources_run_side_by_side_and_all_end() -> None:
@@ -173,7 +173,7 @@ async def test_many_resources_run_side_by_side_and_all_end() -> None:
     for index in range(200):
         tested.observe(replace(RESOURCE, uid=str(index), name=str(index)))
     await until(lambda: recorder.running == 200)
-    await tested.close()
+    await tested.pause()
     assert (recorder.running, recorder.cancelled) == (0, 200)
 
 
@@ -188,7 +188,7 @@ async def test_a_change_of_nodes_asks_every_resource_but_takes_nothing_from_prob
     tested.observe_change(Trigger.NODES)
     await until(lambda: len(recorder.ended) == 3)
     assert recorder.triggers == [Trigger.SEEN, Trigger.PROBE_NOW, Trigger.NODES]
-    await tested.close()
+    await tested.pause()
 
 
 async def test_a_pause_ends_passes_and_takes_note_and_a_resume_begins_them_all() -> None:
@@ -216,5 +216,5 @@ async def test_a_pause_ends_passes_and_takes_note_and_a_resume_begins_them_all()
     await until(lambda: recorder.ended == [1])
     assert recorder.begun == [("a", 1, Trigger.SEEN)] * 2
     assert tested.overdue() == timedelta(0)
-    await tested.close()
-    assert len(tested) == 0
+    await tested.pause()
+    assert len(tested) == 1
