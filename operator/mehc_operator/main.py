@@ -24,6 +24,7 @@ from mehc_checks.discovery.objects import ObjectName, WatchedObjects
 from mehc_checks.errors import MehcError, UsageError
 from mehc_checks.inventory import WatchedInventory
 from mehc_checks.runner import Limiter
+from mehc_operator import metrics
 from mehc_operator.connection import Access, connected
 from mehc_operator.health import STUCK_AFTER, Verdict, serving
 from mehc_operator.models import GROUP, PLURAL, PROBE_NOW, VERSION
@@ -58,7 +59,7 @@ async def operate(options: Options) -> None:
     """Run until SIGTERM or SIGINT. Raises UsageError when the cluster or the port cannot be used."""
     async with AsyncExitStack() as stack:
         api = await stack.enter_async_context(connected(options.access))
-        cluster = KubernetesCluster(api)
+        cluster = KubernetesCluster(api, observe=metrics.api_request)
         nodes_changed = Throttle(lambda: scheduler.observe_change(Trigger.NODES))
         inventory = WatchedInventory(cluster, changed=nodes_changed)
         stack.callback(nodes_changed.cancel)
@@ -80,6 +81,8 @@ async def operate(options: Options) -> None:
         await _require_accepted(cluster)
         scheduler = Scheduler(lambda resource: Reconciler(shared, resource))
         objects.start()
+        metrics.lead(lambda: [one.observed for one in scheduler.reconciles() if isinstance(one, Reconciler)])
+        stack.callback(metrics.clear)
         watch = Watch(cluster, scheduler, options.namespaces)
         try:
             port = await stack.enter_async_context(
