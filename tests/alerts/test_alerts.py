@@ -149,9 +149,9 @@ def takeover(*troubles: CheckResult) -> Callable[[int], Replicas]:
 
 
 CASES: dict[str, Case] = {
-    "sound": Case(world=lasting(), alerts={60: [], 3600: []}),
+    "sound": Case(world=lasting(), alerts={60: [], 2100: []}),
     "a critical check fails": Case(
-        world=lasting(BEHIND), alerts={60: [], 150: BEHIND_FIRES, 3600: BEHIND_FIRES}
+        world=lasting(BEHIND), alerts={60: [], 150: BEHIND_FIRES, 1200: BEHIND_FIRES}
     ),
     "a high check fails": Case(
         world=lasting(NO_IMAGE),
@@ -217,14 +217,14 @@ CASES: dict[str, Case] = {
         world=lambda at: {
             "a": [metrics.Observed(namespace="acme", name="model-engine", status=judged(0), interval=None)]
         },
-        alerts={3600: []},
+        alerts={1500: []},
     ),
     "suspended from the start": Case(
         world=lambda at: {
             "a": [shown(suspended(judged(0, BEHIND), 1, datetime.fromtimestamp(at, UTC)))],
             "b": None,
         },
-        alerts={150: [], 3600: []},
+        alerts={150: [], 2100: []},
     ),
     "suspended because it is broken": Case(
         world=lambda at: {
@@ -236,7 +236,7 @@ CASES: dict[str, Case] = {
                 )
             ]
         },
-        alerts={600: BEHIND_FIRES, 840: [], 3600: []},
+        alerts={600: BEHIND_FIRES, 840: [], 2100: []},
     ),
     "a takeover of a sound installation": Case(
         world=takeover(), alerts={at: [] for at in range(600, 900, STEP)}

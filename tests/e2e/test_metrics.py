@@ -1,7 +1,10 @@
 """What a real Prometheus makes of a real operator: series, alerts, and the dashboard's queries."""
 
 import json
+import os
+import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import datetime
 from functools import partial
@@ -15,6 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families as text_form
 
 from mehc_checks.check import catalogue
 from mehc_operator.models import Health
+from testbed import tools
 from testbed.controlplane import ControlPlane
 from testbed.installation import Tree, aws_values, only
 from testbed.operatorprocess import Operator
@@ -22,7 +26,9 @@ from testbed.prometheus import Prometheus
 from testbed.redis import Redis
 from testbed.waiting import eventually
 
-FILES = Path(__file__).resolve().parents[2] / "charts" / "model-engine-health-check" / "files"
+ROOT = Path(__file__).resolve().parents[2]
+RUNBOOKS = sorted((ROOT / "docs" / "runbooks").iterdir())
+FILES = ROOT / "charts" / "model-engine-health-check" / "files"
 
 
 @pytest.fixture(scope="module")
@@ -244,3 +250,34 @@ def test_each_query_of_the_dashboard_has_an_answer(
             eventually(partial(prometheus.query, expr), bool, seconds=30)
             asked += 1
     assert asked > 15
+
+
+@pytest.mark.parametrize("page", RUNBOOKS, ids=lambda page: page.stem)
+def test_the_commands_of_a_runbook_about_an_installation_work(
+    page: Path, installation: Installation, redis: Redis
+) -> None:
+    installation.apply(redis)
+    installation.becomes("Healthy")
+    path = os.pathsep.join(
+        (str(Path(sys.executable).parent), str(tools.kubectl().parent), os.environ["PATH"])
+    )
+    environment = {**os.environ, "PATH": path, "KUBECONFIG": str(installation.plane.kubeconfig)}
+    ran = 0
+    for block in re.findall(r"```console\n(.*?)```", page.read_text(), re.DOTALL):
+        for line in block.splitlines():
+            names = {
+                "NAMESPACE": installation.namespace,
+                "NAME": installation.name,
+                "CHECK": "RedisReachable",
+            }
+            command = re.sub(r"\b(NAMESPACE|NAME|CHECK)\b", lambda found, names=names: names[found[0]], line)
+            if command == line:
+                continue  # about the operator's own deployment
+            done = subprocess.run(
+                ["bash", "-c", command], env=environment, capture_output=True, text=True, check=False
+            )
+            ran += 1
+            # `mehc check` looks for an installation, and this namespace has the resource only.
+            understood = done.returncode == 0 or "has no Helm release of model engine" in done.stderr
+            assert understood, f"{command}: {done.stderr}"
+    assert ran

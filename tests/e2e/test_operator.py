@@ -442,6 +442,9 @@ def test_it_outlives_an_api_server_that_is_away(redis: Redis) -> None:
         assert mine.get("/readyz")[0] == 503
         redis.stop()
         time.sleep(8)  # the condition must turn, and cannot be written
+        metrics = mine.get("/metrics")[1]
+        assert 'code="error"' in metrics
+        assert 'mehc_status_writes_total{result="retried"} 0.0' not in metrics
         plane.apiserver.start()
         wait(lambda: cluster.condition("Ready")["status"] == "False", timeout=15)
         wait(lambda: mine.get("/readyz")[0] == 200, timeout=30)
