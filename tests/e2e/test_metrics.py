@@ -174,6 +174,23 @@ def test_a_suspended_resource_shows_no_more_than_that_and_a_deleted_one_nothing(
     eventually(installation.samples, lambda found: not found)
 
 
+def test_who_takes_over_shows_what_the_cluster_has_until_its_own_first_pass_ends(
+    installation: Installation, operator: Operator, redis: Redis
+) -> None:
+    installation.apply(redis, timeout="30s")
+    installation.becomes("Healthy")
+    before = installation.samples()
+    redis.pause()
+    try:
+        operator.restart()
+        after = installation.samples()
+    finally:
+        redis.resume()
+    began = ("mehc_last_probe_timestamp_seconds",)
+    assert after.pop(began) == int(before.pop(began))  # the status has no fraction
+    assert after == before
+
+
 def test_what_the_process_does_is_counted(
     installation: Installation, operator: Operator, redis: Redis
 ) -> None:
