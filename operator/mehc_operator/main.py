@@ -20,6 +20,7 @@ import kopf
 
 from mehc_checks.cluster import KubernetesCluster, object_path
 from mehc_checks.errors import MehcError, UsageError
+from mehc_operator import metrics
 from mehc_operator.connection import Access, connected
 from mehc_operator.health import STUCK_AFTER, Verdict, serving
 from mehc_operator.leader import Election
@@ -56,7 +57,9 @@ async def operate(options: Options) -> None:
     """Run until SIGTERM or SIGINT. Raises UsageError when the cluster or the port cannot be used."""
     instance = os.environ.get("POD_NAME") or platform.node() or "mehc"
     async with AsyncExitStack() as stack:
-        cluster = KubernetesCluster(await stack.enter_async_context(connected(options.access)))
+        cluster = KubernetesCluster(
+            await stack.enter_async_context(connected(options.access)), observe=metrics.api_request
+        )
         await _require_accepted(cluster)
         election = _election(cluster, options, instance)
         work = Work(

@@ -80,6 +80,10 @@ class Scheduler:
     def __len__(self) -> int:
         return len(self._entries)
 
+    def reconciles(self) -> list[Reconcile]:
+        """What carries out the passes of each resource. May be called from another thread."""
+        return [entry.reconcile for entry in list(self._entries.values())]
+
     def knows(self, uid: str) -> bool:
         """Whether the resource has been observed and not forgotten."""
         return uid in self._entries

@@ -12,6 +12,7 @@ import aiohttp
 
 from mehc_checks.cluster import KubernetesCluster, object_path
 from mehc_operator.events import Event
+from mehc_operator.metrics import EVENTS, STATUS_WRITES
 from mehc_operator.models import GROUP, KIND, PLURAL, VERSION, ReleaseStatus, StatusReport
 from mehc_operator.scheduler import Resource
 
@@ -45,8 +46,12 @@ class Store:
             "PATCH", f"{path}/status", body, "application/merge-patch+json", str(resource)
         )
         if answer == HTTPStatus.OK:
+            STATUS_WRITES.labels(result="written").inc()
             return True
-        if answer not in (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT):
+        if answer in (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT):
+            STATUS_WRITES.labels(result="gone").inc()
+        else:
+            STATUS_WRITES.labels(result="refused").inc()
             log.error("the API refused the status of %s: %s %s", resource, answer, message)
         return False
 
@@ -61,7 +66,9 @@ class Store:
             except (aiohttp.ClientError, OSError, TimeoutError) as error:
                 log.warning("no Event %s for %s: %s", event.reason, resource, type(error).__name__)
                 return
-            if answer != HTTPStatus.CREATED:
+            if answer == HTTPStatus.CREATED:
+                EVENTS.labels(type=event.type).inc()
+            else:
                 log.warning(
                     "no Event %s for %s: %s %s", event.reason, resource, answer, body.get("message", "")
                 )
@@ -85,6 +92,7 @@ class Store:
                 if not _worth_a_retry(status, message):
                     return status, message
                 trouble = f"{status} {message}".strip()
+            STATUS_WRITES.labels(result="retried").inc()
             delay = _RETRIES[min(attempt, len(_RETRIES) - 1)]
             if attempt in (0, len(_RETRIES)):
                 log.warning("cannot write the status of %s (%s), will retry", what, trouble)

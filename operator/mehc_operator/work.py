@@ -9,6 +9,7 @@ from mehc_checks.context import now
 from mehc_checks.discovery.objects import ObjectName, WatchedObjects
 from mehc_checks.inventory import WatchedInventory
 from mehc_checks.runner import Limiter
+from mehc_operator import metrics
 from mehc_operator.reconcile import Reconciler, Shared
 from mehc_operator.scheduler import Scheduler, Trigger
 from mehc_operator.store import Store
@@ -50,14 +51,20 @@ class Work:
         """Probe every resource, now and from now on."""
         self._objects.start()
         self.scheduler.resume()
+        metrics.lead(self._observed)
 
     async def stop(self) -> None:
         """End all passes and watches."""
+        metrics.clear()
         await self.scheduler.pause()
         self._changes.cancel()
         self._nodes_changed.cancel()
         await self._objects.stop()
         await self._inventory.stop()
+
+    def _observed(self) -> list[metrics.Observed]:
+        reconcilers = self.scheduler.reconciles()
+        return [each.observed for each in reconcilers if isinstance(each, Reconciler)]
 
 
 class Changes:

@@ -266,7 +266,7 @@ class Bench:
         for verb, number in re.findall(
             r'^mehc_api_requests_total\{.*verb="(\w+)".*\} (\S+)$', text, re.MULTILINE
         ):
-            counts[verb not in ("GET", "WATCH")] += int(float(number))
+            counts[verb not in ("get", "list", "watch")] += int(float(number))
         return counts[0], counts[1]
 
     def takeover(self) -> Iterator[Row]:

@@ -72,6 +72,10 @@ def test_one_acts_and_the_other_is_ready_to(cluster: Cluster, redis: Redis) -> N
         wait(lambda: passes(one) == 2)
         assert passes(two) == 0
         assert two.get("/healthz")[0] == 200
+        assert "\nmehc_leader 1.0\n" in one.get("/metrics")[1]
+        page = two.get("/metrics")[1]
+        assert "\nmehc_leader 0.0\n" in page
+        assert "mehc_health{" not in page
 
 
 def test_a_leader_that_is_killed_is_replaced_within_15_seconds(cluster: Cluster, redis: Redis) -> None:

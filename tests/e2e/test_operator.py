@@ -58,7 +58,7 @@ def test_a_healthy_resource_becomes_ready(cluster: Cluster, redis: Redis) -> Non
 
 
 def test_a_database_two_revisions_behind_says_so_until_it_is_migrated(
-    cluster: Cluster, postgres: Postgres
+    cluster: Cluster, operator: Operator, postgres: Postgres
 ) -> None:
     database = cluster.namespace.replace("-", "_")
     postgres.create_role(database, PLANTED)
@@ -77,7 +77,7 @@ def test_a_database_two_revisions_behind_says_so_until_it_is_migrated(
     migrate(postgres, database, owner=database)
     cluster.patch({"metadata": {"annotations": {PROBE_NOW: "migrated"}}})
     cluster.kubectl("wait", "--for=condition=DatabaseMigrated", "mehc/model-engine", "--timeout=10s")
-    assert PLANTED not in json.dumps([cluster.get(), cluster.events()])
+    assert PLANTED not in json.dumps([cluster.get(), cluster.events(), operator.get("/metrics")])
 
 
 def test_columns(cluster: Cluster, redis: Redis) -> None:
@@ -361,7 +361,7 @@ def test_no_secret_leaves(cluster: Cluster, redis: Redis, operator: Operator) ->
     cluster.apply(with_redis(redis, valuesFrom=[reference], values={}))
     cluster.probed()
     wait(cluster.events)
-    everything = json.dumps([cluster.get(), cluster.events()]) + operator.log_text()
+    everything = json.dumps([cluster.get(), cluster.events(), operator.get("/metrics")]) + operator.log_text()
     assert PLANTED not in everything
 
 
@@ -376,6 +376,9 @@ def test_it_outlives_an_api_server_that_is_away(redis: Redis) -> None:
         assert mine.get("/readyz")[0] == 503
         redis.stop()
         time.sleep(8)  # the condition must turn, and cannot be written
+        metrics = mine.get("/metrics")[1]
+        assert 'code="error"' in metrics
+        assert 'mehc_status_writes_total{result="retried"} 0.0' not in metrics
         plane.apiserver.start()
         wait(lambda: cluster.condition("Ready")["status"] == "False", timeout=15)
         wait(lambda: mine.get("/readyz")[0] == 200, timeout=30)
@@ -385,7 +388,7 @@ def test_it_outlives_an_api_server_that_is_away(redis: Redis) -> None:
 
 
 def test_stuck_endpoints_are_in_the_status_and_counted_in_the_table(
-    cluster: Cluster, kwok: Kwok, postgres: Postgres, redis: Redis
+    cluster: Cluster, operator: Operator, kwok: Kwok, postgres: Postgres, redis: Redis
 ) -> None:
     world = World(
         plane=cluster.plane,
@@ -409,7 +412,7 @@ def test_stuck_endpoints_are_in_the_status_and_counted_in_the_table(
     assert (endpoint["ready"], endpoint["desired"], endpoint["cause"]) == (0, 1, "ImageAccessDenied")
     assert endpoint["remediation"]
     assert status["stuckEndpoints"] == 1
-    assert PLANTED not in json.dumps(status)
+    assert PLANTED not in json.dumps([status, operator.get("/metrics")])
     header, row = cluster.kubectl("get", "mehc", "-o", "wide").splitlines()
     assert row[header.index("STUCK ENDPOINTS") :].split()[0] == "1"
 
