@@ -201,12 +201,13 @@ def test_more_endpoints_come_first_then_more_kinds_of_traffic() -> None:
         ("GpuNodesReady", 1, ("sync",)),
         ("EndpointsReady", 0, ()),
     ]
-    even = [endpoint(1, "TaintUntolerated"), endpoint(2, "TaintUntolerated", "async"), *images[:2]]
+    even = [endpoint(number, "TaintUntolerated") for number in range(2)]
+    even += [endpoint(2, "ImageNotFound"), endpoint(3, "ImageNotFound", "async")]
     stuck = failing("EndpointsReady", "TaintUntolerated", "ImageNotFound", endpoints=even)
     causes = root_causes([*results, stuck], CHECKS.values())
     assert [(cause.check, cause.explains) for cause in causes] == [
-        ("GpuNodesReady", ("EndpointsReady",)),
         ("VllmImagePullable", ("EndpointsReady",)),
+        ("GpuNodesReady", ("EndpointsReady",)),
     ]
 
 
