@@ -6,14 +6,16 @@ from typing import Any, Final
 
 import pytest
 
+from mehc_checks.catalogue.config_valid import reason_name
 from mehc_checks.check import catalogue
 from mehc_checks.cluster import KubernetesCluster
 from mehc_checks.context import Context
-from mehc_checks.correlate import RootCause
+from mehc_checks.correlate import Failure, RootCause
 from mehc_checks.gatherers.keda import EXTERNAL_METRICS
 from mehc_checks.outcome import Status
 from mehc_checks.platform.endpoints import demand_key
 from mehc_checks.platform.gpu import ACCELERATOR_LABEL
+from mehc_checks.rules.catalogue import all_rules
 from mehc_checks.runner import plan, run
 from mehc_checks.values import Layer, Values
 from mehc_operator.conditions import Verdict, judge
@@ -30,7 +32,7 @@ from testbed.pki import CertificateAuthority
 from testbed.postgres import Postgres
 from testbed.redis import Redis
 from testbed.rulejudging import at
-from testbed.sound import AWS, ONPREM
+from testbed.sound import AWS, BY_CLOUD, ONPREM
 from testbed.waiting import eventually
 
 pytestmark = pytest.mark.integration
@@ -297,3 +299,101 @@ async def test_an_endpoint_with_a_trouble_of_its_own_is_told_beside(world: World
     assert "no bundle of that name" in causes[0].message
     assert "connection refused" not in causes[0].message
     assert [cause.endpoints for cause in causes] == [1, 1]
+
+
+NOWHERE: Final = "127.0.0.1:1"
+ON_REDIS: Final = overlaid(at("redisHost", "127.0.0.1"), at(f"{INFRA}.redis_host", "127.0.0.1"))
+PROMETHEUS: Final = f"{INFRA}.prometheus_server_address"
+
+
+@pytest.mark.parametrize(
+    ("cloud", "change", "rule", "failure"),
+    [
+        ("gcp", at(f"{INFRA}.cloud_provider", "GCP"), "S1-08", "RedisReachable/cache/NoRedisConfigured"),
+        ("azure", at(f"{INFRA}.cloud_provider", "Azure"), "S1-08", "ObjectStoreReachable/WrongScheme"),
+        ("aws", at(f"{LAUNCH}.cache_redis_aws_url", None), "S1-12", "RedisReachable/cache/NoRedisConfigured"),
+        (
+            "azure",
+            at(f"{LAUNCH}.cache_redis_aws_url", f"redis://{NOWHERE}/0"),
+            "S2-az-01",
+            "RedisReachable/cache/RedisSourceOfAnotherCloud",
+        ),
+        ("azure", at("azure.servicebus_namespace", ""), "S2-az-02", "BrokerReachable/ServiceBusUnreachable"),
+        ("azure", at("azure.abs_account_name", ""), "S2-az-02", "ObjectStoreReachable"),
+        ("azure", at("celeryBrokerType", "elasticache"), "S2-az-03", "BrokerReachable/UnknownBrokerType"),
+        ("azure", at("celeryBrokerType", "redis"), "S2-az-03", "BrokerReachable/WorkersHearAnotherBroker"),
+        (
+            "azure",
+            at("celery_broker_type_redis", True),
+            "S2-az-04",
+            "BrokerReachable/BuilderHearsAnotherBroker",
+        ),
+        (
+            "gcp",
+            at(f"{LAUNCH}.cache_redis_gcp_url", None),
+            "S2-gcp-01",
+            "RedisReachable/cache/NoRedisConfigured",
+        ),
+        (
+            "onprem",
+            at("celery_broker_type_redis", None),
+            "S2-op-01",
+            "BrokerReachable/BuilderHearsAnotherBroker",
+        ),
+        ("onprem", at("celeryBrokerType", "elasticache"), "S2-op-02", "BrokerReachable/UnknownBrokerType"),
+        ("onprem", at("celeryBrokerType", "sqs"), "S2-op-02", "BrokerReachable/WorkersHearAnotherBroker"),
+        (
+            "onprem",
+            overlaid(at("redisHost", None), at("redisPort", 6380), at(f"{INFRA}.redis_host", None)),
+            "S2-op-04",
+            "RedisReachable/broker/NoRedisConfigured",
+        ),
+        ("onprem", at("s3EndpointUrl", "minio"), "S2-op-05", "ObjectStoreReachable/StoreUnresolvable"),
+        ("aws", at(PROMETHEUS, None), "S4-06", "PrometheusQueryable/AddressUnset"),
+        ("aws", at(PROMETHEUS, ""), "S4-06", "PrometheusQueryable/AddressEmpty"),
+        ("aws", at(PROMETHEUS, "prometheus:9090"), "S4-06", "PrometheusQueryable/AddressInvalid"),
+        ("onprem", at("redis.enableAuth", True), "S5-08", "RedisReachable/keda/KEDAAuthUnavailable"),
+        ("aws", at("redis.enableAuth", True), "S5-08", "RedisReachable/keda/KEDASecretUnnamed"),
+        (
+            "aws",
+            at(f"{LAUNCH}.vllm_repository", "x.invalid/vllm"),
+            "S8-05",
+            "VllmImagePullable/FullPathRepository",
+        ),
+        (
+            "gcp",
+            at(f"{LAUNCH}.vllm_repository", "x.invalid/vllm"),
+            "S8-05",
+            "VllmImagePullable/DoubleRegistryPrefix",
+        ),
+        (
+            "onprem",
+            at(f"{LAUNCH}.hf_user_fine_tuned_weights_prefix", "gs://bucket/x"),
+            "S8-08",
+            "ObjectStoreReachable/WrongScheme",
+        ),
+    ],
+    ids=str,
+)
+async def test_a_broken_rule_produces_what_it_explains(
+    cloud: str, change: Tree, rule: str, failure: str
+) -> None:
+    """By the values alone, on a machine where nothing else answers: other failures of the check stand beside."""
+    values = overlaid(BY_CLOUD[cloud], ON_REDIS if cloud in ("onprem", "gcp") else {}, change)
+    context = Context(
+        values=Values.merged([Layer(source="values.yaml", values=values)]), timeout=timedelta(seconds=5)
+    )
+    name = failure.partition("/")[0]
+    report = await run(
+        plan(catalogue().values(), timeout=context.timeout, only=("ConfigValid", name)), context
+    )
+    (result,) = (check for check in report.checks if check.name == name)
+    produced = [
+        finding.reason.name
+        for finding in result.failures
+        if Failure(name, finding.reason.name, finding.subject).is_one_of([failure])
+    ]
+    assert produced, result
+    told_as_causes = {(cause.check, cause.reason) for cause in report.root_causes}
+    assert ("ConfigValid", reason_name(all_rules()[rule])) in told_as_causes
+    assert not {(name, reason) for reason in produced} & told_as_causes

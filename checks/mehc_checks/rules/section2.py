@@ -28,7 +28,7 @@ _AZURE: Final = (
 )
 _AZURE_EXPLAINS: Final = {
     "servicebus_namespace": ("BrokerReachable/ServiceBusUnreachable",),
-    "abs_account_name": ("ObjectStoreReachable/StoreUnresolvable",),
+    "abs_account_name": ("ObjectStoreReachable/StoreUnresolvable", "ObjectStoreReachable/StoreUnreachable"),
 }
 _NO_GATEWAY: Final = ("ControlPlaneReady/GatewayNotReady", "ControlPlaneReady/RolloutStuck")
 _AWS_CACHE: Final = (f"{LAUNCH}.cache_redis_aws_url", f"{LAUNCH}.cache_redis_aws_secret_name")
@@ -225,7 +225,7 @@ def aws_cache_on_azure(view: View) -> Iterator[Broken]:
     remedy="Set it. The Key Vault is azure.keyvault_name; keyvaultName, which the values reference names, is "
     "read nowhere.",
     clouds=(Cloud.AZURE,),
-    explains=("BrokerReachable/ServiceBusUnreachable", "ObjectStoreReachable/StoreUnresolvable"),
+    explains=tuple(name for names in _AZURE_EXPLAINS.values() for name in names),
 )
 def azure_block(view: View) -> Iterator[Broken]:
     for name in _AZURE:
