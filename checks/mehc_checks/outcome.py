@@ -73,14 +73,14 @@ class ReasonSet:
 class Finding:
     """One reason, found in one place. ``subject`` names the part concerned ("cache", "broker"), or is empty.
 
-    ``consequence_of`` are the checks that would explain it, were they failing; None: those that the check depends on.
+    ``explains`` names the failures of other checks that follow from it, as ``mehc_checks.correlate`` reads names.
     """
 
     reason: Reason
     message: str
     remediation: str
     subject: str = ""
-    consequence_of: tuple[str, ...] | None = None
+    explains: tuple[str, ...] = ()
 
     @property
     def status(self) -> Status:
