@@ -114,6 +114,11 @@ class Outcome:
     endpoints: tuple[EndpointStatus, ...] | None = None
     """Those that are not ready; None where the check is not about endpoints, or could not read them."""
 
+    def __post_init__(self) -> None:
+        """Raises ValueError for a failure without a failing finding: root causes, and so Ready, are told by these."""
+        if self.status is Status.FAIL and not any(found.status is Status.FAIL for found in self.findings):
+            raise ValueError("a failure needs a failing finding")
+
     @classmethod
     def of(
         cls,
