@@ -1,11 +1,13 @@
 """BrokerReachable: gateway, builder and workers agree on a broker, and it answers."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Final
 
 from mehc_checks.aws.client import AwsFailure
 from mehc_checks.aws.reasons import AwsReasons, aws_finding
 from mehc_checks.check import Permission, check
+from mehc_checks.endpoints.wording import counted
 from mehc_checks.gatherers.broker import BrokerFacts, broker_facts
 from mehc_checks.net import NetworkFailure
 from mehc_checks.outcome import Evidence, Finding, Outcome, Reason, Severity, Status
@@ -70,10 +72,17 @@ class BrokerReasons(AwsReasons):
         "Celery looks for queues in another region than the one in which the platform makes those of endpoints.",
         "Set AWS_REGION in extraEnvVars and default_region alike.",
     )
+    NOBODY_LISTENS = Reason(
+        "BuilderTakesNothing",
+        Status.FAIL,
+        "Build tasks wait, and no worker takes them: endpoints stay UPDATE_PENDING.",
+        "Restart the builder and read its log: kubectl logs deployment/<fullname>-endpoint-builder; its readiness says "
+        "only that a worker started. Compare SERVICE_BUILDER_QUEUE, --queues and REDIS_HOST of builder and gateway.",
+    )
     BACKLOG = Reason(
         "BuilderBacklog",
         Status.WARN,
-        "Many build tasks wait: the builder works on two at a time, or not at all.",
+        "Many build tasks wait: the builder works on two at a time.",
         "See that the builder runs (ControlPlaneReady) and read its log.",
     )
     REDIS_NOT_ASKED = Reason(
@@ -160,6 +169,16 @@ def _answer(facts: BrokerFacts) -> Iterator[Finding]:
         yield R.QUEUE_MISSING.finding(f"queue {queue.name} does not exist in region {queue.region}")
     elif queue.exists is None:
         yield R.REDIS_NOT_ASKED.finding(f"the length of queue {queue.name} could not be read")
+    elif queue.waiting and queue.busy == 0:
+        known = f"{counted(queue.idle or 0, 'connected worker')} of the same database"
+        others = f"{known} {'waits for another queue' if queue.idle == 1 else 'wait for other queues'}"
+        yield replace(
+            R.NOBODY_LISTENS.finding(
+                f"queue {queue.name} holds {counted(queue.waiting, 'task')} and no worker takes any: "
+                f"{others if queue.idle else 'none is connected'}"
+            ),
+            consequence_of=("ConfigValid", "ControlPlaneReady", "RedisReachable"),
+        )
     elif queue.waiting is not None and queue.waiting > BACKLOG:
         yield R.BACKLOG.finding(f"{queue.waiting} tasks wait in queue {queue.name}")
 
@@ -179,4 +198,6 @@ def _evidence(facts: BrokerFacts) -> Evidence:
         brokers.scales,
     )
     shown = {use.component: str(use).partition(": ")[2] for use in uses if use}
-    return {**shown, "queue": facts.queue.name, "waiting": facts.queue.waiting, "taken": facts.queue.taken}
+    queue = facts.queue
+    workers = {} if queue.busy is None else {"workersBusy": queue.busy, "workersIdle": queue.idle}
+    return {**shown, "queue": queue.name, "waiting": queue.waiting, "taken": queue.taken, **workers}
