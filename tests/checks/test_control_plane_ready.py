@@ -2,11 +2,13 @@
 
 import asyncio
 import contextlib
+import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import psycopg
 import pytest
 import redis
 
@@ -19,7 +21,7 @@ from mehc_checks.discovery.objects import ListedReleases
 from mehc_checks.gatherers.gateway import QUESTION, USER, GatewayParameters
 from mehc_checks.outcome import Status
 from mehc_checks.platform.endpoints import cache_key
-from mehc_checks.runner import CheckResult, plan, run
+from mehc_checks.runner import CheckResult, Report, plan, run
 from mehc_checks.values import Layer
 from mehc_operator.connection import Access, connected
 from testbed.controlplane import ControlPlane
@@ -27,11 +29,13 @@ from testbed.endpoints import LEADER_WORKER_SET
 from testbed.helm import Helm
 from testbed.httpserver import Reply, Request, ScriptedServer
 from testbed.identity import as_account
-from testbed.installation import Tree, overlaid
+from testbed.installation import DATABASE_SECRET, Tree, overlaid
 from testbed.kwok import STAGE_LABEL, Kwok
+from testbed.modelengine import migrate
 from testbed.names import leading
 from testbed.pki import CertificateAuthority
 from testbed.ports import black_hole, garbage_server, refused_port, silent_server
+from testbed.postgres import Postgres
 from testbed.redis import Redis
 from testbed.rulejudging import at
 from testbed.sound import AWS
@@ -138,16 +142,23 @@ def installed(control_plane: ControlPlane, namespace: str, redis_server: Redis) 
     control_plane.delete_namespace(endpoints)
 
 
-async def judged(
+async def judged(world: World, **words: Any) -> CheckResult:
+    """The check's result; ``words`` are those of ``reported``."""
+    result = (await reported(world, **words)).checks[0]
+    PRODUCED.update(reason for _, _, reason, _ in result.findings)
+    return result
+
+
+async def reported(
     world: World,
-    *,
+    *others: str,
     given: Tree | None = None,
     cluster: KubernetesCluster | None = None,
     gateway: str = "",
     later: timedelta = timedelta(),
     seconds: float = 10,
-) -> CheckResult:
-    """``gateway`` is the parameter gatewayUrl; ``later`` is how much later than now the check believes to be."""
+) -> Report:
+    """Of this check and ``others``. ``gateway`` is the parameter gatewayUrl, ``later`` how far its clock is on."""
     async with connected(Access(kubeconfig=str(world.plane.kubeconfig))) as api:
         asked = cluster or KubernetesCluster(api)
         installation = await discover(
@@ -163,10 +174,8 @@ async def judged(
             parameters={GatewayParameters: GatewayParameters(gateway_url=gateway)},
             clock=lambda: datetime.now(UTC) + later,
         )
-        report = await run(plan([catalogue()["ControlPlaneReady"]], timeout=context.timeout), context)
-    result = report.checks[0]
-    PRODUCED.update(reason for _, _, reason, _ in result.findings)
-    return result
+        checks = [catalogue()[name] for name in ("ControlPlaneReady", *others)]
+        return await run(plan(checks, timeout=context.timeout), context)
 
 
 async def settled(world: World, reason: str, **words: Any) -> CheckResult:
@@ -210,6 +219,13 @@ async def test_a_component_that_is_not_ready_has_the_cause(world: World, role: s
 
 def _waits(pod: Any) -> bool:
     return any("waiting" in each.get("state", {}) for each in pod["status"].get("containerStatuses", ()))
+
+
+async def test_a_cacher_that_ends_again_and_again(world: World) -> None:
+    world.template(f"{NAME}-cacher", labels={STAGE_LABEL: "crash-loop"})
+    result = await settled(world, "CacherNotReady")
+    assert "ContainerCrashing" in result.message
+    assert "--previous" in result.remediation
 
 
 async def test_a_pod_without_a_node_has_the_schedulers_words(world: World) -> None:
@@ -518,6 +534,38 @@ async def test_what_else_a_gateway_answers(shared: World, reply: Reply, reason: 
     assert not any(
         word in str(result) for word in ("echo-me", "notified", "upstream", "Sign in", "elsewhere")
     )
+
+
+async def test_a_schema_that_is_behind_is_why_the_gateway_fails(world: World, postgres: Postgres) -> None:
+    """The scripted gateway asks a real database what the platform would; its readiness looks at nothing."""
+    name = f"behind_{secrets.token_hex(3)}"
+    postgres.create_role(name, "secret")
+    postgres.create_database(name, owner=name)
+    migrate(postgres, name, revision="a1b2c3d4e5f6", owner=name)
+    url = postgres.url(name, "secret", name)
+    secret = {"metadata": {"name": DATABASE_SECRET}, "stringData": {"database_url": url}}
+    world.plane.api("POST", world.path("secrets"), secret)
+
+    def platform(_: Request) -> Reply:
+        query = b"SELECT id, status_reason FROM hosted_model_inference.endpoints WHERE name = 'mehc-probe'"
+        try:
+            with psycopg.connect(url) as session:
+                session.execute(query)
+        except psycopg.Error:
+            return Reply(500, ERROR)
+        return ENDPOINTS
+
+    with ScriptedServer(platform) as server:
+        report = await reported(world, "DatabaseMigrated", gateway=server.url)
+        (cause,) = report.root_causes
+        assert (cause.check, cause.reason, cause.explains) == (
+            "DatabaseMigrated",
+            "RevisionBehind",
+            ("ControlPlaneReady",),
+        )
+        assert report.checks[0].reason == "GatewayFails"
+        migrate(postgres, name, owner=name)
+        assert (await judged(world, gateway=server.url)).reason == "ControlPlaneReady"
 
 
 async def test_gateways_that_do_not_answer(
