@@ -483,6 +483,9 @@ async def test_a_gateway_that_answers(world: World, monkeypatch: pytest.MonkeyPa
         world.plane.api("PATCH", world.path("services", NAME), patch, content_type=kind)  # type: ignore[arg-type]
         assert (await judged(world)).evidence["gatewayRequest"] == "not asked from outside of the cluster"
         assert not server.requests
+        monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.96.0.1")  # in a pod of another cluster
+        monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "443")
+        assert (await judged(world)).evidence["gatewayRequest"] == "not asked from outside of the cluster"
         monkeypatch.setenv("KUBERNETES_SERVICE_HOST", world.plane.host)
         monkeypatch.setenv("KUBERNETES_SERVICE_PORT", str(world.plane.port))
         name = f"{NAME}.{world.namespace}.svc:{port}"
@@ -611,7 +614,10 @@ async def test_a_gateway_behind_tls(
     assert result.evidence["gatewayRequest"] == f"{server.address} answers an authenticated request"
 
 
-@pytest.mark.parametrize("url", ["gateway", "ftp://gateway", "http://user:pw@gateway", "http://gateway:port"])
+@pytest.mark.parametrize(
+    "url",
+    ["gateway", "ftp://gateway", "http://user:pw@gateway", "http://gateway:port", "http://gateway/x?y="],
+)
 async def test_a_gateway_url_that_is_none(shared: World, url: str) -> None:
     result = await judged(shared, gateway=url)
     assert result.status is Status.ERROR

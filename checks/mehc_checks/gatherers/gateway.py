@@ -29,6 +29,7 @@ QUESTION: Final = f"/v1/model-endpoints?name={USER}"
 _HEADERS: Final = {
     "User-Agent": "mehc",
     "Accept": "application/json",
+    "Accept-Encoding": "identity",
     "Authorization": f"Basic {base64.b64encode(f'{USER}:'.encode()).decode()}",
 }
 _LIST: Final = "model_endpoints"
@@ -103,8 +104,11 @@ def _address(url: str) -> tuple[str, int]:
         host, port = parts.hostname, parts.port or {"http": 80, "https": 443}[parts.scheme]
     except (ValueError, KeyError):
         host, port = None, 0
-    if not host or parts.username is not None:
-        raise UsageError("parameters.gatewayUrl: not an http:// or https:// address without credentials")
+    if not host or parts.username is not None or parts.query or parts.fragment:
+        # whoever writes the resource must not choose the question that this process asks
+        raise UsageError(
+            "parameters.gatewayUrl: not an http:// or https:// address, without credentials and query"
+        )
     return host, port
 
 
@@ -117,6 +121,7 @@ async def _ask(url: str, host: str, port: int, timeout: float) -> GatewayAnswer:
                 connector=aiohttp.TCPConnector(ssl=client_context()),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers=_HEADERS,
+                auto_decompress=False,  # what is packed stays so: few bytes may unpack to very many
             ) as session,
             session.get(url + QUESTION, allow_redirects=False) as response,
         ):
