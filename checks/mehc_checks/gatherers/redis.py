@@ -19,8 +19,19 @@ from redis.exceptions import (
 
 from mehc_checks.context import Context
 from mehc_checks.errors import NotApplicable
+from mehc_checks.gatherers.cloudsecrets import aws_secret
 from mehc_checks.net import Fault, NetworkFailure, classify, client_context, connect, handshake
-from mehc_checks.platform.redis import Path, Server, Trouble, Way, cache_sources, cloud_provider, ways
+from mehc_checks.platform.redis import (
+    Path,
+    Secrets,
+    Server,
+    Trouble,
+    Way,
+    cache_sources,
+    cloud_provider,
+    secret_names,
+    ways,
+)
 
 
 class Refusal(StrEnum):
@@ -123,12 +134,14 @@ class RedisFacts:
 
 
 async def redis_facts(context: Context) -> RedisFacts:
-    """Derive the ways from the values and ask each, all at once."""
+    """Derive the ways from the values and ask each, all at once, in the time that the cloud's secrets left."""
+    began = time.monotonic()
     token, problem = await auth_token(context)
-    derived = list(ways(context.values, token))
+    derived = list(ways(context.values, token, await context.gather(redis_secrets)))
     for way in derived:
         context.redactor.add(way.server.password if way.server else None)
-    asked = await asyncio.gather(*(_ask(way, context.network_timeout) for way in derived))
+    left = context.network_timeout - (time.monotonic() - began)
+    asked = await asyncio.gather(*(_ask(way, left) for way in derived))
     return RedisFacts(
         cloud=cloud_provider(context.values),
         sources=tuple(cache_sources(context.values)),
@@ -136,6 +149,13 @@ async def redis_facts(context: Context) -> RedisFacts:
         now=context.clock(),
         token_problem=problem,
     )
+
+
+async def redis_secrets(context: Context) -> Secrets:
+    """The secrets of AWS that the ways are derived from, all asked at once; to be had by ``Context.gather``."""
+    names = secret_names(context.values)
+    read = await asyncio.gather(*(aws_secret(context, name) for name in names))
+    return {secret.name: secret for secret in read}
 
 
 async def auth_token(context: Context) -> tuple[str, str]:
@@ -187,8 +207,9 @@ async def _no_answer(server: Server, timeout: float) -> NetworkFailure:
 async def _converse(way: Way, server: Server, timeout: float) -> WayFacts:
     clock = time.monotonic()
     facts = WayFacts(way=way)
-    if way.trouble in (Trouble.AZURE_TOKEN, Trouble.KEDA_SECRET):
+    if way.trouble in (Trouble.AZURE_TOKEN, Trouble.SECRET_UNREAD):  # without the password
         if not server.tls:
+            await connect(server.host, server.port, timeout=timeout)
             return facts
         peer = await handshake(
             server.host, server.port, client_context(verify=server.verify), timeout=timeout
