@@ -192,6 +192,12 @@ CASES = [
         values=lambda s: overlaid(broker("h", 1, s.plain.url()), {"redisPort": "http"}),
     ),
     Case(
+        id="a token that ends the URL's password",
+        reason="RedisURLUnparsable",
+        says="broker: redis.auth cannot be read: it has characters that end a URL's password",
+        values=lambda s: broker(s.plain.host, s.plain.port, s.plain.url(), auth=f"{PASSWORD}/and+more="),
+    ),
+    Case(
         id="the token's Secret is missing",
         reason="RedisTokenUnreadable",
         says="Secret token of redis.authSecretName does not exist",

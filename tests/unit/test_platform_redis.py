@@ -124,7 +124,7 @@ def test_a_token_switches_the_brokers_tls_on_without_verification() -> None:
         ({"scheme": "rediss://", "query_params": "?ssl_cert_reqs=required"}, "rediss://h:1/0", True),
         ({"scheme": "rediss://", "query_params": "?ssl_ca_certs=/ca.pem"}, "rediss://h:1/0", True),
         ({"query_params": "?ssl_cert_reqs=CERT_OPTIONAL"}, "rediss://h:1/0", True),
-        ({"query_params": "?connect_timeout=3"}, "redis://h:1/0", False),
+        ({"query_params": "?heartbeat=3"}, "redis://h:1/0", False),
     ],
 )
 def test_the_brokers_url_of_a_secret(fields: dict[str, str], expected: str, verify: bool) -> None:

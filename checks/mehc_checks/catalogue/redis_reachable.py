@@ -44,8 +44,8 @@ class RedisReasons(AwsReasons):
     URL_UNPARSABLE = Reason(
         "RedisURLUnparsable",
         Status.FAIL,
-        "The address cannot be read by redis-py.",
-        "Write {source} as redis://host:6379/0.",
+        "The URL cannot be read by its client.",
+        "{rewrite}",
     )
     TOKEN_UNREADABLE = Reason(
         "RedisTokenUnreadable",
@@ -322,6 +322,10 @@ _AUTH_ON = {
 }
 
 
+_REWRITE = {
+    Path.CACHE: "Write {source} as redis://host:6379/0.",
+    Path.BROKER: "Correct {source}; special characters of a token are to be percent-encoded, or to be avoided.",
+}
 _SECRET_TLS_ON = "Write rediss:// as the scheme of {source}."
 _SECRET_TLS_OFF = "Write redis:// as the scheme of {source} and no ssl_ parameter in its query_params, or switch TLS on at the server."
 _SECRET_AUTH_ON = "Put auth_token into {source}."
@@ -360,6 +364,7 @@ def _words(way: Way, cloud: str) -> dict[str, object]:
         "server": server,
         "user": (server.username if server else "") or "default",
         "db": server.db if server else "",
+        "rewrite": _REWRITE.get(way.path, "").format(source=source),
         "tls_on": (_SECRET_TLS_ON if kept else _TLS_ON[way.path]).format(source=source),
         "tls_off": (_SECRET_TLS_OFF if kept else _TLS_OFF[way.path]).format(source=source),
         "auth_on": (_SECRET_AUTH_ON if kept else _AUTH_ON[way.path]).format(source=source),

@@ -218,7 +218,7 @@ def broker(values: Values, token: str, secrets: Secrets) -> Way | None:
     """The Celery broker; None where it is not Redis. ``token`` is REDIS_AUTH_TOKEN, "" where unset.
 
     A secret of AWS goes before all else, on any cloud. Elsewhere a token switches TLS on, without verification;
-    without one the connection is plain.
+    without one the connection is plain. The token is strung into the URL as it is.
     """
     if not broker_is_redis(values):
         return None
@@ -232,7 +232,14 @@ def broker(values: Values, token: str, secrets: Secrets) -> Way | None:
     if not port.isdecimal():
         detail = "the port is no number"
         return Way(path=Path.BROKER, source="redisPort", trouble=Trouble.UNPARSABLE, detail=detail)
-    server = Server(host=host, port=int(port), password=token, tls=bool(token), verify=False)
+    if not token:
+        return Way(path=Path.BROKER, source=source, server=Server(host=host, port=int(port), verify=False))
+    try:
+        server = _celery_server(f"rediss://:{token}@{host}:{port}/0?ssl_cert_reqs=none")
+    except ValueError:
+        given = "redis.authSecretName" if values.text("redis.authSecretName") else "redis.auth"
+        detail = "it has characters that end a URL's password (/ # ?)"
+        return Way(path=Path.BROKER, source=given, trouble=Trouble.UNPARSABLE, detail=detail)
     return Way(path=Path.BROKER, source=source, server=server)
 
 
@@ -253,7 +260,8 @@ def _broker_of_secret(secret: CloudSecret) -> Way:
     return replace(way, server=server)
 
 
-_TAKEN_BY_CELERY: Final = frozenset({"connect_timeout", "heartbeat", "insist", "login_method"})
+_TAKEN_BY_CELERY: Final = frozenset({"heartbeat", "insist", "login_method"})
+"""Not ``connect_timeout``: kombu counts with it, and from a URL it comes as text."""
 
 
 def _celery_server(url: str) -> Server:
