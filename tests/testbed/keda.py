@@ -11,6 +11,7 @@ from testbed import tools
 from testbed.controlplane import ControlPlane
 from testbed.ports import LOOPBACK, free_port, is_listening
 from testbed.process import Process
+from testbed.waiting import eventually
 
 NAMESPACE = "keda"
 OPERATOR, METRICS_SERVER = "keda-operator", "keda-operator-metrics-apiserver"
@@ -36,8 +37,21 @@ def install(control_plane: ControlPlane) -> None:
     """Put KEDA's CRDs and its namespace into the cluster; returns when the API server serves them."""
     # Not apply: the annotation that it adds would be larger than an annotation may be
     control_plane.kubectl("create", "-f", custom_resource_definitions())
-    control_plane.kubectl("wait", "--for=condition=Established", "crd", "--all")
+    # Not kubectl wait: it fails on what has no conditions yet
+    eventually(lambda: _established(control_plane), all, seconds=60)
     control_plane.api("POST", "/api/v1/namespaces", {"metadata": {"name": NAMESPACE}})
+
+
+def _established(control_plane: ControlPlane) -> list[bool]:
+    """Of each CRD, whether the API server has accepted it."""
+    found = control_plane.api("GET", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions")
+    return [
+        any(
+            condition["type"] == "Established" and condition["status"] == "True"
+            for condition in item.get("status", {}).get("conditions") or []
+        )
+        for item in found["items"]
+    ]
 
 
 def deployment(name: str, environment: Mapping[str, str] | None = None) -> dict[str, Any]:
