@@ -22,6 +22,8 @@ from testbed.prometheusfaults import CASES, Case, Stage, values
 from testbed.redis import Redis
 from testbed.waiting import eventually
 
+pytestmark = pytest.mark.timeout(600)
+"""The first test waits for KEDA to poll all ScaledObjects."""
 NAMESPACE = "endpoints"
 ASKED = [case for case in CASES if case.name != "unset"]
 """Without an address the gateway creates no ScaledObject."""

@@ -56,8 +56,8 @@ class RedisReasons(AwsReasons):
     CLOUD_SECRET_UNUSABLE = Reason(
         "CloudSecretUnusable",
         Status.FAIL,
-        "The secret of AWS Secrets Manager does not exist, is not what its reader expects, or lacks a field: gateway and "
-        "builder end with an error at their start, KEDA goes on without a password.",
+        "The secret of AWS Secrets Manager does not exist, is not what its reader expects, or lacks a field: gateway "
+        "and builder end with an error at their start, KEDA goes on without a password.",
         "{mend}",
     )
     AZURE_TOKEN_NOT_EVALUATED = Reason(
@@ -326,9 +326,9 @@ _REWRITE = {
     Path.CACHE: "Write {source} as redis://host:6379/0.",
     Path.BROKER: "Correct {source}; special characters of a token are to be percent-encoded, or to be avoided.",
 }
-_SECRET_TLS_ON = "Write rediss:// as the scheme of {source}."
-_SECRET_TLS_OFF = "Write redis:// as the scheme of {source} and no ssl_ parameter in its query_params, or switch TLS on at the server."
-_SECRET_AUTH_ON = "Put auth_token into {source}."
+_KEPT_TLS_ON = "Write rediss:// as the scheme of {source}."
+_KEPT_TLS_OFF = "Write redis:// as the scheme of {source} and no ssl_ parameter in its query_params, or switch TLS on at the server."
+_KEPT_AUTH_ON = "Put auth_token into {source}."
 """For a broker in a secret."""
 
 _MEND = {
@@ -365,9 +365,9 @@ def _words(way: Way, cloud: str) -> dict[str, object]:
         "user": (server.username if server else "") or "default",
         "db": server.db if server else "",
         "rewrite": _REWRITE.get(way.path, "").format(source=source),
-        "tls_on": (_SECRET_TLS_ON if kept else _TLS_ON[way.path]).format(source=source),
-        "tls_off": (_SECRET_TLS_OFF if kept else _TLS_OFF[way.path]).format(source=source),
-        "auth_on": (_SECRET_AUTH_ON if kept else _AUTH_ON[way.path]).format(source=source),
+        "tls_on": (_KEPT_TLS_ON if kept else _TLS_ON[way.path]).format(source=source),
+        "tls_off": (_KEPT_TLS_OFF if kept else _TLS_OFF[way.path]).format(source=source),
+        "auth_on": (_KEPT_AUTH_ON if kept else _AUTH_ON[way.path]).format(source=source),
     }
 
 
