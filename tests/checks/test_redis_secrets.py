@@ -21,7 +21,7 @@ from mehc_checks.runner import CheckResult
 from mehc_checks.values import Layer, Values
 from testbed import ports
 from testbed.aws import REGION, Aws
-from testbed.awsfailures import CASES, AwsCase, isolation, staged
+from testbed.awsfailures import CASES, IDENTITY, AwsCase, isolation, live, staged
 from testbed.installation import Tree, overlaid
 from testbed.judging import judged
 from testbed.pki import CertificateAuthority
@@ -50,6 +50,13 @@ def locked(certificate_authority: CertificateAuthority) -> Iterator[Redis]:
 def opened(certificate_authority: CertificateAuthority) -> Iterator[Redis]:
     """TLS and no password."""
     with Redis(tls=True, ca=certificate_authority) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def plain() -> Iterator[Redis]:
+    """Neither TLS nor a password."""
+    with Redis() as server:
         yield server
 
 
@@ -90,7 +97,7 @@ def sound(aws: Aws, server: Redis) -> Tree:
     return overlaid(
         at(INFRA, {"cloud_provider": "aws", "default_region": REGION}),
         {"celery_broker_type_redis": True, "celeryBrokerType": "redis"},
-        at("redis", {"enableTLS": True, "enableAuth": True}),
+        at("redis", {"enableTLS": server.tls, "enableAuth": True}),
         at(SECRETS[CACHE], kept(aws, cache_secret(server))),
         at(SECRETS[BROKER], kept(aws, broker_secret(server))),
         at(SECRETS[KEDA], kept(aws, server.password or "any password")),
@@ -121,7 +128,6 @@ class Case:
     says: str
     remedy: str
     secret: Callable[[Redis], Any] | None
-    overlay: Tree | None = None
     server: str = "locked"
 
 
@@ -264,6 +270,15 @@ BROKEN = [
         secret=lambda server: broker_secret(server, scheme=None),
     ),
     Case(
+        id="the broker's scheme is TLS and the server plain",
+        way=BROKER,
+        reason="TLSNotOffered",
+        says="does not speak TLS",
+        remedy="Write redis:// as the scheme of secret",
+        secret=lambda server: broker_secret(server),
+        server="plain",
+    ),
+    Case(
         id="the broker's token is missing",
         way=BROKER,
         reason="AuthRequired",
@@ -366,11 +381,7 @@ async def test_what_this_process_may_not_read_is_unknown(
         at(f"{LAUNCH}.cache_redis_aws_url", locked.url()),
     )
     with staged(case, on_aws, tmp_path) as environment:
-        for name, value in environment.items():
-            if value:
-                monkeypatch.setenv(name, value)
-            else:
-                monkeypatch.delenv(name, raising=False)
+        live(monkeypatch, environment)
         result = await judge(given, seconds=20)
     assert ways(result) == {
         CACHE: WORKS,
@@ -383,6 +394,16 @@ async def test_what_this_process_may_not_read_is_unknown(
     assert result.remediation
 
 
+async def test_a_region_that_is_none(
+    on_aws: Aws, locked: Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = overlaid(sound(on_aws, locked), at(f"{INFRA}.default_region", "us-east-1.evil.example/"))
+    live(monkeypatch, isolation(tmp_path) | IDENTITY)
+    result = await judge(given)
+    assert (result.status, result.reason) == (Status.ERROR, "AWSRegionUnusable")
+    assert "default_region" in result.remediation
+
+
 async def test_a_cache_that_cannot_be_read_leaves_the_broker_judged(
     on_aws: Aws, locked: Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -392,8 +413,7 @@ async def test_a_cache_that_cannot_be_read_leaves_the_broker_judged(
             at(SECRETS[BROKER], None),
             {"redisHost": plain.host, "redisPort": str(plain.port)},
         )
-        for name, value in (isolation(tmp_path) | {"AWS_ENDPOINT_URL": on_aws.url}).items():
-            monkeypatch.setenv(name, value) if value else monkeypatch.delenv(name, raising=False)
+        live(monkeypatch, isolation(tmp_path) | {"AWS_ENDPOINT_URL": on_aws.url})
         result = await judge(given)
     assert ways(result) == {CACHE: (Status.ERROR, "AWSNoCredentials"), BROKER: WORKS}
 
@@ -408,8 +428,7 @@ async def test_keda_is_reached_where_its_password_cannot_be_read(
         at(f"{LAUNCH}.cache_redis_aws_url", f"redis://127.0.0.1:{ports.free_port()}/0"),
         at("redis.enableTLS", False),
     )
-    for name, value in (isolation(tmp_path) | {"AWS_ENDPOINT_URL": on_aws.url}).items():
-        monkeypatch.setenv(name, value) if value else monkeypatch.delenv(name, raising=False)
+    live(monkeypatch, isolation(tmp_path) | {"AWS_ENDPOINT_URL": on_aws.url})
     found = ways(await judge(given))
     assert found[KEDA] == found[CACHE] == (Status.FAIL, "ConnectionRefused")
 
@@ -420,8 +439,7 @@ async def test_metadata_that_does_not_answer_is_named_and_holds_up_no_other_way(
     given = overlaid(
         sound(on_aws, locked), at(SECRETS[CACHE], None), at(f"{LAUNCH}.cache_redis_aws_url", locked.url())
     )
-    for name, value in (isolation(tmp_path) | {"AWS_ENDPOINT_URL": on_aws.url}).items():
-        monkeypatch.setenv(name, value) if value else monkeypatch.delenv(name, raising=False)
+    live(monkeypatch, isolation(tmp_path) | {"AWS_ENDPOINT_URL": on_aws.url})
     monkeypatch.delenv("AWS_EC2_METADATA_DISABLED")
     with ports.black_hole() as (host, port):
         monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", f"http://{host}:{port}")

@@ -320,14 +320,14 @@ _AUTH_ON = {
     Path.KEDA: "On AWS set redis.enableAuth: true and redis.kedaSecretName; elsewhere let the default user run "
     "LLEN and EVAL on launch-endpoint-autoscaling:*.",
 }
-
-
 _REWRITE = {
     Path.CACHE: "Write {source} as redis://host:6379/0.",
     Path.BROKER: "Correct {source}; special characters of a token are to be percent-encoded, or to be avoided.",
 }
 _KEPT_TLS_ON = "Write rediss:// as the scheme of {source}."
-_KEPT_TLS_OFF = "Write redis:// as the scheme of {source} and no ssl_ parameter in its query_params, or switch TLS on at the server."
+_KEPT_TLS_OFF = (
+    "Write redis:// as the scheme of {source}, no ssl_ in its query_params; or switch TLS on at the server."
+)
 _KEPT_AUTH_ON = "Put auth_token into {source}."
 """For a broker in a secret."""
 
