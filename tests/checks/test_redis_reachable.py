@@ -520,6 +520,7 @@ def test_every_reason_has_a_case(produced: set[str]) -> None:
         *AwsReasons.all(),
         RedisReasons.CLOUD_SECRET_UNUSABLE,
         RedisReasons.KEDA_SECRET_IS_JSON,
+        RedisReasons.KEDA_SECRET_UNPROVEN,
         RedisReasons.KEDA_WITHOUT_PASSWORD,
     }
     assert produced == {reason.name for reason in RedisReasons.all() if reason not in elsewhere}

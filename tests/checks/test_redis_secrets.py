@@ -1,6 +1,7 @@
 """RedisReachable and BrokerReachable where the values name secrets of AWS Secrets Manager: the broken ones first."""
 
 import asyncio
+import contextlib
 import json
 import secrets as random
 from collections.abc import Callable, Iterator
@@ -13,15 +14,20 @@ import pytest
 
 from mehc_checks.aws.client import METADATA_ADDRESS
 from mehc_checks.catalogue.redis_reachable import RedisReasons
+from mehc_checks.cluster import KubernetesCluster
 from mehc_checks.context import Context
 from mehc_checks.gatherers.endpoint_records import cached
 from mehc_checks.outcome import Status
 from mehc_checks.platform.endpoints import builder_queue, cache_key
+from mehc_checks.platform.redis import KEDA_AUTHENTICATION
 from mehc_checks.runner import CheckResult
 from mehc_checks.values import Layer, Values
-from testbed import ports
+from mehc_operator.connection import Access, connected
+from testbed import keda, ports
 from testbed.aws import REGION, Aws
 from testbed.awsfailures import CASES, IDENTITY, AwsCase, isolation, live, staged
+from testbed.controlplane import ControlPlane
+from testbed.images import service_config
 from testbed.installation import Tree, overlaid
 from testbed.judging import judged
 from testbed.pki import CertificateAuthority
@@ -481,7 +487,7 @@ async def test_the_builders_queue_is_read_where_the_secret_says(on_aws: Aws, loc
     queue = builder_queue("", "")
     await asyncio.to_thread(locked.call, "LPUSH", queue, "task")
     try:
-        result = await judged("BrokerReachable", sound(on_aws, locked))
+        result = await judged("BrokerReachable", sound(on_aws, locked), seconds=20)
     finally:
         await asyncio.to_thread(locked.call, "DEL", queue)
     assert result.evidence["waiting"] == 1, result.message
@@ -501,12 +507,86 @@ async def test_the_cachers_key_is_read_where_the_secret_says(on_aws: Aws, locked
     assert found["end2"].ttl is None
 
 
+@pytest.fixture(scope="module")
+def plane() -> Iterator[ControlPlane]:
+    """An API server of our own, with KEDA's resources."""
+    found = ControlPlane()
+    with contextlib.closing(found):
+        found.etcd.start()
+        found.apiserver.start()
+        keda.install(found)
+        yield found
+
+
+def trigger_authentication(secret: str) -> dict[str, Any]:
+    """As the chart makes it with redis.enableAuth."""
+    return {
+        "apiVersion": "keda.sh/v1alpha1",
+        "kind": "TriggerAuthentication",
+        "metadata": {"name": KEDA_AUTHENTICATION},
+        "spec": {
+            "awsSecretManager": {
+                "podIdentity": {"provider": "aws"},
+                "secrets": [{"parameter": "password", "name": secret}],
+            }
+        },
+    }
+
+
+@pytest.mark.parametrize(
+    ("proved", "named", "says"),
+    [
+        (True, "", f"TriggerAuthentication {KEDA_AUTHENTICATION} in namespace"),
+        (True, "another", "does not name it"),
+        (False, "keda-of-all", "is not proved to belong to this installation"),
+        (True, "keda-of-all", ""),
+    ],
+    ids=["no TriggerAuthentication", "another secret", "another's namespace", "the secret"],
+)
+async def test_kedas_password_goes_only_where_the_cluster_sends_it(
+    proved: bool,
+    named: str,
+    says: str,
+    plane: ControlPlane,
+    on_aws: Aws,
+    locked: Redis,
+    produced: set[str],
+) -> None:
+    """Whoever writes the resource names both the secret and the address that it would be sent to."""
+    own, endpoints = (f"redis-{random.token_hex(4)}" for _ in range(2))
+    for name in (own, endpoints):
+        plane.api("POST", "/api/v1/namespaces", {"metadata": {"name": name}})
+    if proved:
+        plane.api("POST", f"/api/v1/namespaces/{endpoints}/configmaps", service_config(own))
+    if named:
+        plane.apply(trigger_authentication(named), namespace=endpoints)
+    with contextlib.suppress(on_aws.client("secretsmanager").exceptions.ResourceExistsException):
+        on_aws.client("secretsmanager").create_secret(Name="keda-of-all", SecretString=PASSWORD)
+    given = overlaid(
+        sound(on_aws, locked), at(SECRETS[KEDA], "keda-of-all"), at(f"{LAUNCH}.endpoint_namespace", endpoints)
+    )
+    async with connected(Access(kubeconfig=str(plane.kubeconfig))) as api:
+        result = await judged(
+            "RedisReachable", given, cluster=KubernetesCluster(api), namespace=own, seconds=10
+        )
+    assert PASSWORD not in repr(result)
+    if not says:
+        assert ways(result) == {CACHE: WORKS, BROKER: WORKS, KEDA: WORKS}
+        return
+    assert ways(result) == {CACHE: WORKS, BROKER: WORKS, KEDA: (Status.ERROR, "KEDASecretUnproven")}
+    assert "secret keda-of-all was not sent" in result.message
+    assert says in result.message
+    assert "keda-of-all" in result.remediation
+    produced.add(result.reason)
+
+
 def test_every_reason_about_secrets_has_a_case(produced: set[str]) -> None:
     assert produced >= {
         reason.name
         for reason in (
             RedisReasons.CLOUD_SECRET_UNUSABLE,
             RedisReasons.KEDA_SECRET_IS_JSON,
+            RedisReasons.KEDA_SECRET_UNPROVEN,
             RedisReasons.KEDA_WITHOUT_PASSWORD,
             RedisReasons.REACHABLE,
         )

@@ -202,6 +202,14 @@ class RedisReasons(AwsReasons):
         "server rejects.",
         "Write the bare password as the text of secret {secret}: the TriggerAuthentication names no key of it.",
     )
+    KEDA_SECRET_UNPROVEN = Reason(
+        "KEDASecretUnproven",
+        Status.ERROR,
+        "The cluster does not say that KEDA is given the secret that the values name, so it was not sent to the "
+        "address that they name.",
+        "Run the chart's upgrade, so that its TriggerAuthentication in the endpoint namespace names {secret}, or "
+        "correct redis.kedaSecretName.",
+    )
     KEDA_WITHOUT_PASSWORD = Reason(
         "KEDAWithoutPassword",
         Status.WARN,
@@ -219,7 +227,11 @@ R = RedisReasons
     severity=Severity.CRITICAL,
     gather=redis_facts,
     reasons=RedisReasons,
-    permissions=(Permission(resource="secrets"),),
+    permissions=(
+        Permission(resource="secrets"),
+        Permission(resource="configmaps", scope="endpoints"),
+        Permission(resource="triggerauthentications", group="keda.sh", scope="endpoints"),
+    ),
 )
 def redis_reachable(facts: RedisFacts) -> Outcome:
     """Judge each way, and what is odd about all of them."""
@@ -262,6 +274,10 @@ _TROUBLES = {
     Trouble.KEDA_AUTH_ELSEWHERE: (
         R.KEDA_AUTH_ELSEWHERE,
         f"redis.enableAuth needs AWS Secrets Manager ({KEDA_AUTHENTICATION}), and the cloud is {{cloud}}",
+    ),
+    Trouble.KEDA_SECRET_UNPROVEN: (
+        R.KEDA_SECRET_UNPROVEN,
+        "{server} was reached; secret {secret} was not sent: {detail}",
     ),
     Trouble.KEDA_SECRET_UNNAMED: (
         R.KEDA_SECRET_UNNAMED,

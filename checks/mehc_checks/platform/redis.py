@@ -56,6 +56,8 @@ class Trouble(StrEnum):
     KEDA_SECRET_UNNAMED = "keda secret unnamed"  # noqa: S105
     KEDA_SECRET_JSON = "keda secret json"  # noqa: S105
     """KEDA sends the whole JSON text as the password."""
+    KEDA_SECRET_UNPROVEN = "keda secret unproven"  # noqa: S105
+    """The cluster does not say that KEDA is given this secret: it is sent to no address that values name."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,6 +92,11 @@ class Way:
     secret: str = ""
     password_secret: str = ""
     failure: AwsFailure | None = None
+
+    def without_password(self, trouble: Trouble, detail: str) -> "Way":
+        """The same way, its server not to be sent the credentials."""
+        bare = replace(self.server, username="", password="") if self.server else None
+        return replace(self, server=bare, trouble=trouble, detail=detail)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
