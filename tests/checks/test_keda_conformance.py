@@ -126,10 +126,14 @@ class RedisCase:
 
     @property
     def keda(self) -> bool:
-        """Whether KEDA is content. An open server takes any password, as it takes none."""
+        """Whether KEDA is content. An open server takes any password, as it takes none.
+
+        The URL of a plain server with a password gives KEDA no address; a line's end around the password is stripped.
+        """
         encrypted, _, kind = self.server.partition("-")
         trusted = kind not in ("foreign", "elsewhere") or self.unsafe
-        let_in = kind != "password" or (self.auth and self.secret == KEDA_SECRET)
+        known = self.auth and self.secret in (KEDA_SECRET, "keda-line")
+        let_in = kind != "password" or (encrypted == "tls" and known)
         return self.tls is (encrypted == "tls") and trusted and let_in
 
     def __str__(self) -> str:

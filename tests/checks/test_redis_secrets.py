@@ -326,6 +326,14 @@ BROKEN = [
         secret=lambda _: PASSWORD.encode(),
     ),
     Case(
+        id="KEDA's is blank",
+        way=KEDA,
+        reason=UNUSABLE,
+        says="is blank",
+        remedy="Write the bare password as the text of secret",
+        secret=lambda _: "\n",
+    ),
+    Case(
         id="KEDA's is JSON",
         way=KEDA,
         reason="KEDASecretIsJSON",
@@ -464,6 +472,12 @@ async def test_the_sound_installation(on_aws: Aws, locked: Redis, produced: set[
     assert result.evidence | {"cacheAddress": address, "brokerAddress": address} == result.evidence
     assert result.evidence["brokerSource"] == SECRETS[BROKER]
     produced.add(result.reason)
+
+
+async def test_kedas_password_ends_with_a_line(on_aws: Aws, locked: Redis) -> None:
+    """KEDA strips it, as the conformance tests show."""
+    given = overlaid(sound(on_aws, locked), at(SECRETS[KEDA], kept(on_aws, f"{PASSWORD}\n")))
+    assert ways(await judge(given))[KEDA] == WORKS
 
 
 async def test_one_secret_for_cache_and_broker(on_aws: Aws, locked: Redis) -> None:

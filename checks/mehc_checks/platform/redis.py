@@ -362,17 +362,20 @@ def _keda_auth(values: Values) -> Trouble | None:
 def _with_keda_password(way: Way, server: Server, secret: CloudSecret) -> Way:
     """The whole text is the password, because the chart's TriggerAuthentication names no ``secretKey``.
 
-    KEDA logs in as user default (go-redis says HELLO), and where it cannot have the text goes on without a password.
-    Source: ``pkg/scaling/resolver`` of KEDA.
+    KEDA strips blanks around it, logs in as user default (go-redis says HELLO), and where it cannot have the text goes
+    on without a password. Source: ``pkg/scaling/resolver`` and ``typed_config.go`` of KEDA.
     """
     way = replace(way, password_secret=secret.name, failure=secret.failure)
     if secret.failure:
         return way
-    if secret.text is None:
-        return replace(way, trouble=Trouble.SECRET_UNUSABLE, detail=secret.trouble)
+    password = (secret.text or "").strip()
+    if not password:
+        return replace(
+            way, trouble=Trouble.SECRET_UNUSABLE, detail=secret.trouble if secret.text is None else "is blank"
+        )
     return replace(
         way,
-        server=replace(server, username="default", password=secret.text),
+        server=replace(server, username="default", password=password),
         trouble=None if secret.fields is None else Trouble.KEDA_SECRET_JSON,
     )
 
