@@ -226,7 +226,7 @@ def verdicts(
         create(cluster, manifest)
     identity = aws.client_environment() | {"AWS_REGION": REGION}
     with Keda(cluster, ca_dir=stage.ca.ca_file.parent, variables=identity) as operator:
-        eventually(lambda: polled(cluster), lambda found: all(found.values()), seconds=300)
+        eventually(lambda: polled(cluster), lambda found: all(found.values()), seconds=180)
         cases = [*ASKED, *REDIS_CASES]
         expected = {resource_name(case.endpoint_id) for case in cases if not case.keda}
         # What KEDA is content with, it has to be content with for as long as it takes to complain about the rest
