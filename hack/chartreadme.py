@@ -21,7 +21,7 @@ class Value:
 
 
 def with_values(page: str, values_file: Path) -> str:
-    """``page`` with its table of values brought up to date. Raises SystemExit where a marker or a comment is missing."""
+    """``page`` with its table of values brought up to date. Raises SystemExit where a marker or a comment lacks."""
     head, begin, rest = page.partition(BEGIN)
     _, end, tail = rest.partition(END)
     if not (begin and end):
