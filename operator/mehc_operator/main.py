@@ -37,6 +37,8 @@ log = logging.getLogger(__name__)
 _REFUSED = "the Kubernetes API does not accept these credentials"
 _API_TIMEOUT = 3
 """Seconds; a kubelet gives its probes not much more."""
+_POLL = 2
+"""Seconds between questions for a CustomResourceDefinition that is not there yet."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,9 +90,15 @@ async def operate(options: Options) -> None:
         except OSError as error:
             raise UsageError(f"cannot listen on {options.host}:{options.port}: {error.strerror}") from None
         log.info("health endpoints on port %s", port, extra={"port": port})
+        settings = kopf.OperatorSettings()
+        if options.namespaces:
+            # kopf would ask for the namespaces and CRDs of the whole cluster, which no Role allows.
+            settings.scanning.disabled = True
+            await _wait_served(cluster)
         try:
             await kopf.operator(
                 registry=registry(options.access, scheduler),
+                settings=settings,
                 clusterwide=not options.namespaces,
                 namespaces=options.namespaces,
                 standalone=True,
@@ -133,6 +141,22 @@ async def _require_accepted(cluster: KubernetesCluster) -> None:
         return
     if status == HTTPStatus.UNAUTHORIZED:
         raise UsageError(_REFUSED)
+
+
+async def _wait_served(cluster: KubernetesCluster) -> None:
+    """Return when the API serves the resource: a kopf that does not scan looks for it once."""
+    told = False
+    while True:
+        try:
+            status, _ = await cluster.request("GET", f"/apis/{GROUP}/{VERSION}")
+        except (aiohttp.ClientError, OSError, TimeoutError):
+            status = 0
+        if status == HTTPStatus.OK:
+            return
+        if status == HTTPStatus.NOT_FOUND and not told:
+            log.warning("the CustomResourceDefinition %s.%s is not installed yet", PLURAL, GROUP)
+            told = True
+        await asyncio.sleep(_POLL)
 
 
 def registry(access: Access, scheduler: Scheduler) -> kopf.OperatorRegistry:

@@ -39,7 +39,7 @@ def stocked() -> Iterator[ControlPlane]:
     with ControlPlane() as plane:
         prometheusoperator.install(plane)
         plane.kubectl("create", "-f", CHART / "files" / "crd.yaml")
-        plane.kubectl("wait", "--for=condition=Established", f"crd/{CRD}", "--timeout=20s")
+        plane.wait_established(CRD)
         restricted = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn")}
         for name in ("team-a", "team-b", "team-endpoints", "monitoring", "mehc"):
             labels = restricted if name == "mehc" else {}

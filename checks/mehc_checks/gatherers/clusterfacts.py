@@ -14,7 +14,8 @@ from mehc_checks.rules.section5 import ENDPOINT_GATEWAY
 T = TypeVar("T")
 
 PERMISSIONS: Final = (
-    Permission(resource="namespaces", scope="cluster"),
+    Permission(resource="namespaces", scope="endpoints"),  # a Role allows to read its own namespace
+    Permission(resource="namespaces", scope="cluster"),  # istio-system
     Permission(resource="nodes", verbs=("list", "watch"), scope="cluster"),
     Permission(resource="serviceaccounts", scope="endpoints"),
     Permission(group="networking.istio.io", resource="gateways", scope="cluster"),
