@@ -3,6 +3,7 @@
 - ``charts/model-engine-health-check/files/crd.yaml``: the CustomResourceDefinition, from the models
 - ``charts/model-engine-health-check/files/rules.yaml``: the RBAC rules, from what the checks declare
 - ``charts/model-engine-health-check/README.md``: the table of values between its two markers
+- ``docs/permissions.md``: the tables of permissions between its two markers
 - ``docs/checks/README.md``: the catalogue of checks
 - ``docs/checks/<Check>.md``: the table of reasons between its two markers
 - ``docs/rules.md``: the configuration rules, and what becomes of each value of the values reference
@@ -27,6 +28,7 @@ from mehc_checks.rules.rule import Rule
 from mehc_checks.runner import RunnerReasons
 from mehc_operator.crd import custom_resource_definition
 from mehc_operator.permissions import OWN_PERMISSIONS
+from permissionspage import with_permissions
 
 ROOT = Path(__file__).resolve().parent.parent
 CHART = ROOT / "charts" / "model-engine-health-check"
@@ -70,6 +72,8 @@ def generated() -> Iterator[tuple[Path, str]]:
     yield CHART / "files" / "rules.yaml", HEADER + _yaml(rules(checks))
     readme = CHART / "README.md"
     yield readme, with_values(readme.read_text(), CHART / "values.yaml")
+    permissions = ROOT / "docs" / "permissions.md"
+    yield permissions, with_permissions(permissions.read_text(), checks, OWN_PERMISSIONS)
     yield CHECKS / "README.md", index(checks)
     yield ROOT / "docs" / "rules.md", rules_page()
     for check in checks:

@@ -99,6 +99,8 @@ async def operate(options: Options) -> None:
             await kopf.operator(
                 registry=registry(options.access, scheduler),
                 settings=settings,
+                # Of peering, which is off; kopf would ask for the user's name, and a pod's number need not have one.
+                identity="mehc",  # type: ignore[arg-type]
                 clusterwide=not options.namespaces,
                 namespaces=options.namespaces,
                 standalone=True,

@@ -155,8 +155,8 @@ def test_the_image_by_tag_by_digest_and_by_the_charts_version(helm: Helm) -> Non
 def test_what_the_container_is_told(helm: Helm) -> None:
     found = container(rendered(helm, scenario("everything")))
     assert found["args"] == [
-        *("run", "--leader-elect", "--log-format=text", "--port=8080"),
-        *("--namespace=team-a", "--probes=256"),
+        *("run", "--leader-elect", "--leader-elect-resource-name=mehc-doctor"),
+        *("--log-format=text", "--port=8080", "--namespace=team-a", "--probes=256"),
     ]
     environment = {each["name"]: each.get("value") for each in found["env"]}
     (mount,) = found["volumeMounts"]
