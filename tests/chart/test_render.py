@@ -185,6 +185,20 @@ def test_secrets_by_name(helm: Helm) -> None:
     assert about_secrets == [("team-a", ["get"], ["llm-engine-postgres-credentials"])]
 
 
+def test_the_lease_by_name(helm: Helm, tmp_path: Path) -> None:
+    chart = shutil.copytree(CHART, tmp_path / "chart")
+    rules = yaml.safe_load((chart / "files" / "rules.yaml").read_text())
+    lease = {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"]}
+    rules["operator"] = [{**lease, "verbs": ["create", "get", "update"]}]
+    (chart / "files" / "rules.yaml").write_text(yaml.safe_dump(rules))
+    (role,) = of_kind(rendered(helm, IMAGE, chart=chart), "Role")
+    assert role["metadata"]["namespace"] == "mehc"
+    assert role["rules"] == [
+        {**lease, "verbs": ["create"]},
+        {**lease, "verbs": ["get", "update"], "resourceNames": [NAME]},
+    ]
+
+
 @pytest.fixture
 def with_alerts(tmp_path: Path) -> Path:
     """The chart with alerts of the test's own."""

@@ -52,7 +52,7 @@ subjects: {{- include "mehc.subjects" .top | nindent 2 }}
 {{- end }}
 
 {{- /* The rules of a Role. Where rbac.secretNames lists the namespace, `get` of Secrets has these names, or is left out:
-an empty list of names would allow all. */}}
+an empty list of names would allow all. Of Leases it is the release's own one, except that creation knows no name. */}}
 {{- define "mehc.rules" -}}
 {{- $secretNames := .top.Values.rbac.secretNames }}
 {{- $rules := list }}
@@ -61,6 +61,10 @@ an empty list of names would allow all. */}}
 {{- with get $secretNames $.namespace }}
 {{- $rules = append $rules (dict "apiGroups" (list "") "resources" (list "secrets") "verbs" (list "get") "resourceNames" .) }}
 {{- end }}
+{{- else if has "leases" .resources }}
+{{- $rules = append $rules (merge (dict "verbs" (list "create")) .) }}
+{{- $named := dict "verbs" (without .verbs "create") "resourceNames" (list (include "mehc.fullname" $.top)) }}
+{{- $rules = append $rules (merge $named .) }}
 {{- else }}
 {{- $rules = append $rules . }}
 {{- end }}
