@@ -42,6 +42,7 @@ class Permission:
     ``scope`` is where: "own" (the resource's namespace), "endpoints" (the endpoint namespace), "operator" (the
     operator's own namespace) or "cluster".
     ``switch`` names the chart's value that grants it, for what is off by default; "" is granted always.
+    ``lost`` says what is lost without it, where that is not that the check is Unknown.
     """
 
     resource: str
@@ -49,6 +50,7 @@ class Permission:
     group: str = ""
     scope: str = "own"
     switch: str = ""
+    lost: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

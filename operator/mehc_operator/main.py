@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 _REFUSED = "the Kubernetes API does not accept these credentials"
 _API_TIMEOUT = 3
 """Seconds; a kubelet gives its probes not much more."""
+_POLL = 2
+"""Seconds between questions for a CustomResourceDefinition that is not there yet."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,6 +86,11 @@ async def operate(options: Options) -> None:
         except OSError as error:
             raise UsageError(f"cannot listen on {options.host}:{options.port}: {error.strerror}") from None
         log.info("health endpoints on port %s", port, extra={"port": port})
+        settings = kopf.OperatorSettings()
+        if options.namespaces:
+            # kopf would ask for the namespaces and CRDs of the whole cluster, which no Role allows.
+            settings.scanning.disabled = True
+            await _wait_served(cluster)
         if election is None:
             work.start()
         else:
@@ -91,6 +98,9 @@ async def operate(options: Options) -> None:
         try:
             await kopf.operator(
                 registry=registry(options.access, work.scheduler, retire),
+                settings=settings,
+                # Of peering, which is off; kopf would ask for the user's name, and a pod's number need not have one.
+                identity="mehc",  # type: ignore[arg-type]
                 clusterwide=not options.namespaces,
                 namespaces=options.namespaces,
                 standalone=True,
@@ -117,6 +127,22 @@ async def _require_accepted(cluster: KubernetesCluster) -> None:
         return
     if status == HTTPStatus.UNAUTHORIZED:
         raise UsageError(_REFUSED)
+
+
+async def _wait_served(cluster: KubernetesCluster) -> None:
+    """Return when the API serves the resource: a kopf that does not scan looks for it once."""
+    told = False
+    while True:
+        try:
+            status, _ = await cluster.request("GET", f"/apis/{GROUP}/{VERSION}")
+        except (aiohttp.ClientError, OSError, TimeoutError):
+            status = 0
+        if status == HTTPStatus.OK:
+            return
+        if status == HTTPStatus.NOT_FOUND and not told:
+            log.warning("the CustomResourceDefinition %s.%s is not installed yet", PLURAL, GROUP)
+            told = True
+        await asyncio.sleep(_POLL)
 
 
 def registry(

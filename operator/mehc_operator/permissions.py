@@ -5,17 +5,29 @@ from mehc_operator.models import GROUP, PLURAL
 
 OWN_PERMISSIONS = (
     Permission(group=GROUP, resource=PLURAL, verbs=("list", "watch"), scope="own"),
-    Permission(group=GROUP, resource=f"{PLURAL}/status", verbs=("patch",), scope="own"),
-    Permission(resource="events", verbs=("create",), scope="own"),
     Permission(
-        group="coordination.k8s.io", resource="leases", verbs=("get", "create", "update"), scope="operator"
+        group=GROUP, resource=f"{PLURAL}/status", verbs=("patch",), scope="own", lost="no status is written"
     ),
-    Permission(resource="secrets", verbs=("get",), scope="own"),
-    Permission(resource="configmaps", verbs=("get",), scope="own"),
+    Permission(
+        resource="events",
+        verbs=("create",),
+        scope="own",
+        lost="what turns is not announced; the status tells the same",
+    ),
+    Permission(resource="secrets", scope="own", lost="spec.valuesFrom cannot name Secrets"),
+    Permission(resource="configmaps", scope="own", lost="spec.valuesFrom cannot name ConfigMaps"),
+    Permission(
+        group="coordination.k8s.io",
+        resource="leases",
+        verbs=("get", "create", "update"),
+        scope="operator",
+        lost="no replica leads, and nothing is probed",
+    ),
     Permission(
         group="apiextensions.k8s.io",
         resource="customresourcedefinitions",
         verbs=("list", "watch"),
         scope="cluster",
+        lost="a CustomResourceDefinition that comes after the operator is noticed after a restart",
     ),
 )

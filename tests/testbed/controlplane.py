@@ -20,6 +20,7 @@ from testbed import tools
 from testbed.pki import CertificateAuthority
 from testbed.ports import LOOPBACK, free_port
 from testbed.process import ComponentError, Process, remove_directory, temporary_directory
+from testbed.waiting import eventually
 
 CONTEXT = "mehc-testbed"
 
@@ -169,6 +170,20 @@ class ControlPlane:
             manifest = json.dumps({"apiVersion": "v1", "kind": "List", "items": objects})
         place = ["-n", namespace] if namespace else []
         return self.kubectl("apply", "-f", "-", *place, input=manifest)
+
+    def wait_established(self, *definitions: str) -> None:
+        """Wait until the API serves these CustomResourceDefinitions. kubectl's own wait fails where one is very new."""
+        path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+
+        def established() -> set[str]:
+            return {
+                item["metadata"]["name"]
+                for item in self.api("GET", path)["items"]
+                for condition in item.get("status", {}).get("conditions") or ()
+                if (condition["type"], condition["status"]) == ("Established", "True")
+            }
+
+        eventually(established, lambda found: found.issuperset(definitions), 20)
 
     def create_namespace(self, prefix: str = "test") -> str:
         """A new namespace that is ready for pods: its default ServiceAccount exists."""

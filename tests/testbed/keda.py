@@ -1,8 +1,5 @@
 """The real KEDA operator, outside the cluster, on the testbed's API server."""
 
-import json
-import os
-import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,17 +17,7 @@ MODULE = "github.com/kedacore/keda/v2"
 
 def custom_resource_definitions() -> Path:
     """The folder of KEDA's CRDs in Go's module cache; downloads the module if it is not there."""
-    done = subprocess.run(
-        [tools.toolchain(tools.KEDA.go_line), "mod", "download", "-json", MODULE],
-        cwd=tools.KEDA.folder,
-        env=os.environ | {"GOTOOLCHAIN": "local", "GOWORK": "off"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise tools.ToolError(f"go mod download of {MODULE} failed:\n{done.stdout}{done.stderr}")
-    return Path(json.loads(done.stdout)["Dir"]) / "config" / "crd" / "bases"
+    return tools.module_folder(tools.KEDA.folder, MODULE) / "config" / "crd" / "bases"
 
 
 def install(control_plane: ControlPlane) -> None:

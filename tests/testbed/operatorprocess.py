@@ -81,4 +81,4 @@ def install_crd(control_plane: ControlPlane) -> None:
     manifest = custom_resource_definition()
     name = manifest["metadata"]["name"]
     control_plane.apply(manifest)
-    control_plane.kubectl("wait", "--for=condition=Established", f"crd/{name}", "--timeout=20s")
+    control_plane.wait_established(name)

@@ -136,20 +136,20 @@ def install_python() -> None:
     began = time.monotonic()
     say(f"python: installing {LOCK.name} into {VENV.name} …")
     try:
-        uv = _uv()
+        program = uv()
         # uv would fetch an interpreter from elsewhere; the machine's own will do
         environment = {"VIRTUAL_ENV": str(VENV), "UV_PYTHON_DOWNLOADS": "never"}
         if not (VENV / "bin" / "python").exists():
-            run([uv, "venv", "--quiet", "--python", f">={PYTHON_AT_LEAST}", str(VENV)], environment)
-        run([uv, "pip", "sync", "--quiet", "--require-hashes", str(LOCK)], environment)
-        run([uv, "pip", "install", "--quiet", "--no-deps", "-e", "."], environment)
+            run([program, "venv", "--quiet", "--python", f">={PYTHON_AT_LEAST}", str(VENV)], environment)
+        run([program, "pip", "sync", "--quiet", "--require-hashes", str(LOCK)], environment)
+        run([program, "pip", "install", "--quiet", "--no-deps", "-e", "."], environment)
         STAMP.write_text(stamp())
     finally:
         _venv_done.set()
     say(f"python: {VENV.name} ready in {tools.duration(time.monotonic() - began)}")
 
 
-def _uv() -> str:
+def uv() -> str:
     """uv of the PATH, else one of our own: plain pip does not get through this dependency tree."""
     found = shutil.which("uv")
     if found and subprocess.run([found, "--version"], capture_output=True, check=False).returncode == 0:

@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import functools
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -54,9 +55,7 @@ class GoTool:
     @property
     def go_line(self) -> tuple[int, ...]:
         """The `go` line of go.mod: the oldest toolchain that may build it."""
-        found = re.search(r"^go (\S+)$", (self.folder / "go.mod").read_text(), re.MULTILINE)
-        assert found, f"{self.folder}/go.mod has no go line"
-        return _numbers(found[1])
+        return _go_line(self.folder)
 
 
 def _component_version(version: str) -> str:
@@ -159,6 +158,28 @@ def toolchain(at_least: tuple[int, ...]) -> Path:
             return go
     wanted = ".".join(map(str, at_least))
     raise ToolError(f"no Go {wanted} or newer on the PATH or in {VENV_BIN}; run `make setup`")
+
+
+def module_folder(folder: Path, module: str) -> Path:
+    """Where Go's module cache has ``module`` at the version of ``folder``'s go.mod; downloads it. Raises ToolError."""
+    at_least = _go_line(folder)
+    done = subprocess.run(
+        [toolchain(at_least), "mod", "download", "-json", module],
+        cwd=folder,
+        env=os.environ | {"GOTOOLCHAIN": "local", "GOWORK": "off"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise ToolError(f"go mod download of {module} failed:\n{done.stdout}{done.stderr}")
+    return Path(json.loads(done.stdout)["Dir"])
+
+
+def _go_line(folder: Path) -> tuple[int, ...]:
+    found = re.search(r"^go (\S+)$", (folder / "go.mod").read_text(), re.MULTILINE)
+    assert found, f"{folder}/go.mod has no go line"
+    return _numbers(found[1])
 
 
 @functools.cache

@@ -342,6 +342,9 @@ _VENDOR_LOCKED = frozenset(
 )
 
 
+_UNSEEN = "VllmImagePullable does not see what happened to pulls of pods"
+
+
 @check(
     "VllmImagePullable",
     title="endpoint pods can pull the vLLM image",
@@ -354,9 +357,14 @@ _VENDOR_LOCKED = frozenset(
         Permission(resource="configmaps", scope="endpoints"),
         Permission(resource="serviceaccounts", scope="endpoints"),
         Permission(resource="secrets", scope="endpoints"),
-        Permission(resource="pods", verbs=("list",), scope="endpoints"),
-        Permission(resource="events", verbs=("list",), scope="endpoints"),
-        Permission(resource="nodes", verbs=("list", "watch"), scope="cluster"),
+        Permission(resource="pods", verbs=("list",), scope="endpoints", lost=_UNSEEN),
+        Permission(resource="events", verbs=("list",), scope="endpoints", lost=_UNSEEN),
+        Permission(
+            resource="nodes",
+            verbs=("list", "watch"),
+            scope="cluster",
+            lost="VllmImagePullable takes the GPU nodes for amd64",
+        ),
         Permission(resource="pods", verbs=("get", "create", "delete"), scope="endpoints", switch="pullProbe"),
     ),
 )

@@ -24,11 +24,34 @@ from mehc_checks.rules.rule import Part
 from mehc_checks.values import Layer, Values
 
 PERMISSIONS: Final = (
-    Permission(resource="secrets", verbs=("list", "watch"), switch="helmReleases"),
-    Permission(resource="configmaps", verbs=("get", "list", "watch")),
-    Permission(resource="configmaps", verbs=("get",), scope="endpoints"),
-    Permission(group="apps", resource="deployments", verbs=("get", "list")),
-    Permission(group="apps", resource="statefulsets", verbs=("list",)),
+    Permission(
+        resource="secrets",
+        verbs=("list", "watch"),
+        switch="helmReleases",
+        lost="Helm releases are not found: values are those of the live objects and of the resource, and rules over "
+        "others are skipped; a changed Secret is noticed with the next pass",
+    ),
+    Permission(resource="configmaps", lost="values are those of the release, not those that pods run with"),
+    Permission(
+        resource="configmaps",
+        verbs=("list", "watch"),
+        lost="a changed ConfigMap is noticed with the next pass",
+    ),
+    Permission(
+        resource="configmaps", scope="endpoints", lost="what differs between the namespaces is not seen"
+    ),
+    Permission(
+        group="apps",
+        resource="deployments",
+        verbs=("get", "list"),
+        lost="the gateway's environment is not read, and without a Helm release nothing is found",
+    ),
+    Permission(
+        group="apps",
+        resource="statefulsets",
+        verbs=("list",),
+        lost="without a Helm release it is not known which broker the autoscaler has",
+    ),
 )
 _CONFIG: Final = ("config.values.infra", "config.values.launch")
 _ENDPOINT_NAMESPACE: Final = "config.values.launch.endpoint_namespace"

@@ -13,13 +13,21 @@ from mehc_checks.rules.section5 import ENDPOINT_GATEWAY
 
 T = TypeVar("T")
 
+_SKIPPED: Final = "rules of ConfigValid that ask for them are skipped"
 PERMISSIONS: Final = (
-    Permission(resource="namespaces", scope="cluster"),
-    Permission(resource="nodes", verbs=("list", "watch"), scope="cluster"),
-    Permission(resource="serviceaccounts", scope="endpoints"),
-    Permission(group="networking.istio.io", resource="gateways", scope="cluster"),
-    Permission(group="autoscaling", resource="horizontalpodautoscalers", verbs=("list",), scope="endpoints"),
-    Permission(group="keda.sh", resource="scaledobjects", verbs=("list",), scope="endpoints"),
+    Permission(resource="namespaces", scope="endpoints", lost=_SKIPPED),  # a Role may show its own namespace
+    Permission(resource="namespaces", scope="cluster", lost=_SKIPPED),  # istio-system
+    Permission(resource="nodes", verbs=("list", "watch"), scope="cluster", lost=_SKIPPED),
+    Permission(resource="serviceaccounts", scope="endpoints", lost=_SKIPPED),
+    Permission(group="networking.istio.io", resource="gateways", scope="cluster", lost=_SKIPPED),
+    Permission(
+        group="autoscaling",
+        resource="horizontalpodautoscalers",
+        verbs=("list",),
+        scope="endpoints",
+        lost=_SKIPPED,
+    ),
+    Permission(group="keda.sh", resource="scaledobjects", verbs=("list",), scope="endpoints", lost=_SKIPPED),
 )
 ISTIO_NAMESPACE: Final = "istio-system"
 PULL_SECRET: Final = "egp-ecr-regcred"  # noqa: S105 - a name

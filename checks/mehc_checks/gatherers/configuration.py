@@ -18,7 +18,11 @@ from mehc_checks.rules.evaluate import Judged, evaluate
 from mehc_checks.rules.rule import Part
 from mehc_checks.values import Layer, Values
 
-PERMISSIONS: Final = (Permission(resource="pods", verbs=("list",)),)
+PERMISSIONS: Final = (
+    Permission(
+        resource="pods", verbs=("list",), lost="pods that run with an older configuration are not noticed"
+    ),
+)
 _CONFIG: Final = ("config.values.infra", "config.values.launch")
 _MOST_REVISIONS: Final = 5
 """Revisions of the release that are read to find the one that the oldest pod began with."""

@@ -244,10 +244,13 @@ def _trust(bundles: tuple[tuple[str, str], ...]) -> ssl.SSLContext:
 
 
 async def _frameworks(context: Context) -> Mapping[str, str] | None:
-    """The tags that replace ``latest``; None where there is no such ConfigMap, empty where nobody can tell."""
+    """The tags that replace ``latest``; None where there is no such ConfigMap, empty without a cluster.
+
+    Raises CannotEvaluate: a tag that is not the one that endpoints pull would be judged.
+    """
     try:
         return await context.cluster.config_map(context.namespace, FRAMEWORK_CONFIG_MAP)
-    except (CannotEvaluate, NotApplicable):
+    except NotApplicable:
         return {}
 
 

@@ -1,0 +1,302 @@
+"""The chart rendered by Helm itself, and its objects put before a real API server."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from testbed.chart import CHART, FULLNAME, Manifest, of_kind, rendered, rules_of
+from testbed.controlplane import ControlPlane
+from testbed.helm import Helm, HelmError
+
+from .conftest import SCENARIOS, scenario, scenarios
+
+NAME = f"mehc-{FULLNAME}"
+IMAGE = {"image": {"repository": "registry.example.com/mehc"}}
+
+ALWAYS = {"Deployment mehc"}
+WITH_ACCOUNT = ALWAYS | {"ServiceAccount mehc"}
+CLUSTERWIDE = WITH_ACCOUNT | {"ClusterRole -", "ClusterRoleBinding -"}
+
+
+def roles(*namespaces: str) -> set[str]:
+    return {f"{kind} {namespace}" for kind in ("Role", "RoleBinding") for namespace in namespaces}
+
+
+KINDS = {
+    "minimal": CLUSTERWIDE | {"CustomResourceDefinition -", "PodDisruptionBudget mehc"},
+    "namespaced": WITH_ACCOUNT | {"PodDisruptionBudget mehc"} | roles("team-a", "team-b", "team-endpoints"),
+    "ha": CLUSTERWIDE | {"CustomResourceDefinition -", "PodDisruptionBudget mehc"},
+    "monitoring": CLUSTERWIDE
+    | {"CustomResourceDefinition -", "PodDisruptionBudget mehc", "Service mehc", "ServiceMonitor monitoring"}
+    | {"PodMonitor mehc", "PrometheusRule mehc", "ConfigMap monitoring"},
+    "locked-down": ALWAYS
+    | {"CustomResourceDefinition -", "NetworkPolicy mehc"}
+    | roles("team-a", "team-endpoints"),
+    "everything": CLUSTERWIDE
+    | {"CustomResourceDefinition -", "PodDisruptionBudget mehc", "Service mehc", "ServiceMonitor mehc"}
+    | {"PodMonitor mehc", "PrometheusRule mehc", "ConfigMap mehc", "NetworkPolicy mehc"}
+    | {"ModelEngineHealthCheck team-a"}
+    | roles("team-a", "team-endpoints"),
+}
+"""By scenario, what it makes besides the Role that the operator has in its own namespace: kind and namespace."""
+
+
+@pytest.mark.parametrize("name", scenarios())
+def test_lint(helm: Helm, name: str) -> None:
+    assert "0 chart(s) failed" in helm.run(
+        "lint", "--strict", str(CHART), "-f", str(SCENARIOS / f"{name}.yaml")
+    )
+
+
+@pytest.mark.parametrize("name", scenarios())
+def test_a_scenario_makes_these_objects(helm: Helm, name: str) -> None:
+    objects = rendered(helm, scenario(name))
+    found = {f"{each['kind']} {each['metadata'].get('namespace', '-')}" for each in objects}
+    assert found - roles("mehc") == KINDS[name]
+    names = [(each["kind"], each["metadata"].get("namespace"), each["metadata"]["name"]) for each in objects]
+    assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize("name", scenarios())
+def test_a_real_api_server_takes_them(helm: Helm, stocked: ControlPlane, name: str) -> None:
+    objects = rendered(helm, scenario(name))
+    text = json.dumps({"apiVersion": "v1", "kind": "List", "items": objects})
+    words = ("--server-side", "--dry-run=server", "--validate=strict", "--warnings-as-errors")
+    applied = stocked.kubectl("apply", *words, "--force-conflicts", "-f", "-", input=text)
+    assert len(applied.splitlines()) == len(objects)
+
+
+@pytest.mark.parametrize("name", scenarios())
+def test_restricted_pod_security_admits_the_pod(helm: Helm, stocked: ControlPlane, name: str) -> None:
+    (deployment,) = of_kind(rendered(helm, scenario(name)), "Deployment")
+    template = deployment["spec"]["template"]
+    # Admission of ServiceAccounts wants them there, which a dry run leaves out
+    pod = {**template, "metadata": {**template["metadata"], "name": "operator"}}
+    pod["spec"] = {key: value for key, value in template["spec"].items() if key != "serviceAccountName"}
+    stocked.api("POST", "/api/v1/namespaces/mehc/pods?dryRun=All", pod)
+
+
+@pytest.mark.parametrize("name", scenarios())
+def test_no_wildcard_anywhere(helm: Helm, name: str) -> None:
+    rules = rules_of(rendered(helm, scenario(name)))
+    assert rules
+    for rule in rules:
+        assert "*" not in [*rule["apiGroups"], *rule["resources"], *rule["verbs"]]
+        assert not rule.get("nonResourceURLs")
+
+
+def test_the_chart_and_the_image_have_the_projects_version() -> None:
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    project = (CHART.parents[1] / "pyproject.toml").read_text()
+    assert f'version = "{chart["appVersion"]}"' in project
+    assert chart["version"] == chart["appVersion"]
+
+
+def container(objects: list[Manifest]) -> Any:
+    (deployment,) = of_kind(objects, "Deployment")
+    return deployment["spec"]["template"]["spec"]["containers"][0]
+
+
+def test_names_are_the_charts_and_the_releases(helm: Helm) -> None:
+    def name(**values: Any) -> Any:
+        (found,) = of_kind(rendered(helm, {**IMAGE, **values}), "Deployment")
+        return found["metadata"]["name"]
+
+    assert name() == NAME
+    assert name(nameOverride="doctor") == "mehc-doctor"
+    assert name(nameOverride="mehc") == "mehc"
+    assert name(fullnameOverride="doctor") == "doctor"
+    (found,) = of_kind(rendered(helm, IMAGE, release="r" * 53), "Deployment")
+    assert re.fullmatch(r"r{53}-[-a-z]{1,9}", found["metadata"]["name"])
+    assert not found["metadata"]["name"].endswith("-")
+
+
+def test_labels(helm: Helm) -> None:
+    for each in rendered(helm, scenario("everything")):
+        if each["kind"] == "CustomResourceDefinition":
+            continue
+        labels = each["metadata"]["labels"]
+        assert labels["team"] == "platform"
+        assert labels["app.kubernetes.io/name"] == "doctor"
+        assert labels["app.kubernetes.io/instance"] == "mehc"
+    objects = rendered(helm, scenario("everything"))
+    (deployment,) = of_kind(objects, "Deployment")
+    template = deployment["spec"]["template"]["metadata"]["labels"]
+    selectors = [
+        deployment["spec"]["selector"]["matchLabels"],
+        *(each["spec"]["selector"]["matchLabels"] for each in of_kind(objects, "PodDisruptionBudget")),
+        *(each["spec"]["podSelector"]["matchLabels"] for each in of_kind(objects, "NetworkPolicy")),
+        *(each["spec"]["selector"] for each in of_kind(objects, "Service")),
+        *(each["spec"]["selector"]["matchLabels"] for each in of_kind(objects, "PodMonitor")),
+    ]
+    assert len(selectors) == 5
+    for selector in selectors:
+        assert selector.items() <= template.items()
+    (service,) = of_kind(objects, "Service")
+    (monitor,) = of_kind(objects, "ServiceMonitor")
+    assert monitor["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
+    assert monitor["spec"]["endpoints"][0]["port"] in [port["name"] for port in service["spec"]["ports"]]
+
+
+def test_the_image_by_tag_by_digest_and_by_the_charts_version(helm: Helm) -> None:
+    version = yaml.safe_load((CHART / "Chart.yaml").read_text())["appVersion"]
+    assert container(rendered(helm, IMAGE))["image"] == f"registry.example.com/mehc:{version}"
+    assert container(rendered(helm, scenario("everything")))["image"].endswith("/mehc:1.2.3")
+    assert "/mehc@sha256:9f86" in container(rendered(helm, scenario("ha")))["image"]
+    with pytest.raises(HelmError, match=r"image\.repository must name where you pushed the operator's image"):
+        rendered(helm, {})
+
+
+def test_what_the_container_is_told(helm: Helm) -> None:
+    found = container(rendered(helm, scenario("everything")))
+    assert found["args"] == [
+        *("run", "--leader-elect", "--leader-elect-resource-name=mehc-doctor"),
+        *("--log-format=text", "--port=8080", "--namespace=team-a", "--probes=256"),
+    ]
+    environment = {each["name"]: each.get("value") for each in found["env"]}
+    (mount,) = found["volumeMounts"]
+    assert environment["SSL_CERT_FILE"] == environment["AWS_CA_BUNDLE"] == f"{mount['mountPath']}/ca.crt"
+    assert environment["HTTP_PROXY"] == environment["HTTPS_PROXY"] == "http://proxy.example.com:3128"
+    assert environment["NO_PROXY"] == ".example.com,10.0.0.0/8"
+    plain = container(rendered(helm, IMAGE))
+    assert [each["name"] for each in plain["env"]] == ["POD_NAME", "POD_NAMESPACE"]
+    assert "volumeMounts" not in plain
+
+
+def test_a_single_replica_has_no_budget(helm: Helm) -> None:
+    assert of_kind(rendered(helm, {**IMAGE, "replicas": 2}), "PodDisruptionBudget")
+    assert not of_kind(rendered(helm, {**IMAGE, "replicas": 1}), "PodDisruptionBudget")
+
+
+def test_secrets_by_name(helm: Helm) -> None:
+    """An empty list of names must not become a rule without names, which would allow all."""
+    objects = rendered(helm, scenario("locked-down"))
+    about_secrets = [
+        (each["metadata"]["namespace"], rule["verbs"], rule.get("resourceNames"))
+        for each in of_kind(objects, "Role")
+        for rule in each["rules"]
+        if "secrets" in rule["resources"]
+    ]
+    assert about_secrets == [("team-a", ["get"], ["llm-engine-postgres-credentials"])]
+
+
+def test_the_lease_by_name(helm: Helm, tmp_path: Path) -> None:
+    chart = shutil.copytree(CHART, tmp_path / "chart")
+    rules = yaml.safe_load((chart / "files" / "rules.yaml").read_text())
+    lease = {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"]}
+    rules["operator"] = [{**lease, "verbs": ["create", "get", "update"]}]
+    (chart / "files" / "rules.yaml").write_text(yaml.safe_dump(rules))
+    (role,) = of_kind(rendered(helm, IMAGE, chart=chart), "Role")
+    assert role["metadata"]["namespace"] == "mehc"
+    assert role["rules"] == [
+        {**lease, "verbs": ["create"]},
+        {**lease, "verbs": ["get", "update"], "resourceNames": [NAME]},
+    ]
+
+
+@pytest.fixture
+def with_alerts(tmp_path: Path) -> Path:
+    """The chart with alerts of the test's own."""
+    chart = shutil.copytree(CHART, tmp_path / "chart")
+    annotations = {
+        "summary": "{{ $labels.name }} is not ready",
+        "runbook_url": "https://example.com/docs/runbooks/NotReady.md",
+    }
+    alert = {"alert": "NotReady", "expr": 'mehc_ready{name=~".+"} == 0', "annotations": annotations}
+    groups = {"groups": [{"name": "mehc", "rules": [alert, {"record": "a:b", "expr": "1"}]}]}
+    (chart / "files" / "alerts.yaml").write_text(yaml.safe_dump(groups))
+    (chart / "files" / "dashboard.json").write_text('{"title": "{{ not a template }}"}')
+    return chart
+
+
+def test_alerts_and_dashboard_arrive_as_they_are_but_for_the_runbooks_address(
+    helm: Helm, with_alerts: Path, stocked: ControlPlane
+) -> None:
+    values = scenario("monitoring")
+    objects = rendered(helm, values, chart=with_alerts)
+    (rule,) = of_kind(objects, "PrometheusRule")
+    alert, recording = rule["spec"]["groups"][0]["rules"]
+    assert alert["annotations"]["summary"] == "{{ $labels.name }} is not ready"
+    assert alert["annotations"]["runbook_url"] == "https://runbooks.example.com/mehc/NotReady.md"
+    assert recording == {"record": "a:b", "expr": "1"}
+    (dashboard,) = of_kind(objects, "ConfigMap")
+    assert dashboard["metadata"]["labels"]["grafana_dashboard"] == "1"
+    (text,) = dashboard["data"].values()
+    assert json.loads(text) == {"title": "{{ not a template }}"}
+    stocked.kubectl("apply", "--dry-run=server", "--validate=strict", "-f", "-", input=json.dumps(rule))
+    del values["prometheusRule"]["runbookBaseUrl"]
+    (rule,) = of_kind(rendered(helm, values, chart=with_alerts), "PrometheusRule")
+    address = rule["spec"]["groups"][0]["rules"][0]["annotations"]["runbook_url"]
+    assert address == "https://example.com/docs/runbooks/NotReady.md"
+
+
+def test_every_value_has_a_schema_and_every_property_a_value() -> None:
+    schema = json.loads((CHART / "values.schema.json").read_text())
+    values = yaml.safe_load((CHART / "values.yaml").read_text())
+
+    def compare(properties: Any, given: Any, where: str) -> None:
+        assert set(properties) - {"global"} == set(given), where
+        for name, part in properties.items():
+            resolved = schema["$defs"][part["$ref"].rpartition("/")[2]] if "$ref" in part else part
+            free = name in ("resources", "affinity", "global")  # their properties are Kubernetes's
+            if not free and "properties" in resolved:
+                assert resolved["additionalProperties"] is False, name
+                compare(resolved["properties"], given[name], name)
+
+    compare(schema["properties"], values, "values.yaml")
+
+
+REFUSED: list[tuple[dict[str, Any], str]] = [
+    ({"imagePullSecret": []}, "imagePullSecret"),
+    ({"image": {"repo": "x"}}, "/image.*repo"),
+    ({"image": {"pullPolicy": "Sometimes"}}, "/image/pullPolicy"),
+    ({"image": {"digest": "sha256:abc"}}, "/image/digest"),
+    ({"image": {"tag": "a b"}}, "/image/tag"),
+    ({"imagePullSecrets": ["name"]}, "/imagePullSecrets/0"),
+    ({"replicas": "two"}, "/replicas"),
+    ({"replicas": -1}, "/replicas"),
+    ({"watchNamespaces": "team-a"}, "/watchNamespaces"),
+    ({"watchNamespaces": ["Team_A"]}, "/watchNamespaces/0"),
+    ({"endpointNamespaces": ["*"]}, "/endpointNamespaces/0"),
+    ({"rbac": {"secretNames": {"team-a": "one"}}}, "/rbac/secretNames/team-a"),
+    ({"rbac": {"secretNames": {"team-a": ["*"]}}}, "/rbac/secretNames/team-a/0"),
+    ({"helmReleases": {"enabled": "yes"}}, "/helmReleases/enabled"),
+    ({"healthChecks": [{"name": "a"}]}, "/healthChecks/0.*namespace"),
+    ({"healthChecks": [{"name": "a", "namespace": "b", "specs": {}}]}, "/healthChecks/0.*specs"),
+    ({"caBundle": {"kind": "File"}}, "/caBundle/kind"),
+    ({"proxy": {"https": "proxy:3128"}}, "/proxy/https"),
+    ({"serviceMonitor": {"interval": "soon"}}, "/serviceMonitor/interval"),
+    ({"prometheusRule": {"runbookBaseUrl": "runbooks"}}, "/prometheusRule/runbookBaseUrl"),
+    ({"networkPolicy": {"metricsFrom": [{}]}}, "/networkPolicy/metricsFrom/0"),
+    ({"commonLabels": {"app.kubernetes.io/name": "x"}}, "app.kubernetes.io/name"),
+    ({"podLabels": {"enabled": True}}, "/podLabels/enabled"),
+    ({"logFormat": "xml"}, "/logFormat"),
+    ({"service": {"port": 0}}, "/service/port"),
+]
+
+
+@pytest.mark.parametrize(("values", "named"), REFUSED, ids=[json.dumps(values) for values, _ in REFUSED])
+def test_bad_values_are_refused_with_the_field_named(helm: Helm, values: dict[str, Any], named: str) -> None:
+    image = {"image": {**IMAGE["image"], **values.get("image", {})}}
+    with pytest.raises(HelmError, match=f"(?s)specifications of the schema.*{named}"):
+        rendered(helm, {**values, **image})
+
+
+UNFIT = [
+    ({"rbac": {"secretNames": {"team-a": []}}}, "rbac.secretNames needs watchNamespaces"),
+    (
+        {"watchNamespaces": ["team-a"], "rbac": {"secretNames": {"team-a": []}}},
+        "rbac.secretNames needs helmReleases.enabled=false",
+    ),
+]
+
+
+@pytest.mark.parametrize(("values", "message"), UNFIT, ids=[message for _, message in UNFIT])
+def test_values_that_do_not_go_together(helm: Helm, values: dict[str, Any], message: str) -> None:
+    with pytest.raises(HelmError, match=message):
+        rendered(helm, {**IMAGE, **values})
