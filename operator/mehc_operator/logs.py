@@ -6,8 +6,11 @@ import sys
 from datetime import UTC, datetime
 
 _STANDARD = frozenset(vars(logging.LogRecord("", 0, "", 0, "", None, None))) | {"message", "asctime"}
+_OURS = ("mehc_operator", "mehc_checks")
 _QUIET = ("kopf", "asyncio", "aiohttp.access")
-"""Loggers that report their own routine at INFO."""
+"""Loggers that report their own routine at INFO; ``verbose`` shows it."""
+_SILENT = ("botocore", "boto3", "urllib3", "kubernetes")
+"""Loggers that report their own routine at INFO, and at DEBUG what they send and get: Secrets, too."""
 
 
 class JsonFormatter(logging.Formatter):
@@ -31,13 +34,17 @@ class JsonFormatter(logging.Formatter):
 
 
 def configure(*, as_json: bool, verbose: bool) -> None:
-    """Set up the root logger; ``verbose`` shows DEBUG, kopf's included."""
+    """Set up the root logger; ``verbose`` shows our own DEBUG, and kopf's."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         JsonFormatter() if as_json else logging.Formatter("%(asctime)s %(levelname)-7s %(message)s")
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(logging.DEBUG if verbose else logging.INFO)
+    root.setLevel(logging.INFO)
+    for name in _OURS:
+        logging.getLogger(name).setLevel(logging.DEBUG if verbose else logging.INFO)
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.DEBUG if verbose else logging.WARNING)
+    for name in _SILENT:
+        logging.getLogger(name).setLevel(logging.WARNING)

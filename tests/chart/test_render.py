@@ -2,8 +2,6 @@
 
 import json
 import re
-import shutil
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +13,7 @@ from testbed.helm import Helm, HelmError
 
 from .conftest import SCENARIOS, scenario, scenarios
 
-NAME = f"mehc-{FULLNAME}"
+NAME = FULLNAME
 IMAGE = {"image": {"repository": "registry.example.com/mehc"}}
 
 ALWAYS = {"Deployment mehc"}
@@ -185,54 +183,41 @@ def test_secrets_by_name(helm: Helm) -> None:
     assert about_secrets == [("team-a", ["get"], ["llm-engine-postgres-credentials"])]
 
 
-def test_the_lease_by_name(helm: Helm, tmp_path: Path) -> None:
-    chart = shutil.copytree(CHART, tmp_path / "chart")
-    rules = yaml.safe_load((chart / "files" / "rules.yaml").read_text())
+def test_the_lease_by_name(helm: Helm) -> None:
     lease = {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"]}
-    rules["operator"] = [{**lease, "verbs": ["create", "get", "update"]}]
-    (chart / "files" / "rules.yaml").write_text(yaml.safe_dump(rules))
-    (role,) = of_kind(rendered(helm, IMAGE, chart=chart), "Role")
+    (role,) = of_kind(rendered(helm, IMAGE), "Role")
     assert role["metadata"]["namespace"] == "mehc"
     assert role["rules"] == [
         {**lease, "verbs": ["create"]},
         {**lease, "verbs": ["get", "update"], "resourceNames": [NAME]},
     ]
+    assert f"--leader-elect-resource-name={NAME}" in container(rendered(helm, IMAGE))["args"]
 
 
-@pytest.fixture
-def with_alerts(tmp_path: Path) -> Path:
-    """The chart with alerts of the test's own."""
-    chart = shutil.copytree(CHART, tmp_path / "chart")
-    annotations = {
-        "summary": "{{ $labels.name }} is not ready",
-        "runbook_url": "https://example.com/docs/runbooks/NotReady.md",
-    }
-    alert = {"alert": "NotReady", "expr": 'mehc_ready{name=~".+"} == 0', "annotations": annotations}
-    groups = {"groups": [{"name": "mehc", "rules": [alert, {"record": "a:b", "expr": "1"}]}]}
-    (chart / "files" / "alerts.yaml").write_text(yaml.safe_dump(groups))
-    (chart / "files" / "dashboard.json").write_text('{"title": "{{ not a template }}"}')
-    return chart
-
-
-def test_alerts_and_dashboard_arrive_as_they_are_but_for_the_runbooks_address(
-    helm: Helm, with_alerts: Path, stocked: ControlPlane
-) -> None:
-    values = scenario("monitoring")
-    objects = rendered(helm, values, chart=with_alerts)
+def test_alerts_and_dashboard_arrive_as_they_are_but_for_the_runbooks_address(helm: Helm) -> None:
+    objects = rendered(helm, scenario("monitoring"))
     (rule,) = of_kind(objects, "PrometheusRule")
-    alert, recording = rule["spec"]["groups"][0]["rules"]
-    assert alert["annotations"]["summary"] == "{{ $labels.name }} is not ready"
-    assert alert["annotations"]["runbook_url"] == "https://runbooks.example.com/mehc/NotReady.md"
-    assert recording == {"record": "a:b", "expr": "1"}
+    text = (CHART / "files" / "alerts.yaml").read_text()
+    assert rule["spec"] == yaml.safe_load(
+        text.replace("RUNBOOK_BASE_URL", "https://runbooks.example.com/mehc")
+    )
+    assert "{{ $labels.namespace }}" in text  # which is Prometheus's to fill in
     (dashboard,) = of_kind(objects, "ConfigMap")
     assert dashboard["metadata"]["labels"]["grafana_dashboard"] == "1"
     (text,) = dashboard["data"].values()
-    assert json.loads(text) == {"title": "{{ not a template }}"}
-    stocked.kubectl("apply", "--dry-run=server", "--validate=strict", "-f", "-", input=json.dumps(rule))
-    del values["prometheusRule"]["runbookBaseUrl"]
-    (rule,) = of_kind(rendered(helm, values, chart=with_alerts), "PrometheusRule")
-    address = rule["spec"]["groups"][0]["rules"][0]["annotations"]["runbook_url"]
-    assert address == "https://example.com/docs/runbooks/NotReady.md"
+    assert json.loads(text) == json.loads((CHART / "files" / "dashboard.json").read_text())
+
+
+def test_alerts_need_the_address_of_their_runbooks(helm: Helm) -> None:
+    with pytest.raises(HelmError, match="runbookBaseUrl must name where you keep docs/runbooks"):
+        rendered(helm, {**IMAGE, "prometheusRule": {"enabled": True}})
+
+
+def test_series_keep_the_namespace_of_their_resource(helm: Helm) -> None:
+    values = {**IMAGE, "serviceMonitor": {"enabled": True}, "podMonitor": {"enabled": True}}
+    pod, service = of_kind(rendered(helm, values), "PodMonitor", "ServiceMonitor")
+    assert service["spec"]["endpoints"][0]["honorLabels"] is True
+    assert pod["spec"]["podMetricsEndpoints"][0]["honorLabels"] is True
 
 
 def test_every_value_has_a_schema_and_every_property_a_value() -> None:

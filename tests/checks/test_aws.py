@@ -4,7 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from mehc_checks.aws.client import METADATA_ADDRESS, Aws, AwsFailure, Trouble
+from mehc_checks.aws.client import (
+    _CLIENTS,
+    METADATA_ADDRESS,
+    Aws,
+    AwsFailure,
+    Trouble,
+    _Clients,
+    _environment,
+    _Wanted,
+)
 from mehc_checks.aws.reasons import AwsReasons, aws_finding
 from testbed import ports
 from testbed.aws import ACCOUNT
@@ -111,6 +120,27 @@ async def test_metadata_that_does_not_answer_holds_up_nobody(
         assert METADATA_ADDRESS in str(failure)
         failure = await failure_of(Aws(region="us-east-1", timeout=20), "sts", "GetCallerIdentity")
         assert failure.trouble is Trouble.NO_CREDENTIALS  # botocore's own bound, well within ours
+
+
+async def test_a_client_is_made_once_and_anew_when_it_found_no_credentials(
+    aws: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live(monkeypatch, isolation(tmp_path) | {"AWS_ENDPOINT_URL": aws.url})
+    config = tmp_path / "no-credentials"
+    wanted = _Wanted("sts", "us-east-1", None, None, _environment())
+    failure = await failure_of(Aws(region="us-east-1", timeout=8), "sts", "GetCallerIdentity")
+    assert failure.trouble is Trouble.NO_CREDENTIALS
+    config.write_text("[default]\naws_access_key_id = testing\naws_secret_access_key = testing\n")
+    await Aws(region="us-east-1", timeout=8).call("sts", "GetCallerIdentity")
+    assert _CLIENTS.get(wanted) is _CLIENTS.get(wanted)
+
+
+def test_clients_are_bounded() -> None:
+    """Values name regions and endpoints: they must not fill the memory."""
+    clients = _Clients()
+    for number in range(100):
+        clients.get(_Wanted("sts", "us-east-1", f"http://127.0.0.1:{1000 + number}", None, ()))
+    assert len(clients._kept) == _Clients._MOST
 
 
 @pytest.mark.parametrize("region", [None, "us-east-1.evil.example/"])

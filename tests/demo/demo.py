@@ -20,6 +20,7 @@ from testbed import istio, keda
 from testbed.aggregation import register
 from testbed.aws import Aws
 from testbed.controlplane import ControlPlane
+from testbed.deployedoperator import DeployedOperator
 from testbed.endpoints import World
 from testbed.helm import Helm, HelmInstallation
 from testbed.httpserver import Reply, ScriptedServer
@@ -27,7 +28,6 @@ from testbed.installation import DATABASE_SECRET, Tree, overlaid
 from testbed.istio_exporter import IstioExporter
 from testbed.kwok import CONTAINER_ANNOTATION, STAGE_LABEL, Kwok
 from testbed.modelengine import migrate
-from testbed.operatorprocess import Operator
 from testbed.pki import CertificateAuthority
 from testbed.postgres import Postgres
 from testbed.process import temporary_directory
@@ -69,6 +69,7 @@ def main() -> int:
         demo.look()
         demo.explain()
         demo.break_and_mend()
+        demo.take_over()
         if keep:
             demo.stay()
     return 0
@@ -235,9 +236,16 @@ class Demo:
         )
 
     def install(self) -> None:
-        """Install the CRD, start the operator, apply one sound installation and broken ones."""
-        self.operator = self.stack.enter_context(Operator(self.control_plane, environment=self.environment))
-        say("the CRD is installed and the operator runs")
+        """Install the operator by its chart, then one sound installation and broken ones."""
+        clock = time.monotonic()
+        self.operator = self.stack.enter_context(
+            DeployedOperator(self.control_plane, {}, environment=self.environment)
+        )
+        say(
+            f"Helm has installed the operator's chart; its pods' processes run ({time.monotonic() - clock:.1f} s)"
+        )
+        self.show("get", "deployments,pods,poddisruptionbudgets,roles", "-n", "mehc")
+        self.show("get", "lease", "-n", "mehc")
         installations = self.installations()
         helm, clock = Helm(self.control_plane), time.monotonic()
         with ThreadPoolExecutor() as pool:
@@ -412,6 +420,16 @@ class Demo:
         took = timed(lambda: self.wait_for("acme-sound", "ConfigValid=false"))
         say(f"releases are watched: condition ConfigValid is False {took:.1f} s after it")
         self.show("get", "mehc", "-n", "acme-sound", "-o", "wide")
+
+    def take_over(self) -> None:
+        """Kill the replica that leads; what breaks meanwhile is found by the other one."""
+        leader = self.operator.leader()
+        say(f"killing {leader.pod}, which leads, and stopping Redis of acme-two-behind's neighbours …")
+        leader.kill()
+        self.spare.stop()
+        took = timed(lambda: self.wait_for("acme-no-such-gpu", "RedisReachable=false"))
+        say(f"{self.operator.leader().pod} has taken over and found it after {took:.1f} s")
+        self.show("get", "lease", "-n", "mehc")
 
     @staticmethod
     def helm_values(namespace: str, values: Tree) -> Tree:

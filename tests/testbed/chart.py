@@ -11,7 +11,8 @@ from testbed.tools import ROOT
 
 CHART = ROOT / "charts" / "model-engine-health-check"
 CRD = "modelenginehealthchecks.health.modelengine.io"
-FULLNAME = "model-engine-health-check"
+FULLNAME = "mehc"
+"""Of the objects of a release "mehc"."""
 
 Manifest = dict[str, Any]
 

@@ -1,9 +1,10 @@
+{{- /* Not the chart's name: objects are typed more often than the chart is. */}}
 {{- define "mehc.name" -}}
-{{- .Values.nameOverride | default .Chart.Name | trunc 63 | trimSuffix "-" }}
+{{- .Values.nameOverride | default "mehc" | trunc 63 | trimSuffix "-" }}
 {{- end }}
 
 {{- define "mehc.fullname" -}}
-{{- $name := .Values.nameOverride | default .Chart.Name }}
+{{- $name := include "mehc.name" . }}
 {{- if .Values.fullnameOverride }}
 {{- .Values.fullnameOverride | trunc 63 | trimSuffix "-" }}
 {{- else if contains $name .Release.Name }}
@@ -46,10 +47,11 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 {{- end }}
 
-{{- /* The scrape settings of a ServiceMonitor or a PodMonitor. */}}
+{{- /* The scrape settings of a ServiceMonitor or a PodMonitor. `namespace` is that of the resource that a series is of. */}}
 {{- define "mehc.scrape" -}}
 - port: http
   path: /metrics
+  honorLabels: true
   {{- with .interval }}
   interval: {{ . }}
   {{- end }}

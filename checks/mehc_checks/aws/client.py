@@ -1,12 +1,17 @@
 """Asks AWS, never for long: by the process's own identity, in threads, each failure with a name of its own."""
 
 import asyncio
+import importlib
 import os
 import re
+import threading
+import time
+from collections import OrderedDict
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 METADATA_ADDRESS: Final = "169.254.169.254"
 """Where an EC2 instance finds its credentials, and where outside EC2 nothing answers."""
@@ -106,12 +111,96 @@ _ACTIONS: Final = {"HeadBucket": "ListBucket", "ListObjectsV2": "ListBucket", "H
 """Operations whose IAM action has another name."""
 
 
+_OF_THE_IDENTITY = frozenset(
+    (Trouble.NO_CREDENTIALS, Trouble.NO_PROFILE, Trouble.ROLE_REFUSED, Trouble.CREDENTIALS_REJECTED)
+)
+"""Troubles after which credentials are looked for anew: a client keeps what it found, and that it found nothing."""
+
+
+class _Wanted(NamedTuple):
+    """What makes a client another one. ``environment`` has the variables by which AWS's clients are configured."""
+
+    service: str
+    region: str | None
+    endpoint: str | None
+    ca: str | None
+    environment: tuple[tuple[str, str], ...]
+
+
+def _environment() -> tuple[tuple[str, str], ...]:
+    return tuple(sorted((name, value) for name, value in os.environ.items() if name.startswith("AWS_")))
+
+
+@dataclass(slots=True)
+class _Kept:
+    """A client, once it is made. The lock is held while it is: threads may share clients, and not make them."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    client: Any = None
+    since: float = 0.0
+
+
+class _Clients:
+    """The clients of this process, each kept for a while: making one takes a tenth of a second and some megabytes."""
+
+    _KEPT_SECONDS: Final = 900
+    """After which files of configuration and credentials are read anew. Roles renew their credentials in any case."""
+    _MOST: Final = 32
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[_Wanted, _Kept] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, wanted: _Wanted) -> Any:
+        """A client. Raises what botocore raises."""
+        with self._lock:
+            kept = self._kept.setdefault(wanted, _Kept())
+            self._kept.move_to_end(wanted)
+            if len(self._kept) > self._MOST:
+                self._kept.popitem(last=False)
+        with kept.lock:
+            if kept.client is None or time.monotonic() - kept.since > self._KEPT_SECONDS:
+                kept.client, kept.since = _made(wanted), time.monotonic()
+            return kept.client
+
+    def forget(self, wanted: _Wanted) -> None:
+        """Make the next one anew."""
+        with self._lock:
+            self._kept.pop(wanted, None)
+
+
+_CLIENTS: Final = _Clients()
+
+
+def _made(wanted: _Wanted) -> Any:
+    import boto3
+    from botocore.config import Config
+    from botocore.session import Session
+
+    session = Session()
+    # outside AWS nothing answers at the instance metadata address: never wait for it
+    session.set_config_variable("metadata_service_timeout", _METADATA_SECONDS)
+    session.set_config_variable("metadata_service_num_attempts", 1)
+    config = Config(
+        connect_timeout=_CONNECT_SECONDS,
+        read_timeout=_READ_SECONDS,
+        retries={"total_max_attempts": 1},
+        s3={"addressing_style": "path"} if wanted.endpoint else None,
+    )
+    return boto3.Session(botocore_session=session).client(
+        wanted.service,
+        region_name=wanted.region,
+        endpoint_url=wanted.endpoint,
+        verify=wanted.ca,
+        config=config,
+    )
+
+
 class Aws:
     """AWS in one region. ``region`` None or "" is that of the process; ``endpoint`` None is AWS_ENDPOINT_URL's or AWS.
 
     ``timeout`` is in seconds, for one call with all that getting credentials takes. ``ca`` names a file of
-    certificates to trust, None is the process's (AWS_CA_BUNDLE). One object serves a conversation: it keeps its
-    clients.
+    certificates to trust, None is the process's (AWS_CA_BUNDLE).
     """
 
     def __init__(
@@ -121,15 +210,15 @@ class Aws:
         self._timeout = timeout
         self._endpoint = endpoint
         self._ca = ca
-        self._clients: dict[str, Any] = {}
-        self._session: Any = None
 
     async def call(self, service: str, operation: str, **parameters: Any) -> Mapping[str, Any]:
         """The answer to ``operation`` ("GetQueueUrl") of ``service`` ("sqs"). Raises AwsFailure."""
-        loop = asyncio.get_running_loop()
+        run = asyncio.get_running_loop().run_in_executor
+        # Not in the time of the call: it is this machine that is slow, once, and not AWS.
+        await run(_THREADS, importlib.import_module, "boto3")
         try:
             async with asyncio.timeout(self._timeout):
-                return await loop.run_in_executor(_THREADS, self._call, service, operation, parameters)
+                return await run(_THREADS, self._call, service, operation, parameters)
         except TimeoutError:
             what = f"{service} {operation} was not answered within {self._timeout:g} s{self._where()}"
             raise AwsFailure(
@@ -140,34 +229,16 @@ class Aws:
         # botocore takes a third of a second and 20 MB to import: only installations on AWS pay for it
         from botocore import exceptions, xform_name
 
+        wanted = _Wanted(service, self.region, self._endpoint, self._ca, _environment())
         try:
-            answer: Mapping[str, Any] = getattr(self._client(service), xform_name(operation))(**parameters)
+            client = _CLIENTS.get(wanted)
+            answer: Mapping[str, Any] = getattr(client, xform_name(operation))(**parameters)
         except (exceptions.BotoCoreError, exceptions.ClientError, OSError, ValueError) as error:
-            raise self._failure(error, service, operation) from None
+            failure = self._failure(error, service, operation)
+            if failure.trouble in _OF_THE_IDENTITY:
+                _CLIENTS.forget(wanted)
+            raise failure from None
         return answer
-
-    def _client(self, service: str) -> Any:
-        import boto3
-        from botocore.config import Config
-        from botocore.session import Session
-
-        if service not in self._clients:
-            if self._session is None:
-                session = Session()
-                # outside AWS nothing answers at the instance metadata address: never wait for it
-                session.set_config_variable("metadata_service_timeout", _METADATA_SECONDS)
-                session.set_config_variable("metadata_service_num_attempts", 1)
-                self._session = boto3.Session(botocore_session=session)
-            config = Config(
-                connect_timeout=_CONNECT_SECONDS,
-                read_timeout=_READ_SECONDS,
-                retries={"total_max_attempts": 1},
-                s3={"addressing_style": "path"} if self._endpoint else None,
-            )
-            self._clients[service] = self._session.client(
-                service, region_name=self.region, endpoint_url=self._endpoint, verify=self._ca, config=config
-            )
-        return self._clients[service]
 
     def _where(self) -> str:
         return f" in region {self.region}" if self.region else ""

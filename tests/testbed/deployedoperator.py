@@ -1,0 +1,92 @@
+"""The operator as its chart deploys it: what the containers of its pods would run, as processes.
+
+There is no container runtime here. KWOK says that the pods run; this starts, for each pod, its container's command
+with its arguments, its environment and a token of its ServiceAccount, so under the chart's own RBAC.
+"""
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Any, Self
+
+from testbed.chart import CHART, FULLNAME
+from testbed.controlplane import ControlPlane
+from testbed.helm import Helm
+from testbed.operatorprocess import Operator
+
+NAMESPACE = "mehc"
+_OF_THE_POD = {"metadata.name": "name", "metadata.namespace": "namespace"}
+
+
+class PodOperator(Operator):
+    """The container of one pod. Its port is one of its own: here all pods share an address."""
+
+    def __init__(
+        self, control_plane: ControlPlane, pod: Mapping[str, Any], environment: Mapping[str, str]
+    ) -> None:
+        metadata, spec = pod["metadata"], pod["spec"]
+        (container,) = spec["containers"]
+        command, *words = [word for word in container["args"] if not word.startswith("--port")]
+        if command != "run":
+            raise ValueError(f"the container runs mehc {command}")
+        self.pod: str = metadata["name"]
+        super().__init__(
+            control_plane,
+            *words,
+            kubeconfig=control_plane.service_account_kubeconfig(
+                metadata["namespace"], spec["serviceAccountName"]
+            ),
+            environment={**environment, **_variables(container, metadata)},
+        )
+
+    def prepare(self) -> None:
+        """The chart brought the CRD."""
+
+
+class DeployedOperator:
+    """The chart, installed by Helm into the namespace "mehc", and the processes of its pods; a context manager."""
+
+    def __init__(
+        self, control_plane: ControlPlane, values: Mapping[str, Any], *, environment: Mapping[str, str]
+    ) -> None:
+        """``environment`` is what the nodes add: where AWS is, and what authorities are trusted."""
+        self._control_plane = control_plane
+        self._values = {"image": {"repository": "registry.example.com/mehc"}, **values}
+        self._environment = environment
+        self._stack = ExitStack()
+        self.replicas: list[PodOperator] = []
+
+    def __enter__(self) -> Self:
+        words = ("--create-namespace", "--wait", "--timeout=60s")
+        Helm(self._control_plane).install("mehc", NAMESPACE, self._values, *words, chart=CHART)
+        pods = self._control_plane.api(
+            "GET", f"/api/v1/namespaces/{NAMESPACE}/pods?labelSelector=app.kubernetes.io/instance%3Dmehc"
+        )["items"]
+        for pod in pods:
+            operator = PodOperator(self._control_plane, pod, self._environment)
+            self.replicas.append(self._stack.enter_context(operator))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    def leader(self) -> PodOperator:
+        """The replica that the Lease names. Raises LookupError while it names none."""
+        path = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases/{FULLNAME}"
+        holder = self._control_plane.api("GET", path)["spec"].get("holderIdentity", "").partition("_")[0]
+        for replica in self.replicas:
+            if replica.pod == holder:
+                return replica
+        raise LookupError(f"no replica is {holder or 'nobody'}")
+
+
+def _variables(container: Mapping[str, Any], metadata: Mapping[str, Any]) -> dict[str, str]:
+    found = {}
+    for variable in container.get("env", ()):
+        if "value" in variable:
+            found[variable["name"]] = variable["value"]
+        else:
+            found[variable["name"]] = metadata[_OF_THE_POD[variable["valueFrom"]["fieldRef"]["fieldPath"]]]
+    return found
