@@ -107,14 +107,18 @@ class Watch(Generic[S]):
             with contextlib.suppress(asyncio.CancelledError):
                 await task
 
+    async def settled(self) -> None:
+        """Wait until the first list is there, or has failed; starts the watch if need be."""
+        self.start()
+        await self._settled.wait()
+
     async def snapshot(self) -> S:
         """What the cluster has now, as soon as it is known; starts the watch if need be.
 
         The store is live: read it before the next ``await``. Raises Forbidden, and CannotEvaluate when the API
         cannot be asked and what was seen is older than ``STALE_AFTER``.
         """
-        self.start()
-        await self._settled.wait()
+        await self.settled()
         error = self._error
         if error is not None and (
             self._store is None or error.reason == "Forbidden" or time.monotonic() - self._since > STALE_AFTER

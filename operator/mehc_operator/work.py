@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import Final
 
 from mehc_checks.check import catalogue
 from mehc_checks.cluster import KubernetesCluster
@@ -14,6 +16,9 @@ from mehc_operator.reconcile import Reconciler, Shared
 from mehc_operator.scheduler import Scheduler, Trigger
 from mehc_operator.store import Store
 from mehc_operator.throttle import Throttle
+
+_SETTLING: Final = 5.0
+"""Seconds that the first passes wait for the watches of Secrets and ConfigMaps."""
 
 
 class Work:
@@ -46,16 +51,27 @@ class Work:
             clock=now,
         )
         self.scheduler = Scheduler(lambda resource: Reconciler(shared, resource))
+        self._beginning: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Probe every resource, now and from now on."""
-        self._objects.start()
-        self.scheduler.resume()
         metrics.lead(self._observed)
+        self._beginning = asyncio.create_task(self._begin(), name="begin")
+
+    async def _begin(self) -> None:
+        # Passes read what there is; to be told of it, too, would make each begin a second one at once.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_SETTLING):
+                await self._objects.settled()
+        self._changes.cancel()
+        self.scheduler.resume()
 
     async def stop(self) -> None:
         """End all passes and watches."""
         metrics.clear()
+        if self._beginning is not None:
+            self._beginning.cancel()
+            await asyncio.gather(self._beginning, return_exceptions=True)
         await self.scheduler.pause()
         self._changes.cancel()
         self._nodes_changed.cancel()

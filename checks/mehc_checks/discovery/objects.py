@@ -76,10 +76,12 @@ class WatchedObjects:
             metadata_only=True,
         )
 
-    def start(self) -> None:
-        """Begin all watches."""
+    async def settled(self) -> None:
+        """Begin all watches, and wait until what there is has been seen: all of it is reported as changed till then."""
         for watch in (*self._secrets.values(), *self._config_maps):
             watch.start()
+        for watch in (*self._secrets.values(), *self._config_maps):
+            await watch.settled()
 
     async def stop(self) -> None:
         """End all watches."""
