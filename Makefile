@@ -25,10 +25,10 @@ lint: setup ## formatting, style, types, layers
 	@hadolint Dockerfile
 
 generate: setup ## write the generated files: CRD, permissions, tables of reasons
-	@$(PYTHON) hack/generate.py
+	@$(PYTHON) -m hack.generate
 
 verify: setup ## fail when a generated file is out of date
-	@$(PYTHON) hack/generate.py --verify
+	@$(PYTHON) -m hack.generate --verify
 
 bench: setup ## measure the budgets of the design; ARGS="-o json" for machines
 	@$(PYTHON) tests/bench/bench.py $(ARGS)

@@ -11,14 +11,14 @@ removes the check, its condition, its metric and its page.
 
 import importlib
 import pkgutil
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
 from mehc_checks.context import Context
-from mehc_checks.outcome import Outcome, ReasonSet, Severity
+from mehc_checks.outcome import Outcome, Reason, ReasonSet, Severity
 
 F = TypeVar("F")
 
@@ -39,7 +39,8 @@ class NoParameters(Parameters):
 class Permission:
     """A request to the Kubernetes API that a check makes; the operator's RBAC rules are generated from these.
 
-    ``scope`` is where: "own" (the resource's namespace), "endpoints" (the endpoint namespace) or "cluster".
+    ``scope`` is where: "own" (the resource's namespace), "endpoints" (the endpoint namespace), "operator" (the
+    operator's own namespace) or "cluster".
     ``switch`` names the chart's value that grants it, for what is off by default; "" is granted always.
     ``lost`` says what is lost without it, where that is not that the check is Unknown.
     """
@@ -63,7 +64,7 @@ class Check:
     judge: Callable[[Any], Outcome]
     reasons: type[ReasonSet]
     parameters: type[Parameters] = NoParameters
-    depends_on: tuple[str, ...] = ()
+    depends_on: Mapping[Reason, tuple[str, ...]] = field(default_factory=dict)
     permissions: tuple[Permission, ...] = ()
     follows_nodes: bool = False
 
@@ -71,6 +72,10 @@ class Check:
     def docs(self) -> str:
         """The check's page, relative to the project's root."""
         return f"docs/checks/{self.name}.md"
+
+    def docs_of(self, reason: str) -> str:
+        """The row of the check's page that explains ``reason``."""
+        return f"{self.docs}#{reason.lower()}"
 
 
 _REGISTRY: dict[str, Check] = {}
@@ -84,16 +89,17 @@ def check(
     gather: Callable[[Context], Awaitable[F]],
     reasons: type[ReasonSet],
     parameters: type[Parameters] = NoParameters,
-    depends_on: tuple[str, ...] = (),
+    depends_on: Mapping[Reason, tuple[str, ...]] | None = None,
     permissions: tuple[Permission, ...] = (),
     follows_nodes: bool = False,
 ) -> Callable[[Callable[[F], Outcome]], Callable[[F], Outcome]]:
     """Declare the decorated judgement as a check.
 
     ``title`` is an assertion in lower case that is true when the check passes. ``gather`` does
-    the input and output, once for all checks that name it. ``depends_on`` names checks whose
-    failure would explain a failure of this one. ``follows_nodes``: the operator carries it out anew
-    when a node changes, not only when its interval is over. Raises ValueError on a name declared twice.
+    the input and output, once for all checks that name it. ``depends_on`` has for a reason the failures
+    of other checks that would explain it, as ``mehc_checks.correlate`` reads names. ``follows_nodes``: the
+    operator carries it out anew when a node changes, not only when its interval is over. Raises ValueError
+    on a name declared twice.
     """
 
     def declare(judge: Callable[[F], Outcome]) -> Callable[[F], Outcome]:
@@ -107,7 +113,7 @@ def check(
             judge=judge,
             reasons=reasons,
             parameters=parameters,
-            depends_on=depends_on,
+            depends_on=depends_on or {},
             permissions=permissions,
             follows_nodes=follows_nodes,
         )

@@ -2,8 +2,8 @@
 
 import base64
 import json
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final, Protocol
@@ -20,6 +20,11 @@ _REQUEST_TIMEOUT = aiohttp.ClientTimeout(total=30)
 _JSON: Final = "application/json"
 _METADATA: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 _METADATA_LIST: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+
+
+Observer = Callable[[str, str], None]
+"""Told of each request: the verb as RBAC has it, and the HTTP status of the answer, or "error" where none came."""
+_VERBS: Final = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -101,8 +106,9 @@ class NoCluster:
 class KubernetesCluster:
     """The cluster behind an asynchronous API client (``kubernetes.aio``), which the caller closes."""
 
-    def __init__(self, api: client.ApiClient) -> None:
+    def __init__(self, api: client.ApiClient, *, observe: Observer = lambda verb, code: None) -> None:
         self._api = api
+        self._observe = observe
 
     async def secret(self, namespace: str, name: str) -> Secret | None:
         found = await self.get(object_path("secrets", namespace, name))
@@ -194,8 +200,10 @@ class KubernetesCluster:
             body=body,
             auth_settings=["BearerToken"],
         )
-        response = await self._api.call_api(*call, _request_timeout=_REQUEST_TIMEOUT)
-        raw = await response.read()  # type: ignore[no-untyped-call]
+        with self._counted(_verb(method, path)) as answered:
+            response = await self._api.call_api(*call, _request_timeout=_REQUEST_TIMEOUT)
+            raw = await response.read()  # type: ignore[no-untyped-call]
+            answered(response.status)
         try:
             answer = json.loads(raw) if raw else {}
         except ValueError:
@@ -219,12 +227,28 @@ class KubernetesCluster:
             auth_settings=["BearerToken"],
         )
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=silence)
-        answer = await self._api.call_api(*call, _request_timeout=timeout)
-        response: aiohttp.ClientResponse = answer.response
+        with self._counted("watch") as answered:
+            answer = await self._api.call_api(*call, _request_timeout=timeout)
+            response: aiohttp.ClientResponse = answer.response
+            answered(response.status)
         try:
             yield response.status, _lines(response)
         finally:
             response.close()
+
+    @contextmanager
+    def _counted(self, verb: str) -> Iterator[Callable[[int], None]]:
+        """Tells the observer of one request, at its end; the caller says which status was answered."""
+        code = "error"
+
+        def answered(status: int) -> None:
+            nonlocal code
+            code = str(status)
+
+        try:
+            yield answered
+        finally:
+            self._observe(verb, code)
 
 
 def _unexpected(status: int, method: str, path: str) -> CannotEvaluate:
@@ -253,12 +277,25 @@ def object_path(
 
 def forbidden(path: str, verb: str = "") -> Forbidden:
     """Forbidden, with verb, resource, namespace and name as RBAC sees a GET of ``path``; ``verb`` if it is another."""
-    parts = path.strip("/").split("/")
-    group = "" if parts[0] == "api" else parts[1]
-    rest = parts[2:] if parts[0] == "api" else parts[3:]
+    group, namespace, resource, name = _parts(path)
+    if group:
+        resource = f"{resource}.{group}"
+    return Forbidden(verb or _verb("GET", path), resource, namespace=namespace, name=name)
+
+
+def _verb(method: str, path: str) -> str:
+    """The verb of RBAC; a watch aside, which is a GET too."""
+    _, _, resource, name = _parts(path)
+    return _VERBS.get(method) or ("list" if resource and not name else "get")
+
+
+def _parts(path: str) -> tuple[str, str | None, str, str | None]:
+    """The group ("" for core), namespace, resource and name in an API path; discovery's own have no resource."""
+    root, *parts = path.strip("/").split("/")
+    group = parts.pop(0) if root == "apis" else ""
+    rest = parts[1:]  # after the version
     namespace = None
-    if rest[0] == "namespaces" and len(rest) > 2:
+    if len(rest) > 2 and rest[0] == "namespaces":
         namespace, rest = rest[1], rest[2:]
-    resource = f"{rest[0]}.{group}" if group else rest[0]
-    name = rest[1] if len(rest) > 1 else None
-    return Forbidden(verb or ("get" if name else "list"), resource, namespace=namespace, name=name)
+    resource, name, *_ = *rest, "", None
+    return group, namespace, resource or "", name or None

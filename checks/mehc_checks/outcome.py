@@ -73,14 +73,14 @@ class ReasonSet:
 class Finding:
     """One reason, found in one place. ``subject`` names the part concerned ("cache", "broker"), or is empty.
 
-    ``consequence_of`` are the checks that would explain it, were they failing; None: those that the check depends on.
+    ``explains`` names the failures of other checks that follow from it, as ``mehc_checks.correlate`` reads names.
     """
 
     reason: Reason
     message: str
     remediation: str
     subject: str = ""
-    consequence_of: tuple[str, ...] | None = None
+    explains: tuple[str, ...] = ()
 
     @property
     def status(self) -> Status:
@@ -113,6 +113,11 @@ class Outcome:
     evidence: Evidence = field(default_factory=dict)
     endpoints: tuple[EndpointStatus, ...] | None = None
     """Those that are not ready; None where the check is not about endpoints, or could not read them."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a failure without a failing finding: root causes, and so Ready, are told by these."""
+        if self.status is Status.FAIL and not any(found.status is Status.FAIL for found in self.findings):
+            raise ValueError("a failure needs a failing finding")
 
     @classmethod
     def of(

@@ -14,7 +14,16 @@ from mehc_checks.check import Check
 from mehc_checks.context import Context
 from mehc_checks.correlate import RootCause, root_causes
 from mehc_checks.errors import CannotEvaluate, NotApplicable, UsageError
-from mehc_checks.outcome import EndpointStatus, Evidence, Outcome, Reason, ReasonSet, Severity, Status
+from mehc_checks.outcome import (
+    EndpointStatus,
+    Evidence,
+    Finding,
+    Outcome,
+    Reason,
+    ReasonSet,
+    Severity,
+    Status,
+)
 from mehc_checks.redact import Redactor
 
 log = logging.getLogger(__name__)
@@ -67,8 +76,8 @@ class Planned:
 class CheckResult:
     """One check, judged and redacted: safe to write anywhere.
 
-    ``findings`` has a line for each part of the check: (subject, status, reason, message). ``consequence_of`` has,
-    for each failing part, the checks that would explain it; empty: those that the check depends on explain all.
+    ``findings`` has a line for each part of the check: (subject, status, reason, message). ``failures`` are those
+    that fail, from which root causes are told.
     """
 
     name: str
@@ -83,12 +92,12 @@ class CheckResult:
     evidence: Evidence = field(default_factory=dict)
     findings: tuple[tuple[str, Status, str, str], ...] = ()
     endpoints: tuple[EndpointStatus, ...] | None = None
-    consequence_of: tuple[tuple[str, ...], ...] = ()
+    failures: tuple[Finding, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Report:
-    """A pass: its results in the order of the plan, and the root causes among them, worst first."""
+    """A pass: its results in the order of the plan, and all root causes among them, worst first."""
 
     checks: tuple[CheckResult, ...]
     root_causes: tuple[RootCause, ...]
@@ -148,14 +157,9 @@ async def run(planned: Iterable[Planned], context: Context, limiter: Limiter | N
         results = tuple(await asyncio.gather(*(_run_one(item, context, limiter) for item in planned)))
     finally:
         await context.close()
-    causes = root_causes(
-        {result.name: result for result in results},
-        [item.check for item in planned],
-        {result.name: result.consequence_of for result in results},
-    )
     return Report(
         checks=results,
-        root_causes=causes,
+        root_causes=root_causes(results, [item.check for item in planned]),
         started=started,
         duration=timedelta(seconds=time.monotonic() - clock),
     )
@@ -215,7 +219,7 @@ def _result(
         reason=outcome.reason,
         message=redactor.text(outcome.message),
         remediation=redactor.text(outcome.remediation),
-        docs="" if outcome.status is Status.SKIP else f"{planned.check.docs}#{outcome.reason.lower()}",
+        docs="" if outcome.status is Status.SKIP else planned.check.docs_of(outcome.reason),
         duration=took,
         evidence=evidence,
         findings=tuple(
@@ -233,8 +237,12 @@ def _result(
             )
             for endpoint in outcome.endpoints
         ),
-        consequence_of=tuple(
-            planned.check.depends_on if finding.consequence_of is None else finding.consequence_of
+        failures=tuple(
+            replace(
+                finding,
+                message=redactor.text(finding.message),
+                remediation=redactor.text(finding.remediation),
+            )
             for finding in outcome.findings
             if finding.status is Status.FAIL
         ),

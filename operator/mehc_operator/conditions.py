@@ -1,12 +1,13 @@
 """From results to a status: confirmations, transitions, the summary. Pure; the clock is an argument."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from mehc_checks import duration
 from mehc_checks.check import Check
-from mehc_checks.correlate import RootCause, root_causes
+from mehc_checks.correlate import SHOWN, RootCause, root_causes
 from mehc_checks.outcome import EndpointStatus as Endpoint
 from mehc_checks.outcome import Severity, Status
 from mehc_checks.runner import CheckResult
@@ -63,14 +64,14 @@ def judge(
     confirmations = verdict.confirmations if asked_before else 1
     known = {check.name: check for check in previous.checks}
     states = [_confirmed(result, known.get(result.name), confirmations, now) for result in verdict.results]
-    causes = root_causes(
-        {state.name: state for state in states},
-        checks.values(),
-        {result.name: result.consequence_of for result in verdict.results},
-    )
+    failing = {
+        state.name for state in states if state.status is Status.FAIL
+    }  # what is not confirmed explains nothing
+    causes = root_causes([result for result in verdict.results if result.name in failing], checks.values())
+    troubles = _troubles(states, causes)
     stuck = next((result.endpoints for result in verdict.results if result.endpoints is not None), None)
     conditions = [
-        *_summary_conditions(states, causes),
+        *_summary_conditions(states, troubles),
         *((s.name, _OF_STATUS[s.status], s.reason, s.message) for s in states if s.status in _OF_STATUS),
     ]
     applicable = [state for state in states if state.status is not Status.SKIP]
@@ -79,8 +80,8 @@ def judge(
         observed_generation=verdict.generation,
         health=_health(states),
         passing=f"{passing}/{len(applicable)}",
-        summary=_summary(states, causes),
-        root_causes=[_cause(cause) for cause in causes],
+        summary=_summary(states, troubles),
+        root_causes=[_cause(cause) for cause in causes[:SHOWN]],
         release=verdict.release,
         stuck_endpoints=None if stuck is None else len(stuck),
         endpoints=[_endpoint(found) for found in (stuck or ())[:_ENDPOINT_LIMIT]],
@@ -165,62 +166,68 @@ def _confirmed(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Summary:
-    """A row of a summary's table: the first whose ``when`` holds decides."""
+class _Trouble(NamedTuple):
+    """What a summary can lead with. Of failures only the root causes are: the others follow from them."""
 
-    when: Callable[[CheckStatus], bool]
-    status: ConditionStatus
-    says: str
+    status: Status
+    severity: Severity
+    reason: str
+    text: str
 
 
-_READY = (
-    _Summary(
-        lambda check: check.severity in _DECISIVE and check.status is Status.FAIL, ConditionStatus.FALSE, ""
-    ),
-    _Summary(
-        lambda check: check.severity in _DECISIVE and check.status is Status.ERROR,
-        ConditionStatus.UNKNOWN,
-        " could not be evaluated",
-    ),
-)
+def _troubles(states: Iterable[CheckStatus], causes: Iterable[RootCause]) -> list[_Trouble]:
+    """Root causes as they are ranked, then what could not be evaluated or warns, the most severe first."""
+    troubles = [
+        _Trouble(Status.FAIL, cause.severity, cause.reason, f"{cause.check}: {cause.message}")
+        for cause in causes
+    ]
+    for state in sorted(states, key=lambda state: state.severity.rank):
+        if state.status in (Status.ERROR, Status.WARN):
+            said = " could not be evaluated" if state.status is Status.ERROR else ""
+            text = f"{state.name}{said}: {state.message}"
+            troubles.append(_Trouble(state.status, state.severity, state.reason, text))
+    return troubles
+
+
+def _first(troubles: list[_Trouble], status: Status, limit: int) -> tuple[str, str] | None:
+    """Reason and text of the first with ``status``, with the number of the others; None if there are none."""
+    matching = [trouble for trouble in troubles if trouble.status is status]
+    if not matching:
+        return None
+    more = f" (and {len(matching) - 1} more)" if len(matching) > 1 else ""
+    return matching[0].reason, _cut(matching[0].text, limit) + more
+
+
+_READY = ((Status.FAIL, ConditionStatus.FALSE), (Status.ERROR, ConditionStatus.UNKNOWN))
 _DEGRADED = (
-    _Summary(lambda check: check.status is Status.FAIL, ConditionStatus.TRUE, ""),
-    _Summary(lambda check: check.status is Status.WARN, ConditionStatus.TRUE, ""),
-    _Summary(lambda check: check.status is Status.ERROR, ConditionStatus.UNKNOWN, " could not be evaluated"),
+    (Status.FAIL, ConditionStatus.TRUE),
+    (Status.WARN, ConditionStatus.TRUE),
+    (Status.ERROR, ConditionStatus.UNKNOWN),
 )
+"""Rows of a summary's table: the first status that any trouble has decides."""
 
 
 def _summary_conditions(
-    states: Iterable[CheckStatus], causes: Iterable[RootCause]
+    states: list[CheckStatus], troubles: list[_Trouble]
 ) -> list[tuple[str, ConditionStatus, str, str]]:
-    """Ready and Degraded. The reason is that of the first root cause the row covers, else of the worst check."""
-    worst_first = _worst_first(states, causes)
-    evaluated = any(check.status is not Status.SKIP for check in worst_first)
+    """Ready and Degraded. Reason and message are those of the worst trouble that the deciding row covers."""
+    evaluated = any(check.status is not Status.SKIP for check in states)
+    decisive = [trouble for trouble in troubles if trouble.severity in _DECISIVE]
     conditions = []
-    for kind, table, fine in (
-        (READY, _READY, ConditionStatus.TRUE),
-        (DEGRADED, _DEGRADED, ConditionStatus.FALSE),
+    for kind, table, concerned, fine, text in (
+        (READY, _READY, decisive, ConditionStatus.TRUE, "no critical or high check fails"),
+        (DEGRADED, _DEGRADED, troubles, ConditionStatus.FALSE, "every check passes"),
     ):
-        for row in table:
-            if matching := [check for check in worst_first if row.when(check)]:
-                first, others = matching[0], len(matching) - 1
-                tail = f" (and {others} more)" if others else ""
-                text = _cut(f"{first.name}{row.says}: {first.message}", _MESSAGE_LIMIT) + tail
-                conditions.append((kind, row.status, first.reason, text))
+        for status, becomes in table:
+            if found := _first(concerned, status, _MESSAGE_LIMIT):
+                conditions.append((kind, becomes, *found))
                 break
         else:
-            if not evaluated:
-                conditions.append((kind, ConditionStatus.UNKNOWN, "NothingToCheck", "no check applies"))
-            else:
-                text = "every check passes" if kind == DEGRADED else "no critical or high check fails"
+            if evaluated:
                 conditions.append((kind, fine, "ChecksPass", text))
+            else:
+                conditions.append((kind, ConditionStatus.UNKNOWN, "NothingToCheck", "no check applies"))
     return conditions
-
-
-def _worst_first(states: Iterable[CheckStatus], causes: Iterable[RootCause]) -> list[CheckStatus]:
-    order = {cause.check: index for index, cause in enumerate(causes)}
-    return sorted(states, key=lambda state: (order.get(state.name, len(order)), state.severity.rank))
 
 
 def _health(states: list[CheckStatus]) -> Health:
@@ -235,24 +242,20 @@ def _health(states: list[CheckStatus]) -> Health:
     return Health.HEALTHY
 
 
-def _summary(states: list[CheckStatus], causes: tuple[RootCause, ...]) -> str:
-    order = (Status.FAIL, Status.ERROR, Status.WARN)
-    troubles = [state for state in _worst_first(states, causes) if state.status in order]
-    if not troubles:
-        passing = sum(state.status is Status.PASS for state in states)
-        return f"all {passing} checks pass" if passing else "no check applies"
-    first = min(troubles, key=lambda state: order.index(state.status))
-    others = len(causes) - 1 if causes else len(troubles) - 1
-    tail = f" (and {others} more)" if others > 0 else ""
-    return _cut(f"{first.name}: {first.message}", _SUMMARY_LIMIT) + tail
+def _summary(states: list[CheckStatus], troubles: list[_Trouble]) -> str:
+    for status in (Status.FAIL, Status.ERROR, Status.WARN):
+        if found := _first(troubles, status, _SUMMARY_LIMIT):
+            return found[1]
+    passing = sum(state.status is Status.PASS for state in states)
+    return f"all {passing} checks pass" if passing else "no check applies"
 
 
 def _cause(cause: RootCause) -> RootCauseStatus:
     return RootCauseStatus(
         check=cause.check,
         reason=cause.reason,
-        message=cause.message,
-        remediation=cause.remediation,
+        message=_cut(cause.message, _MESSAGE_LIMIT),
+        remediation=_cut(cause.remediation, _MESSAGE_LIMIT),
         docs=cause.docs,
         explains=list(cause.explains),
     )

@@ -1,10 +1,16 @@
-"""The operator's own health over HTTP: ``/healthz`` for restarts, ``/readyz`` for traffic and rollouts."""
+"""The operator's own state over HTTP.
 
+``/healthz`` is for restarts, ``/readyz`` for traffic and rollouts, ``/metrics`` for Prometheus.
+"""
+
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
 from aiohttp import web
+
+from mehc_operator import metrics
 
 Verdict = tuple[bool, str]
 """Whether it holds, and a line that says why."""
@@ -20,7 +26,7 @@ async def serving(
     live: Callable[[], Verdict],
     ready: Callable[[], Awaitable[Verdict]],
 ) -> AsyncIterator[int]:
-    """Serve both endpoints and yield the port (a free one for port 0). 200 or 503, and the line as text.
+    """Serve the endpoints and yield the port (a free one for port 0). Health is 200 or 503, and the line as text.
 
     Raises OSError when the port cannot be had.
     """
@@ -32,7 +38,9 @@ async def serving(
         return _response(await ready())
 
     application = web.Application()
-    application.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz)])
+    application.add_routes(
+        [web.get("/healthz", healthz), web.get("/readyz", readyz), web.get("/metrics", _metrics)]
+    )
     runner = web.AppRunner(application, handle_signals=False, access_log=None, shutdown_timeout=0.5)
     await runner.setup()
     try:
@@ -46,3 +54,11 @@ async def serving(
 def _response(verdict: Verdict) -> web.Response:
     holds, line = verdict
     return web.Response(status=200 if holds else 503, text=f"{line}\n")
+
+
+async def _metrics(request: web.Request) -> web.Response:
+    # In a thread: with hundreds of resources the page takes longer than the passes should wait.
+    page, content_type = await asyncio.to_thread(metrics.exposition, request.headers.get("Accept", ""))
+    response = web.Response(body=page, headers={"Content-Type": content_type})
+    response.enable_compression()
+    return response

@@ -8,7 +8,8 @@ import asyncio
 import logging
 import os
 import platform
-from collections.abc import Callable, Mapping
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -17,20 +18,16 @@ from typing import Any
 import aiohttp
 import kopf
 
-from mehc_checks.check import catalogue
 from mehc_checks.cluster import KubernetesCluster, object_path
-from mehc_checks.context import now
-from mehc_checks.discovery.objects import ObjectName, WatchedObjects
 from mehc_checks.errors import MehcError, UsageError
-from mehc_checks.inventory import WatchedInventory
-from mehc_checks.runner import Limiter
+from mehc_operator import metrics
 from mehc_operator.connection import Access, connected
 from mehc_operator.health import STUCK_AFTER, Verdict, serving
+from mehc_operator.leader import Election
 from mehc_operator.models import GROUP, PLURAL, PROBE_NOW, VERSION
-from mehc_operator.reconcile import Reconciler, Shared
-from mehc_operator.scheduler import Resource, Scheduler, Trigger
+from mehc_operator.scheduler import Resource, Scheduler
 from mehc_operator.store import Store
-from mehc_operator.throttle import Throttle
+from mehc_operator.work import Work
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +42,8 @@ _POLL = 2
 class Options:
     """How to run. ``namespaces`` empty watches the whole cluster; ``port`` 0 takes a free one.
 
-    ``passes`` bounds the resources under way at once, ``probes`` the checks in flight.
+    ``passes`` bounds the resources under way at once, ``probes`` the checks in flight. ``lease``, (namespace, name),
+    is what operators beside this one are kept apart by; None: there are none, and this one leads.
     """
 
     access: Access
@@ -54,35 +52,33 @@ class Options:
     port: int = 8080
     passes: int = 64
     probes: int = 128
+    lease: tuple[str, str] | None = None
 
 
 async def operate(options: Options) -> None:
     """Run until SIGTERM or SIGINT. Raises UsageError when the cluster or the port cannot be used."""
+    instance = os.environ.get("POD_NAME") or platform.node() or "mehc"
     async with AsyncExitStack() as stack:
-        api = await stack.enter_async_context(connected(options.access))
-        cluster = KubernetesCluster(api)
-        nodes_changed = Throttle(lambda: scheduler.observe_change(Trigger.NODES))
-        inventory = WatchedInventory(cluster, changed=nodes_changed)
-        stack.callback(nodes_changed.cancel)
-        stack.push_async_callback(inventory.stop)
-        changes = Changes(lambda: scheduler)
-        objects = WatchedObjects(cluster, options.namespaces, changed=changes)
-        stack.callback(changes.cancel)
-        stack.push_async_callback(objects.stop)
-        shared = Shared(
-            checks=catalogue(),
-            cluster=cluster,
-            inventory=inventory,
-            releases=objects,
-            store=Store(cluster, instance=os.environ.get("POD_NAME") or platform.node() or "mehc"),
-            limiter=Limiter(options.probes),
-            passes=asyncio.Semaphore(options.passes),
-            clock=now,
+        cluster = KubernetesCluster(
+            await stack.enter_async_context(connected(options.access)), observe=metrics.api_request
         )
         await _require_accepted(cluster)
-        scheduler = Scheduler(lambda resource: Reconciler(shared, resource))
-        objects.start()
-        watch = Watch(cluster, scheduler, options.namespaces)
+        election = _election(cluster, options, instance)
+        work = Work(
+            cluster,
+            namespaces=options.namespaces,
+            passes=options.passes,
+            probes=options.probes,
+            store=Store(cluster, instance=instance, may_write=lambda: election is None or election.leads),
+        )
+
+        async def retire() -> None:
+            if election is not None:
+                await election.retire()
+            await work.stop()
+
+        stack.push_async_callback(retire)
+        watch = Watch(cluster, work.scheduler, options.namespaces, election)
         try:
             port = await stack.enter_async_context(
                 serving(options.host, options.port, live=watch.live, ready=watch.ready)
@@ -95,9 +91,13 @@ async def operate(options: Options) -> None:
             # kopf would ask for the namespaces and CRDs of the whole cluster, which no Role allows.
             settings.scanning.disabled = True
             await _wait_served(cluster)
+        if election is None:
+            work.start()
+        else:
+            election.stand(work.start, work.stop)
         try:
             await kopf.operator(
-                registry=registry(options.access, scheduler),
+                registry=registry(options.access, work.scheduler, retire),
                 settings=settings,
                 # Of peering, which is off; kopf would ask for the user's name, and a pod's number need not have one.
                 identity="mehc",  # type: ignore[arg-type]
@@ -109,28 +109,12 @@ async def operate(options: Options) -> None:
             raise UsageError(_REFUSED) from None
 
 
-class Changes:
-    """Collects Secrets and ConfigMaps that changed, and now and then tells the resources that they concern."""
-
-    def __init__(self, scheduler: Callable[[], Scheduler]) -> None:
-        self._scheduler = scheduler
-        self._changed: set[ObjectName] = set()
-        self._tell = Throttle(self._told)
-
-    def __call__(self, name: ObjectName) -> None:
-        self._changed.add(name)
-        self._tell()
-
-    def cancel(self) -> None:
-        """Forget what nobody was told."""
-        self._tell.cancel()
-
-    def _told(self) -> None:
-        changed, self._changed = self._changed, set()
-        self._scheduler().observe_change(
-            Trigger.CONFIGURATION,
-            lambda reconcile: isinstance(reconcile, Reconciler) and reconcile.concerned(changed),
-        )
+def _election(cluster: KubernetesCluster, options: Options, instance: str) -> Election | None:
+    if options.lease is None:
+        return None
+    namespace, name = options.lease
+    # A container that was restarted is another candidate: what its predecessor began may not be over.
+    return Election(cluster, namespace=namespace, name=name, identity=f"{instance}_{uuid.uuid4()}")
 
 
 async def _require_accepted(cluster: KubernetesCluster) -> None:
@@ -161,8 +145,13 @@ async def _wait_served(cluster: KubernetesCluster) -> None:
         await asyncio.sleep(_POLL)
 
 
-def registry(access: Access, scheduler: Scheduler) -> kopf.OperatorRegistry:
-    """The handlers. They hand over and return: kopf's per-object queues hold no work of ours."""
+def registry(
+    access: Access, scheduler: Scheduler, retire: Callable[[], Awaitable[None]]
+) -> kopf.OperatorRegistry:
+    """The handlers. They hand over and return: kopf's per-object queues hold no work of ours.
+
+    ``retire`` ends all tasks of ours; kopf would wait five seconds for them.
+    """
     handlers = kopf.OperatorRegistry()
 
     @kopf.on.startup(registry=handlers)
@@ -193,7 +182,7 @@ def registry(access: Access, scheduler: Scheduler) -> kopf.OperatorRegistry:
 
     @kopf.on.cleanup(registry=handlers)
     async def stop(**_: Any) -> None:
-        await scheduler.close()
+        await retire()
 
     return handlers
 
@@ -233,21 +222,33 @@ async def credentials(access: Access) -> kopf.ConnectionInfo:
 class Watch:
     """What the health endpoints say of the operator."""
 
-    def __init__(self, cluster: KubernetesCluster, scheduler: Scheduler, namespaces: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        cluster: KubernetesCluster,
+        scheduler: Scheduler,
+        namespaces: tuple[str, ...],
+        election: Election | None = None,
+    ) -> None:
         self._cluster = cluster
         self._scheduler = scheduler
         self._namespaces = namespaces
+        self._election = election
         self._caught_up = False
 
     def live(self) -> Verdict:
         """Whether due passes begin. An API server that is away is no reason for a restart."""
+        if self._election is not None and not self._election.alive:
+            return False, "no longer a candidate for the lead"
         late = self._scheduler.overdue()
         if late > STUCK_AFTER:
             return False, f"a pass is {late.total_seconds():.0f} s late"
         return True, "ok"
 
     async def ready(self) -> Verdict:
-        """Whether the API answers to our credentials and the watch has shown every resource there is."""
+        """Whether the API answers to our credentials and the watch has shown every resource there is.
+
+        Standing by is ready, too: a rollout must not wait for a lead that the old pods still have.
+        """
         limit = {"limit": "1"} if self._caught_up else {}
         try:
             async with asyncio.timeout(_API_TIMEOUT):
@@ -262,7 +263,15 @@ class Watch:
             if unseen:
                 return False, f"{unseen} resources are still to be seen"
             self._caught_up = True
-        return True, f"watching {len(self._scheduler)} resources"
+        watching = f"watching {len(self._scheduler)} resources"
+        if self._election is None:
+            return True, watching
+        if self._election.trouble:
+            return False, self._election.trouble
+        role = (
+            "leading" if self._election.leads else f"standing by: {self._election.holder or 'nobody'} leads"
+        )
+        return True, f"{watching}, {role}"
 
     def _paths(self) -> list[str]:
         if not self._namespaces:

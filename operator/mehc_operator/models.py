@@ -205,7 +205,8 @@ class RootCauseStatus(Part):
     remediation: str = Field(default="", description="What to do about it.")
     docs: str = Field(default="", description="Where the reason is explained.")
     explains: list[str] = Field(
-        default_factory=list, description="Failing checks that are consequences of this one."
+        default_factory=list,
+        description="Failing checks of which all that is found follows from such causes, this one among them.",
     )
 
 
@@ -239,7 +240,7 @@ class StatusReport(Part):
     summary: str | None = Field(default=None, description="The verdict in one sentence.")
     root_causes: list[RootCauseStatus] = Field(
         default_factory=list,
-        description="The failures that no other failure explains, worst first.",
+        description="The failures that no other failure explains, worst first, at most five.",
         json_schema_extra={"x-kubernetes-list-type": "atomic"},
     )
     release: ReleaseStatus | None = Field(default=None, description="The Helm release that was diagnosed.")

@@ -23,6 +23,7 @@ from mehc_checks.outcome import Status
 from mehc_checks.runner import CheckResult, Limiter, Planned, RunnerReasons, plan, run
 from mehc_checks.sources import Reference, referenced
 from mehc_checks.values import Layer, Values
+from mehc_operator.metrics import PROBE_DURATION
 from mehc_operator.models import CheckOptions, Spec, ValuesSource
 from mehc_operator.scheduler import Trigger
 
@@ -68,7 +69,14 @@ class Passes:
         for result in await self._carry_out(due, spec, namespace):
             self._results[result.name] = result
             self._probed[result.name] = now
+            if result.status is not Status.SKIP:
+                PROBE_DURATION.labels(check=result.name).observe(result.duration.total_seconds())
         return tuple(self._results[name] for name in self.checks)
+
+    def interval(self, spec: Spec) -> timedelta:
+        """The time between two passes: the shortest interval of its checks."""
+        own = (_interval(spec, name) for name in self.checks if _options(spec, name).enabled)
+        return min(own, default=spec.interval_time)
 
     def next_due(self, spec: Spec) -> timedelta:
         """The time until the next check is due, by their intervals and when each was last carried out."""

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from pydantic import ValidationError
@@ -17,6 +17,7 @@ from mehc_checks.outcome import Status
 from mehc_checks.runner import CheckResult, Limiter
 from mehc_operator.conditions import Verdict, judge, significant, suspended, unconfirmed
 from mehc_operator.events import transitions
+from mehc_operator.metrics import PASS_DURATION, Observed
 from mehc_operator.models import Health, ReleaseStatus, Spec, StatusReport
 from mehc_operator.passes import Passes
 from mehc_operator.scheduler import Due, Resource, Trigger
@@ -55,19 +56,30 @@ class Reconciler:
         )
         self._written = _parsed(resource)
         """The status in the cluster: read from the resource when it is first seen, known from then on."""
+        self._observed = Observed(
+            namespace=resource.namespace, name=resource.name, status=self._written, interval=None
+        )
+
+    @property
+    def observed(self) -> Observed:
+        """The last judgement, written or not."""
+        return self._observed
 
     async def __call__(self, resource: Resource, trigger: Trigger) -> Due | None:
         """Carry out one pass (``scheduler.Reconcile``)."""
         try:
             spec = Spec.model_validate(resource.spec)
         except ValidationError as error:
+            self._observed = replace(self._observed, interval=None)
             await self._refuse(resource, error)
             return None
+        self._observed = replace(self._observed, interval=self._passes.interval(spec))
         if spec.suspend:
             await self._write(resource, suspended(self._written, resource.generation, self._shared.clock()))
             return None
         async with self._shared.passes:
-            status = await self._probe(resource, spec, trigger)
+            with PASS_DURATION.time():
+                status = await self._probe(resource, spec, trigger)
         pending = unconfirmed(status)
         due = Due(delay=self._passes.next_due(spec))
         if pending and self._shared.confirm_after < due.delay:
@@ -128,6 +140,7 @@ class Reconciler:
         await self._write(resource, self._judged(resource, Spec(), results, self._shared.clock()))
 
     async def _write(self, resource: Resource, status: StatusReport) -> None:
+        self._observed = replace(self._observed, status=status)
         before = self._written
         if significant(status) == significant(before) and not _heartbeat_due(status, before):
             return

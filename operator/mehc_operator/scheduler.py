@@ -2,7 +2,8 @@
 
 Knows neither Kubernetes nor checks. A resource's task probes, waits until the next pass is due
 or until something asks for one, and probes again. A changed spec ends a running pass, because
-its answer would be about a spec that is gone; deletion ends it for good.
+its answer would be about a spec that is gone; deletion ends it for good. While another operator
+leads, resources are taken note of and nothing runs.
 """
 
 import asyncio
@@ -64,19 +65,24 @@ Reconcile = Callable[[Resource, Trigger], Awaitable[Due | None]]
 
 
 class Scheduler:
-    """Feed it with ``observe`` and ``forget``; ``close`` before the loop ends."""
+    """Feed it with ``observe`` and ``forget``; passes run from ``resume`` to ``pause``."""
 
     def __init__(
         self, make_reconcile: Callable[[Resource], Reconcile], *, scatter: Callable[[], float] | None = None
     ) -> None:
-        """``make_reconcile`` gives each resource its own when it is first seen; ``scatter`` gives
-        numbers from 0 to 1."""
+        """``make_reconcile`` gives each resource its own when it is first seen, and anew whenever it changed
+        while passes were paused; ``scatter`` gives numbers from 0 to 1."""
         self._make_reconcile = make_reconcile
         self._scatter = scatter or random.random
         self._entries: dict[str, _Entry] = {}
+        self._running = False
 
     def __len__(self) -> int:
         return len(self._entries)
+
+    def reconciles(self) -> list[Reconcile]:
+        """What carries out the passes of each resource. May be called from another thread."""
+        return [entry.reconcile for entry in list(self._entries.values())]
 
     def knows(self, uid: str) -> bool:
         """Whether the resource has been observed and not forgotten."""
@@ -86,10 +92,11 @@ class Scheduler:
         """Take note of a resource that was listed, created or changed."""
         entry = self._entries.get(resource.uid)
         lean = replace(resource, status={})  # of interest once; later ones are of our own making
-        if entry is None:
+        if entry is None or not self._running:  # who leads meanwhile writes the status, and ours is old
             reconcile = self._make_reconcile(resource)
             entry = self._entries[resource.uid] = _Entry(lean, reconcile, self._scatter)
-            entry.restart(Trigger.SEEN)
+            if self._running:
+                entry.restart(Trigger.SEEN)
             return
         before, entry.resource = entry.resource, lean
         if before.generation != resource.generation:
@@ -97,12 +104,26 @@ class Scheduler:
         elif before.probe_now != resource.probe_now and resource.probe_now:
             entry.ask(Trigger.PROBE_NOW)
 
+    def resume(self) -> None:
+        """Probe every resource, now and from now on."""
+        self._running = True
+        for entry in self._entries.values():
+            entry.restart(Trigger.SEEN)
+
+    async def pause(self) -> None:
+        """End all passes and wait for their end. What is observed from now on is only taken note of."""
+        self._running = False
+        tasks = [entry.task for entry in self._entries.values() if entry.task]
+        for entry in self._entries.values():
+            entry.stop()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
     def observe_change(
         self, trigger: Trigger, concerns: Callable[[Reconcile], bool] = lambda _: True
     ) -> None:
         """Take note of a change in the cluster, for the resources that it ``concerns``: all, unless told otherwise."""
         for entry in self._entries.values():
-            if concerns(entry.reconcile):
+            if self._running and concerns(entry.reconcile):
                 entry.ask(trigger)
 
     def forget(self, uid: str) -> None:
@@ -115,13 +136,6 @@ class Scheduler:
         loop = asyncio.get_running_loop()
         late = max((loop.time() - entry.due for entry in self._entries.values() if entry.due), default=0.0)
         return timedelta(seconds=max(0.0, late))
-
-    async def close(self) -> None:
-        """End all tasks and wait for their end."""
-        tasks = [entry.task for entry in self._entries.values() if entry.task]
-        for uid in list(self._entries):
-            self.forget(uid)
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 class _Entry:
@@ -140,7 +154,7 @@ class _Entry:
     def restart(self, trigger: Trigger) -> None:
         """Begin a pass at once, in place of the one that may be running."""
         self.stop()
-        self._asked, self.due = None, 0.0
+        self._asked = None
         self._wake.clear()
         self.task = asyncio.create_task(self._run(trigger), name=f"mehc {self.resource}")
 
@@ -151,6 +165,7 @@ class _Entry:
         self._wake.set()
 
     def stop(self) -> None:
+        self.due = 0.0
         if self.task:
             self.task.cancel()
 

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
@@ -12,6 +12,7 @@ import aiohttp
 
 from mehc_checks.cluster import KubernetesCluster, object_path
 from mehc_operator.events import Event
+from mehc_operator.metrics import EVENTS, STATUS_WRITES
 from mehc_operator.models import GROUP, KIND, PLURAL, VERSION, ReleaseStatus, StatusReport
 from mehc_operator.scheduler import Resource
 
@@ -26,11 +27,12 @@ _REPORTER = "model-engine-health-check"
 
 
 class Store:
-    """Writes through one API client, which all resources share."""
+    """Writes through one API client, which all resources share. ``may_write``: whether no other operator does."""
 
-    def __init__(self, cluster: KubernetesCluster, *, instance: str) -> None:
+    def __init__(self, cluster: KubernetesCluster, *, instance: str, may_write: Callable[[], bool]) -> None:
         self._cluster = cluster
         self._instance = instance
+        self._may_write = may_write
 
     async def write(self, resource: Resource, status: StatusReport) -> bool:
         """Replace the status. Tries until the API takes it; False when the resource is gone.
@@ -44,21 +46,29 @@ class Store:
             "PATCH", f"{path}/status", body, "application/merge-patch+json", str(resource)
         )
         if answer == HTTPStatus.OK:
+            STATUS_WRITES.labels(result="written").inc()
             return True
-        if answer not in (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT):
+        if answer in (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT):
+            STATUS_WRITES.labels(result="gone").inc()
+        else:
+            STATUS_WRITES.labels(result="refused").inc()
             log.error("the API refused the status of %s: %s %s", resource, answer, message)
         return False
 
     async def announce(self, resource: Resource, events: Iterable[Event]) -> None:
         """Post Events. One that cannot be posted is logged and dropped: the status tells the same."""
         for event in events:
+            if not self._may_write():
+                return
             path = object_path("events", resource.namespace)
             try:
                 answer, body = await self._cluster.request("POST", path, body=self._manifest(resource, event))
             except (aiohttp.ClientError, OSError, TimeoutError) as error:
                 log.warning("no Event %s for %s: %s", event.reason, resource, type(error).__name__)
                 return
-            if answer != HTTPStatus.CREATED:
+            if answer == HTTPStatus.CREATED:
+                EVENTS.labels(type=event.type).inc()
+            else:
                 log.warning(
                     "no Event %s for %s: %s %s", event.reason, resource, answer, body.get("message", "")
                 )
@@ -68,6 +78,9 @@ class Store:
     ) -> tuple[int, str]:
         attempt = 0
         while True:
+            # Asked right before each request: whoever was suspended does not know how long, and that others lead.
+            if not self._may_write():
+                await asyncio.Event().wait()  # for the pass to be cancelled, which is about to happen
             try:
                 status, answer = await self._cluster.request(
                     method, path, body=body, content_type=content_type
@@ -79,6 +92,7 @@ class Store:
                 if not _worth_a_retry(status, message):
                     return status, message
                 trouble = f"{status} {message}".strip()
+            STATUS_WRITES.labels(result="retried").inc()
             delay = _RETRIES[min(attempt, len(_RETRIES) - 1)]
             if attempt in (0, len(_RETRIES)):
                 log.warning("cannot write the status of %s (%s), will retry", what, trouble)

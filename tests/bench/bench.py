@@ -114,6 +114,9 @@ class Bench:
             yield from self.many(count, budget)
         yield from self.beside_a_black_hole()
         yield from self.fault_to_condition()
+        yield from self.at_rest()
+        self.operator.stop()
+        yield from self.takeover()
 
     async def one_pass(self) -> list[Row]:
         """A full pass in this process, against the bare clients."""
@@ -234,6 +237,65 @@ class Bench:
                 unit="s",
                 budget=20,
             )
+
+    def at_rest(self) -> Iterator[Row]:
+        """What ten resources cost that nothing happens to, at the default interval; from a minute to an hour."""
+        self.apply("bench-rest", [self.values()] * 10)
+        before, cpu, clock = self.own_requests(), cpu_seconds(self.process), time.monotonic()
+        time.sleep(60)
+        per_hour = 3600 / (time.monotonic() - clock)
+        spent = cpu_seconds(self.process) - cpu
+        after = self.own_requests()
+        yield Row(
+            what="API requests at rest, 10 resources",
+            measured=(sum(after) - sum(before)) * per_hour,
+            unit="/h",
+        )
+        yield Row(
+            what="API writes at rest, 10 resources, with heartbeats",
+            measured=(after[1] - before[1]) * per_hour,
+            unit="/h",
+        )
+        yield Row(what="CPU at rest, 10 resources", measured=spent * per_hour, unit="s/h")
+        self.control_plane.kubectl("delete", "mehc", "--all", "-n", "bench-rest", timeout=180)
+
+    def own_requests(self) -> tuple[int, int]:
+        """Reads and writes of the Kubernetes API by the operator's own count."""
+        text = self.operator.get("/metrics")[1]
+        counts = [0, 0]
+        for verb, number in re.findall(
+            r'^mehc_api_requests_total\{.*verb="(\w+)".*\} (\S+)$', text, re.MULTILINE
+        ):
+            counts[verb not in ("get", "list", "watch")] += int(float(number))
+        return counts[0], counts[1]
+
+    def takeover(self) -> Iterator[Row]:
+        """From the end of the leader to the first pass of the other, killed and asked to stop."""
+        namespace = "bench-lead"
+        election = ("--leader-elect", "--leader-elect-resource-namespace", namespace)
+        for what, budget in (("kill -9", 15.0), ("stop", None)):
+            with ExitStack() as stack:
+                candidates = {}
+                for name in ("one", "two"):
+                    operator = Operator(
+                        self.control_plane, *election, namespaces=[namespace], environment={"POD_NAME": name}
+                    )
+                    candidates[name] = stack.enter_context(operator)
+                    if name == "one":
+                        self.process = psutil.Process(operator.pid)
+                        self.apply(namespace, [self.values()])
+                time.sleep(2)
+                clock = time.monotonic()
+                (candidates["one"].kill if what == "kill -9" else candidates["one"].stop)()
+                while not any("trigger" in line for line in candidates["two"].log_lines()):
+                    time.sleep(0.02)
+                yield Row(
+                    what=f"{what} of the leader → a pass of the other",
+                    measured=time.monotonic() - clock,
+                    unit="s",
+                    budget=budget,
+                )
+            self.control_plane.kubectl("delete", "mehc,lease", "--all", "-n", namespace, timeout=180)
 
     def values(self) -> dict[str, Any]:
         return aws_values(cache_redis_aws_url=self.redis.url())

@@ -18,7 +18,7 @@ from mehc_checks.discovery.objects import ListedReleases
 from mehc_checks.gatherers.clusterfacts import cluster_facts
 from mehc_checks.outcome import Status
 from mehc_checks.rules.catalogue import all_rules
-from mehc_checks.rules.rule import REGISTRY
+from mehc_checks.rules.rule import NO_INSTALL, NO_START, REGISTRY
 from mehc_checks.runner import CheckResult, plan, run
 from mehc_checks.values import Layer
 from mehc_operator.connection import Access, connected
@@ -172,6 +172,8 @@ async def test_a_failed_release(helm: Helm, cluster: KubernetesCluster, namespac
     assert result.status is Status.FAIL
     assert "Helm release me revision 2 failed: " in result.message
     assert "ReleaseFailed" in {reason for _, _, reason, _ in result.findings}
+    (failed,) = (finding for finding in result.failures if finding.reason.name == "ReleaseFailed")
+    assert failed.explains == NO_INSTALL
     assert "run helm upgrade of me again" in result.remediation
 
 
@@ -229,8 +231,13 @@ async def test_config_maps_missing_unreadable_and_different(
     control_plane.kubectl("delete", "configmap", "-n", endpoints, name)
     result = await judged(cluster, namespace)
     assert (result.status, result.reason) == (Status.FAIL, "ConfigMapMissing")
+    assert [finding.explains for finding in result.failures] == [("EndpointsReady/VolumeSourceMissing",)]
     assert f"ConfigMap {name} in namespace {endpoints} does not exist" in result.message
     assert f"after the namespace {endpoints} exists" in result.remediation
+    control_plane.kubectl("delete", "configmap", "-n", namespace, name)
+    result = await judged(cluster, namespace)
+    explained = {failure for finding in result.failures for failure in finding.explains}
+    assert explained == {*NO_START, "ControlPlaneReady/ObjectMissing", "EndpointsReady/VolumeSourceMissing"}
 
 
 async def test_drift(

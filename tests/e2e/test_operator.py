@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,6 +11,7 @@ import pytest
 from mehc_checks.check import catalogue
 from testbed.controlplane import ApiError, ControlPlane
 from testbed.endpoints import ID, NAME, TITLE, World
+from testbed.healthchecks import PROBE_NOW, Cluster, manifest, wait, with_redis
 from testbed.installation import DATABASE_SECRET, Installation, aws_values, only
 from testbed.kwok import MESSAGE_ANNOTATION, Kwok
 from testbed.modelengine import migrate
@@ -18,8 +19,6 @@ from testbed.operatorprocess import Operator
 from testbed.postgres import Postgres
 from testbed.redis import Redis
 
-GROUP = "health.modelengine.io"
-PROBE_NOW = f"{GROUP}/probe-now"
 PLANTED = "planted-Pa55word-9f3c"
 
 Tree = dict[str, Any]
@@ -36,71 +35,6 @@ def redis() -> Iterator[Redis]:
     """Of this module alone: its tests stop and pause it."""
     with Redis() as server:
         yield server
-
-
-class Cluster:
-    """A namespace of the API server, as a user of kubectl sees it."""
-
-    def __init__(self, plane: ControlPlane, namespace: str) -> None:
-        self.plane = plane
-        self.namespace = namespace
-        self.path = f"/apis/{GROUP}/v1alpha1/namespaces/{namespace}/modelenginehealthchecks"
-
-    def kubectl(self, *words: str) -> str:
-        return self.plane.kubectl("-n", self.namespace, *words)
-
-    def apply(self, spec: Tree, name: str = "model-engine") -> None:
-        self.plane.apply(manifest(spec, name), namespace=self.namespace)
-
-    def get(self, name: str = "model-engine") -> Tree:
-        found: Tree = self.plane.api("GET", f"{self.path}/{name}")
-        return found
-
-    def patch(self, body: Tree, name: str = "model-engine") -> None:
-        self.plane.api("PATCH", f"{self.path}/{name}", body, content_type="application/merge-patch+json")
-
-    def condition(self, kind: str, name: str = "model-engine") -> Tree:
-        conditions = self.get(name).get("status", {}).get("conditions", [])
-        return next((c for c in conditions if c["type"] == kind), {})
-
-    def events(self, name: str = "model-engine") -> list[Tree]:
-        items = self.plane.api("GET", f"/api/v1/namespaces/{self.namespace}/events")["items"]
-        return [event for event in items if event["involvedObject"]["name"] == name]
-
-    def probed(self, name: str = "model-engine") -> Tree:
-        """The resource, once its status is about its present spec."""
-        wait(lambda: is_current(self.get(name)))
-        return self.get(name)
-
-
-def is_current(resource: Tree) -> bool:
-    observed = resource.get("status", {}).get("observedGeneration")
-    return bool(observed == resource["metadata"]["generation"])
-
-
-def manifest(spec: Tree, name: str = "model-engine") -> Tree:
-    return {
-        "apiVersion": f"{GROUP}/v1alpha1",
-        "kind": "ModelEngineHealthCheck",
-        "metadata": {"name": name},
-        "spec": spec,
-    }
-
-
-def wait(condition: Callable[[], object], timeout: float = 30) -> float:
-    """Wait until ``condition`` holds; how many seconds that took. Fails after ``timeout``."""
-    began = time.monotonic()
-    while not condition():
-        assert time.monotonic() - began < timeout, "waited in vain"
-        time.sleep(0.02)
-    return time.monotonic() - began
-
-
-def with_redis(redis: Redis, **spec: Any) -> Tree:
-    """A spec whose one check is RedisReachable, on ``redis``."""
-    values = aws_values(cache_redis_aws_url=f"redis://127.0.0.1:{redis.port}/15")
-    checks = {name: {"enabled": False} for name in catalogue() if name != "RedisReachable"}
-    return {"values": values, "checks": checks, "interval": "1h", "timeout": "2s", **spec}
 
 
 @pytest.fixture
@@ -124,7 +58,7 @@ def test_a_healthy_resource_becomes_ready(cluster: Cluster, redis: Redis) -> Non
 
 
 def test_a_database_two_revisions_behind_says_so_until_it_is_migrated(
-    cluster: Cluster, postgres: Postgres
+    cluster: Cluster, operator: Operator, postgres: Postgres
 ) -> None:
     database = cluster.namespace.replace("-", "_")
     postgres.create_role(database, PLANTED)
@@ -143,7 +77,7 @@ def test_a_database_two_revisions_behind_says_so_until_it_is_migrated(
     migrate(postgres, database, owner=database)
     cluster.patch({"metadata": {"annotations": {PROBE_NOW: "migrated"}}})
     cluster.kubectl("wait", "--for=condition=DatabaseMigrated", "mehc/model-engine", "--timeout=10s")
-    assert PLANTED not in json.dumps([cluster.get(), cluster.events()])
+    assert PLANTED not in json.dumps([cluster.get(), cluster.events(), operator.get("/metrics")])
 
 
 def test_columns(cluster: Cluster, redis: Redis) -> None:
@@ -427,7 +361,7 @@ def test_no_secret_leaves(cluster: Cluster, redis: Redis, operator: Operator) ->
     cluster.apply(with_redis(redis, valuesFrom=[reference], values={}))
     cluster.probed()
     wait(cluster.events)
-    everything = json.dumps([cluster.get(), cluster.events()]) + operator.log_text()
+    everything = json.dumps([cluster.get(), cluster.events(), operator.get("/metrics")]) + operator.log_text()
     assert PLANTED not in everything
 
 
@@ -442,6 +376,9 @@ def test_it_outlives_an_api_server_that_is_away(redis: Redis) -> None:
         assert mine.get("/readyz")[0] == 503
         redis.stop()
         time.sleep(8)  # the condition must turn, and cannot be written
+        metrics = mine.get("/metrics")[1]
+        assert 'code="error"' in metrics
+        assert 'mehc_status_writes_total{result="retried"} 0.0' not in metrics
         plane.apiserver.start()
         wait(lambda: cluster.condition("Ready")["status"] == "False", timeout=15)
         wait(lambda: mine.get("/readyz")[0] == 200, timeout=30)
@@ -451,7 +388,7 @@ def test_it_outlives_an_api_server_that_is_away(redis: Redis) -> None:
 
 
 def test_stuck_endpoints_are_in_the_status_and_counted_in_the_table(
-    cluster: Cluster, kwok: Kwok, postgres: Postgres, redis: Redis
+    cluster: Cluster, operator: Operator, kwok: Kwok, postgres: Postgres, redis: Redis
 ) -> None:
     world = World(
         plane=cluster.plane,
@@ -475,7 +412,7 @@ def test_stuck_endpoints_are_in_the_status_and_counted_in_the_table(
     assert (endpoint["ready"], endpoint["desired"], endpoint["cause"]) == (0, 1, "ImageAccessDenied")
     assert endpoint["remediation"]
     assert status["stuckEndpoints"] == 1
-    assert PLANTED not in json.dumps(status)
+    assert PLANTED not in json.dumps([status, operator.get("/metrics")])
     header, row = cluster.kubectl("get", "mehc", "-o", "wide").splitlines()
     assert row[header.index("STUCK ENDPOINTS") :].split()[0] == "1"
 

@@ -461,3 +461,26 @@ def test_every_value_of_the_values_reference_is_judged_or_it_is_said_why_not() -
     assert (CHECKED.keys() | NOT_CHECKABLE.keys()) <= VALUES
     assert NOT_CHECKABLE.keys() & (read | CHECKED.keys()) == set()
     assert {name for names in CHECKED.values() for name in names} <= catalogue().keys()
+
+
+@pytest.mark.parametrize(
+    ("cloud", "id", "path", "value", "explains"),
+    [
+        ("aws", "S4-06", "keda.cooldownPeriod", "soon", []),
+        ("aws", "S1-05", "image.forwarderRepository", "", ["EndpointsReady/ImageNameInvalid"]),
+        ("aws", "S8-12", "replicaCount.builder", 0, ["ControlPlaneReady/builder/ScaledDown"]),
+        ("aws", "S4-05", "celery_autoscaler.enabled", False, []),
+        ("aws", "S4-05", "celery_autoscaler.num_shards", 0, ["ControlPlaneReady/autoscaler/ScaledDown"]),
+        ("aws", "S8-10", "context", "circleci", []),
+        ("azure", "S2-az-02", "azure.client_id", "", []),
+        ("azure", "S2-az-02", "azure.servicebus_namespace", "", ["BrokerReachable/ServiceBusUnreachable"]),
+        ("gcp", "S2-gcp-01", f"{LAUNCH}.cache_redis_gcp_url", "", ["RedisReachable/cache/NoRedisConfigured"]),
+        ("onprem", "S2-op-05", "extraPodEnvFrom", [], []),
+    ],
+)
+def test_a_place_explains_what_follows_from_it_alone(
+    cloud: str, id: str, path: str, value: object, explains: list[str]
+) -> None:
+    one = judge(BY_CLOUD[cloud], at(path, value), facts=SOUND)[id]
+    assert one.broken
+    assert list(one.explains) == explains

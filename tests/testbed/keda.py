@@ -8,6 +8,7 @@ from testbed import tools
 from testbed.controlplane import ControlPlane
 from testbed.ports import LOOPBACK, free_port, is_listening
 from testbed.process import Process
+from testbed.waiting import eventually
 
 NAMESPACE = "keda"
 OPERATOR, METRICS_SERVER = "keda-operator", "keda-operator-metrics-apiserver"
@@ -23,8 +24,18 @@ def install(control_plane: ControlPlane) -> None:
     """Put KEDA's CRDs and its namespace into the cluster; returns when the API server serves them."""
     # Not apply: the annotation that it adds would be larger than an annotation may be
     control_plane.kubectl("create", "-f", custom_resource_definitions())
-    control_plane.kubectl("wait", "--for=condition=Established", "crd", "--all")
+    # Not kubectl wait: it gives up on a definition whose conditions nobody has written yet
+    eventually(
+        lambda: control_plane.api("GET", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions")["items"],
+        lambda found: all(_is_established(each) for each in found),
+        seconds=30,
+    )
     control_plane.api("POST", "/api/v1/namespaces", {"metadata": {"name": NAMESPACE}})
+
+
+def _is_established(definition: Mapping[str, Any]) -> bool:
+    conditions = definition.get("status", {}).get("conditions") or ()
+    return any(each["type"] == "Established" and each["status"] == "True" for each in conditions)
 
 
 def deployment(name: str, environment: Mapping[str, str] | None = None) -> dict[str, Any]:

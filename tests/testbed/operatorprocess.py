@@ -55,11 +55,11 @@ class Operator(Process):
     def ready(self) -> bool:
         return self.get("/readyz")[0] == 200
 
-    def get(self, path: str) -> tuple[int, str]:
-        """Status and text of a health endpoint."""
+    def get(self, path: str, headers: Mapping[str, str] | None = None) -> tuple[int, str]:
+        """Status and text of one of its endpoints."""
         connection = http.client.HTTPConnection(LOOPBACK, self.port, timeout=5)
         with contextlib.closing(connection):
-            connection.request("GET", path)
+            connection.request("GET", path, headers=dict(headers or {}))
             response = connection.getresponse()
             return response.status, response.read().decode()
 

@@ -21,7 +21,7 @@ from testbed.registry import bcrypt
 
 
 class Prometheus(Process):
-    """Scrapes `targets` ("host:port") five times a second.
+    """Scrapes `targets` ("host:port") and evaluates `rules` (the content of a rule file) every `interval`.
 
     `certificate`: serve its API by TLS. `users`: passwords by name, for basic authentication. `prefix`: the path
     below which it serves, with a leading slash. `flags`: further ones of its command line, without dashes.
@@ -35,6 +35,8 @@ class Prometheus(Process):
         users: Mapping[str, str] | None = None,
         prefix: str = "",
         flags: Mapping[str, str | int] | None = None,
+        rules: Mapping[str, Any] | None = None,
+        interval: str = "200ms",
     ) -> None:
         super().__init__("prometheus")
         self.port = free_port()
@@ -45,6 +47,8 @@ class Prometheus(Process):
         self._certificate = certificate
         self._users = dict(users or {})
         self._flags = dict(flags or {})
+        self._rules = dict(rules or {})
+        self._interval = interval
 
     def url(self, *, user: str = "", password: str = "") -> str:
         """What the platform's configuration would hold."""
@@ -73,7 +77,12 @@ class Prometheus(Process):
 
     def prepare(self) -> None:
         config = {
-            "global": {"scrape_interval": "200ms", "scrape_timeout": "200ms"},
+            "global": {
+                "scrape_interval": self._interval,
+                "scrape_timeout": self._interval,
+                "evaluation_interval": self._interval,
+            },
+            "rule_files": ["rules.yml"],
             "scrape_configs": [{"job_name": "istio", "static_configs": [{"targets": self._targets}]}],
         }
         web: dict[str, Any] = {}
@@ -85,6 +94,7 @@ class Prometheus(Process):
         if self._users:
             web["basic_auth_users"] = {name: bcrypt(word) for name, word in self._users.items()}
         (self.directory / "prometheus.yml").write_text(yaml.safe_dump(config))
+        (self.directory / "rules.yml").write_text(yaml.safe_dump(self._rules))
         (self.directory / "web.yml").write_text(yaml.safe_dump(web))
 
     def ready(self) -> bool:
@@ -94,6 +104,12 @@ class Prometheus(Process):
         """The instant vector, as the testbed's administrator; nothing where the query is refused."""
         answer = self._get(f"/api/v1/query?{urlencode({'query': promql})}")
         found: list[Any] = [] if answer is None else json.loads(answer)["data"]["result"]
+        return found
+
+    def alerts(self) -> list[Any]:
+        """The alerts that are pending or firing."""
+        answer = self._get("/api/v1/alerts")
+        found: list[Any] = [] if answer is None else json.loads(answer)["data"]["alerts"]
         return found
 
     def _get(self, path: str) -> bytes | None:

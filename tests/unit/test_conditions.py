@@ -4,10 +4,12 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mehc_checks.check import Check
 from mehc_checks.context import Context
-from mehc_checks.outcome import EndpointStatus, Outcome, ReasonSet, Severity, Status
+from mehc_checks.outcome import EndpointStatus, Outcome, Reason, ReasonSet, Severity, Status
 from mehc_checks.runner import CheckResult
 from mehc_operator.conditions import Verdict, judge, significant, suspended, unconfirmed
 from mehc_operator.events import transitions
@@ -22,6 +24,9 @@ async def nothing(_: Context) -> None:
     return None
 
 
+REFUSED = Reason("Refused", Status.FAIL, "It is refused.", "Mend it.")
+
+
 def declared(name: str, severity: Severity = Severity.CRITICAL, *needs: str) -> Check:
     def never(_: object) -> Outcome:
         raise NotImplementedError
@@ -33,7 +38,7 @@ def declared(name: str, severity: Severity = Severity.CRITICAL, *needs: str) -> 
         gather=nothing,
         judge=never,
         reasons=ReasonSet,
-        depends_on=needs,
+        depends_on={REFUSED: needs},
     )
 
 
@@ -55,6 +60,7 @@ REASONS = {
 
 
 def result(name: str, status: Status, message: str = "said") -> CheckResult:
+    failures = (REFUSED.finding(message),) if status is Status.FAIL else ()
     return CheckResult(
         name=name,
         title=CHECKS[name].title,
@@ -65,6 +71,7 @@ def result(name: str, status: Status, message: str = "said") -> CheckResult:
         remediation="" if status is Status.PASS else f"mend {name}",
         duration=timedelta(milliseconds=12),
         evidence={"latency_ms": 1.5, "absent": None},
+        failures=failures,
     )
 
 
@@ -127,9 +134,78 @@ def test_a_consequence_is_no_root_cause_and_the_cause_names_the_summary() -> Non
         ("Gamma", []),
     ]
     assert status.summary == "Alpha: said (and 1 more)"
+    ready, degraded = status.condition("Ready"), status.condition("Degraded")
+    assert ready
+    assert degraded
+    assert (ready.reason, ready.message) == ("Refused", "Alpha: said")
+    assert (degraded.reason, degraded.message) == ("Refused", "Alpha: said (and 1 more)")
+
+
+def test_a_failure_that_is_not_confirmed_explains_nothing() -> None:
+    before = judged(verdict(Status.PASS, Status.FAIL))
+    first = judged(verdict(Status.FAIL, Status.FAIL), before, after=5)
+    assert [(cause.check, cause.explains) for cause in first.root_causes] == [("Beta", [])]
+    second = judged(verdict(Status.FAIL, Status.FAIL), first, after=10)
+    assert [(cause.check, cause.explains) for cause in second.root_causes] == [("Alpha", ["Beta"])]
+
+
+def test_an_unconfirmed_consequence_is_none() -> None:
+    before = judged(verdict(Status.FAIL))
+    first = judged(verdict(Status.FAIL, Status.FAIL), before, after=5)
+    assert [(cause.check, cause.explains) for cause in first.root_causes] == [("Alpha", [])]
+
+
+def test_ready_is_false_by_what_a_lesser_check_explains() -> None:
+    """The check that names the cause may be of any severity: what it keeps from working decides."""
+    lesser = verdict(Status.FAIL, Status.FAIL)
+    alpha = replace(lesser.results[0], severity=Severity.INFO)
+    ready = judged(replace(lesser, results=(alpha, *lesser.results[1:]))).condition("Ready")
+    assert ready
+    assert (ready.status, ready.message) == (ConditionStatus.FALSE, "Alpha: said")
+
+
+def test_an_error_is_told_as_one() -> None:
+    status = judged(verdict(Status.ERROR, gamma=Status.WARN))
+    ready, degraded = status.condition("Ready"), status.condition("Degraded")
+    assert ready
+    assert degraded
+    assert (ready.reason, ready.message) == ("Forbidden", "Alpha could not be evaluated: said")
+    assert (degraded.reason, degraded.message) == ("Expiring", "Gamma: said")
+    assert status.summary == "Alpha could not be evaluated: said"
+
+
+@given(
+    st.lists(st.sampled_from(["Refused", "Absent", "Denied", "Late", "Torn", "Lost", "Gone"]), unique=True)
+)
+def test_five_root_causes_are_listed_and_the_others_counted(reasons: list[str]) -> None:
+    found = tuple(Reason(name, Status.FAIL, "It is.", "Mend it.").finding(name) for name in reasons)
+    given_ = verdict(Status.FAIL if found else Status.PASS)
+    alpha = replace(given_.results[0], failures=found)
+    status = judged(replace(given_, results=(alpha, *given_.results[1:])))
     ready = status.condition("Ready")
     assert ready
-    assert (ready.reason, ready.message) == ("Refused", "Alpha: said (and 1 more)")
+    assert [cause.reason for cause in status.root_causes] == reasons[:5]
+    more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
+    if reasons:
+        assert (ready.reason, ready.message, status.summary) == (
+            reasons[0],
+            *[f"Alpha: {reasons[0]}{more}"] * 2,
+        )
+    else:
+        assert ready.message == "no critical or high check fails"
+
+
+@given(st.lists(st.sampled_from(Status), min_size=3, max_size=3))
+def test_ready_is_false_exactly_when_a_decisive_check_fails(given_: list[Status]) -> None:
+    status = judged(verdict(*given_))
+    ready = status.condition("Ready")
+    assert ready
+    assert (ready.status is ConditionStatus.FALSE) == (Status.FAIL in given_[:2])
+    if status.root_causes:
+        first = status.root_causes[0]
+        assert status.summary.startswith(f"{first.check}: {first.message}")
+        if Status.FAIL in given_[:2]:
+            assert ready.message.startswith(f"{first.check}: {first.message}")
 
 
 def test_the_first_failure_ever_is_shown_at_once() -> None:

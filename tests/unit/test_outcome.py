@@ -40,6 +40,11 @@ def test_an_outcome_needs_a_finding() -> None:
         Outcome.of([])
 
 
+def test_a_failure_needs_a_failing_finding() -> None:
+    with pytest.raises(ValueError, match="a failing finding"):
+        Outcome(status=Status.FAIL, reason="Broken", message="and nothing that says where")
+
+
 def test_a_remedy_without_its_placeholder_is_a_mistake_of_ours() -> None:
     with pytest.raises(KeyError):
         Reasons.GONE.finding("gone")

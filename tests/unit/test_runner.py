@@ -1,8 +1,8 @@
 """The runner: sharing, time-outs, cancellation, crashes, redaction, root causes."""
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -13,6 +13,7 @@ from mehc_checks.context import Context
 from mehc_checks.errors import CannotEvaluate, Forbidden, NotApplicable, UsageError
 from mehc_checks.outcome import EndpointStatus, Outcome, Reason, ReasonSet, Severity, Status
 from mehc_checks.render import json as as_json
+from mehc_checks.render import text as as_text
 from mehc_checks.runner import CheckResult, Limiter, Report, plan, run
 from mehc_checks.values import Layer, Values
 
@@ -42,6 +43,7 @@ def declare(
     judge: Callable[[Any], Outcome] = fine,
     severity: Severity = Severity.HIGH,
     depends_on: tuple[str, ...] = (),
+    reason: Reason = Reasons.BROKEN,
 ) -> Check:
     return Check(
         name=name,
@@ -50,7 +52,7 @@ def declare(
         gather=gather,
         judge=judge,
         reasons=Reasons,
-        depends_on=depends_on,
+        depends_on={reason: depends_on},
     )
 
 
@@ -207,36 +209,81 @@ async def test_secrets_of_the_values_leave_nowhere() -> None:
 
 async def test_a_failure_that_another_explains_is_no_root_cause() -> None:
     found = await report(
-        declare("Third", judge=broken, depends_on=("Second",), severity=Severity.CRITICAL),
-        declare("Second", depends_on=("First",)),
+        declare("Third", judge=broken, depends_on=("Second",)),
+        declare("Second", judge=broken, depends_on=("First",)),
         declare("First", judge=broken),
         declare("Other", judge=broken, severity=Severity.CRITICAL),
     )
     assert [(cause.check, cause.explains) for cause in found.root_causes] == [
         ("Other", ()),
-        ("First", ("Third",)),
+        ("First", ("Second", "Third")),
     ]
 
 
-async def test_a_check_is_a_consequence_only_if_each_of_its_findings_is() -> None:
-    reason = Reason("Stuck", Status.FAIL, "It is stuck.", "Mend it.")
+async def test_what_passes_explains_nothing_and_passes_nothing_on() -> None:
+    found = await report(
+        declare("Third", judge=broken, depends_on=("Second",)),
+        declare("Second", depends_on=("First",)),
+        declare("First", judge=broken),
+    )
+    assert [(cause.check, cause.explains) for cause in found.root_causes] == [("First", ()), ("Third", ())]
 
-    def judge(*causes: tuple[str, ...] | None) -> Callable[[str], Outcome]:
-        found = [replace(reason.finding(str(cause)), consequence_of=cause) for cause in causes]
-        return lambda _: Outcome.of(found)
 
-    async def causes(*of: tuple[str, ...] | None) -> list[tuple[str, tuple[str, ...]]]:
-        needs = ("First", "Absent")
+async def test_a_check_is_a_consequence_only_if_each_of_its_failures_is() -> None:
+    stuck = Reason("Stuck", Status.FAIL, "It is stuck.", "Mend it.")
+    torn = Reason("Torn", Status.FAIL, "It is torn.", "Sew it.")
+
+    async def causes(*reasons: Reason) -> list[tuple[str, str, tuple[str, ...]]]:
+        def judge(_: str) -> Outcome:
+            return Outcome.of([reason.finding(reason.name) for reason in reasons])
+
         found = await report(
             declare("First", judge=broken),
-            declare("Parts", judge=judge(*of), depends_on=needs, severity=Severity.INFO),
+            declare(
+                "Parts", judge=judge, depends_on=("First", "Absent"), reason=stuck, severity=Severity.INFO
+            ),
         )
-        return [(cause.check, cause.explains) for cause in found.root_causes]
+        return [(cause.check, cause.message, cause.explains) for cause in found.root_causes]
 
-    assert await causes(("First", "Absent")) == [("First", ("Parts",))]
-    assert await causes(("First",), None) == [("First", ("Parts",))]
-    assert await causes(("First",), ()) == [("First", ()), ("Parts", ())]
-    assert await causes(("Absent",)) == [("First", ()), ("Parts", ())]
+    assert await causes(stuck) == [("First", "it broke", ("Parts",))]
+    assert await causes(torn) == [("First", "it broke", ()), ("Parts", "Torn", ())]
+    assert await causes(stuck, torn) == [("First", "it broke", ()), ("Parts", "Torn", ())]
+
+
+async def test_root_causes_are_redacted_as_all_else() -> None:
+    def judge(_: str) -> Outcome:
+        return Outcome.of(
+            [Reason("Torn", Status.FAIL, "It is torn.", "Sew {it}.").finding("a s3cret", it="s3cret")]
+        )
+
+    found = await run(plan([declare("A", judge=judge)], timeout=SECOND), context(redis={"auth": "s3cret"}))
+    (cause,) = found.root_causes
+    assert (cause.message, cause.remediation) == ("a <redacted>", "Sew <redacted>.")
+
+
+async def test_renderers_list_five_root_causes_and_count_the_others() -> None:
+    checks = [declare(name, judge=broken) for name in "ABCDEFG"]
+    found = await report(*checks, declare("Z", judge=broken, depends_on=("A",)))
+    listed = json.loads(as_json.render(found))["rootCauses"]
+    assert [(cause["check"], cause["explains"]) for cause in listed][:2] == [("A", ["Z"]), ("B", [])]
+    assert len(listed) == 5
+    shown = as_text.render(found, color=False).partition("Root causes\n")[2]
+    assert shown.startswith("  A: it broke\n    → Mend it.\n    explains Z\n  B: it broke\n")
+    assert "\n  and 2 more\n" in shown
+
+
+async def test_the_text_says_how_many_endpoints_a_cause_keeps() -> None:
+    def judge(_: str) -> Outcome:
+        stuck = [
+            EndpointStatus(
+                endpoint_id=kind, name=kind, kind=kind, ready=0, desired=1, cause="Broken", message=""
+            )
+            for kind in ("sync", "async")
+        ]
+        return Outcome.of([Reasons.BROKEN.finding("stuck")], endpoints=stuck)
+
+    shown = as_text.render(await report(declare("A", judge=judge)), color=False)
+    assert "    keeps 2 endpoints from being ready (async, sync)\n" in shown
 
 
 async def test_endpoints_are_redacted_as_all_else() -> None:

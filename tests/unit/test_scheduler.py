@@ -44,7 +44,9 @@ class Recorder:
 
 
 def scheduler(recorder: Recorder) -> Scheduler:
-    return Scheduler(lambda _: recorder, scatter=lambda: 0.0)
+    made = Scheduler(lambda _: recorder, scatter=lambda: 0.0)
+    made.resume()
+    return made
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -61,7 +63,7 @@ async def test_a_new_resource_is_probed_once_and_the_same_news_again_changes_not
     tested.observe(replace(RESOURCE, status={"health": "Healthy"}))
     await asyncio.sleep(0.05)
     assert recorder.triggers == [Trigger.SEEN]
-    await tested.close()
+    await tested.pause()
 
 
 async def test_intervals_are_shortened_never_lengthened() -> None:
@@ -73,7 +75,7 @@ async def test_intervals_are_shortened_never_lengthened() -> None:
     await until(lambda: len(recorder.begun) == 2)
     assert 0.17 <= loop.time() - began < 0.2
     assert recorder.triggers[1] is Trigger.INTERVAL
-    await tested.close()
+    await tested.pause()
 
 
 async def test_a_changed_spec_ends_the_running_pass_and_begins_another() -> None:
@@ -86,7 +88,7 @@ async def test_a_changed_spec_ends_the_running_pass_and_begins_another() -> None
     await until(lambda: recorder.ended == [2])
     assert (recorder.cancelled, recorder.most) == (1, 1)
     assert recorder.triggers == [Trigger.SEEN, Trigger.SPEC]
-    await tested.close()
+    await tested.pause()
 
 
 async def test_probe_now_begins_a_pass_at_once_or_right_after_the_running_one() -> None:
@@ -102,7 +104,7 @@ async def test_probe_now_begins_a_pass_at_once_or_right_after_the_running_one() 
     await asyncio.sleep(0.05)
     assert recorder.triggers == [Trigger.SEEN, Trigger.PROBE_NOW, Trigger.PROBE_NOW]
     assert (recorder.cancelled, recorder.most) == (0, 1)
-    await tested.close()
+    await tested.pause()
 
 
 async def test_a_suspended_resource_waits_for_a_change() -> None:
@@ -113,7 +115,7 @@ async def test_a_suspended_resource_waits_for_a_change() -> None:
     assert tested.overdue() == timedelta()
     tested.observe(replace(RESOURCE, generation=2))
     await until(lambda: recorder.ended == [1, 2])
-    await tested.close()
+    await tested.pause()
 
 
 async def test_deletion_cancels_the_running_pass_for_good() -> None:
@@ -136,7 +138,7 @@ async def test_one_task_per_resource_however_fast_the_spec_changes() -> None:
         await asyncio.sleep(0.003)
     await until(lambda: 19 in recorder.ended)
     assert recorder.most == 1
-    await tested.close()
+    await tested.pause()
 
 
 async def test_a_crashed_pass_does_not_end_the_resource() -> None:
@@ -148,11 +150,12 @@ async def test_a_crashed_pass_does_not_end_the_resource() -> None:
         raise RuntimeError("a defect")
 
     tested = Scheduler(lambda _: crash)
+    tested.resume()
     tested.observe(RESOURCE)
     await until(lambda: begun == 1)
     tested.observe(replace(RESOURCE, probe_now="1"))
     await until(lambda: begun == 2)
-    await tested.close()
+    await tested.pause()
 
 
 async def test_a_confirmation_comes_exactly_when_asked() -> None:
@@ -161,7 +164,7 @@ async def test_a_confirmation_comes_exactly_when_asked() -> None:
     tested.observe(RESOURCE)
     await until(lambda: len(recorder.begun) == 2)
     assert recorder.triggers[1] is Trigger.CONFIRMATION
-    await tested.close()
+    await tested.pause()
 
 
 async def test_many_resources_run_side_by_side_and_all_end() -> None:
@@ -170,7 +173,7 @@ async def test_many_resources_run_side_by_side_and_all_end() -> None:
     for index in range(200):
         tested.observe(replace(RESOURCE, uid=str(index), name=str(index)))
     await until(lambda: recorder.running == 200)
-    await tested.close()
+    await tested.pause()
     assert (recorder.running, recorder.cancelled) == (0, 200)
 
 
@@ -185,4 +188,33 @@ async def test_a_change_of_nodes_asks_every_resource_but_takes_nothing_from_prob
     tested.observe_change(Trigger.NODES)
     await until(lambda: len(recorder.ended) == 3)
     assert recorder.triggers == [Trigger.SEEN, Trigger.PROBE_NOW, Trigger.NODES]
-    await tested.close()
+    await tested.pause()
+
+
+async def test_a_pause_ends_passes_and_takes_note_and_a_resume_begins_them_all() -> None:
+    recorder = Recorder(work=0.05)
+    made: list[Resource] = []
+
+    def make(resource: Resource) -> Recorder:
+        made.append(resource)
+        return recorder
+
+    tested = Scheduler(make)
+    tested.observe(RESOURCE)
+    tested.observe_change(Trigger.NODES)
+    await asyncio.sleep(0.05)
+    assert not recorder.begun  # another leads
+    tested.resume()
+    await until(lambda: bool(recorder.begun))
+    await tested.pause()
+    assert (recorder.cancelled, recorder.running) == (1, 0)
+    tested.observe(replace(RESOURCE, status={"health": "Failing"}))
+    assert made[-1].status == {"health": "Failing"}  # what the other one wrote is gone on from
+    tested.observe(replace(RESOURCE, uid="u2", name="b"))
+    tested.forget("u2")
+    tested.resume()
+    await until(lambda: recorder.ended == [1])
+    assert recorder.begun == [("a", 1, Trigger.SEEN)] * 2
+    assert tested.overdue() == timedelta(0)
+    await tested.pause()
+    assert len(tested) == 1

@@ -106,7 +106,6 @@ _WORDS: Final = {Broker.SQS: "sqs", Broker.SERVICE_BUS: "servicebus", Broker.RED
     severity=Severity.CRITICAL,
     gather=broker_facts,
     reasons=BrokerReasons,
-    depends_on=("ConfigValid", "RedisReachable"),
     permissions=(Permission(resource="secrets"),),
 )
 def broker_reachable(facts: BrokerFacts) -> Outcome:

@@ -1,6 +1,7 @@
 """ConfigValid: no rule of the configuration catalogue is broken, and what runs is what the release says."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
@@ -13,7 +14,7 @@ from mehc_checks.gatherers.configuration import ConfigFacts, config_facts
 from mehc_checks.outcome import Finding, Outcome, Reason, ReasonSet, Severity, Status
 from mehc_checks.rules.catalogue import all_rules
 from mehc_checks.rules.evaluate import Judged, Verdict
-from mehc_checks.rules.rule import Part, Rule
+from mehc_checks.rules.rule import NO_INSTALL, NO_START, Part, Rule
 from mehc_checks.values import leaves
 
 PENDING_LONG: Final = timedelta(minutes=15)
@@ -149,7 +150,7 @@ def _of_rules(facts: ConfigFacts) -> Iterator[Finding]:
         elif one.verdict is Verdict.BROKEN and one.severity in _STATUS:
             declared = RULES[one.rule.id]
             reason = Reason(declared.name, _STATUS[one.severity], declared.meaning, declared.remedy)
-            yield reason.finding(_said(one, facts), subject=one.rule.id)
+            yield replace(reason.finding(_said(one, facts), subject=one.rule.id), explains=one.explains)
 
 
 def _said(one: Judged, facts: ConfigFacts) -> str:
@@ -174,7 +175,8 @@ def _listed(facts: ConfigFacts, verdict: Verdict) -> str | None:
 def _of_installation(facts: ConfigFacts) -> Iterator[Finding]:
     if facts.installation is None:
         return
-    yield from _of_release(facts.installation, facts)
+    for found in _of_release(facts.installation, facts):
+        yield replace(found, explains=NO_INSTALL)
     yield from _of_config_maps(facts.installation)
     if drift := facts.installation.drift:
         named = [
@@ -221,11 +223,17 @@ def _of_config_maps(installation: Installation) -> Iterator[Finding]:
     for config in (own, endpoints):
         if config is None or not config.trouble:
             continue
-        reason = R.CONFIG_MAP_UNREADABLE if config.trouble.startswith("cannot") else R.CONFIG_MAP_MISSING
-        yield reason.finding(
+        unreadable = config.trouble.startswith("cannot")
+        if config is own:
+            explains = NO_START if unreadable else (*NO_START, "ControlPlaneReady/ObjectMissing")
+        else:
+            explains = () if unreadable else ("EndpointsReady/VolumeSourceMissing",)
+        reason = R.CONFIG_MAP_UNREADABLE if unreadable else R.CONFIG_MAP_MISSING
+        found = reason.finding(
             f"ConfigMap {config.name} in namespace {config.namespace} {config.trouble}",
             namespace=config.namespace,
         )
+        yield replace(found, explains=explains)
     if (
         own
         and endpoints

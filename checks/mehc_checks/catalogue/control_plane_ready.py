@@ -109,6 +109,26 @@ class ControlPlaneReasons(ReasonSet):
 
 
 R = ControlPlaneReasons
+_NO_START: Final = (
+    "GpuNodesReady/NodeSelectorUnmatched",
+    "DatabaseMigrated/SecretNotFound",
+    "DatabaseMigrated/SecretKeyNotFound",
+    "DatabaseMigrated/SecretKeyIsUppercase",
+    "DatabaseMigrated/DatabaseURLUnparsable",
+    "DatabaseMigrated/PoolSizeSet",
+    "RedisReachable/cache/NoRedisConfigured",
+    "RedisReachable/cache/RedisSourceOfAnotherCloud",
+)
+"""With these no process of the platform starts, or its pod is not even placed."""
+CONSEQUENCE_OF: Final = {
+    R.GATEWAY: _NO_START,
+    R.BUILDER: _NO_START,
+    R.CACHER: (*_NO_START, "DatabaseMigrated", "RedisReachable/cache"),
+    R.ROLLOUT_STUCK: (*_NO_START, "DatabaseMigrated", "RedisReachable/cache"),
+    R.CACHER_STALE: ("DatabaseMigrated", "RedisReachable/cache"),
+    R.MIGRATION_FAILED: ("DatabaseMigrated",),
+}
+"""The cacher ends when its first loop fails; gateway and builder start without their database and say 500 later."""
 _BY_ROLE: Final = {"gateway": R.GATEWAY, "cacher": R.CACHER, "builder": R.BUILDER, "autoscaler": R.AUTOSCALER}
 
 
@@ -118,7 +138,7 @@ _BY_ROLE: Final = {"gateway": R.GATEWAY, "cacher": R.CACHER, "builder": R.BUILDE
     severity=Severity.CRITICAL,
     gather=control_plane_facts,
     reasons=ControlPlaneReasons,
-    depends_on=("ConfigValid", "DatabaseMigrated", "GpuNodesReady", "RedisReachable"),
+    depends_on=CONSEQUENCE_OF,
     permissions=PERMISSIONS,
 )
 def control_plane_ready(facts: ControlPlaneFacts) -> Outcome:

@@ -23,7 +23,7 @@ _PROVED = 10
     gather=endpoint_facts,
     reasons=EndpointReasons,
     parameters=EndpointParameters,
-    depends_on=tuple(sorted({name for names in CONSEQUENCE_OF.values() for name in names})),
+    depends_on=CONSEQUENCE_OF,
     permissions=(
         Permission(resource="secrets"),
         Permission(resource="configmaps", scope="endpoints"),
@@ -68,7 +68,6 @@ def _found(stuck: Iterable[Stuck]) -> Iterator[Finding]:
             message=text,
             remediation=reason.remedy,
             subject=reason.name,
-            consequence_of=group[0].cause.consequence_of,
         )
 
 

@@ -90,7 +90,6 @@ _TLS = frozenset(
     gather=store_facts,
     reasons=StoreReasons,
     parameters=StoreParameters,
-    depends_on=("ConfigValid",),
 )
 def object_store_reachable(facts: StoreFacts) -> Outcome:
     findings = [

@@ -51,7 +51,8 @@ class Cause:
     @property
     def consequence_of(self) -> tuple[str, ...]:
         """The checks that would explain it, were they failing."""
-        return CONSEQUENCE_OF.get(self.reason, ())
+        names = CONSEQUENCE_OF.get(self.reason, ())
+        return tuple(dict.fromkeys(name.partition("/")[0] for name in names))
 
 
 def word(endpoint: Endpoint) -> Shown:

@@ -369,17 +369,30 @@ R = EndpointReasons
 
 _IMAGE = ("VllmImagePullable",)
 _PLACE = ("GpuNodesReady",)
-_TASK = ("BrokerReachable", "ControlPlaneReady", "RedisReachable", "DatabaseMigrated")
+_BUILDS = (
+    "BrokerReachable/BuilderHearsAnotherBroker",
+    "BrokerReachable/BuilderQueueMissing",
+    "BrokerReachable/QueueRegionsDiffer",
+    "BrokerReachable/ServiceBusUnreachable",
+    "RedisReachable/broker",
+    "ControlPlaneReady/builder",
+    "DatabaseMigrated",
+)
+"""Without these no build task is taken."""
+_KEDA = "PrometheusQueryable/KedaNotInstalled"
 
 CONSEQUENCE_OF: Final = {
-    R.TASK_NOT_TAKEN: _TASK,
-    R.TASK_KILLED: ("ControlPlaneReady", "BrokerReachable", "DatabaseMigrated"),
-    R.UPDATE_FAILED: ("DatabaseMigrated", "PrometheusQueryable", "ControlPlaneReady", "BrokerReachable"),
-    R.FAILED_WITH_PODS: ("PrometheusQueryable", "ControlPlaneReady", "DatabaseMigrated"),
-    R.SERVICE_ACCOUNT_MISSING: ("ControlPlaneReady",),
-    R.PRIORITY_CLASS_MISSING: ("ControlPlaneReady",),
-    R.WEBHOOK_UNREACHABLE: ("ControlPlaneReady",),
-    R.VOLUME_SOURCE_MISSING: ("ControlPlaneReady",),
+    R.TASK_NOT_TAKEN: _BUILDS,
+    R.TASK_KILLED: ("ControlPlaneReady/builder", "DatabaseMigrated"),
+    R.UPDATE_FAILED: (
+        "DatabaseMigrated",
+        _KEDA,
+        "ControlPlaneReady/ObjectMissing",
+        "BrokerReachable/ServiceBusUnreachable",
+    ),
+    R.FAILED_WITH_PODS: ("DatabaseMigrated", _KEDA),
+    R.SERVICE_ACCOUNT_MISSING: ("VllmImagePullable/InferenceServiceAccountMissing",),
+    R.PRIORITY_CLASS_MISSING: ("ControlPlaneReady/ObjectMissing",),
     R.LABEL_UNMATCHED: _PLACE,
     R.TAINT_UNTOLERATED: _PLACE,
     R.GPU_INSUFFICIENT: _PLACE,
@@ -391,10 +404,15 @@ CONSEQUENCE_OF: Final = {
     R.REGISTRY_LIMITED: _IMAGE,
     R.IMAGE_WRONG_PLATFORM: _IMAGE,
     R.IMAGE_PULL_FAILED: _IMAGE,
-    R.FORWARDER_NOT_READY: ("BrokerReachable", "ObjectStoreReachable"),
+    R.FORWARDER_NOT_READY: (
+        "BrokerReachable/UnknownBrokerType",
+        "BrokerReachable/WorkersHearAnotherBroker",
+        "BrokerReachable/ServiceBusUnreachable",
+        "RedisReachable/broker",
+    ),
     R.STUCK_AT_ZERO: ("PrometheusQueryable", "RedisReachable"),
 }
-"""The checks that would explain a cause, were they failing."""
+"""The failures of other checks that would explain a cause, as ``mehc_checks.correlate`` reads names."""
 
 RANK: Final = {reason: number for number, reason in enumerate(R.all())}
 IN_PROGRESS: Final = frozenset({R.IMAGE_PULL_SLOW, R.HEALTH_FAILING})

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from mehc_checks import duration
+from mehc_checks.correlate import SHOWN
 from mehc_checks.outcome import EndpointStatus, Status
 from mehc_checks.runner import CheckResult, Report
 
@@ -29,7 +30,7 @@ def document(report: Report) -> dict[str, Any]:
                 "docs": cause.docs,
                 "explains": list(cause.explains),
             }
-            for cause in report.root_causes
+            for cause in report.root_causes[:SHOWN]
         ],
         "checks": [_check(check) for check in report.checks],
         "endpoints": [endpoint(found) for check in report.checks for found in check.endpoints or ()],

@@ -5,6 +5,8 @@ from collections import Counter
 from collections.abc import Iterator
 
 from mehc_checks import duration
+from mehc_checks.correlate import SHOWN, RootCause
+from mehc_checks.endpoints.wording import counted
 from mehc_checks.outcome import Status
 from mehc_checks.runner import CheckResult, Report
 
@@ -20,10 +22,10 @@ def render(report: Report, *, color: bool) -> str:
         lines += _check(check, color)
     if report.root_causes:
         lines += ["", "Root causes"]
-        for cause in report.root_causes:
-            lines += wrapped(f"{cause.check}: {cause.message}", "  ")
-            if cause.explains:
-                lines += wrapped(f"explains {', '.join(cause.explains)}", "    ")
+        for cause in report.root_causes[:SHOWN]:
+            lines += _cause(cause)
+        if (more := len(report.root_causes) - SHOWN) > 0:
+            lines.append(f"  and {more} more")
     counts = Counter(check.status for check in report.checks)
     words = [f"{counts[status]} {word}" for status, word in _WORDS if counts[status]]
     lines += ["", f"{', '.join(words) or 'no checks'} ({duration.show(report.duration)})"]
@@ -37,6 +39,15 @@ _WORDS = (
     (Status.ERROR, "could not be evaluated"),
     (Status.SKIP, "skipped"),
 )
+
+
+def _cause(cause: RootCause) -> Iterator[str]:
+    yield from wrapped(f"{cause.check}: {cause.message}", "  ")
+    yield from wrapped(cause.remediation, "    → ", "      ")
+    if cause.explains:
+        yield from wrapped(f"explains {', '.join(cause.explains)}", "    ")
+    if cause.endpoints:
+        yield f"    keeps {counted(cause.endpoints, 'endpoint')} from being ready ({', '.join(cause.modes)})"
 
 
 def _check(check: CheckResult, color: bool) -> Iterator[str]:

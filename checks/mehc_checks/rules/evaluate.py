@@ -37,6 +37,12 @@ class Judged:
         given = [item.severity or self.rule.severity for item in self.broken]
         return min(given, key=lambda severity: severity.rank, default=self.rule.severity)
 
+    @property
+    def explains(self) -> tuple[str, ...]:
+        """The failures of checks that follow from what is broken."""
+        places = (self.rule.explains if item.explains is None else item.explains for item in self.broken)
+        return tuple(dict.fromkeys(name for names in places for name in names))
+
 
 def evaluate(
     values: Values,

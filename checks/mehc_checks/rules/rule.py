@@ -18,6 +18,13 @@ T = TypeVar("T")
 
 INFRA: Final = "config.values.infra"
 LAUNCH: Final = "config.values.launch"
+NO_START: Final = tuple(
+    f"ControlPlaneReady/{reason}"
+    for reason in ("GatewayNotReady", "BuilderNotReady", "CacherNotReady", "RolloutStuck")
+)
+"""What follows when no process of the control plane starts: pods of an older revision may go on."""
+NO_INSTALL: Final = ("ControlPlaneReady/ComponentMissing", "ControlPlaneReady/ObjectMissing")
+"""What follows when the API server or Helm refuses what the chart makes of the values."""
 _ON: Final = frozenset({"true", "yes", "on", "y"})
 _OFF: Final = frozenset({"false", "no", "off", "n"})
 
@@ -63,12 +70,13 @@ class ClusterFacts:
 class Broken:
     """One place where a rule is broken. ``path`` is the value at fault; ``message`` goes on after its name.
 
-    ``severity`` is set where this place hurts less, or more, than the rule says.
+    ``severity`` is set where this place hurts less, or more, than the rule says; ``explains`` where it breaks less.
     """
 
     path: str
     message: str
     severity: Severity | None = None
+    explains: tuple[str, ...] | None = None
 
 
 class Unknowable(Exception):  # noqa: N818 - not an error: the rule is skipped
@@ -194,7 +202,9 @@ class Rule:
     """One declared rule. ``id`` is stable forever; its first digit is the section of the values reference.
 
     ``title`` is an assertion that is true when the rule holds; ``consequence`` what happens when it does not;
-    ``clouds`` where it applies, empty for all; ``reads`` the values that it judges.
+    ``clouds`` where it applies, empty for all; ``reads`` the values that it judges; ``explains`` the failures of checks
+    that follow when it is broken, as ``mehc_checks.correlate`` reads names: those that it surely produces, not all that
+    it might.
     """
 
     id: str
@@ -205,6 +215,7 @@ class Rule:
     remedy: str
     clouds: tuple[Cloud, ...] = ()
     needs_cluster: bool = False
+    explains: tuple[str, ...] = ()
     judge: Judge
 
     @property
@@ -230,6 +241,7 @@ def rule(
     remedy: str,
     clouds: tuple[Cloud, ...] = (),
     needs_cluster: bool = False,
+    explains: tuple[str, ...] = (),
 ) -> Callable[[Judge], Judge]:
     """Declare the decorated judgement as a rule. Raises ValueError on an id declared twice."""
 
@@ -245,6 +257,7 @@ def rule(
             remedy=remedy,
             clouds=clouds,
             needs_cluster=needs_cluster,
+            explains=explains,
             judge=judge,
         )
         return judge

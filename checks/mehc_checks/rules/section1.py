@@ -7,7 +7,7 @@ from typing import Final
 from mehc_checks.outcome import Severity
 from mehc_checks.platform.fields import CHART_KEYS, CHART_LISTS, CHART_MAPS, INFRA_FIELDS, LAUNCH_FIELDS
 from mehc_checks.platform.names import fullname
-from mehc_checks.rules.rule import INFRA, LAUNCH, Broken, Cloud, View, rule
+from mehc_checks.rules.rule import INFRA, LAUNCH, NO_INSTALL, NO_START, Broken, Cloud, View, rule
 from mehc_checks.valuesfile import is_number
 
 FINE_TUNE_FILE: Final = f"{LAUNCH}.cloud_file_llm_fine_tune_repository"
@@ -85,6 +85,7 @@ _PLACEHOLDERS: Final = {
     consequence="Gateway, builder and cacher end with a TypeError before they serve anything, on every cloud.",
     remedy=f"Set {FINE_TUNE_FILE}, for example to s3://my-bucket/llm-ft-job-repository, and take "
     "s3_file_llm_fine_tuning_job_repository out: the values reference and the sample name it, the platform does not.",
+    explains=NO_START,
 )
 def fine_tune_repository(view: View) -> Iterator[Broken]:
     if view.absent(FINE_TUNE_FILE):
@@ -103,6 +104,7 @@ def fine_tune_repository(view: View) -> Iterator[Broken]:
     reads=REQUIRED_LAUNCH,
     consequence="Gateway, builder and cacher end with a TypeError before they serve anything, on every cloud.",
     remedy="Set each of them; where a feature is not used, to any text, for example unused.",
+    explains=NO_START,
 )
 def required_fields(view: View) -> Iterator[Broken]:
     for path in REQUIRED_LAUNCH:
@@ -118,6 +120,7 @@ def required_fields(view: View) -> Iterator[Broken]:
     reads=REQUIRED_BLOCKS,
     consequence="helm install ends with a nil pointer error in a template.",
     remedy="Begin from the chart's values_sample.yaml, and put your own values over it.",
+    explains=NO_INSTALL,
 )
 def required_blocks(view: View) -> Iterator[Broken]:
     for path in REQUIRED_BLOCKS:
@@ -134,6 +137,7 @@ def required_blocks(view: View) -> Iterator[Broken]:
     reads=("tag",),
     consequence="The chart writes the tag bare into labels and environment variables, and the API server rejects them.",
     remedy="Use a tag with a letter that keeps YAML from reading a number, for example v1234567 or sha-1234567.",
+    explains=NO_INSTALL,
 )
 def numeric_tag(view: View) -> Iterator[Broken]:
     if view.absent("tag"):
@@ -156,17 +160,24 @@ def numeric_tag(view: View) -> Iterator[Broken]:
     reads=(*_REPOSITORIES, "image.cacherRepository"),
     consequence="Pods stay in InvalidImageName.",
     remedy="Set it. The cacher runs the gateway's image: image.cacherRepository is read nowhere.",
+    explains=(
+        *NO_START,
+        "EndpointsReady/ImageNameInvalid",
+    ),
 )
 def repositories(view: View) -> Iterator[Broken]:
     for path in _REPOSITORIES:
         if view.absent(path):
-            yield Broken(path=path, message="is not set")
+            forwarder = path == "image.forwarderRepository"
+            explains = ("EndpointsReady/ImageNameInvalid",) if forwarder else NO_START
+            yield Broken(path=path, message="is not set", explains=explains)
     cacher, gateway = view.text("image.cacherRepository"), view.text("image.gatewayRepository")
     if cacher and gateway and cacher != gateway:
         yield Broken(
             path="image.cacherRepository",
             message=f"is {cacher}, but the cacher pulls image.gatewayRepository, {gateway}",
             severity=Severity.WARNING,
+            explains=(),
         )
 
 
@@ -179,6 +190,7 @@ def repositories(view: View) -> Iterator[Broken]:
     "Secret wins silently.",
     remedy="Set one of them. A Kubernetes Secret holds the URL under the key database_url; the values reference says "
     "DATABASE_URL, which the chart does not read.",
+    explains=("DatabaseMigrated/DatabaseNotConfigured",),
 )
 def database_secret(view: View) -> Iterator[Broken]:
     kubernetes, cloud = "secrets.kubernetesDatabaseSecretName", "secrets.cloudDatabaseSecretName"
@@ -202,6 +214,7 @@ def database_secret(view: View) -> Iterator[Broken]:
     reads=("serviceAccount.annotations", "db.runDbMigrationScript"),
     consequence="On a first install the migration Job, a hook, runs before the ServiceAccount is there, and fails.",
     remedy='Add "helm.sh/hook": pre-install,pre-upgrade and "helm.sh/hook-weight": "-2" to serviceAccount.annotations.',
+    explains=("DatabaseMigrated/NeverMigrated",),
 )
 def hooked_service_account(view: View) -> Iterator[Broken]:
     path = "serviceAccount.annotations"
@@ -219,6 +232,11 @@ def hooked_service_account(view: View) -> Iterator[Broken]:
     reads=(f"{INFRA}.cloud_provider",),
     consequence="The platform takes the AWS branch everywhere, and says nothing.",
     remedy="Set it to aws, azure, gcp or onprem, in lower case.",
+    explains=(
+        "RedisReachable/NoRedisConfigured",
+        "BrokerReachable/WorkersHearAnotherBroker",
+        "ObjectStoreReachable/WrongScheme",
+    ),
 )
 def cloud_provider(view: View) -> Iterator[Broken]:
     path = f"{INFRA}.cloud_provider"
@@ -265,6 +283,7 @@ def placeholders(view: View) -> Iterator[Broken]:
     consequence="Without it the install's hooks fail; in the gateway's own, two ServiceAccounts overwrite each other.",
     remedy="Create the namespace before the install, and give endpoints another than the gateway's.",
     needs_cluster=True,
+    explains=("VllmImagePullable/InferenceServiceAccountMissing",),
 )
 def endpoint_namespace(view: View) -> Iterator[Broken]:
     path = f"{LAUNCH}.endpoint_namespace"
@@ -280,6 +299,7 @@ def endpoint_namespace(view: View) -> Iterator[Broken]:
             path=path,
             message=f"is the gateway's own namespace, and both use the ServiceAccount {account}",
             severity=Severity.HIGH,
+            explains=(),
         )
 
 
@@ -297,6 +317,7 @@ def endpoint_namespace(view: View) -> Iterator[Broken]:
     remedy="Set the field of your cloud: cache_redis_aws_url or cache_redis_aws_secret_name on aws, "
     "cache_redis_azure_host on azure, or cache_redis_onprem_url on any.",
     clouds=(Cloud.AWS, Cloud.AZURE),
+    explains=("RedisReachable/cache/NoRedisConfigured",),
 )
 def cache_source(view: View) -> Iterator[Broken]:
     names = ["cache_redis_onprem_url", "cache_redis_aws_url", "cache_redis_aws_secret_name"]
@@ -363,6 +384,7 @@ def shapes(view: View) -> Iterator[Broken]:
     reads=REQUIRED_INFRA,
     consequence="Every process of the platform ends with a TypeError before it serves anything.",
     remedy="Set it.",
+    explains=NO_START,
 )
 def required_infra(view: View) -> Iterator[Broken]:
     for path in REQUIRED_INFRA:

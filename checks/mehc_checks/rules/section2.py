@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from mehc_checks.outcome import Severity
-from mehc_checks.rules.rule import INFRA, LAUNCH, Broken, Cloud, View, rule
+from mehc_checks.rules.rule import INFRA, LAUNCH, NO_START, Broken, Cloud, View, rule
 
 _ROLE_ARN: Final = re.compile(r"arn:aws(?:-[a-z]+)*:iam::(?P<account>\d{12}):role/\S+")
 _ECR: Final = re.compile(
@@ -26,6 +26,11 @@ _AZURE: Final = (
     "abs_account_name",
     "abs_container_name",
 )
+_AZURE_EXPLAINS: Final = {
+    "servicebus_namespace": ("BrokerReachable/ServiceBusUnreachable",),
+    "abs_account_name": ("ObjectStoreReachable/StoreUnresolvable", "ObjectStoreReachable/StoreUnreachable"),
+}
+_NO_GATEWAY: Final = ("ControlPlaneReady/GatewayNotReady", "ControlPlaneReady/RolloutStuck")
 _AWS_CACHE: Final = (f"{LAUNCH}.cache_redis_aws_url", f"{LAUNCH}.cache_redis_aws_secret_name")
 _BROKER: Final = "celeryBrokerType"
 _REDIS_FLAG: Final = "celery_broker_type_redis"
@@ -44,6 +49,7 @@ _REDIS_FLAG: Final = "celery_broker_type_redis"
     remedy=f"Set {_ROLE} to arn:aws:iam::<account>:role/<name>, a role that trusts this cluster's OIDC provider "
     "(IRSA).",
     clouds=(Cloud.AWS,),
+    explains=("BrokerReachable/BuilderQueueMissing",),
 )
 def role_arns(view: View) -> Iterator[Broken]:
     account = view.text(f"{INFRA}.ml_account_id")
@@ -77,6 +83,10 @@ def role_arns(view: View) -> Iterator[Broken]:
     "refused.",
     remedy="Set aws.configMap.namespaces to the gateway's and the endpoint namespace, and aws.configMap.mountPath to "
     "/opt/.aws. The sample sets neither.",
+    explains=(
+        *NO_START,
+        "EndpointsReady/VolumeSourceMissing",
+    ),
 )
 def aws_config_map(view: View) -> Iterator[Broken]:
     if not view.truthy("aws"):
@@ -105,6 +115,7 @@ def aws_config_map(view: View) -> Iterator[Broken]:
     remedy="Write JSON; the policy knows ${queue_name}, the tags ${team}, ${endpoint_id}, ${endpoint_name} and "
     "${endpoint_created_by}.",
     clouds=(Cloud.AWS,),
+    explains=("EndpointsReady/EndpointUpdateFailed",),
 )
 def sqs_templates(view: View) -> Iterator[Broken]:
     for path, names in ((_POLICY, frozenset({"queue_name"})), (_TAGS, _TAG_NAMES)):
@@ -136,6 +147,7 @@ def sqs_templates(view: View) -> Iterator[Broken]:
     consequence="Queues are looked for where they were not made, or images where they are not.",
     remedy="Use one region for default_region, AWS_REGION and the registry.",
     clouds=(Cloud.AWS,),
+    explains=("BrokerReachable/QueueRegionsDiffer",),
 )
 def one_region(view: View) -> Iterator[Broken]:
     path = f"{INFRA}.default_region"
@@ -163,6 +175,7 @@ def one_region(view: View) -> Iterator[Broken]:
     consequence="Every use of SQS ends as ProfileNotFound.",
     remedy="Set sqs_profile to aws.profileName: the chart's ConfigMap has that profile only.",
     clouds=(Cloud.AWS,),
+    explains=("EndpointsReady/EndpointUpdateFailed",),
 )
 def known_profile(view: View) -> Iterator[Broken]:
     given, made = view.text(f"{LAUNCH}.sqs_profile"), view.text("aws.profileName")
@@ -193,6 +206,7 @@ def one_cache_source(view: View) -> Iterator[Broken]:
     "cloud.",
     remedy="Set it to null; leaving it out keeps what a values file below gave, as values_sample.yaml does.",
     clouds=(Cloud.AZURE,),
+    explains=("RedisReachable/cache/RedisSourceOfAnotherCloud",),
 )
 def aws_cache_on_azure(view: View) -> Iterator[Broken]:
     if view.text(f"{LAUNCH}.cache_redis_onprem_url"):
@@ -211,6 +225,7 @@ def aws_cache_on_azure(view: View) -> Iterator[Broken]:
     remedy="Set it. The Key Vault is azure.keyvault_name; keyvaultName, which the values reference names, is "
     "read nowhere.",
     clouds=(Cloud.AZURE,),
+    explains=tuple(name for names in _AZURE_EXPLAINS.values() for name in names),
 )
 def azure_block(view: View) -> Iterator[Broken]:
     for name in _AZURE:
@@ -221,7 +236,7 @@ def azure_block(view: View) -> Iterator[Broken]:
                 if name == "keyvault_name" and view.text("keyvaultName")
                 else ""
             )
-            yield Broken(path=path, message=f"is not set{hint}")
+            yield Broken(path=path, message=f"is not set{hint}", explains=_AZURE_EXPLAINS.get(name, ()))
 
 
 @rule(
@@ -233,6 +248,7 @@ def azure_block(view: View) -> Iterator[Broken]:
     remedy="Set celeryBrokerType to servicebus. The values reference says elasticache, which the forwarder does "
     "not know.",
     clouds=(Cloud.AZURE,),
+    explains=("BrokerReachable/UnknownBrokerType", "BrokerReachable/WorkersHearAnotherBroker"),
 )
 def azure_broker(view: View) -> Iterator[Broken]:
     if view.absent(_BROKER):
@@ -249,6 +265,7 @@ def azure_broker(view: View) -> Iterator[Broken]:
     consequence="The gateway sends to Service Bus and the builder listens to Redis: endpoints stay UPDATE_PENDING.",
     remedy="Set celery_broker_type_redis to null.",
     clouds=(Cloud.AZURE,),
+    explains=("BrokerReachable/BuilderHearsAnotherBroker",),
 )
 def azure_split(view: View) -> Iterator[Broken]:
     if view.truthy(_REDIS_FLAG):
@@ -265,6 +282,7 @@ def azure_split(view: View) -> Iterator[Broken]:
     consequence="Port 6379 is used, where Azure Cache for Redis speaks no TLS, or nothing at all.",
     remedy="Append :6380.",
     clouds=(Cloud.AZURE,),
+    explains=("RedisReachable/NoAnswer", "RedisReachable/ConnectionRefused", "RedisReachable/TLSNotOffered"),
 )
 def azure_cache_port(view: View) -> Iterator[Broken]:
     path = f"{LAUNCH}.cache_redis_azure_host"
@@ -299,6 +317,7 @@ def azure_pull_secret(view: View) -> Iterator[Broken]:
     remedy="Set cache_redis_gcp_url and gcp.project_id, and keep cloud_provider gcp: the values reference says onprem, "
     "which has no client for Cloud Storage.",
     clouds=(Cloud.GCP, Cloud.ONPREM),
+    explains=(*_NO_GATEWAY, "RedisReachable/cache/NoRedisConfigured"),
 )
 def gcp(view: View) -> Iterator[Broken]:
     if view.cloud == Cloud.ONPREM:
@@ -311,9 +330,10 @@ def gcp(view: View) -> Iterator[Broken]:
             )
         return
     if not view.text(f"{LAUNCH}.cache_redis_onprem_url") and view.absent(f"{LAUNCH}.cache_redis_gcp_url"):
-        yield Broken(path=f"{LAUNCH}.cache_redis_gcp_url", message="is not set")
+        no_cache = ("RedisReachable/cache/NoRedisConfigured",)
+        yield Broken(path=f"{LAUNCH}.cache_redis_gcp_url", message="is not set", explains=no_cache)
     if view.absent("gcp.project_id"):
-        yield Broken(path="gcp.project_id", message="is not set")
+        yield Broken(path="gcp.project_id", message="is not set", explains=_NO_GATEWAY)
 
 
 @rule(
@@ -340,6 +360,7 @@ def gcp_async(view: View) -> Iterator[Broken]:
     consequence="The builder consumes SQS, which is not there: endpoints stay UPDATE_PENDING.",
     remedy="Set celery_broker_type_redis to true. The values reference calls it optional; it is not.",
     clouds=(Cloud.ONPREM,),
+    explains=("BrokerReachable/BuilderHearsAnotherBroker",),
 )
 def onprem_builder(view: View) -> Iterator[Broken]:
     if not view.truthy(_REDIS_FLAG) and view.absent(_REDIS_FLAG):
@@ -357,6 +378,7 @@ def onprem_builder(view: View) -> Iterator[Broken]:
     remedy="Set celeryBrokerType to redis (sqs on aws, servicebus on azure). The values reference says elasticache, "
     "which the forwarder does not know.",
     clouds=(Cloud.AWS, Cloud.GCP, Cloud.ONPREM),
+    explains=("BrokerReachable/UnknownBrokerType", "BrokerReachable/WorkersHearAnotherBroker"),
 )
 def known_broker(view: View) -> Iterator[Broken]:
     given = view.text(_BROKER)
@@ -391,6 +413,7 @@ def onprem_aws(view: View) -> Iterator[Broken]:
     consequence="Control plane and forwarders use different brokers.",
     remedy="Set redisHost and redis_host to the same host, and use port 6379: the forwarder knows no other.",
     clouds=(Cloud.ONPREM, Cloud.GCP),
+    explains=("RedisReachable/broker/NoRedisConfigured",),
 )
 def one_redis(view: View) -> Iterator[Broken]:
     chart, config, port = view.text("redisHost"), view.text(f"{INFRA}.redis_host"), view.text("redisPort")
@@ -409,6 +432,7 @@ def one_redis(view: View) -> Iterator[Broken]:
     remedy="Set s3EndpointUrl to the URL of the S3-compatible store, and extraPodEnvFrom to the Secret with "
     "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
     clouds=(Cloud.ONPREM,),
+    explains=("ObjectStoreReachable/BucketMissing", "ObjectStoreReachable/StoreUnresolvable"),
 )
 def onprem_store(view: View) -> Iterator[Broken]:
     if view.absent("s3EndpointUrl"):
@@ -416,7 +440,7 @@ def onprem_store(view: View) -> Iterator[Broken]:
     elif not re.match(r"https?://[^/\s]+", view.text("s3EndpointUrl")):
         yield Broken(path="s3EndpointUrl", message="is no URL with http:// or https://")
     if not view.items("extraPodEnvFrom") and not view.items("extraEnvVars"):
-        yield Broken(path="extraPodEnvFrom", message="is empty: no credentials reach the pods")
+        yield Broken(path="extraPodEnvFrom", message="is empty: no credentials reach the pods", explains=())
 
 
 @rule(
@@ -427,6 +451,7 @@ def onprem_store(view: View) -> Iterator[Broken]:
     consequence="The cacher ends with a NotImplementedError in its first loop, and never becomes ready.",
     remedy="Use ECR, ACR or Artifact Registry, or an image of the platform in which get_latest_image_tag works "
     "for others.",
+    explains=("ControlPlaneReady/CacherNotReady", "ControlPlaneReady/RolloutStuck"),
 )
 def registry_class(view: View) -> Iterator[Broken]:
     given, prefix = view.text(f"{INFRA}.docker_registry_type"), view.text(f"{INFRA}.docker_repo_prefix")

@@ -16,7 +16,7 @@ from mehc_checks.platform.gpu import (
     GPU,
     NOT_FOR_LLM,
 )
-from mehc_checks.rules.rule import Broken, View, known, rule
+from mehc_checks.rules.rule import NO_START, Broken, View, known, rule
 
 _TABLES: Final = ("recommendedHardware.byGpuMemoryGb", "recommendedHardware.byModelName")
 _TIER_FIELDS: Final = ("cpus", "gpus", "memory", "storage", "gpu_type")
@@ -160,6 +160,7 @@ def hardware_tiers(view: View) -> Iterator[Broken]:
     remedy="Label the nodes so, or set nodeSelector to null. The default is node-lifecycle: normal, and {} in a values "
     "file does not take it away.",
     needs_cluster=True,
+    explains=("GpuNodesReady/NodeSelectorUnmatched", *NO_START, "EndpointsReady/NodeLabelsUnmatched"),
 )
 def node_selector(view: View) -> Iterator[Broken]:
     selector = view.table("nodeSelector")

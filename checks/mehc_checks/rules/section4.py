@@ -4,11 +4,23 @@ from collections.abc import Iterator
 from typing import Final
 
 from mehc_checks.outcome import Severity
-from mehc_checks.rules.rule import INFRA, Broken, Cloud, View, known, rule
+from mehc_checks.rules.rule import INFRA, NO_INSTALL, Broken, Cloud, View, known, rule
 
 _HPA: Final = "autoscaling.horizontal"
 _VPA: Final = "autoscaling.vertical"
 _PROMETHEUS: Final = f"{INFRA}.prometheus_server_address"
+_DEAD_SCALING: Final = tuple(
+    f"PrometheusQueryable/{reason}"
+    for reason in (
+        "AddressUnset",
+        "AddressEmpty",
+        "AddressInvalid",
+        "ScaledObjectNotReady",
+        "ScaledObjectFallback",
+        "StaleServerAddress",
+    )
+)
+"""The address itself, and KEDA's word on what was made with it, or before it was taken away."""
 
 
 @rule(
@@ -63,6 +75,7 @@ def request_metric(view: View) -> Iterator[Broken]:
     consequence="helm install ends in an error.",
     remedy="Install the VerticalPodAutoscaler, and set autoscaling.vertical.minAllowed, maxAllowed and updateMode; or "
     "set autoscaling.vertical.enabled to false.",
+    explains=NO_INSTALL,
 )
 def vertical_scaling(view: View) -> Iterator[Broken]:
     if view.flag(f"{_VPA}.enabled") is not True:
@@ -103,17 +116,20 @@ def prewarming(view: View) -> Iterator[Broken]:
     remedy="On aws and azure set celery_autoscaler.enabled to true, num_shards to at least 1, and leave "
     "serviceIdentifier out, with which the chart makes no autoscaler.",
     clouds=(Cloud.AWS, Cloud.AZURE),
+    explains=("ControlPlaneReady/autoscaler/ScaledDown",),
 )
 def celery_autoscaler(view: View) -> Iterator[Broken]:
     path = "celery_autoscaler.enabled"
     if view.raw(path) is not None and view.flag(path) is not True:
-        yield Broken(path=path, message=f"is {view.text(path)}")
+        yield Broken(path=path, message=f"is {view.text(path)}", explains=())
         return
     shards = view.number("celery_autoscaler.num_shards")
     if shards is not None and shards < 1:
         yield Broken(path="celery_autoscaler.num_shards", message=f"is {shards}")
     if view.text("serviceIdentifier"):
-        yield Broken(path="serviceIdentifier", message="is set, so the chart makes no Celery autoscaler")
+        yield Broken(
+            path="serviceIdentifier", message="is set, so the chart makes no Celery autoscaler", explains=()
+        )
 
 
 @rule(
@@ -126,6 +142,7 @@ def celery_autoscaler(view: View) -> Iterator[Broken]:
     "they never scale up from zero.",
     remedy="Set it to a URL that KEDA's operator can reach, with http:// or https://, for example "
     "http://prometheus-server.istio-system.svc.cluster.local:80.",
+    explains=_DEAD_SCALING,
 )
 def prometheus(view: View) -> Iterator[Broken]:
     given = view.text(_PROMETHEUS)
@@ -137,7 +154,7 @@ def prometheus(view: View) -> Iterator[Broken]:
         yield Broken(path=_PROMETHEUS, message=f"is {given}, without http:// or https://")
     path = "keda.cooldownPeriod"
     if view.raw(path) is not None and (view.number(path) is None or (view.number(path) or 0) < 0):
-        yield Broken(path=path, message=f"is {view.text(path)}, not a number of seconds")
+        yield Broken(path=path, message=f"is {view.text(path)}, not a number of seconds", explains=())
 
 
 @rule(
@@ -148,6 +165,7 @@ def prometheus(view: View) -> Iterator[Broken]:
     consequence="A HorizontalPodAutoscaler and KEDA set the number of pods against each other.",
     remedy="Delete the older of the two; the builder deletes the other kind only when it updates the endpoint.",
     needs_cluster=True,
+    explains=("PrometheusQueryable/AutoscalerConflict",),
 )
 def one_autoscaler(view: View) -> Iterator[Broken]:
     for name in known(view.facts.scaled_twice, "the autoscalers of the endpoints"):

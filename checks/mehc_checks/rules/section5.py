@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from mehc_checks.outcome import Severity
-from mehc_checks.rules.rule import INFRA, LAUNCH, Broken, Cloud, View, known, rule
+from mehc_checks.rules.rule import INFRA, LAUNCH, NO_INSTALL, Broken, Cloud, View, known, rule
 from mehc_checks.valuesfile import is_number
 
 _ISTIO: Final = f"{LAUNCH}.istio_enabled"
@@ -31,6 +31,7 @@ ENDPOINT_GATEWAY: Final = "default/internal-gateway"
     "empty, whatever the Istio toggles say.",
     remedy="Install Istio with its CRDs and the namespace istio-system.",
     needs_cluster=True,
+    explains=NO_INSTALL,
 )
 def istio_installed(view: View) -> Iterator[Broken]:
     if not view.truthy("azure"):
@@ -52,6 +53,7 @@ def istio_installed(view: View) -> Iterator[Broken]:
     consequence="With the wrong value endpoints end as UPDATE_FAILED: the builder makes Istio objects that the cluster "
     "does not know, or none where the mesh needs them.",
     remedy='Write true or false without quotes: any text that is not empty counts as true, "false" too.',
+    explains=("EndpointsReady/EndpointUpdateFailed", "EndpointsReady/UpdateFailedWithPodsReady"),
 )
 def istio_flag(view: View) -> Iterator[Broken]:
     given = view.raw(_ISTIO)
@@ -174,6 +176,12 @@ def redis_token(view: View) -> Iterator[Broken]:
     remedy="Set redis.enableTLS to true exactly where the cache URL is rediss://. redis.enableAuth works on aws only, "
     "with redis.kedaSecretName naming a secret of AWS Secrets Manager: the values reference says a Kubernetes Secret, "
     "the chart's TriggerAuthentication asks AWS.",
+    explains=(
+        "RedisReachable/keda/KEDAAuthUnavailable",
+        "RedisReachable/keda/KEDASecretUnnamed",
+        "RedisReachable/keda/TLSRequired",
+        "RedisReachable/keda/TLSNotOffered",
+    ),
 )
 def keda_redis(view: View) -> Iterator[Broken]:
     if view.flag("redis.enableAuth"):

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from mehc_checks.outcome import Severity
-from mehc_checks.rules.rule import INFRA, Broken, View, known, rule
+from mehc_checks.rules.rule import INFRA, NO_START, Broken, View, known, rule
 
 _POD: Final = "podSecurityContext"
 _CONTAINER: Final = "containerSecurityContext"
@@ -29,6 +29,7 @@ _DROPS: Final = (f"{_CONTAINER}.capabilities.drop", "serviceTemplate.securityCon
     "pods.",
     remedy="Set podSecurityContext.runAsNonRoot to true, with a runAsUser that the image has, and "
     "containerSecurityContext.allowPrivilegeEscalation to false. Jobs and the autoscaler ignore both.",
+    explains=NO_START,
 )
 def not_root(view: View) -> Iterator[Broken]:
     user = view.number(f"{_POD}.runAsUser")
@@ -62,6 +63,11 @@ def not_root(view: View) -> Iterator[Broken]:
     reads=(f"{_CONTAINER}.readOnlyRootFilesystem",),
     consequence="Builder and cacher cannot write /tmp/readyz, and never become ready.",
     remedy="Set containerSecurityContext.readOnlyRootFilesystem to false.",
+    explains=(
+        "ControlPlaneReady/BuilderNotReady",
+        "ControlPlaneReady/CacherNotReady",
+        "ControlPlaneReady/RolloutStuck",
+    ),
 )
 def writable_root(view: View) -> Iterator[Broken]:
     path = f"{_CONTAINER}.readOnlyRootFilesystem"
@@ -111,6 +117,7 @@ def mounted_config(view: View) -> Iterator[Broken]:
     remedy="Set createServiceAccount to true, a name and at least one annotation: the chart makes the "
     "ServiceAccount only "
     "where it has all three. Or create it yourself in the endpoint namespace.",
+    explains=("VllmImagePullable/InferenceServiceAccountMissing", "EndpointsReady/ServiceAccountMissing"),
 )
 def inference_account(view: View) -> Iterator[Broken]:
     name = view.text("serviceTemplate.serviceAccountName")

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from mehc_checks.outcome import Severity
-from mehc_checks.rules.rule import INFRA, LAUNCH, Broken, Cloud, View, rule
+from mehc_checks.rules.rule import INFRA, LAUNCH, NO_INSTALL, Broken, Cloud, View, rule
 from mehc_checks.scheduling.quantity import parse
 
 _PDB: Final = "podDisruptionBudget"
@@ -81,6 +81,7 @@ def disruption_budget(view: View) -> Iterator[Broken]:
     "false, and the "
     "values reference says both. Leave runDbInitScript false: it makes tables and no revision, and the migration "
     "then fails with DuplicateSchema.",
+    explains=("DatabaseMigrated/InitializedWithoutVersion", "ControlPlaneReady/MigrationJobFailed"),
 )
 def migration(view: View) -> Iterator[Broken]:
     migrates = view.flag("db.runDbMigrationScript")
@@ -104,6 +105,7 @@ def migration(view: View) -> Iterator[Broken]:
     "fails.",
     remedy="Take it out of the values, or set it to null: the default is 10. The values reference and the "
     "sample set it.",
+    explains=("DatabaseMigrated/PoolSizeSet",),
 )
 def pool_size(view: View) -> Iterator[Broken]:
     for name in ("db_engine_pool_size", "db_engine_max_overflow"):
@@ -148,6 +150,7 @@ def database_engine(view: View) -> Iterator[Broken]:
     "name.",
     remedy="Write the path below docker_repo_prefix: vllm. The values reference says to write the full path; the "
     "platform looks for it inside the registry and finds nothing.",
+    explains=("VllmImagePullable/FullPathRepository", "VllmImagePullable/DoubleRegistryPrefix"),
 )
 def repositories(view: View) -> Iterator[Broken]:
     prefix = view.text(f"{INFRA}.docker_repo_prefix")
@@ -167,6 +170,7 @@ def repositories(view: View) -> Iterator[Broken]:
     reads=("image.pullPolicy", "tag"),
     consequence="Nodes go on with the image that they have, and replicas run different code.",
     remedy="Use a tag of a commit with IfNotPresent, or pullPolicy Always.",
+    explains=("ControlPlaneReady/ComponentMissing",),
 )
 def moving_tag(view: View) -> Iterator[Broken]:
     policy, tag = view.text("image.pullPolicy"), view.text("tag")
@@ -219,6 +223,7 @@ def image_builder(view: View) -> Iterator[Broken]:
     consequence="Fine-tuning jobs fail when they write.",
     remedy="Begin the address with the scheme of the cloud: s3:// on aws and onprem, azure:// on azure (az:// is read "
     "nowhere), gs:// on gcp.",
+    explains=("ObjectStoreReachable/WrongScheme", "ObjectStoreReachable/BucketNameInvalid"),
 )
 def file_schemes(view: View) -> Iterator[Broken]:
     schemes = next((known for cloud, known in _SCHEMES.items() if cloud == view.cloud), ())
@@ -245,6 +250,7 @@ def file_schemes(view: View) -> Iterator[Broken]:
     ),
     consequence="Nodes may take too many pods, and end the gateway first when memory runs short.",
     remedy="Set resources.requests.memory; the values reference shows 4Gi, and 8Gi as the limit.",
+    explains=("ControlPlaneReady/ComponentMissing",),
 )
 def reserved_memory(view: View) -> Iterator[Broken]:
     for kind in ("requests", "limits"):
@@ -269,12 +275,13 @@ def reserved_memory(view: View) -> Iterator[Broken]:
     consequence="Not set, labels are null and the API server refuses them; circleci replaces the platform's clients by "
     "fakes.",
     remedy="Set context to the name of the environment, for example production.",
+    explains=NO_INSTALL,
 )
 def deployment_context(view: View) -> Iterator[Broken]:
     if view.absent("context"):
         yield Broken(path="context", message="is not set")
     elif view.text("context") == "circleci":
-        yield Broken(path="context", message="is circleci")
+        yield Broken(path="context", message="is circleci", explains=())
     elif not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?", view.text("context")):
         yield Broken(path="context", message=f"is {view.text('context')[:70]}, which no label can hold")
 
@@ -300,6 +307,7 @@ def spellbook(view: View) -> Iterator[Broken]:
     consequence="Without a cacher no status is known, without a builder no endpoint is made, without a gateway nothing "
     "answers.",
     remedy="Set it to at least 1; two gateways for high availability.",
+    explains=tuple(f"ControlPlaneReady/{name}/ScaledDown" for name in ("gateway", "cacher", "builder")),
 )
 def replicas(view: View) -> Iterator[Broken]:
     for name in ("gateway", "cacher", "builder"):
@@ -310,9 +318,15 @@ def replicas(view: View) -> Iterator[Broken]:
         if name == "gateway" and view.flag("autoscaling.horizontal.enabled"):
             continue
         if count is None or count < 1:
-            yield Broken(path=path, message=f"is {view.text(path) or 'no number'}")
+            yield Broken(
+                path=path,
+                message=f"is {view.text(path) or 'no number'}",
+                explains=(f"ControlPlaneReady/{name}/ScaledDown",),
+            )
         elif name == "gateway" and count == 1:
-            yield Broken(path=path, message="is 1: no high availability", severity=Severity.WARNING)
+            yield Broken(
+                path=path, message="is 1: no high availability", severity=Severity.WARNING, explains=()
+            )
 
 
 def _is_quantity(text: str) -> bool:

@@ -35,7 +35,7 @@ def _described(check: Check) -> dict[str, object]:
         "name": check.name,
         "title": check.title,
         "severity": check.severity,
-        "dependsOn": list(check.depends_on),
+        "dependsOn": {reason.name: list(names) for reason, names in check.depends_on.items()},
         "docs": check.docs,
         "parameters": check.parameters.model_json_schema(by_alias=True).get("properties", {}),
         "reasons": [

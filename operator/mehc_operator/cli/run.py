@@ -34,6 +34,23 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--probes", type=positive, default=128, help="checks in flight at once (default: 128)"
     )
     parser.add_argument(
+        "--leader-elect",
+        action="store_true",
+        help="probe only while holding a Lease; needed wherever two operators might run",
+    )
+    parser.add_argument(
+        "--leader-elect-resource-name",
+        default="mehc",
+        metavar="NAME",
+        help="the Lease's name (default: mehc)",
+    )
+    parser.add_argument(
+        "--leader-elect-resource-namespace",
+        default="",
+        metavar="NAMESPACE",
+        help="the Lease's namespace (default: that of the pod, or of the kubeconfig's context)",
+    )
+    parser.add_argument(
         "--log-format", choices=["text", "json"], default=os.environ.get("MEHC_LOG_FORMAT", "text")
     )
     parser.add_argument("-v", "--verbose", action="store_true", help="log what kopf does, too")
@@ -45,15 +62,23 @@ def execute(options: argparse.Namespace) -> int:
     from mehc_operator.connection import Access
 
     logs.configure(as_json=options.log_format == "json", verbose=options.verbose)
+    access = Access(kubeconfig=options.kubeconfig, context=options.context)
+    lease = None
+    if options.leader_elect:
+        lease = (
+            options.leader_elect_resource_namespace or access.namespace(),
+            options.leader_elect_resource_name,
+        )
     asyncio.run(
         main.operate(
             main.Options(
-                access=Access(kubeconfig=options.kubeconfig, context=options.context),
+                access=access,
                 namespaces=tuple(options.namespace),
                 host=options.host,
                 port=options.port,
                 passes=options.passes,
                 probes=options.probes,
+                lease=lease,
             )
         )
     )

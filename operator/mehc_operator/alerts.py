@@ -1,0 +1,170 @@
+"""The alerts, as data: charts/model-engine-health-check/files/alerts.yaml and docs/alerts.md are made from them.
+
+Only the replica that leads has series of resources, and a takeover leaves them out for some seconds. So each
+expression aggregates away which replica spoke, waits longer than a takeover takes, and an alert that fires outlives
+one. ``cluster`` is a label that a Prometheus over several clusters adds; where there is none, it is no label.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+RUNBOOKS: Final = "RUNBOOK_BASE_URL"
+"""Stands in ``runbook_url`` for the folder of the runbook pages; the chart puts its value there."""
+
+_INSTALLATION: Final = "cluster, namespace, name"
+_HELD: Final = "3m"
+"""How long the alerts of installations outlive their cause: longer than a takeover and the scrapes around it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Alert:
+    """One alert. ``expr`` is PromQL, ``summary`` a template of Prometheus; ``impact`` is the annotation description.
+
+    ``after`` is how long the expression must hold, ``held`` how long the alert stays when it no longer does.
+    """
+
+    name: str
+    group: str
+    severity: Literal["critical", "warning"]
+    expr: str
+    after: str
+    summary: str
+    impact: str
+    held: str = ""
+
+
+def _each(series: str, *labels: str) -> str:
+    """``series``, one for each installation and further label, whichever replica it came from."""
+    return f"max by ({', '.join((_INSTALLATION, *labels))}) ({series})"
+
+
+def _listed(series: str, labels: str, item: str, otherwise: str) -> str:
+    """A template that lists what ``series`` says of the alert's installation; ``otherwise`` where that is nothing."""
+    query = f"max by ({labels}) ({series}cluster=%q,namespace=%q,name=%q}})"
+    return (
+        f"{{{{ range $i, $found := printf `{query}` $labels.cluster $labels.namespace $labels.name"
+        ' | query | sortByLabel "check" }}'
+        f"{{{{ if $i }}}}, {{{{ end }}}}{item}{{{{ else }}}}{otherwise}{{{{ end }}}}"
+    )
+
+
+_WHO: Final = "{{ $labels.namespace }}/{{ $labels.name }}"
+_CHECK: Final = "{{ $found.Labels.check }}"
+_CAUSES: Final = _listed(
+    "mehc_root_cause{", "check, reason", f"{_CHECK} ({{{{ $found.Labels.reason }}}})", "none, nothing fails"
+)
+_ERRORS: Final = _listed('mehc_check_status{status="Error",', "check", _CHECK, "no check applies")
+_WEAK: Final = _listed('mehc_check_status{status=~"Fail|Warn",', "check", _CHECK, "no check")
+_NOT_READY: Final = _each('mehc_status_condition{condition="Ready",status="false"} == 1')
+_DEGRADED: Final = _each('mehc_status_condition{condition="Degraded",status="true"} == 1')
+_UNKNOWN: Final = _each('mehc_health{health="Unknown"} == 1')
+_ERRORING: Final = _each('mehc_check_status{status="Error"}', "check")
+
+ALERTS: Final = (
+    Alert(
+        name="ModelEngineNotReady",
+        group="model-engine",
+        severity="critical",
+        expr=_NOT_READY,
+        after="2m",
+        held=_HELD,
+        summary=f"Model engine {_WHO} is not ready. Root cause: {_CAUSES}.",
+        impact="A critical or high check fails: endpoints cannot be created, do not scale, or do not answer, "
+        "although the install looks complete.",
+    ),
+    Alert(
+        name="ModelEngineCriticalConditionFalse",
+        group="model-engine",
+        severity="critical",
+        expr=_each('mehc_check_status{severity="critical",status="Fail"}', "check"),
+        after="2m",
+        held=_HELD,
+        summary="{{ $labels.check }} is False in model engine " + f"{_WHO}. Root cause: {_CAUSES}.",
+        impact="What this condition is about does not work; every request that needs it fails or hangs.",
+    ),
+    Alert(
+        name="ModelEngineDegraded",
+        group="model-engine",
+        severity="warning",
+        expr=f"{_DEGRADED}\nunless on ({_INSTALLATION})\n{_NOT_READY}",
+        after="15m",
+        held=_HELD,
+        summary=f"Model engine {_WHO} is degraded by {_WEAK}. Root cause: {_CAUSES}.",
+        impact="It serves, but a check fails or warns: part of it does not work, or will stop to.",
+    ),
+    Alert(
+        name="ModelEngineHealthUnknown",
+        group="model-engine",
+        severity="warning",
+        expr=_UNKNOWN,
+        after="30m",
+        held=_HELD,
+        summary=f"The health of model engine {_WHO} has been unknown for long. Not evaluated: {_ERRORS}.",
+        impact="Checks that decide the health cannot be carried out, so a fault would not be noticed.",
+    ),
+    Alert(
+        name="ModelEngineHealthStale",
+        group="model-engine",
+        severity="warning",
+        expr=f"time() - {_each('mehc_last_probe_timestamp_seconds')}\n"
+        f"> 3 * {_each('mehc_probe_interval_seconds')}",
+        after="2m",
+        held=_HELD,
+        summary=f"Model engine {_WHO} has not been probed for three intervals.",
+        impact="Its conditions and metrics tell the past: a fault since then is not noticed.",
+    ),
+    Alert(
+        name="MehcProbesErroring",
+        group="mehc",
+        severity="warning",
+        expr=f"{_ERRORING}\nunless on ({_INSTALLATION})\n{_UNKNOWN}",
+        after="15m",
+        held=_HELD,
+        summary="The check {{ $labels.check }} cannot be carried out in model engine " + f"{_WHO}.",
+        impact="What the check is about is not watched; the other checks of the installation go on.",
+    ),
+    Alert(
+        name="MehcOperatorAbsent",
+        group="mehc",
+        severity="critical",
+        expr="absent(mehc_build_info)",
+        after="5m",
+        summary="No operator for model engine's health is scraped.",
+        impact="No installation is probed, or nobody sees it; all other alerts about model engine are blind.",
+    ),
+    Alert(
+        name="MehcNoLeader",
+        group="mehc",
+        severity="critical",
+        expr="max by (cluster, namespace, job) (mehc_leader) == 0",
+        after="2m",
+        summary="No replica of the operator for model engine's health leads.",
+        impact="No installation is probed; all other alerts about model engine are blind.",
+    ),
+)
+
+
+def groups() -> dict[str, Any]:
+    """The alerts as Prometheus reads them from a file, and as the spec of a PrometheusRule has them."""
+    names = dict.fromkeys(alert.group for alert in ALERTS)
+    return {
+        "groups": [
+            {"name": name, "rules": [_rule(alert) for alert in ALERTS if alert.group == name]}
+            for name in names
+        ]
+    }
+
+
+def _rule(alert: Alert) -> dict[str, Any]:
+    return {
+        "alert": alert.name,
+        "expr": alert.expr,
+        "for": alert.after,
+        **({"keep_firing_for": alert.held} if alert.held else {}),
+        "labels": {"severity": alert.severity},
+        "annotations": {
+            "summary": alert.summary,
+            "description": alert.impact,
+            "runbook_url": f"{RUNBOOKS}/{alert.name}.md",
+        },
+    }
