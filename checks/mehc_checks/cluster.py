@@ -2,12 +2,13 @@
 
 import base64
 import json
+import os
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final, Protocol
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import aiohttp
 from kubernetes.aio import client
@@ -56,6 +57,10 @@ class Cluster(Protocol):
     be asked, and NotApplicable when there is no cluster at all.
     """
 
+    @property
+    def surrounds_us(self) -> bool:
+        """Whether this process is in a pod of this cluster, so that its Services can be reached by name."""
+
     async def secret(self, namespace: str, name: str) -> Secret | None:
         """The Secret, or None when it does not exist."""
 
@@ -80,6 +85,8 @@ class Cluster(Protocol):
 
 class NoCluster:
     """Stands where no cluster was given: checks that need one are skipped."""
+
+    surrounds_us = False
 
     async def secret(self, namespace: str, name: str) -> Secret | None:
         raise NotApplicable(f"no cluster to read Secret {name} from")
@@ -109,6 +116,13 @@ class KubernetesCluster:
     def __init__(self, api: client.ApiClient, *, observe: Observer = lambda verb, code: None) -> None:
         self._api = api
         self._observe = observe
+
+    @property
+    def surrounds_us(self) -> bool:
+        # not by the variable alone: a kubeconfig may lead out of the pod's own cluster
+        host, port = (os.environ.get(f"KUBERNETES_SERVICE_{part}", "") for part in ("HOST", "PORT"))
+        asked = urlsplit(self._api.configuration.host)
+        return bool(host) and (asked.hostname, str(asked.port or 443)) == (host, port)
 
     async def secret(self, namespace: str, name: str) -> Secret | None:
         found = await self.get(object_path("secrets", namespace, name))

@@ -6,6 +6,7 @@ import pytest
 
 from mehc_checks.cluster import KubernetesCluster
 from mehc_operator.connection import Access, connected
+from testbed.aws import Aws
 from testbed.controlplane import ControlPlane
 
 
@@ -14,3 +15,12 @@ async def cluster(control_plane: ControlPlane) -> AsyncIterator[KubernetesCluste
     """The testbed's cluster, as its administrator."""
     async with connected(Access(kubeconfig=str(control_plane.kubeconfig))) as api:
         yield KubernetesCluster(api)
+
+
+@pytest.fixture
+def on_aws(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> Aws:
+    """The emulator, to which this process's identity and every call to AWS now belong."""
+    for name, value in aws.client_environment().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    return aws

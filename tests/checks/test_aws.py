@@ -9,16 +9,7 @@ from mehc_checks.aws.reasons import AwsReasons, aws_finding
 from testbed import ports
 from testbed.aws import ACCOUNT
 from testbed.aws import Aws as Emulator
-from testbed.awsfailures import CASES, IDENTITY, AwsCase, isolation, staged
-
-
-def live(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]) -> None:
-    """Make ``environment`` this process's: "" unsets."""
-    for name, value in environment.items():
-        if value:
-            monkeypatch.setenv(name, value)
-        else:
-            monkeypatch.delenv(name, raising=False)
+from testbed.awsfailures import CASES, IDENTITY, AwsCase, isolation, live, staged
 
 
 async def failure_of(aws: Aws, service: str, operation: str, **parameters: str) -> AwsFailure:

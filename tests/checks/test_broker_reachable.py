@@ -13,21 +13,25 @@ from kombu.exceptions import OperationalError
 
 from mehc_checks.aws.reasons import AwsReasons
 from mehc_checks.catalogue.broker_reachable import BACKLOG, BrokerReasons
-from mehc_checks.net import Fault, NetworkFailure
 from mehc_checks.outcome import Status
 from mehc_checks.platform.broker import brokers
 from mehc_checks.runner import CheckResult
 from mehc_checks.values import Layer, Values
 from testbed.aws import ACCOUNT, REGION, Aws
+from testbed.builder import QUEUE, TASK, Builder
+from testbed.httpserver import Reply, ScriptedServer
 from testbed.installation import Tree, overlaid
 from testbed.judging import judged
+from testbed.names import leading
+from testbed.pki import Certificate, CertificateAuthority
+from testbed.ports import refused_port
 from testbed.redis import Redis
 from testbed.rulejudging import at
+from testbed.waiting import eventually
 
 PRODUCED: set[str] = set()
 INFRA = "config.values.infra"
 ON_REDIS = {"config": {"values": {"infra": {"cloud_provider": "onprem"}}}, "celery_broker_type_redis": True}
-QUEUE = "model-engine-service-builder"
 
 
 def values(cloud: str, type_: str | None, flag: object = None, **more: Any) -> Tree:
@@ -81,24 +85,75 @@ def on_redis(server: Redis, *overlays: Tree) -> Tree:
 @pytest.fixture
 def queue(redis_server: Redis) -> Iterator[redis.Redis]:
     client = redis.Redis.from_url(redis_server.url(0))
-    client.delete(QUEUE)
+    kept = (QUEUE, "unacked", "unacked_index")
+    client.delete(*kept)
     yield client
-    client.delete(QUEUE)
+    client.delete(*kept)
+
+
+def sent(server: Redis, number: int = 1, *, seconds: float = 60) -> None:
+    """Tasks for the builder, as the gateway sends them."""
+    app = celery.Celery(broker=server.url(0))
+    for _ in range(number):
+        app.send_task(TASK, args=[seconds], queue=QUEUE)
 
 
 async def test_redis_as_the_broker(redis_server: Redis, queue: redis.Redis) -> None:
-    app = celery.Celery(broker=redis_server.url(0))
-    app.send_task("build", queue=QUEUE)
     result = await judge(on_redis(redis_server))
     assert (result.status, result.reason) == (Status.PASS, "BrokerReachable"), result.message
-    assert result.message == f"Redis answers; 1 tasks wait in queue {QUEUE}"
+    assert result.message == f"Redis answers; 0 tasks wait in queue {QUEUE}"
+
+
+async def test_a_builder_that_never_connected(redis_server: Redis, queue: redis.Redis) -> None:
+    sent(redis_server)
+    result = await judge(on_redis(redis_server))
+    assert (result.status, result.reason) == (Status.FAIL, "BuilderTakesNothing")
+    assert result.message == f"queue {QUEUE} holds 1 task and no worker takes any: none is connected"
     assert queue.llen(QUEUE) == 1  # nothing was taken
 
 
-async def test_a_backlog(redis_server: Redis, queue: redis.Redis) -> None:
-    queue.rpush(QUEUE, *(["task"] * (BACKLOG + 1)))
+async def test_a_builder_at_work(redis_server: Redis, queue: redis.Redis) -> None:
+    with Builder(redis_server.url(0)) as builder:
+        assert (await judge(on_redis(redis_server))).status is Status.PASS  # it waits in BRPOP
+        sent(redis_server, BACKLOG + 50)
+        eventually(lambda: queue.llen(QUEUE), lambda waiting: waiting <= BACKLOG + 45)
+        busy = await judge(on_redis(redis_server))
+        waiting = queue.llen(QUEUE)
+        assert (busy.status, busy.reason) == (Status.WARN, "BuilderBacklog")
+        assert busy.message == f"{waiting} tasks wait in queue {QUEUE}"
+        assert (busy.evidence["workersBusy"], busy.evidence["workersIdle"]) == (1, 0)
+        queue.ltrim(QUEUE, 0, 9)
+        assert (
+            await judge(on_redis(redis_server))
+        ).message == f"Redis answers; 10 tasks wait in queue {QUEUE}"
+        builder.kill()
     result = await judge(on_redis(redis_server))
+    assert (result.status, result.reason) == (Status.FAIL, "BuilderTakesNothing")
+
+
+async def test_a_builder_that_listens_elsewhere(redis_server: Redis, queue: redis.Redis) -> None:
+    """To another queue of the same database, and to the queue of the same name where forwarders listen."""
+    with Builder(redis_server.url(0), queue="another-service-builder"), Builder(redis_server.url(3)):
+        sent(redis_server, 2)
+        result = await judge(on_redis(redis_server))
+    assert (result.status, result.reason) == (Status.FAIL, "BuilderTakesNothing")
+    assert result.message == (
+        f"queue {QUEUE} holds 2 tasks and no worker takes any: 1 connected worker of the same database waits for "
+        "another queue"
+    )
+
+
+async def test_a_user_who_may_not_ask_for_clients(certificate_authority: CertificateAuthority) -> None:
+    """Then no more is said than is known."""
+    users = {"default": "on >token ~* &* +@all -client"}
+    with Redis(tls=True, ca=certificate_authority, users=users) as server:
+        server.call("RPUSH", QUEUE, "task")
+        given = on_redis(server, {"redis": {"auth": "token"}})
+        assert (await judge(given)).message == f"Redis answers; 1 tasks wait in queue {QUEUE}"
+        server.call("RPUSH", QUEUE, *(["task"] * BACKLOG))
+        result = await judge(given)
     assert (result.status, result.message) == (Status.WARN, f"{BACKLOG + 1} tasks wait in queue {QUEUE}")
+    assert "workersBusy" not in result.evidence
 
 
 async def test_redis_that_cannot_be_asked(redis_server: Redis) -> None:
@@ -213,17 +268,36 @@ async def test_service_bus_that_does_not_exist() -> None:
     assert "no-such-namespace.servicebus.windows.net" in result.message
 
 
-async def test_service_bus_that_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing under Microsoft's domain can be had here: the handshake itself is held in test_net.py."""
+async def test_service_bus_under_its_own_name(
+    certificate_authority: CertificateAuthority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that speaks TLS: no more is asked of it."""
+    host = "ours.servicebus.windows.net"
+    given = values("azure", "servicebus", azure={"servicebus_namespace": "ours"})
 
-    async def sound(host: str, port: int, *_: object, **__: object) -> object:
-        if not host.endswith(".servicebus.windows.net") or port != 5671:
-            raise NetworkFailure(Fault.UNRESOLVABLE, f"{host}:{port}")
-        return object()
+    async def answered(certificate: Certificate) -> CheckResult:
+        with (
+            ScriptedServer(lambda _: Reply(200), certificate=certificate) as server,
+            leading({f"{host}:5671": server.address}),
+        ):
+            return await judge(given)
 
-    monkeypatch.setattr("mehc_checks.gatherers.broker.handshake", sound)
-    result = await judge(values("azure", "servicebus", azure={"servicebus_namespace": "ours"}))
+    result = await answered(certificate_authority.issue(host, names=(host,)))
+    assert (result.status, result.reason) == (Status.FAIL, "ServiceBusUnreachable")
+    assert f"the certificate of {host}:5671 is not trusted" in result.message
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate_authority.ca_file))
+    result = await answered(certificate_authority.issue(host, names=(host,)))
     assert (result.status, result.reason) == (Status.ERROR, "ServiceBusNotEvaluated")
+    assert result.message == f"{host}:5671 answers with a sound certificate; sending was not tried"
+    result = await answered(
+        certificate_authority.issue("a.servicebus.windows.net", names=("a.servicebus.windows.net",))
+    )
+    assert (result.status, result.reason) == (Status.FAIL, "ServiceBusUnreachable")
+    assert f"is not for {host}" in result.message
+    with refused_port() as (address, port), leading({f"{host}:5671": f"{address}:{port}"}):
+        result = await judge(given)
+    assert (result.status, result.reason) == (Status.FAIL, "ServiceBusUnreachable")
+    assert f"{host}:5671 refused the connection" in result.message
 
 
 def test_every_reason_has_a_case() -> None:

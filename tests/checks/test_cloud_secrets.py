@@ -19,14 +19,6 @@ from testbed.rulejudging import at
 PASSWORD = "pass-w0rd-of-the-secret"
 
 
-@pytest.fixture
-def on_aws(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> Aws:
-    for name, value in aws.client_environment().items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    return aws
-
-
 @pytest.fixture(scope="module")
 def database(postgres: Postgres) -> dict[str, str]:
     """The fields of the secret of a migrated database."""

@@ -1,11 +1,14 @@
 """ControlPlaneReady on installations by the real Helm, with KWOK's kubelets, each broken in turn."""
 
 import asyncio
+import contextlib
+import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import psycopg
 import pytest
 import redis
 
@@ -15,16 +18,24 @@ from mehc_checks.cluster import KubernetesCluster
 from mehc_checks.context import Context
 from mehc_checks.discovery.discover import discover
 from mehc_checks.discovery.objects import ListedReleases
+from mehc_checks.gatherers.gateway import QUESTION, USER, GatewayParameters
 from mehc_checks.outcome import Status
 from mehc_checks.platform.endpoints import cache_key
-from mehc_checks.runner import CheckResult, plan, run
+from mehc_checks.runner import CheckResult, Report, plan, run
 from mehc_checks.values import Layer
 from mehc_operator.connection import Access, connected
 from testbed.controlplane import ControlPlane
+from testbed.endpoints import LEADER_WORKER_SET
 from testbed.helm import Helm
+from testbed.httpserver import Reply, Request, ScriptedServer
 from testbed.identity import as_account
-from testbed.installation import Tree, overlaid
+from testbed.installation import DATABASE_SECRET, Tree, overlaid
 from testbed.kwok import STAGE_LABEL, Kwok
+from testbed.modelengine import migrate
+from testbed.names import leading
+from testbed.pki import CertificateAuthority
+from testbed.ports import black_hole, garbage_server, refused_port, silent_server
+from testbed.postgres import Postgres
 from testbed.redis import Redis
 from testbed.rulejudging import at
 from testbed.sound import AWS
@@ -101,12 +112,28 @@ def classes(control_plane: ControlPlane) -> None:
 def world(
     control_plane: ControlPlane, kwok: Kwok, classes: None, namespace: str, redis_server: Redis
 ) -> Iterator[World]:
+    with installed(control_plane, namespace, redis_server) as here:
+        yield here
+
+
+@pytest.fixture(scope="module")
+def shared(control_plane: ControlPlane, kwok: Kwok, classes: None, redis_server: Redis) -> Iterator[World]:
+    """For tests that change nothing in it."""
+    namespace = control_plane.create_namespace()
+    with installed(control_plane, namespace, redis_server) as here:
+        yield here
+    control_plane.delete_namespace(namespace)
+
+
+@contextlib.contextmanager
+def installed(control_plane: ControlPlane, namespace: str, redis_server: Redis) -> Iterator[World]:
     endpoints = control_plane.create_namespace()
     values = overlaid(
         AWS,
         at("config.values.launch.endpoint_namespace", endpoints),
         at("config.values.launch.cache_redis_aws_url", f"redis://127.0.0.1:{redis_server.port}/15"),
         at("celery_autoscaler.num_shards", 1),
+        at("autoscaling.horizontal.enabled", False),  # there is no metrics adapter here
     )
     Helm(control_plane).install("me", namespace, values)
     here = World(plane=control_plane, namespace=namespace, endpoints=endpoints)
@@ -115,20 +142,40 @@ def world(
     control_plane.delete_namespace(endpoints)
 
 
-async def judged(
-    world: World, *, given: Tree | None = None, cluster: KubernetesCluster | None = None
-) -> CheckResult:
+async def judged(world: World, **words: Any) -> CheckResult:
+    """The check's result; ``words`` are those of ``reported``."""
+    result = (await reported(world, **words)).checks[0]
+    PRODUCED.update(reason for _, _, reason, _ in result.findings)
+    return result
+
+
+async def reported(
+    world: World,
+    *others: str,
+    given: Tree | None = None,
+    cluster: KubernetesCluster | None = None,
+    gateway: str = "",
+    later: timedelta = timedelta(),
+    seconds: float = 10,
+) -> Report:
+    """Of this check and ``others``. ``gateway`` is the parameter gatewayUrl, ``later`` how far its clock is on."""
     async with connected(Access(kubeconfig=str(world.plane.kubeconfig))) as api:
         asked = cluster or KubernetesCluster(api)
         installation = await discover(
             KubernetesCluster(api), ListedReleases(KubernetesCluster(api)), world.namespace
         )
         values = installation.under([Layer(source="spec.values", values=given or {})])
-        context = Context(values=values, cluster=asked, namespace=world.namespace, installation=installation)
-        report = await run(plan([catalogue()["ControlPlaneReady"]], timeout=timedelta(seconds=10)), context)
-    result = report.checks[0]
-    PRODUCED.update(reason for _, _, reason, _ in result.findings)
-    return result
+        context = Context(
+            values=values,
+            cluster=asked,
+            namespace=world.namespace,
+            installation=installation,
+            timeout=timedelta(seconds=seconds),
+            parameters={GatewayParameters: GatewayParameters(gateway_url=gateway)},
+            clock=lambda: datetime.now(UTC) + later,
+        )
+        checks = [catalogue()[name] for name in ("ControlPlaneReady", *others)]
+        return await run(plan(checks, timeout=context.timeout), context)
 
 
 async def settled(world: World, reason: str, **words: Any) -> CheckResult:
@@ -172,6 +219,13 @@ async def test_a_component_that_is_not_ready_has_the_cause(world: World, role: s
 
 def _waits(pod: Any) -> bool:
     return any("waiting" in each.get("state", {}) for each in pod["status"].get("containerStatuses", ()))
+
+
+async def test_a_cacher_that_ends_again_and_again(world: World) -> None:
+    world.template(f"{NAME}-cacher", labels={STAGE_LABEL: "crash-loop"})
+    result = await settled(world, "CacherNotReady")
+    assert "ContainerCrashing" in result.message
+    assert "--previous" in result.remediation
 
 
 async def test_a_pod_without_a_node_has_the_schedulers_words(world: World) -> None:
@@ -339,6 +393,246 @@ async def test_a_cacher_that_does_no_work(world: World, redis_server: Redis) -> 
     client.delete(key)
 
 
+@pytest.mark.parametrize(
+    ("resource", "name", "missing", "given"),
+    [
+        ("service", NAME, f"Service {NAME}", {}),
+        ("poddisruptionbudget", NAME, f"PodDisruptionBudget {NAME}", {}),
+        ("", "", f"HorizontalPodAutoscaler {NAME}", at("autoscaling.horizontal.enabled", True)),
+    ],
+    ids=["service", "budget", "scaler"],
+)
+async def test_objects_of_the_gateway(
+    world: World, resource: str, name: str, missing: str, given: Tree
+) -> None:
+    if resource:
+        world.delete(resource, name)
+    result = await judged(world, given=given)
+    assert (result.status, result.message) == (Status.FAIL, f"missing: {missing}")
+    off = overlaid(at("podDisruptionBudget.enabled", False), at("autoscaling.horizontal.enabled", False))
+    said = (await judged(world, given=off)).message
+    assert ("missing" in said) == (resource == "service")
+
+
+async def test_a_config_map_of_the_endpoint_namespace(world: World) -> None:
+    world.plane.kubectl("delete", "configmap", f"{NAME}-service-config", "-n", world.endpoints)
+    result = await judged(world)
+    assert (result.status, result.reason) == (Status.FAIL, "ObjectMissing")
+    assert result.message == f"missing: ConfigMap {NAME}-service-config in {world.endpoints}"
+
+
+async def test_objects_of_the_cluster(world: World) -> None:
+    """Of another fullname, so that no other test lacks them meanwhile."""
+    result = await judged(world, given={"fullnameOverride": "other"})
+    assert "ClusterRoleBinding other" in result.message
+    assert "ConfigMap other-service-config" in result.message
+    assert "PriorityClass" not in result.message  # these have one name whatever the fullname is
+
+
+async def test_workers_that_span_nodes(world: World) -> None:
+    tier = {"gpu_memory_le": 640, "cpus": 10, "gpus": 8, "memory": "1Gi", "gpu_type": "nvidia-hopper-h100"}
+    wide = {**tier, "nodes_per_worker": 2}
+    given = at("recommendedHardware.byGpuMemoryGb", [wide])
+    result = await judged(world, given=given)
+    assert (result.status, result.reason) == (Status.WARN, "LeaderWorkerSetMissing")
+    assert result.message.startswith("recommendedHardware 640 GB spreads a worker over nodes")
+    hidden = at("recommendedHardware.byGpuMemoryGb", [tier, wide])
+    assert (await judged(world, given=hidden)).reason == "ControlPlaneReady"
+    definition = f"crd/{LEADER_WORKER_SET['metadata']['name']}"
+    world.plane.apply(LEADER_WORKER_SET)
+    try:
+        world.plane.kubectl("wait", "--for=condition=Established", definition)
+        await settled(world, "ControlPlaneReady", given=given)
+    finally:
+        world.plane.kubectl("delete", definition)
+
+
+async def test_a_migration_that_does_not_end(world: World) -> None:
+    job, pod = f"{NAME}-database-setup-1", {"restartPolicy": "Never", "nodeSelector": {"no-such": "label"}}
+    template = {"spec": {**pod, "containers": [{"name": "m", "image": "m"}]}}
+    path = world.path("jobs", group="batch")
+    world.plane.api("POST", path, {"metadata": {"name": job}, "spec": {"template": template}})
+    assert (await judged(world)).reason == "ControlPlaneReady"
+    result = await judged(world, later=timedelta(minutes=7))
+    assert (result.status, result.reason) == (Status.WARN, "MigrationJobUnfinished")
+    assert result.message == f"Job {job} began 7 minutes ago and has not ended"
+    assert f"kubectl describe -n {world.namespace} job/{job}" in result.remediation
+
+
+ENDPOINTS = Reply(200, b'{"model_endpoints": []}', {"Content-Type": "application/json"})
+ERROR = b'{"error": "Internal error occurred. Our team has been notified.", "request_id": "echo-me"}'
+
+
+def model_engine(request: Request) -> Reply:
+    """What model engine's own code does with a request for the list of endpoints, as far as is needed here."""
+    if request.login is None:
+        return Reply(401, b'{"detail": "No authentication was passed in"}')
+    return (
+        ENDPOINTS
+        if request.path.startswith("/v1/model-endpoints")
+        else Reply(404, b'{"detail": "Not Found"}')
+    )
+
+
+async def test_a_gateway_that_answers(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At its Service's name, as from a pod of the cluster."""
+    with ScriptedServer(model_engine) as server:
+        _, _, port = server.address.rpartition(":")
+        patch = [{"op": "replace", "path": "/spec/ports/0/port", "value": int(port)}]
+        kind = "application/json-patch+json"
+        world.plane.api("PATCH", world.path("services", NAME), patch, content_type=kind)  # type: ignore[arg-type]
+        assert (await judged(world)).evidence["gatewayRequest"] == "not asked from outside of the cluster"
+        assert not server.requests
+        monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.96.0.1")  # in a pod of another cluster
+        monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "443")
+        assert (await judged(world)).evidence["gatewayRequest"] == "not asked from outside of the cluster"
+        monkeypatch.setenv("KUBERNETES_SERVICE_HOST", world.plane.host)
+        monkeypatch.setenv("KUBERNETES_SERVICE_PORT", str(world.plane.port))
+        name = f"{NAME}.{world.namespace}.svc:{port}"
+        # the connection is tried at the address, the request is made by the name
+        with leading({name: server.address}):
+            result = await judged(world)
+    assert (result.reason, result.evidence["gatewayRequest"]) == (
+        "ControlPlaneReady",
+        f"{name} answers an authenticated request",
+    )
+    assert [(each.method, each.path, each.login) for each in server.requests] == [
+        ("GET", QUESTION, (USER, ""))
+    ]
+    result = await judged(world)
+    assert (
+        result.reason == "ControlPlaneReady"
+    )  # the name does not resolve: that may concern this process alone
+    assert "does not resolve" in str(result.evidence["gatewayRequest"])
+
+
+@pytest.mark.parametrize(
+    ("reply", "reason", "says"),
+    [
+        (Reply(500, ERROR), "GatewayFails", "answers 500 to an authenticated request that lists endpoints"),
+        (Reply(503, b"upstream connect error"), "GatewayBehindProxy", "answers 503, which a proxy says"),
+        (Reply(502), "GatewayBehindProxy", "answers 502"),
+        (Reply(504), "GatewayBehindProxy", "answers 504"),
+        (Reply(401, b'{"detail": "Could not authenticate user"}'), "", "answers 401: it wants a user"),
+        (Reply(403, b"RBAC: access denied"), "", "answers 403: it wants a user that it knows"),
+        (Reply(404, b'{"detail": "Not Found"}'), "", "answers 404 without a list of endpoints"),
+        (Reply(429, b'{"error": "Too many requests"}'), "", "answers 429 without a list"),
+        (Reply(302, headers={"Location": "http://elsewhere.example/"}), "", "answers 302, a redirect"),
+        (Reply(200, b"<html><title>Sign in</title></html>"), "", "answers 200 without a list of endpoints"),
+        (Reply(200, b"[]"), "", "answers 200 without a list of endpoints"),
+        (Reply(200, b"\xff" * 70000), "", "answers 200 without a list of endpoints"),
+    ],
+    ids=["500", "503", "502", "504", "401", "403", "404", "429", "redirect", "html", "list", "bytes"],
+)
+async def test_what_else_a_gateway_answers(shared: World, reply: Reply, reason: str, says: str) -> None:
+    with ScriptedServer(lambda _: reply) as server:
+        result = await judged(shared, gateway=server.url)
+    assert len(server.requests) == 1  # no redirect is followed
+    said = str(result.evidence["gatewayRequest"])
+    assert says in said
+    assert result.reason == (reason or "ControlPlaneReady")
+    if reason:
+        assert result.message == f"gateway: {said}"
+        assert shared.namespace in result.remediation
+    assert not any(
+        word in str(result) for word in ("echo-me", "notified", "upstream", "Sign in", "elsewhere")
+    )
+
+
+async def test_a_schema_that_is_behind_is_why_the_gateway_fails(world: World, postgres: Postgres) -> None:
+    """The scripted gateway asks a real database what the platform would; its readiness looks at nothing."""
+    name = f"behind_{secrets.token_hex(3)}"
+    postgres.create_role(name, "secret")
+    postgres.create_database(name, owner=name)
+    migrate(postgres, name, revision="a1b2c3d4e5f6", owner=name)
+    url = postgres.url(name, "secret", name)
+    secret = {"metadata": {"name": DATABASE_SECRET}, "stringData": {"database_url": url}}
+    world.plane.api("POST", world.path("secrets"), secret)
+
+    def platform(_: Request) -> Reply:
+        query = b"SELECT id, status_reason FROM hosted_model_inference.endpoints WHERE name = 'mehc-probe'"
+        try:
+            with psycopg.connect(url) as session:
+                session.execute(query)
+        except psycopg.Error:
+            return Reply(500, ERROR)
+        return ENDPOINTS
+
+    with ScriptedServer(platform) as server:
+        report = await reported(world, "DatabaseMigrated", gateway=server.url)
+        (cause,) = report.root_causes
+        assert (cause.check, cause.reason, cause.explains) == (
+            "DatabaseMigrated",
+            "RevisionBehind",
+            ("ControlPlaneReady",),
+        )
+        assert report.checks[0].reason == "GatewayFails"
+        migrate(postgres, name, owner=name)
+        assert (await judged(world, gateway=server.url)).reason == "ControlPlaneReady"
+
+
+async def test_gateways_that_do_not_answer(
+    shared: World, certificate_authority: CertificateAuthority
+) -> None:
+    with refused_port() as (host, port):
+        result = await judged(shared, gateway=f"http://{host}:{port}")
+    assert (result.status, result.reason) == (Status.FAIL, "GatewaySilent")
+    assert "refused the connection" in result.message
+    with silent_server() as (host, port):
+        result = await judged(shared, gateway=f"http://{host}:{port}", seconds=5)
+    assert (result.status, result.reason) == (Status.FAIL, "GatewaySilent")
+    assert "accepts connections and does not answer within 2 s" in result.message
+
+
+async def test_what_proves_nothing_of_a_gateway(
+    shared: World, certificate_authority: CertificateAuthority
+) -> None:
+    """A firewall, a mesh that demands its own certificates, and a stranger's certificate concern this process."""
+
+    async def said(url: str) -> str:
+        result = await judged(shared, gateway=url, seconds=5)
+        assert result.reason == "ControlPlaneReady", result
+        return str(result.evidence["gatewayRequest"])
+
+    with black_hole() as (host, port):
+        assert "did not answer within 1 s" in await said(f"http://{host}:{port}")
+    with garbage_server(b"") as (host, port):
+        assert "closed the connection without an answer" in await said(f"http://{host}:{port}")
+    with garbage_server(b"SSH-2.0-OpenSSH_9.2\r\n") as (host, port):
+        assert "does not speak HTTP" in await said(f"http://{host}:{port}")
+    with ScriptedServer(model_engine, certificate=certificate_authority.issue()) as server:
+        assert "is not trusted" in await said(server.url)
+        assert "closed the connection" in await said(server.url.replace("https", "http"))
+
+
+async def test_a_gateway_behind_tls(
+    shared: World, certificate_authority: CertificateAuthority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate_authority.ca_file))
+    with ScriptedServer(model_engine, certificate=certificate_authority.issue()) as server:
+        result = await judged(shared, gateway=f"{server.url}/")
+    assert result.evidence["gatewayRequest"] == f"{server.address} answers an authenticated request"
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["gateway", "ftp://gateway", "http://user:pw@gateway", "http://gateway:port", "http://gateway/x?y="],
+)
+async def test_a_gateway_url_that_is_none(shared: World, url: str) -> None:
+    result = await judged(shared, gateway=url)
+    assert result.status is Status.ERROR
+    assert "parameters.gatewayUrl" in result.message
+    assert "pw" not in result.message.split()
+
+
+async def test_the_cause_of_a_gateway_without_pods_is_found_already(world: World) -> None:
+    world.template(NAME, nodeSelector={"no-such": "label"})
+    await settled(world, "GatewayNotReady")
+    with refused_port() as (host, port):
+        result = await judged(world, gateway=f"http://{host}:{port}")
+    assert [reason for _, _, reason, _ in result.findings] == ["GatewayNotReady"]
+
+
 async def test_what_may_not_be_read_is_named(world: World) -> None:
     rules = [{"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["get", "list"]}]
     async with as_account(world.plane, world.namespace, rules) as cluster:
@@ -349,4 +643,4 @@ async def test_what_may_not_be_read_is_named(world: World) -> None:
 
 
 def test_every_reason_has_a_case() -> None:
-    assert {reason.name for reason in ControlPlaneReasons.all()} == PRODUCED
+    assert {reason.name for reason in ControlPlaneReasons.all()} <= PRODUCED

@@ -368,13 +368,24 @@ CASES = [
         values={"secrets": {"cloudDatabaseSecretName": "ml/db"}},
     ),
     Case(
-        id="a cloud secret",
+        id="a secret of Azure",
         reason="CloudSecretNotRead",
-        says="ml/db",
+        says="secret ml/db of Azure Key Vault vault-1; connection, revision and schema were not tried",
         data=lambda _: None,
         values={
             "secrets": {"kubernetesDatabaseSecretName": None, "cloudDatabaseSecretName": "ml/db"},
             "config": {"values": {"infra": {"cloud_provider": "azure"}}},
+            "azure": {"keyvault_name": "vault-1"},
+        },
+    ),
+    Case(
+        id="a secret of GCP",
+        reason="CloudSecretNotRead",
+        says="secret ml/db of GCP Secret Manager; connection, revision and schema were not tried",
+        data=lambda _: None,
+        values={
+            "secrets": {"kubernetesDatabaseSecretName": None, "cloudDatabaseSecretName": "ml/db"},
+            "config": {"values": {"infra": {"cloud_provider": "gcp"}}},
         },
     ),
     Case(

@@ -26,6 +26,7 @@ from testbed.endpoints import (
     HOUR,
     ID,
     IMAGE,
+    LEADER_WORKER_SET,
     NAME,
     PASSWORD,
     RUNNING,
@@ -39,29 +40,6 @@ from testbed.kwok import CONTAINER_ANNOTATION, DELAY_ANNOTATION, MESSAGE_ANNOTAT
 from testbed.postgres import Postgres
 from testbed.redis import Redis
 from testbed.waiting import eventually
-
-LEADER_WORKER_SET = {
-    "apiVersion": "apiextensions.k8s.io/v1",
-    "kind": "CustomResourceDefinition",
-    "metadata": {"name": "leaderworkersets.leaderworkerset.x-k8s.io"},
-    "spec": {
-        "group": "leaderworkerset.x-k8s.io",
-        "scope": "Namespaced",
-        "names": {"plural": "leaderworkersets", "singular": "leaderworkerset", "kind": "LeaderWorkerSet"},
-        "versions": [
-            {
-                "name": "v1",
-                "served": True,
-                "storage": True,
-                "subresources": {"status": {}},
-                "schema": {
-                    "openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-                },
-            }
-        ],
-    },
-}
-"""What the API server needs in order to serve the kind; its controller is played by the case."""
 
 
 @dataclass(frozen=True, kw_only=True)

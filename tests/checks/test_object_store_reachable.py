@@ -4,14 +4,16 @@ import secrets
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import boto3
 import pytest
+from botocore.config import Config
+from botocore.exceptions import SSLError
 
 from mehc_checks.aws.client import Aws as Asked
 from mehc_checks.aws.client import AwsFailure, Trouble
 from mehc_checks.aws.reasons import AwsReasons
 from mehc_checks.catalogue.object_store_reachable import StoreReasons
 from mehc_checks.gatherers import stores
-from mehc_checks.net import Peer
 from mehc_checks.outcome import Status
 from mehc_checks.platform.stores import store
 from mehc_checks.runner import CheckResult
@@ -20,8 +22,9 @@ from testbed.aws import REGION, Aws
 from testbed.httpserver import Reply, ScriptedServer
 from testbed.installation import Tree, overlaid
 from testbed.judging import judged
+from testbed.names import leading
 from testbed.pki import CertificateAuthority
-from testbed.ports import free_port
+from testbed.ports import free_port, refused_port
 from testbed.rulejudging import at
 
 PRODUCED: set[str] = set()
@@ -184,24 +187,90 @@ async def test_stores_that_do_not_answer(certificate_authority: CertificateAutho
     assert (result.status, result.reason) == (Status.FAIL, "StoreUntrusted")
 
 
-async def test_the_stores_of_other_clouds(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing under these domains can be had here: the handshake itself is held in test_net.py."""
-    azure = overlaid(
+@pytest.mark.parametrize("variable", ["AWS_CA_BUNDLE", "SSL_CERT_FILE"])
+async def test_a_store_of_a_private_authority(
+    certificate_authority: CertificateAuthority, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    """As MinIO in a company has it. boto3, as the platform configures it, is the oracle."""
+    for name in ("AWS_CA_BUNDLE", "SSL_CERT_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    with Aws(ca=certificate_authority) as server:
+        for name, value in server.client_environment().items():
+            if name != "AWS_ENDPOINT_URL":  # as in the pods: only the values name the store
+                monkeypatch.setenv(name, value)
+        server.client("s3").create_bucket(Bucket="models")
+        given = onprem(server.url)
+        result = await judge(given, write=True)
+        assert (result.status, result.reason) == (Status.FAIL, "StoreUntrusted")
+        assert "AWS_CA_BUNDLE (extraEnvVars)" in result.remediation
+        with pytest.raises(SSLError, match="CERTIFICATE_VERIFY_FAILED"):
+            _platforms(server.url).head_bucket(Bucket="models")
+
+        monkeypatch.setenv(variable, str(certificate_authority.ca_file))
+        result = await judge(given, write=True)
+        assert (result.status, result.evidence["written"]) == (Status.PASS, 1), result.message
+        assert result.evidence["endpoint"] == server.url
+        if variable == "AWS_CA_BUNDLE":
+            _platforms(server.url).head_bucket(Bucket="models")
+        else:  # which boto3 does not look at
+            monkeypatch.setenv("AWS_CA_BUNDLE", str(CertificateAuthority("another").ca_file))
+            assert (await judge(given)).reason == "StoreUntrusted"
+
+
+def _platforms(url: str) -> Any:
+    """The client of the platform's pods. Source: ``s3_utils.py``."""
+    return boto3.client("s3", endpoint_url=url, config=Config(retries={"total_max_attempts": 1}))
+
+
+async def test_authorities_that_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_CA_BUNDLE", "/nonexistent/ca.crt")
+    result = await judge(onprem("https://127.0.0.1:1"))
+    assert (result.status, result.reason) == (Status.ERROR, "InvalidValue")
+    assert result.message == "AWS_CA_BUNDLE of this process: /nonexistent/ca.crt is no file of certificates"
+
+
+OTHERS = {
+    "ours.blob.core.windows.net": overlaid(
         at(f"{INFRA}.cloud_provider", "azure"),
         at(FILE, "azure://c/x"),
         {"azure": {"abs_account_name": "ours"}},
-    )
-    result = await judge(azure)
+    ),
+    "storage.googleapis.com": overlaid(at(f"{INFRA}.cloud_provider", "gcp"), at(FILE, "gs://b/x")),
+}
+
+
+@pytest.mark.parametrize("host", OTHERS)
+async def test_the_stores_of_other_clouds_under_their_own_names(
+    certificate_authority: CertificateAuthority, monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    """Servers that speak TLS: no more is asked of them."""
+    given = OTHERS[host]
+
+    async def answered(name: str) -> CheckResult:
+        certificate = certificate_authority.issue(name, names=(name,))
+        with (
+            ScriptedServer(lambda _: Reply(200), certificate=certificate) as server,
+            leading({f"{host}:443": server.address}),
+        ):
+            return await judge(given)
+
+    result = await answered(host)
+    assert (result.status, result.reason) == (Status.FAIL, "StoreUntrusted")
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate_authority.ca_file))
+    result = await answered(host)
+    assert (result.status, result.reason) == (Status.ERROR, "StoreNotEvaluated")
+    assert result.message == f"{host} answers with a sound certificate; no object was asked for"
+    result = await answered("elsewhere.example")
+    assert (result.status, result.reason) == (Status.FAIL, "StoreUntrusted")
+    assert f"is not for {host}" in result.message
+    with refused_port() as (address, port), leading({f"{host}:443": f"{address}:{port}"}):
+        assert (await judge(given)).reason == "StoreUnreachable"
+
+
+async def test_a_storage_account_that_does_not_exist() -> None:
+    result = await judge(OTHERS["ours.blob.core.windows.net"])
     assert (result.status, result.reason) == (Status.FAIL, "StoreUnresolvable")
     assert "ours.blob.core.windows.net" in result.message
-
-    async def sound(*_: object, **__: object) -> Peer:
-        return Peer(not_after=None, protocol="TLSv1.3")
-
-    monkeypatch.setattr(stores, "handshake", sound)
-    for given in (azure, overlaid(at(f"{INFRA}.cloud_provider", "gcp"), at(FILE, "gs://b/x"))):
-        result = await judge(given)
-        assert (result.status, result.reason) == (Status.ERROR, "StoreNotEvaluated")
 
 
 async def test_no_bucket_at_all() -> None:

@@ -2,20 +2,23 @@
 
 import asyncio
 import contextlib
-import ssl
+import json
+import secrets as random
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
 import redis
 from celery import Celery
 from celery.contrib.testing.worker import start_worker
+from kombu import pools
 from kombu.exceptions import OperationalError
 
 from mehc_checks.outcome import Status
 from testbed import ports
+from testbed.aws import REGION, Aws
 from testbed.installation import overlaid
 from testbed.judging import judged
 from testbed.pki import CertificateAuthority
@@ -43,12 +46,23 @@ def cache_works(url: str) -> bool:
     return bool(found == b"{}")
 
 
-def celery(host: str, port: int, token: str) -> Celery:
-    """An application with the platform's settings: a token means TLS without verification."""
-    scheme, login = ("rediss", f":{token}@") if token else ("redis", "")
-    app = Celery("oracle", broker=f"{scheme}://{login}{host}:{port}/0", set_as_current=False)
+def endpoint(host: str, port: int, token: str) -> str:
+    """The broker's URL as ``core/celery/app.py`` of model engine strings it together: a token means TLS."""
+    return f"rediss://:{token}@{host}:{port}/0?ssl_cert_reqs=none" if token else f"redis://{host}:{port}/0"
+
+
+def endpoint_of(secret: Mapping[str, Any]) -> str:
+    """The same where a secret of AWS holds the fields."""
+    token = secret.get("auth_token")
+    login = f":{token}@" if token is not None else ""
+    where = f"{login}{secret['host']}:{secret['port']}/0{secret.get('query_params', '')}"
+    return f"{secret.get('scheme', 'redis://')}{where}"
+
+
+def celery(url: str) -> Celery:
+    """An application with the platform's settings."""
+    app = Celery("oracle", broker=url, set_as_current=False)
     app.conf.update(
-        broker_use_ssl={"ssl_cert_reqs": ssl.CERT_NONE} if token else None,
         broker_connection_retry=False,
         broker_connection_retry_on_startup=False,
         broker_connection_max_retries=0,
@@ -61,9 +75,10 @@ def celery(host: str, port: int, token: str) -> Celery:
     return app
 
 
-def broker_works(host: str, port: int, token: str) -> bool:
+def broker_works(url: str) -> bool:
     """Send a task and let a worker run it."""
-    app = celery(host, port, token)
+    pools.reset()  # they take URLs that differ in TLS alone for one
+    app = celery(url)
     ran: list[str] = []
 
     @app.task(name=f"oracle.{uuid.uuid4()}", ignore_result=True)
@@ -72,8 +87,8 @@ def broker_works(host: str, port: int, token: str) -> bool:
 
     try:
         note.apply_async(("hello",), retry=False)
-    except (OperationalError, redis.RedisError, OSError):
-        return False
+    except (OperationalError, redis.RedisError, OSError, ValueError, TypeError, KeyError):
+        return False  # the last three of a URL that kombu cannot read
     with start_worker(app, pool="solo", perform_ping_check=False, shutdown_timeout=5, loglevel="ERROR"):
         for _ in range(100):
             if ran:
@@ -156,6 +171,10 @@ BROKERS: dict[str, tuple[Stage, str]] = {
     "token missing": (lambda s, _: s.enter_context(Redis(password=PASSWORD)), ""),
     "tls without a token": (lambda s, ca: s.enter_context(Redis(tls=True, ca=ca)), ""),
     "token, plain server": (lambda s, _: s.enter_context(Redis(password=PASSWORD)), PASSWORD),
+    "token that ends the password": (
+        lambda s, ca: s.enter_context(Redis(tls=True, ca=ca, password="or/acle")),
+        "or/acle",
+    ),
     "replica": (lambda s, _: s.enter_context(Redis(replica_of=s.enter_context(Redis()))), ""),
     "cluster": (lambda s, _: s.enter_context(Redis(config={"cluster-enabled": "yes"})), ""),
     "full": (lambda s, _: s.enter_context(Redis(config={"maxmemory": "1"})), ""),
@@ -190,7 +209,74 @@ async def test_the_broker_works_where_we_say_so(
         )
         result = await judged("RedisReachable", values)
         ours = next(status for subject, status, *_ in result.findings if subject == "broker")
-        works = await asyncio.to_thread(broker_works, server.host, server.port, token)
+        works = await asyncio.to_thread(broker_works, endpoint(server.host, server.port, token))
+    assert (ours in (Status.PASS, Status.WARN)) == works, result.message
+
+
+SECURED = {"scheme": "rediss://", "auth_token": "or%2Facle"}
+BROKER_SECRETS: dict[str, tuple[str, dict[str, str | None]]] = {
+    "plain": ("plain", {}),
+    "plain, with its scheme": ("plain", {"scheme": "redis://"}),
+    "plain, scheme without ://": ("plain", {"scheme": "redis"}),
+    "plain, asked by TLS": ("plain", {"scheme": "rediss://"}),
+    "plain, an empty token": ("plain", {"auth_token": ""}),
+    "plain, a parameter that Celery takes": ("plain", {"query_params": "?heartbeat=10"}),
+    "plain, one that it takes as text": ("plain", {"query_params": "?connect_timeout=3"}),
+    "plain, one of redis-py": ("plain", {"query_params": "?socket_timeout=3"}),
+    "plain, a parameter without ?": ("plain", {"query_params": "heartbeat=10"}),
+    "plain, TLS by a parameter": ("plain", {"query_params": "?ssl_cert_reqs=none"}),
+    "secured": ("secured", SECURED),
+    "secured, token not encoded": ("secured", {**SECURED, "auth_token": "or/acle"}),
+    "secured, another token": ("secured", {**SECURED, "auth_token": "guess"}),
+    "secured, no token": ("secured", {"scheme": "rediss://"}),
+    "secured, plain scheme": ("secured", {**SECURED, "scheme": "redis://"}),
+    "secured, TLS by a parameter": (
+        "secured",
+        {**SECURED, "scheme": "redis://", "query_params": "?ssl_cert_reqs=none"},
+    ),
+    "secured, verified without its authority": (
+        "secured",
+        {**SECURED, "query_params": "?ssl_cert_reqs=required"},
+    ),
+    "secured, verified": (
+        "secured",
+        {**SECURED, "query_params": "?ssl_cert_reqs=required&ssl_ca_certs={ca}"},
+    ),
+    "secured, verification of no kind": ("secured", {**SECURED, "query_params": "?ssl_cert_reqs=no"}),
+}
+
+
+@pytest.fixture(scope="module")
+def brokers(certificate_authority: CertificateAuthority) -> Iterator[dict[str, Redis]]:
+    with Redis() as plain, Redis(tls=True, ca=certificate_authority, password="or/acle") as secured:
+        yield {"plain": plain, "secured": secured}
+
+
+@pytest.mark.parametrize("name", BROKER_SECRETS)
+async def test_the_broker_of_a_secret_works_where_we_say_so(
+    name: str,
+    brokers: dict[str, Redis],
+    sound_cache: Redis,
+    certificate_authority: CertificateAuthority,
+    on_aws: Aws,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    which, fields = BROKER_SECRETS[name]
+    server, ca = brokers[which], str(certificate_authority.ca_file)
+    secret = {"host": server.host, "port": server.port, **fields}
+    secret |= {key: str(value).replace("{ca}", ca) for key, value in fields.items() if key == "query_params"}
+    kept = f"oracle-{random.token_hex(4)}"
+    on_aws.client("secretsmanager").create_secret(Name=kept, SecretString=json.dumps(secret))
+    if name == "secured, verified without its authority":
+        monkeypatch.delenv("SSL_CERT_FILE")  # redis-py does not know it, and this is the system's trust
+    infra = {"cloud_provider": "aws", "default_region": REGION, "redis_aws_secret_name": kept}
+    values = {
+        "config": {"values": {"infra": infra, "launch": {"cache_redis_aws_url": sound_cache.url()}}},
+        "celery_broker_type_redis": True,
+    }
+    result = await judged("RedisReachable", values)
+    ours = next(status for subject, status, *_ in result.findings if subject == "broker")
+    works = await asyncio.to_thread(broker_works, endpoint_of(secret))
     assert (ours in (Status.PASS, Status.WARN)) == works, result.message
 
 
@@ -208,4 +294,4 @@ async def test_nobody_answers_and_both_say_so(sound_cache: Redis) -> None:
     }
     result = await judged("RedisReachable", values)
     assert result.status is Status.FAIL
-    assert not await asyncio.to_thread(broker_works, "127.0.0.1", port, "")
+    assert not await asyncio.to_thread(broker_works, endpoint("127.0.0.1", port, ""))

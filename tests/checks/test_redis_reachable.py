@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from mehc_checks.aws.reasons import AwsReasons
 from mehc_checks.catalogue.redis_reachable import RedisReasons
 from mehc_checks.cluster import KubernetesCluster
 from mehc_checks.outcome import Status
@@ -191,18 +192,16 @@ CASES = [
         values=lambda s: overlaid(broker("h", 1, s.plain.url()), {"redisPort": "http"}),
     ),
     Case(
+        id="a token that ends the URL's password",
+        reason="RedisURLUnparsable",
+        says="broker: redis.auth cannot be read: it has characters that end a URL's password",
+        values=lambda s: broker(s.plain.host, s.plain.port, s.plain.url(), auth=f"{PASSWORD}/and+more="),
+    ),
+    Case(
         id="the token's Secret is missing",
         reason="RedisTokenUnreadable",
         says="Secret token of redis.authSecretName does not exist",
         values=lambda s: broker(s.plain.host, s.plain.port, s.plain.url(), authSecretName="token"),
-    ),
-    Case(
-        id="a secret of the cloud",
-        reason="CloudSecretNotRead",
-        says="cache_redis_aws_secret_name",
-        values=lambda _: overlaid(
-            at(INFRA, cloud_provider="aws"), at(LAUNCH, cache_redis_aws_secret_name="x")
-        ),
     ),
     Case(
         id="Azure's tokens",
@@ -389,14 +388,6 @@ CASES = [
         values=lambda s: overlaid(cache(s.plain.url()), {"redis": {"enableAuth": True}}),
     ),
     Case(
-        id="KEDA's secret is in the cloud",
-        reason="KEDASecretNotRead",
-        says="KEDA's password was not tried",
-        values=lambda s: overlaid(
-            cache(s.plain.url()), {"redis": {"enableAuth": True, "kedaSecretName": "x"}}
-        ),
-    ),
-    Case(
         id="a broker's token without TLS",
         reason="TLSNotOffered",
         says="broker: ",
@@ -524,4 +515,12 @@ async def test_nothing_is_written(servers: Servers) -> None:
 
 
 def test_every_reason_has_a_case(produced: set[str]) -> None:
-    assert produced == {reason.name for reason in RedisReasons.all()}
+    """Those of AWS and of its secrets are in test_redis_secrets.py."""
+    elsewhere = {
+        *AwsReasons.all(),
+        RedisReasons.CLOUD_SECRET_UNUSABLE,
+        RedisReasons.KEDA_SECRET_IS_JSON,
+        RedisReasons.KEDA_SECRET_UNPROVEN,
+        RedisReasons.KEDA_WITHOUT_PASSWORD,
+    }
+    assert produced == {reason.name for reason in RedisReasons.all() if reason not in elsewhere}

@@ -1,12 +1,14 @@
 """An emulator of AWS's APIs (moto's server) on real HTTP: ECR, S3, SQS, STS, Secrets Manager and the rest."""
 
 import json
+import ssl
 import sys
 import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from testbed.pki import CertificateAuthority
 from testbed.ports import LOOPBACK, free_port
 from testbed.process import Process
 
@@ -15,26 +17,37 @@ ACCOUNT = "123456789012"
 
 
 class Aws(Process):
-    """The emulator. `enforce_iam`: requests are refused unless an IAM policy allows them, as AWS would."""
+    """The emulator. `enforce_iam`: requests are refused unless an IAM policy allows them, as AWS would.
+
+    `ca`: TLS, with a certificate of it.
+    """
 
     start_timeout = 60.0
 
-    def __init__(self, *, enforce_iam: bool = False, account: str = ACCOUNT) -> None:
+    def __init__(
+        self, *, enforce_iam: bool = False, account: str = ACCOUNT, ca: CertificateAuthority | None = None
+    ) -> None:
         super().__init__("aws")
         self.port = free_port()
-        self.url = f"http://{LOOPBACK}:{self.port}"
+        self.url = f"{'https' if ca else 'http'}://{LOOPBACK}:{self.port}"
+        self._ca = ca
         self._enforce_iam = enforce_iam
         self._account = account
 
     def command(self) -> Sequence[str | Path]:
-        return [sys.executable, "-m", "moto.server", "-H", LOOPBACK, "-p", str(self.port)]
+        words: list[str | Path] = [sys.executable, "-m", "moto.server", "-H", LOOPBACK, "-p", str(self.port)]
+        if self._ca:
+            own = self._ca.issue()
+            words += ["--ssl-cert", own.certificate_file, "--ssl-key", own.key_file]
+        return words
 
     def environment(self) -> Mapping[str, str]:
         refused = {"INITIAL_NO_AUTH_ACTION_COUNT": "0"} if self._enforce_iam else {}
         return {"MOTO_ACCOUNT_ID": self._account, **refused}
 
     def ready(self) -> bool:
-        with urllib.request.urlopen(f"http://{LOOPBACK}:{self.port}/moto-api/", timeout=2) as response:
+        trust = ssl.create_default_context(cafile=self._ca.ca_file) if self._ca else None
+        with urllib.request.urlopen(f"{self.url}/moto-api/", timeout=2, context=trust) as response:  # noqa: S310
             return bool(response.status == 200)
 
     def client_environment(self, *, region: str = REGION) -> dict[str, str]:
@@ -56,6 +69,7 @@ class Aws(Process):
             endpoint_url=self.url,
             aws_access_key_id="testing",
             aws_secret_access_key="testing",
+            verify=str(self._ca.ca_file) if self._ca else None,
         )
 
     def user_keys(self, name: str, actions: Sequence[str]) -> dict[str, str]:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 from testbed import ports
 from testbed.aws import Aws
 from testbed.httpserver import Reply, Request, ScriptedServer
@@ -37,6 +39,15 @@ def isolation(directory: Path) -> Environment:
             "",
         ),
     }
+
+
+def live(monkeypatch: pytest.MonkeyPatch, environment: Mapping[str, str]) -> None:
+    """Make ``environment`` this process's: "" unsets."""
+    for name, value in environment.items():
+        if value:
+            monkeypatch.setenv(name, value)
+        else:
+            monkeypatch.delenv(name, raising=False)
 
 
 def error(code: str, status: int = 400) -> Callable[[Request], Reply]:

@@ -25,6 +25,28 @@ MERGE = "application/merge-patch+json"
 HOUR = timedelta(hours=1)
 OWNER = "endpoints_owner"
 RUNNING = {"running": {"startedAt": "2026-01-01T00:00:00Z"}}
+LEADER_WORKER_SET = {
+    "apiVersion": "apiextensions.k8s.io/v1",
+    "kind": "CustomResourceDefinition",
+    "metadata": {"name": "leaderworkersets.leaderworkerset.x-k8s.io"},
+    "spec": {
+        "group": "leaderworkerset.x-k8s.io",
+        "scope": "Namespaced",
+        "names": {"plural": "leaderworkersets", "singular": "leaderworkerset", "kind": "LeaderWorkerSet"},
+        "versions": [
+            {
+                "name": "v1",
+                "served": True,
+                "storage": True,
+                "subresources": {"status": {}},
+                "schema": {
+                    "openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+                },
+            }
+        ],
+    },
+}
+"""What the API server needs in order to serve the kind; its controller is played by the case."""
 
 
 @dataclass(kw_only=True)

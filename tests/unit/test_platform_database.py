@@ -29,6 +29,15 @@ def values(tree: dict[str, Any]) -> Values:
             "c-ml-infra-pg",
         ),
         ({"config": {"values": {"infra": {"cloud_provider": "onprem"}}}}, SourceKind.ENVIRONMENT, "DB_HOST"),
+        ({"config": {"values": {"infra": {"cloud_provider": "gcp"}}}}, SourceKind.ENVIRONMENT, "DB_HOST"),
+        (
+            {
+                "secrets": {"cloudDatabaseSecretName": "c"},
+                "config": {"values": {"infra": {"cloud_provider": "gcp"}}},
+            },
+            SourceKind.CLOUD_SECRET,
+            "c",
+        ),
     ],
 )
 def test_source(tree: dict[str, Any], kind: SourceKind, name: str) -> None:

@@ -6,6 +6,7 @@ from typing import Final
 from mehc_checks.aws.client import AwsFailure
 from mehc_checks.aws.reasons import AwsReasons, aws_finding
 from mehc_checks.check import Permission, check
+from mehc_checks.endpoints.wording import counted
 from mehc_checks.gatherers.broker import BrokerFacts, broker_facts
 from mehc_checks.net import NetworkFailure
 from mehc_checks.outcome import Evidence, Finding, Outcome, Reason, Severity, Status
@@ -70,10 +71,17 @@ class BrokerReasons(AwsReasons):
         "Celery looks for queues in another region than the one in which the platform makes those of endpoints.",
         "Set AWS_REGION in extraEnvVars and default_region alike.",
     )
+    NOBODY_LISTENS = Reason(
+        "BuilderTakesNothing",
+        Status.FAIL,
+        "Build tasks wait, and no worker takes them: endpoints stay UPDATE_PENDING.",
+        "Restart the builder and read its log: kubectl logs deployment/<fullname>-endpoint-builder; its readiness says "
+        "only that a worker started. Compare SERVICE_BUILDER_QUEUE, --queues and REDIS_HOST of builder and gateway.",
+    )
     BACKLOG = Reason(
         "BuilderBacklog",
         Status.WARN,
-        "Many build tasks wait: the builder works on two at a time, or not at all.",
+        "Many build tasks wait: the builder works on two at a time.",
         "See that the builder runs (ControlPlaneReady) and read its log.",
     )
     REDIS_NOT_ASKED = Reason(
@@ -106,6 +114,7 @@ _WORDS: Final = {Broker.SQS: "sqs", Broker.SERVICE_BUS: "servicebus", Broker.RED
     severity=Severity.CRITICAL,
     gather=broker_facts,
     reasons=BrokerReasons,
+    depends_on={R.NOBODY_LISTENS: ("ControlPlaneReady/builder",)},
     permissions=(Permission(resource="secrets"),),
 )
 def broker_reachable(facts: BrokerFacts) -> Outcome:
@@ -117,7 +126,7 @@ def broker_reachable(facts: BrokerFacts) -> Outcome:
 
 def _agreement(brokers: Brokers) -> Iterator[Finding]:
     sender, taker = brokers.build_sender, brokers.build_taker
-    if sender.broker is not taker.broker:
+    if not _builds_agree(brokers):
         yield R.BUILDERS_DISAGREE.finding(f"{sender} (by {sender.because}), {taker} (by {taker.because})")
     sender, taker = brokers.work_sender, brokers.work_taker
     expected = _WORDS.get(sender.broker, "")
@@ -134,6 +143,10 @@ def _agreement(brokers: Brokers) -> Iterator[Finding]:
     scales = brokers.scales
     if scales and taker.broker is not Broker.NONE and scales.broker is not brokers.annotated:
         yield R.AUTOSCALER_BLIND.finding(f"{scales}, async endpoints are marked for {brokers.annotated}")
+
+
+def _builds_agree(brokers: Brokers) -> bool:
+    return brokers.build_sender.broker is brokers.build_taker.broker
 
 
 def _answer(facts: BrokerFacts) -> Iterator[Finding]:
@@ -159,6 +172,13 @@ def _answer(facts: BrokerFacts) -> Iterator[Finding]:
         yield R.QUEUE_MISSING.finding(f"queue {queue.name} does not exist in region {queue.region}")
     elif queue.exists is None:
         yield R.REDIS_NOT_ASKED.finding(f"the length of queue {queue.name} could not be read")
+    elif queue.waiting and queue.busy == 0 and _builds_agree(facts.brokers):  # else it is known why
+        known = f"{counted(queue.idle or 0, 'connected worker')} of the same database"
+        others = f"{known} {'waits for another queue' if queue.idle == 1 else 'wait for other queues'}"
+        yield R.NOBODY_LISTENS.finding(
+            f"queue {queue.name} holds {counted(queue.waiting, 'task')} and no worker takes any: "
+            f"{others if queue.idle else 'none is connected'}"
+        )
     elif queue.waiting is not None and queue.waiting > BACKLOG:
         yield R.BACKLOG.finding(f"{queue.waiting} tasks wait in queue {queue.name}")
 
@@ -178,4 +198,6 @@ def _evidence(facts: BrokerFacts) -> Evidence:
         brokers.scales,
     )
     shown = {use.component: str(use).partition(": ")[2] for use in uses if use}
-    return {**shown, "queue": facts.queue.name, "waiting": facts.queue.waiting, "taken": facts.queue.taken}
+    queue = facts.queue
+    workers = {} if queue.busy is None else {"workersBusy": queue.busy, "workersIdle": queue.idle}
+    return {**shown, "queue": queue.name, "waiting": queue.waiting, "taken": queue.taken, **workers}

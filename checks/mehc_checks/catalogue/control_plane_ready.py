@@ -12,11 +12,15 @@ from mehc_checks.gatherers.control_plane import (
     ControlPlaneFacts,
     control_plane_facts,
 )
+from mehc_checks.gatherers.gateway import GatewayParameters, Proof
 from mehc_checks.outcome import Finding, Outcome, Reason, ReasonSet, Severity, Status
 
 RESTARTING: Final = timedelta(hours=1)
 """A restart within this time still counts."""
 _MANY_RESTARTS: Final = 3
+UNFINISHED: Final = timedelta(minutes=5)
+"""Age at which Helm has given up on a Job that works on the database, while Kubernetes goes on for five more minutes.
+"""
 STALE: Final = 30
 """Seconds to live below which nobody has renewed a key: the cacher sets 60 every 15. Source: ``k8s_cache.py``."""
 
@@ -83,9 +87,45 @@ class ControlPlaneReasons(ReasonSet):
     MIGRATION_FAILED = Reason(
         "MigrationJobFailed",
         Status.FAIL,
-        "The Job of the last install or upgrade that migrates the database failed.",
+        "The Job of the last install or upgrade that migrates or sets up the database failed.",
         "Read kubectl logs -n {namespace} job/{job}; mend what it says (DatabaseMigrated), delete the Job and run helm "
         "upgrade.",
+    )
+    MIGRATION_OPEN = Reason(
+        "MigrationJobUnfinished",
+        Status.WARN,
+        "A Job that migrates or sets up the database has neither succeeded nor failed: the schema may be behind.",
+        "Look at kubectl describe -n {namespace} job/{job} and at its pod; delete the Job before the next helm upgrade "
+        "if a broken-off one left it.",
+    )
+    GATEWAY_FAILS = Reason(
+        "GatewayFails",
+        Status.FAIL,
+        "The gateway's pods are ready, and it answers an authenticated request with an error of its own: its "
+        "readiness does not look at the database.",
+        "Read kubectl logs -n {namespace} deployment/{name}; what DatabaseMigrated and RedisReachable say comes first.",
+    )
+    GATEWAY_SILENT = Reason(
+        "GatewaySilent",
+        Status.FAIL,
+        "The gateway's pods are ready, and nothing answers at its Service: the Service selects other pods or another "
+        "port, or the gateway waits for connections to its database.",
+        "Compare kubectl describe -n {namespace} service/{name} with the pods' labels and port 5000, and look for "
+        "QueuePool in the gateway's log. Where gatewayUrl is given, see that it leads to the gateway.",
+    )
+    GATEWAY_SHADOWED = Reason(
+        "GatewayBehindProxy",
+        Status.WARN,
+        "The gateway's pods are ready, and a proxy before it answers that it does not get through.",
+        "Look at the mesh: kubectl get virtualservices,destinationrules,peerauthentications -n {namespace}, and the "
+        "log of the istio-proxy in the pods of {name}.",
+    )
+    MULTI_NODE = Reason(
+        "LeaderWorkerSetMissing",
+        Status.WARN,
+        "Recommended hardware spreads workers over nodes, and the cluster has no LeaderWorkerSets: creating such an "
+        "endpoint ends UPDATE_FAILED.",
+        "Install LeaderWorkerSet (leaderworkerset.x-k8s.io/v1), or recommend hardware with nodes_per_worker: 1.",
     )
     GATEWAY_NOT_SCALED = Reason(
         "GatewayNotScaled",
@@ -127,9 +167,16 @@ CONSEQUENCE_OF: Final = {
     R.ROLLOUT_STUCK: (*_NO_START, "DatabaseMigrated", "RedisReachable/cache"),
     R.CACHER_STALE: ("DatabaseMigrated", "RedisReachable/cache"),
     R.MIGRATION_FAILED: ("DatabaseMigrated",),
+    R.GATEWAY_FAILS: ("DatabaseMigrated",),
+    R.GATEWAY_SILENT: ("DatabaseMigrated/NoAnswer", "DatabaseMigrated/TooManyConnections"),
 }
 """The cacher ends when its first loop fails; gateway and builder start without their database and say 500 later."""
 _BY_ROLE: Final = {"gateway": R.GATEWAY, "cacher": R.CACHER, "builder": R.BUILDER, "autoscaler": R.AUTOSCALER}
+_BY_PROOF: Final = {
+    Proof.FAILS: R.GATEWAY_FAILS,
+    Proof.SILENT: R.GATEWAY_SILENT,
+    Proof.SHADOWED: R.GATEWAY_SHADOWED,
+}
 
 
 @check(
@@ -138,6 +185,7 @@ _BY_ROLE: Final = {"gateway": R.GATEWAY, "cacher": R.CACHER, "builder": R.BUILDE
     severity=Severity.CRITICAL,
     gather=control_plane_facts,
     reasons=ControlPlaneReasons,
+    parameters=GatewayParameters,
     depends_on=CONSEQUENCE_OF,
     permissions=PERMISSIONS,
 )
@@ -148,6 +196,7 @@ def control_plane_ready(facts: ControlPlaneFacts) -> Outcome:
         *_of_objects(facts),
         *_of_tags(facts),
         *_of_cacher(facts),
+        *_of_gateway(facts),
         *(R.PARTLY_UNSEEN.finding(str(error), remedy=error.remediation) for error in facts.unseen),
     ]
     if not findings:
@@ -155,6 +204,8 @@ def control_plane_ready(facts: ControlPlaneFacts) -> Outcome:
         findings.append(R.READY.finding(shown))
     evidence = {c.role: f"{c.ready}/{c.desired} {c.image}" for c in facts.components if c.exists}
     evidence |= {f"{c.role}Restarts": str(c.restarts) for c in facts.components if c.restarts}
+    if facts.gateway:
+        evidence["gatewayRequest"] = facts.gateway.text
     return Outcome.of(findings, evidence={"namespace": namespace, **evidence})
 
 
@@ -210,6 +261,16 @@ def _of_objects(facts: ControlPlaneFacts) -> Iterator[Finding]:
         yield R.MIGRATION_FAILED.finding(
             f"Job {job} failed ({shortened(why, 80)})", job=job, namespace=facts.namespace
         )
+    for job, began in facts.open_jobs.items():
+        if facts.now - began > UNFINISHED:
+            minutes = int((facts.now - began).total_seconds() // 60)
+            yield R.MIGRATION_OPEN.finding(
+                f"Job {job} began {minutes} minutes ago and has not ended", job=job, namespace=facts.namespace
+            )
+    if facts.spread:
+        yield R.MULTI_NODE.finding(
+            f"recommendedHardware {facts.spread} spreads a worker over nodes, and there are no LeaderWorkerSets here"
+        )
     if facts.scaler:
         yield R.GATEWAY_NOT_SCALED.finding(
             f"gateway: its HorizontalPodAutoscaler says {facts.scaler.reason}", subject="gateway"
@@ -231,4 +292,13 @@ def _of_cacher(facts: ControlPlaneFacts) -> Iterator[Finding]:
         yield R.CACHER_STALE.finding(
             f"cacher: of {counted(len(facts.keys), 'endpoint')}, no key was renewed within the last {60 - STALE} s",
             subject="cacher",
+        )
+
+
+def _of_gateway(facts: ControlPlaneFacts) -> Iterator[Finding]:
+    """Only of one that has ready pods: without any, its cause is found already."""
+    gateway = next(c for c in facts.components if c.role == "gateway")
+    if facts.gateway and gateway.ready and (reason := _BY_PROOF.get(facts.gateway.proof)):
+        yield reason.finding(
+            f"gateway: {facts.gateway.text}", subject="gateway", name=gateway.name, namespace=facts.namespace
         )

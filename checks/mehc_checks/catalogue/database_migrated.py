@@ -41,7 +41,7 @@ class DatabaseReasons(AwsReasons):
     NOT_CONFIGURED = Reason(
         "DatabaseNotConfigured",
         Status.FAIL,
-        "Nothing names a database, so an on-premises gateway tries localhost:5432.",
+        "Nothing names a database, so a gateway on premises or on GCP tries localhost:5432.",
         "Set secrets.kubernetesDatabaseSecretName to a Secret with the key database_url.",
     )
     SECRET_NOT_FOUND = Reason(
@@ -332,11 +332,13 @@ def _cloud_secret(facts: DatabaseFacts) -> Finding | None:
     """What keeps the cloud's secret from giving an address; None where nothing does."""
     name, kept = facts.source.name, facts.cloud_secret
     if kept is None:
-        return R.CLOUD_SECRET_NOT_READ.finding(f"the database's address is in the cloud's secret {name}")
+        return R.CLOUD_SECRET_NOT_READ.finding(
+            f"the database's address is in secret {name} of {facts.source.store}; "
+            "connection, revision and schema were not tried"
+        )
     if kept.failure:
         return aws_finding(kept.failure, concerning=f"secret {name}")
-    lacking = kept.lacks(*CLOUD_FIELDS)
-    wrong = kept.trouble or (f"lacks {', '.join(lacking)}" if lacking else facts.url_error)
+    wrong = kept.wrong(*CLOUD_FIELDS) or facts.url_error
     return R.CLOUD_SECRET_UNUSABLE.finding(f"secret {name}: {wrong}", secret=name) if wrong else None
 
 

@@ -65,7 +65,9 @@ class StoreReasons(AwsReasons):
         "StoreUntrusted",
         Status.FAIL,
         "The TLS handshake with the store fails: its certificate is not trusted, expired, or for another name.",
-        "Install the authority's certificate where the platform's images find it, or correct {source}.",
+        "Renew the certificate, or correct {source}. Of a private authority, mount the certificates into the pods "
+        "(extraVolumes, extraVolumeMounts) and name the file in AWS_CA_BUNDLE (extraEnvVars): boto3 trusts no other "
+        "list; name it in AWS_CA_BUNDLE of the process that runs this check, too.",
     )
     NOT_EVALUATED = Reason(
         "StoreNotEvaluated",

@@ -3,20 +3,21 @@
 from collections.abc import Iterator
 from datetime import timedelta
 
+from mehc_checks.aws.reasons import AwsReasons, aws_finding
 from mehc_checks.check import Permission, check
 from mehc_checks.gatherers.redis import RedisFacts, Refusal, WayFacts, redis_facts
 from mehc_checks.net import Fault
-from mehc_checks.outcome import Finding, Outcome, Reason, ReasonSet, Severity, Status
-from mehc_checks.platform.redis import KEDA_AUTHENTICATION, Path, Trouble
+from mehc_checks.outcome import Finding, Outcome, Reason, Severity, Status
+from mehc_checks.platform.redis import BROKER_SECRET, CACHE_FIELD, KEDA_AUTHENTICATION, Path, Trouble, Way
 
 _EXPIRES_SOON = timedelta(days=14)
 _ADDRESS = "Check the host and port of {source}, and the firewalls between the cluster and it."
 _CREDENTIALS = (
-    "Put the user and password that the server knows into {source}, then restart the pods that use it."
+    "Put the user and password that the server knows into {credentials}, then restart the pods that use it."
 )
 
 
-class RedisReasons(ReasonSet):
+class RedisReasons(AwsReasons):
     """Reasons of RedisReachable."""
 
     REACHABLE = Reason(
@@ -43,8 +44,8 @@ class RedisReasons(ReasonSet):
     URL_UNPARSABLE = Reason(
         "RedisURLUnparsable",
         Status.FAIL,
-        "The address cannot be read by redis-py.",
-        "Write {source} as redis://host:6379/0.",
+        "The URL cannot be read by its client.",
+        "{rewrite}",
     )
     TOKEN_UNREADABLE = Reason(
         "RedisTokenUnreadable",
@@ -52,11 +53,12 @@ class RedisReasons(ReasonSet):
         "The Secret of redis.authSecretName has no token to give.",
         "Create the Secret with the token as its only key.",
     )
-    CLOUD_SECRET_NOT_READ = Reason(
-        "CloudSecretNotRead",
-        Status.ERROR,
-        "The address is in a secret of the cloud, which this version does not read.",
-        "Look at the secret yourself, or give the URL itself.",
+    CLOUD_SECRET_UNUSABLE = Reason(
+        "CloudSecretUnusable",
+        Status.FAIL,
+        "The secret of AWS Secrets Manager does not exist, is not what its reader expects, or lacks a field: gateway "
+        "and builder end with an error at their start, KEDA goes on without a password.",
+        "{mend}",
     )
     AZURE_TOKEN_NOT_EVALUATED = Reason(
         "AzureTokenNotEvaluated",
@@ -115,7 +117,7 @@ class RedisReasons(ReasonSet):
         "AuthNotConfiguredOnServer",
         Status.FAIL,
         "A password is sent and the server knows none; it answers with an error.",
-        "Set the password on the server, or remove it from {source}.",
+        "Set the password on the server, or remove it from {credentials}.",
     )
     AUTH_NOT_ENFORCED = Reason(
         "AuthNotEnforced",
@@ -193,11 +195,26 @@ class RedisReasons(ReasonSet):
         "redis.enableAuth is on and redis.kedaSecretName is empty: the TriggerAuthentication names no secret.",
         "Set redis.kedaSecretName to the AWS Secrets Manager secret that holds the password.",
     )
-    KEDA_SECRET_NOT_READ = Reason(
-        "KEDASecretNotRead",
+    KEDA_SECRET_IS_JSON = Reason(
+        "KEDASecretIsJSON",
+        Status.FAIL,
+        "The secret of redis.kedaSecretName is a JSON object; KEDA sends the whole of it as the password, which the "
+        "server rejects.",
+        "Write the bare password as the text of secret {secret}: the TriggerAuthentication names no key of it.",
+    )
+    KEDA_SECRET_UNPROVEN = Reason(
+        "KEDASecretUnproven",
         Status.ERROR,
-        "KEDA's password is in AWS Secrets Manager, which this version does not read: its credentials were not tried.",
-        "Look at the TriggerAuthentication and at the ScaledObjects' Ready condition.",
+        "The cluster does not say that KEDA is given the secret that the values name, so it was not sent to the "
+        "address that they name.",
+        "Run the chart's upgrade, so that its TriggerAuthentication in the endpoint namespace names {secret}, or "
+        "correct redis.kedaSecretName.",
+    )
+    KEDA_WITHOUT_PASSWORD = Reason(
+        "KEDAWithoutPassword",
+        Status.WARN,
+        "KEDA finds no password in the secret of redis.kedaSecretName and goes on without; the server lets it.",
+        "{mend}",
     )
 
 
@@ -210,7 +227,11 @@ R = RedisReasons
     severity=Severity.CRITICAL,
     gather=redis_facts,
     reasons=RedisReasons,
-    permissions=(Permission(resource="secrets"),),
+    permissions=(
+        Permission(resource="secrets"),
+        Permission(resource="configmaps", scope="endpoints"),
+        Permission(resource="triggerauthentications", group="keda.sh", scope="endpoints"),
+    ),
 )
 def redis_reachable(facts: RedisFacts) -> Outcome:
     """Judge each way, and what is odd about all of them."""
@@ -245,7 +266,6 @@ _TROUBLES = {
     Trouble.NO_SOURCE: (R.NO_SOURCE, "no address is configured for cloud {cloud}"),
     Trouble.WRONG_CLOUD: (R.WRONG_CLOUD, "{source} is set, and the cloud is {cloud}"),
     Trouble.UNPARSABLE: (R.URL_UNPARSABLE, "{source} cannot be read: {detail}"),
-    Trouble.CLOUD_SECRET: (R.CLOUD_SECRET_NOT_READ, "the address is in the cloud's secret of {source}"),
     Trouble.AZURE_TOKEN: (
         R.AZURE_TOKEN_NOT_EVALUATED,
         "{server} answers with a sound certificate; AUTH was not tried",
@@ -255,11 +275,14 @@ _TROUBLES = {
         R.KEDA_AUTH_ELSEWHERE,
         f"redis.enableAuth needs AWS Secrets Manager ({KEDA_AUTHENTICATION}), and the cloud is {{cloud}}",
     ),
+    Trouble.KEDA_SECRET_UNPROVEN: (
+        R.KEDA_SECRET_UNPROVEN,
+        "{server} was reached; secret {secret} was not sent: {detail}",
+    ),
     Trouble.KEDA_SECRET_UNNAMED: (
         R.KEDA_SECRET_UNNAMED,
         "redis.enableAuth is on, redis.kedaSecretName is empty",
     ),
-    Trouble.KEDA_SECRET: (R.KEDA_SECRET_NOT_READ, "{server} was reached; KEDA's password was not tried"),
 }
 
 _WANTED = {
@@ -313,39 +336,89 @@ _AUTH_ON = {
     Path.KEDA: "On AWS set redis.enableAuth: true and redis.kedaSecretName; elsewhere let the default user run "
     "LLEN and EVAL on launch-endpoint-autoscaling:*.",
 }
+_REWRITE = {
+    Path.CACHE: "Write {source} as redis://host:6379/0.",
+    Path.BROKER: "Correct {source}; special characters of a token are to be percent-encoded, or to be avoided.",
+}
+_KEPT_TLS_ON = "Write rediss:// as the scheme of {source}."
+_KEPT_TLS_OFF = (
+    "Write redis:// as the scheme of {source}, no ssl_ in its query_params; or switch TLS on at the server."
+)
+_KEPT_AUTH_ON = "Put auth_token into {source}."
+"""For a broker in a secret."""
+
+_MEND = {
+    Path.CACHE: f"Write the secret {{secret}} as a JSON object with {CACHE_FIELD} (redis://host:6379/0), or correct "
+    "cache_redis_aws_secret_name and default_region.",
+    Path.BROKER: "Write the secret {secret} as a JSON object with scheme (redis:// or rediss://), host, port and where "
+    "wanted auth_token and query_params (?ssl_cert_reqs=none), or correct redis_aws_secret_name and default_region.",
+    Path.KEDA: "Write the bare password as the text of secret {secret}, in the region of KEDA's AWS_REGION, or correct "
+    "redis.kedaSecretName and default_region.",
+}
+
+
+def _words(way: Way, cloud: str) -> dict[str, object]:
+    """What messages and remedies of a way may say; ``source`` is where its address stands."""
+    server, kept = way.server, way.source == BROKER_SECRET
+    source = way.source
+    if way.secret:
+        source = f"secret {way.secret}" if kept else f"{CACHE_FIELD} of secret {way.secret}"
+    credentials = source
+    if way.path is Path.BROKER and not kept:
+        credentials = "the Secret of redis.authSecretName"
+    elif way.path is Path.KEDA:
+        credentials = f"secret {way.password_secret}"
+    secret = way.password_secret or way.secret
+    return {
+        "source": source,
+        "credentials": credentials,
+        "secret": secret,
+        "mend": _MEND[way.path].format(secret=secret),
+        "wanted": _WANTED.get(cloud, _WANTED["aws"]) if way.path is Path.CACHE else way.source,
+        "cloud": cloud,
+        "detail": way.detail,
+        "server": server,
+        "user": (server.username if server else "") or "default",
+        "db": server.db if server else "",
+        "rewrite": _REWRITE.get(way.path, "").format(source=source),
+        "tls_on": (_KEPT_TLS_ON if kept else _TLS_ON[way.path]).format(source=source),
+        "tls_off": (_KEPT_TLS_OFF if kept else _TLS_OFF[way.path]).format(source=source),
+        "auth_on": (_KEPT_AUTH_ON if kept else _AUTH_ON[way.path]).format(source=source),
+    }
 
 
 def _way(asked: WayFacts, facts: RedisFacts) -> Iterator[Finding]:
     """The findings of one way; at least one."""
     way, server = asked.way, asked.way.server
-    words = {
-        "source": way.source,
-        "wanted": _WANTED.get(facts.cloud, _WANTED["aws"]) if way.path is Path.CACHE else way.source,
-        "cloud": facts.cloud,
-        "detail": way.detail,
-        "server": server,
-        "user": (server.username if server else "") or "default",
-        "db": server.db if server else "",
-        "command": asked.command or "the connection",
-        "tls_on": _TLS_ON[way.path].format(source=way.source),
-        "tls_off": _TLS_OFF[way.path].format(source=way.source),
-        "auth_on": _AUTH_ON[way.path].format(source=way.source),
-    }
+    words = {**_words(way, facts.cloud), "command": asked.command or "the connection"}
 
     def found(reason: Reason, message: str) -> Finding:
         return reason.finding(f"{way.path}: {message}", subject=str(way.path), **words)
 
     where = f"{server.host}:{server.port}" if server else ""
+    unusable = way.trouble is Trouble.SECRET_UNUSABLE
     if asked.network:
         yield found(_NETWORK.get(asked.network.fault, R.CONNECTION_FAILED), str(asked.network))
+    elif way.failure:
+        yield aws_finding(
+            way.failure, subject=str(way.path), concerning=f"{way.path}: secret {words['secret']}"
+        )
+    elif unusable and (server is None or asked.refusal is Refusal.NO_AUTH):
+        yield found(R.CLOUD_SECRET_UNUSABLE, f"secret {words['secret']} {way.detail}")
+    elif asked.refusal is Refusal.WRONG_PASSWORD and way.trouble is Trouble.KEDA_SECRET_JSON:
+        yield found(
+            R.KEDA_SECRET_IS_JSON, f"{where} rejected the whole of secret {words['secret']} as password"
+        )
     elif asked.refusal:
         reason, text = _REFUSED[asked.refusal]
         yield found(reason, f"{where} {text.format(**words)}")
-    elif way.trouble:
+    elif way.trouble in _TROUBLES:
         reason, text = _TROUBLES[way.trouble]
         yield found(reason, text.format(**words))
     elif asked.cluster:
         yield found(R.CLUSTER_MODE, f"{where} is in cluster mode")
+    elif unusable:
+        yield found(R.KEDA_WITHOUT_PASSWORD, f"secret {words['secret']} {way.detail}, and {where} wants none")
     else:
         yield found(R.REACHABLE, f"{server} works")
         yield from _oddities(asked, found_at=where)

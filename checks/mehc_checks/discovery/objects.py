@@ -131,6 +131,10 @@ class Recording:
         self._cluster = cluster
         self.asked: set[ObjectName] = set()
 
+    @property
+    def surrounds_us(self) -> bool:
+        return self._cluster.surrounds_us
+
     async def secret(self, namespace: str, name: str) -> Secret | None:
         self.asked.add(ObjectName("Secret", namespace, name))
         return await self._cluster.secret(namespace, name)

@@ -1,18 +1,21 @@
 """The broker that builds go through, asked as far as one may without taking a message."""
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Final
 
 from mehc_checks.aws.client import Aws, AwsFailure, Trouble
 from mehc_checks.context import Context
-from mehc_checks.gatherers.endpoint_records import queue_depth
+from mehc_checks.gatherers.endpoint_records import ask_broker, queue_depth
 from mehc_checks.net import NetworkFailure, Peer, client_context, handshake
 from mehc_checks.platform.broker import Broker, Brokers, brokers
 from mehc_checks.platform.endpoints import builder_queue
 from mehc_checks.values import Values
 
 _AMQPS: Final = 5671
+_DATABASE: Final = 0
+"""Of Redis, in which builds are queued; forwarders listen in another. Source: ``core/celery/app.py``."""
 _REGION: Final = "config.values.infra.default_region"
 
 
@@ -20,13 +23,16 @@ _REGION: Final = "config.values.infra.default_region"
 class Queue:
     """The builder's queue. ``waiting`` is how many tasks wait in it, ``taken`` how many are being worked on.
 
-    ``exists`` is None where that could not be told.
+    ``exists`` is None where that could not be told. ``idle`` and ``busy`` are the workers of a Redis at the moment
+    of ``waiting``: those that wait for a task of whatever queue, and those that have one; None where not asked.
     """
 
     name: str
     exists: bool | None = None
     waiting: int | None = None
     taken: int | None = None
+    idle: int | None = None
+    busy: int | None = None
     region: str = ""
 
 
@@ -58,9 +64,37 @@ async def broker_facts(context: Context) -> BrokerFacts:
         case Broker.SERVICE_BUS:
             return await _service_bus(context, found, name)
         case _:
-            _, waiting = await queue_depth(context)
-            queue = Queue(name=name, exists=None if waiting is None else True, waiting=waiting)
-            return BrokerFacts(values=values, brokers=found, queue=queue)
+            return BrokerFacts(values=values, brokers=found, queue=await _redis(context, name))
+
+
+async def _redis(context: Context, name: str) -> Queue:
+    """Who listens is asked only where tasks wait: that is a line for each client that the server has."""
+    _, waiting = await queue_depth(context)
+    queue = Queue(name=name, exists=None if waiting is None else True, waiting=waiting)
+    if not waiting:
+        return queue
+    # at one instant: a worker that has just taken the last task is no worker that ignores it
+    look = [("MULTI",), ("LLEN", name), ("CLIENT", "LIST", "TYPE", "normal"), ("EXEC",)]
+    answers = await ask_broker(context, look)
+    if not answers:
+        return queue  # not every user may ask for the clients
+    waiting, listed = answers[-1]
+    flags = [client.get("flags", "") for client in _clients(listed) if _is_worker(client)]
+    idle = sum("b" in each for each in flags)
+    return replace(queue, waiting=waiting, idle=idle, busy=len(flags) - idle)
+
+
+def _clients(listed: str) -> Iterator[dict[str, str]]:
+    """The answer to CLIENT LIST, a line for each client. Source: Redis' documentation of the command."""
+    for line in listed.splitlines():
+        yield dict(part.split("=", 1) for part in line.split(" ") if "=" in part)
+
+
+def _is_worker(client: Mapping[str, str]) -> bool:
+    """A Celery worker keeps a connection on which it says nothing but BRPOP: blocked in it (flag b) while it has room
+    for a task, and with it as the last command while it has none. Source: ``kombu/transport/redis.py``.
+    """
+    return client.get("cmd") == "brpop" and client.get("db") == str(_DATABASE)
 
 
 async def _sqs(context: Context, found: Brokers, name: str) -> BrokerFacts:

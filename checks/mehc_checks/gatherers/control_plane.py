@@ -21,11 +21,14 @@ from mehc_checks.endpoints.objects import (
     read_pod,
     read_replica_set,
     read_workload,
+    time,
 )
-from mehc_checks.errors import CannotEvaluate, NotApplicable
+from mehc_checks.errors import CannotEvaluate, NotApplicable, UsageError
 from mehc_checks.gatherers.endpoint_records import cached
+from mehc_checks.gatherers.gateway import GatewayAnswer, gateway_answer
 from mehc_checks.platform.endpoints import endpoint_id, is_endpoint
-from mehc_checks.platform.names import fullname
+from mehc_checks.platform.gpu import duplicates, tiers
+from mehc_checks.platform.names import fullname, service_config_map
 from mehc_checks.platform.workloads import AUTOSCALER, BUILDER, CACHER
 
 PERMISSIONS: Final = (
@@ -36,11 +39,14 @@ PERMISSIONS: Final = (
     Permission(resource="events", verbs=("list",)),
     Permission(resource="configmaps"),
     Permission(resource="serviceaccounts"),
+    Permission(resource="services"),
     Permission(group="batch", resource="jobs", verbs=("list",)),
     Permission(group="autoscaling", resource="horizontalpodautoscalers"),
+    Permission(group="policy", resource="poddisruptionbudgets"),
     Permission(group="scheduling.k8s.io", resource="priorityclasses", scope="cluster"),
     Permission(group="rbac.authorization.k8s.io", resource="clusterrolebindings", scope="cluster"),
     Permission(group="apps", resource="deployments", verbs=("list",), scope="endpoints"),
+    Permission(resource="configmaps", scope="endpoints"),
 )
 CONFIG_MAPS: Final = (
     "{name}-service-config",
@@ -55,7 +61,13 @@ PRIORITY_CLASSES: Final = (
     "model-engine-low-priority",
 )
 """Of gateway, endpoints and balloons, by these names whatever the fullname is."""
-_MIGRATION: Final = re.compile(r".*-database-migration-\d+")
+_MIGRATION: Final = re.compile(r".*-database-(migration|setup)-\d+")
+_LEADER_WORKER_SETS: Final = "leaderworkerset.x-k8s.io"
+_OPTIONAL: Final = (
+    ("HorizontalPodAutoscaler", "autoscaling", "v2", "autoscaling.horizontal.enabled"),
+    ("PodDisruptionBudget", "policy", "v1", "podDisruptionBudget.enabled"),
+)
+"""Of the gateway: kind, API group and version, and the value that asks for it."""
 _SAMPLE: Final = 20
 """Endpoints whose cacher key is looked at."""
 
@@ -86,9 +98,11 @@ class Component:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ControlPlaneFacts:
-    """``autoscaled`` is whether the Celery autoscaler has any work on this cloud. ``missing`` are "ConfigMap "
-    "x"; ``failed_jobs`` names with why; ``scaler`` the condition of the gateway's HPA
-    that is not as it should be; ``keys`` the TTL of the cacher's key by endpoint (None: absent), None if not asked.
+    """``autoscaled`` is whether the Celery autoscaler has any work on this cloud. ``missing`` are like "ConfigMap x".
+
+    ``failed_jobs`` maps names to why, ``open_jobs`` to when those began that have not ended. ``scaler`` is the
+    condition of the gateway's HPA that is not as it should be; ``keys`` the TTL of the cacher's key by endpoint (None:
+    absent), None if not asked; ``spread`` the tier whose workers span nodes, "" for none and where they can be made.
     """
 
     namespace: str
@@ -97,32 +111,44 @@ class ControlPlaneFacts:
     autoscaled: bool = True
     missing: tuple[str, ...] = ()
     failed_jobs: Mapping[str, str] = field(default_factory=dict)
+    open_jobs: Mapping[str, datetime] = field(default_factory=dict)
     scaler: Condition | None = None
     keys: Mapping[str, int | None] | None = None
+    gateway: GatewayAnswer | None = None
+    spread: str = ""
     unseen: tuple[CannotEvaluate, ...] = ()
 
 
 async def control_plane_facts(context: Context) -> ControlPlaneFacts:
-    """Raises NotApplicable without a cluster."""
+    """Raises NotApplicable without a cluster, UsageError for bad parameters."""
     require_cluster(context)
     read = _Reader(context)
     name = fullname(context.values)
-    components, missing, jobs, scaler, keys = await asyncio.gather(
-        read.components(name),
-        read.missing(name),
-        read.failed_jobs(),
-        read.scaler(name),
+    (
+        (components, missing),
+        (failed, unfinished),
+        (scaler, spread),
+        keys,
+        (service, answer),
+    ) = await asyncio.gather(
+        asyncio.gather(read.components(name), read.missing(name)),
+        read.jobs(),
+        asyncio.gather(read.scaler(name), read.spread()),
         read.keys(),
+        read.gateway(name),
     )
     return ControlPlaneFacts(
         namespace=context.namespace,
         autoscaled=context.values.text("config.values.infra.cloud_provider") in (None, "aws", "azure"),
         components=components,
         now=context.clock(),
-        missing=missing,
-        failed_jobs=jobs,
+        missing=(*missing, *service),
+        failed_jobs=failed,
+        open_jobs=unfinished,
         scaler=scaler,
         keys=keys,
+        gateway=answer,
+        spread=spread,
         unseen=tuple({str(error): error for error in read.unseen}.values()),
     )
 
@@ -218,6 +244,15 @@ class _Reader:
             },
             f"ClusterRoleBinding {name}": f"/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/{name}",
         }
+        values, endpoints = self._context.values, self._context.endpoint_namespace
+        for kind, group, version, switch in _OPTIONAL:
+            if values.text(switch) == "true":
+                wanted[f"{kind} {name}"] = object_path(
+                    f"{kind.lower()}s", self._namespace, name, group=group, version=version
+                )
+        if endpoints != self._namespace:  # the very object by which the namespace is proved to be ours
+            config = service_config_map(values)
+            wanted[f"ConfigMap {config} in {endpoints}"] = object_path("configmaps", endpoints, config)
         found = await asyncio.gather(*(self._exists(path) for path in wanted.values()))
         return tuple(what for what, exists in zip(wanted, found, strict=True) if exists is False)
 
@@ -228,14 +263,42 @@ class _Reader:
             self.unseen.append(error)
             return None
 
-    async def failed_jobs(self) -> dict[str, str]:
-        found = {}
+    async def jobs(self) -> tuple[dict[str, str], dict[str, datetime]]:
+        """Of those that work on the database: why they failed, and since when they are at it."""
+        failed, unfinished = {}, {}
         for job in await self._list("jobs", group="batch"):
-            name = job["metadata"]["name"]
-            failed = conditions(job.get("status") or {}).get("Failed")
-            if _MIGRATION.fullmatch(name) and failed and failed.status == "True":
-                found[name] = failed.reason or "it failed"
-        return found
+            name, held = job["metadata"]["name"], conditions(job.get("status") or {})
+            if not _MIGRATION.fullmatch(name):
+                continue
+            if (condition := held.get("Failed")) and condition.status == "True":
+                failed[name] = condition.reason or "it failed"
+            elif "Complete" not in held and (began := time(job["metadata"].get("creationTimestamp"))):
+                unfinished[name] = began
+        return failed, unfinished
+
+    async def gateway(self, name: str) -> tuple[list[str], GatewayAnswer | None]:
+        """The gateway's Service if it is missing, and what the gateway answers; None if the Service may not be read."""
+        try:
+            service = await self._context.cluster.get(object_path("services", self._namespace, name))
+        except CannotEvaluate as error:
+            self.unseen.append(error)
+            return [], None
+        answer = await gateway_answer(self._context, service)
+        return [] if service else [f"Service {name}"], answer
+
+    async def spread(self) -> str:
+        values = self._context.values
+        try:
+            hidden = {path for path, _, _ in duplicates(values)}
+            wide = [tier.name for tier in tiers(values) if tier.count > 1 and tier.path not in hidden]
+        except UsageError:
+            return ""  # GpuNodesReady says so
+        try:
+            served = bool(wide) and await self._context.cluster.get(f"/apis/{_LEADER_WORKER_SETS}")
+        except CannotEvaluate as error:
+            self.unseen.append(error)
+            return ""
+        return wide[0] if wide and not served else ""
 
     async def scaler(self, name: str) -> Condition | None:
         path = object_path(

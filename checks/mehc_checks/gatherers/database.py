@@ -13,7 +13,7 @@ import psycopg
 from psycopg import sql
 
 from mehc_checks.context import Context, require_cluster
-from mehc_checks.gatherers.cloudsecrets import CloudSecret, cloud_secret
+from mehc_checks.gatherers.cloudsecrets import cloud_secret
 from mehc_checks.net import Fault, NetworkFailure, classify, connect, resolve
 from mehc_checks.platform import schema
 from mehc_checks.platform.database import (
@@ -29,6 +29,7 @@ from mehc_checks.platform.database import (
     pools,
     source,
 )
+from mehc_checks.platform.secrets import CloudSecret
 
 
 class Refusal(StrEnum):
@@ -125,7 +126,7 @@ async def database_facts(context: Context, expected: str) -> DatabaseFacts:
     }
     if chosen.kind is SourceKind.CLOUD_SECRET:
         kept = base["cloud_secret"] = await cloud_secret(context, chosen.name)
-        if kept is None or kept.fields is None or kept.lacks(*CLOUD_FIELDS):
+        if kept is None or kept.fields is None or kept.wrong(*CLOUD_FIELDS):
             return DatabaseFacts(**base)
         try:
             address = from_cloud(kept.fields)

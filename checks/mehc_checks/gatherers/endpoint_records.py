@@ -12,7 +12,7 @@ from mehc_checks.endpoints.objects import Cached, Record, time
 from mehc_checks.errors import CannotEvaluate, UsageError
 from mehc_checks.gatherers.cloudsecrets import cloud_secret
 from mehc_checks.gatherers.database import Refused, open_session
-from mehc_checks.gatherers.redis import auth_token, open_connection
+from mehc_checks.gatherers.redis import auth_token, open_connection, redis_secrets
 from mehc_checks.net import NetworkFailure, resolve
 from mehc_checks.platform.database import (
     CLOUD_FIELDS,
@@ -69,7 +69,7 @@ async def _address(context: Context) -> Address:
     try:
         if chosen.kind is SourceKind.CLOUD_SECRET:
             kept = await cloud_secret(context, chosen.name)
-            if kept is None or kept.fields is None or kept.lacks(*CLOUD_FIELDS):
+            if kept is None or kept.fields is None or kept.wrong(*CLOUD_FIELDS):
                 raise _unread("the database's address is in a secret of the cloud that could not be read")
             return from_cloud(kept.fields)
         if chosen.kind is SourceKind.ENVIRONMENT:
@@ -108,7 +108,7 @@ def _record(row: tuple[Any, ...]) -> Record:
 
 async def cached(context: Context, endpoints: Iterable[str]) -> dict[str, Cached]:
     """By id of ``endpoints``: the age of the cacher's key and the demand. Empty where the cache cannot be asked."""
-    way = cache(context.values)
+    way = cache(context.values, await context.gather(redis_secrets))
     identifier = context.values.text("serviceIdentifier") or ""
     wanted = list(endpoints)
     commands: list[tuple[str, ...]] = []
@@ -118,7 +118,7 @@ async def cached(context: Context, endpoints: Iterable[str]) -> dict[str, Cached
     if answers is None:
         return {}
     return {
-        endpoint: Cached(ttl=ttl if ttl >= 0 else None, demand=max(demand, 0))
+        endpoint: Cached(ttl=ttl if ttl >= 0 else None, demand=demand)
         for endpoint, ttl, demand in zip(wanted, answers[::2], answers[1::2], strict=True)
     }
 
@@ -128,14 +128,19 @@ async def queue_depth(context: Context) -> tuple[str, int | None]:
     queue = builder_queue(
         context.values.text("serviceIdentifier") or "", context.values.text("serviceBuilderQueue") or ""
     )
-    token, _ = await auth_token(context)
-    way = broker(context.values, token)
-    answers = await _asked(context, way, [("LLEN", queue)]) if way else None
+    answers = await ask_broker(context, [("LLEN", queue)])
     return queue, answers[0] if answers else None
 
 
-async def _asked(context: Context, way: Way, commands: list[tuple[str, ...]]) -> list[int] | None:
-    """The integers that Redis answers, in one round trip; None where it cannot be asked: RedisReachable says why."""
+async def ask_broker(context: Context, commands: list[tuple[str, ...]]) -> list[Any] | None:
+    """What a broker that is a Redis answers; None where it is none, and where it cannot be asked, or refuses."""
+    token, _ = await auth_token(context)
+    way = broker(context.values, token, await context.gather(redis_secrets))
+    return await _asked(context, way, commands) if way else None
+
+
+async def _asked(context: Context, way: Way, commands: list[tuple[str, ...]]) -> list[Any] | None:
+    """Redis' answers, in one round trip; None where it cannot be asked, or refuses: RedisReachable says why."""
     server: Server | None = way.server
     if server is None or way.trouble or not commands:
         return None
@@ -145,8 +150,8 @@ async def _asked(context: Context, way: Way, commands: list[tuple[str, ...]]) ->
         async with asyncio.timeout(context.network_timeout * _REDIS_PART):
             await connection.connect()  # type: ignore[no-untyped-call]
             await connection.send_packed_command(connection.pack_commands(commands))
-            return [int(str(await connection.read_response())) for _ in commands]
-    except (RedisError, NetworkFailure, OSError, TimeoutError, ValueError):
+            return [await connection.read_response() for _ in commands]
+    except (RedisError, NetworkFailure, OSError, TimeoutError):
         return None
     finally:
         await connection.disconnect(nowait=True)

@@ -17,10 +17,23 @@ from redis.exceptions import (
     ResponseError,
 )
 
+from mehc_checks.cluster import NoCluster, object_path
 from mehc_checks.context import Context
-from mehc_checks.errors import NotApplicable
+from mehc_checks.errors import CannotEvaluate, NotApplicable
+from mehc_checks.gatherers.cloudsecrets import aws_secret
 from mehc_checks.net import Fault, NetworkFailure, classify, client_context, connect, handshake
-from mehc_checks.platform.redis import Path, Server, Trouble, Way, cache_sources, cloud_provider, ways
+from mehc_checks.platform.redis import (
+    KEDA_AUTHENTICATION,
+    Path,
+    Secrets,
+    Server,
+    Trouble,
+    Way,
+    cache_sources,
+    cloud_provider,
+    secret_names,
+    ways,
+)
 
 
 class Refusal(StrEnum):
@@ -123,12 +136,15 @@ class RedisFacts:
 
 
 async def redis_facts(context: Context) -> RedisFacts:
-    """Derive the ways from the values and ask each, all at once."""
+    """Derive the ways from the values and ask each, all at once, in the time that the cloud's secrets left."""
+    began = time.monotonic()
     token, problem = await auth_token(context)
-    derived = list(ways(context.values, token))
+    derived = list(ways(context.values, token, await context.gather(redis_secrets)))
     for way in derived:
         context.redactor.add(way.server.password if way.server else None)
-    asked = await asyncio.gather(*(_ask(way, context.network_timeout) for way in derived))
+    derived = [await _proved(context, way) for way in derived]
+    left = context.network_timeout - (time.monotonic() - began)
+    asked = await asyncio.gather(*(_ask(way, left) for way in derived))
     return RedisFacts(
         cloud=cloud_provider(context.values),
         sources=tuple(cache_sources(context.values)),
@@ -136,6 +152,40 @@ async def redis_facts(context: Context) -> RedisFacts:
         now=context.clock(),
         token_problem=problem,
     )
+
+
+async def _proved(context: Context, way: Way) -> Way:
+    """``way``, without KEDA's password where the cluster does not say that KEDA is given it.
+
+    Values name both secret and address, and whoever may write the resource writes values: what the operator may read
+    of AWS must not go to an address of theirs. Without a cluster the values are of the one who asks.
+    """
+    if not (way.password_secret and way.server and way.server.password):
+        return way
+    if isinstance(context.cluster, NoCluster):
+        return way
+    namespace = context.endpoint_namespace
+    path = object_path(
+        "triggerauthentications", namespace, KEDA_AUTHENTICATION, group="keda.sh", version="v1alpha1"
+    )
+    try:
+        await context.prove_endpoint_namespace()
+        found = await context.cluster.get(path)
+    except CannotEvaluate as error:
+        return way.without_password(Trouble.KEDA_SECRET_UNPROVEN, str(error))
+    given = (found or {}).get("spec", {}).get("awsSecretManager", {}).get("secrets") or []
+    if any(item.get("parameter") == "password" and item.get("name") == way.password_secret for item in given):
+        return way
+    what = "does not name it" if found else "does not exist"
+    detail = f"TriggerAuthentication {KEDA_AUTHENTICATION} in namespace {namespace} {what}"
+    return way.without_password(Trouble.KEDA_SECRET_UNPROVEN, detail)
+
+
+async def redis_secrets(context: Context) -> Secrets:
+    """The secrets of AWS that the ways are derived from, all asked at once; to be had by ``Context.gather``."""
+    names = secret_names(context.values)
+    read = await asyncio.gather(*(aws_secret(context, name) for name in names))
+    return {secret.name: secret for secret in read}
 
 
 async def auth_token(context: Context) -> tuple[str, str]:
@@ -159,6 +209,10 @@ async def auth_token(context: Context) -> tuple[str, str]:
 
 _NOT_ASKED = frozenset({Trouble.KEDA_AUTH_ELSEWHERE, Trouble.KEDA_SECRET_UNNAMED})
 """KEDA gets no credentials: what the server would say to another client is beside the point."""
+
+
+_NOT_AUTHENTICATED = frozenset({Trouble.AZURE_TOKEN, Trouble.SECRET_UNREAD, Trouble.KEDA_SECRET_UNPROVEN})
+"""The client has credentials, and this process has not: the server is reached and no more."""
 
 
 async def _ask(way: Way, timeout: float) -> WayFacts:
@@ -187,8 +241,9 @@ async def _no_answer(server: Server, timeout: float) -> NetworkFailure:
 async def _converse(way: Way, server: Server, timeout: float) -> WayFacts:
     clock = time.monotonic()
     facts = WayFacts(way=way)
-    if way.trouble in (Trouble.AZURE_TOKEN, Trouble.KEDA_SECRET):
+    if way.trouble in _NOT_AUTHENTICATED:
         if not server.tls:
+            await connect(server.host, server.port, timeout=timeout)
             return facts
         peer = await handshake(
             server.host, server.port, client_context(verify=server.verify), timeout=timeout

@@ -3,8 +3,10 @@
 import asyncio
 import os
 import secrets
+import ssl
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -13,7 +15,7 @@ from pydantic import Field
 from mehc_checks.aws.client import Aws, AwsFailure, Trouble
 from mehc_checks.check import Parameters
 from mehc_checks.context import Context
-from mehc_checks.errors import NotApplicable
+from mehc_checks.errors import NotApplicable, UsageError
 from mehc_checks.net import NetworkFailure, client_context, connect, handshake
 from mehc_checks.platform.stores import Bucket, Store, store
 
@@ -58,7 +60,7 @@ class StoreFacts:
 
 
 async def store_facts(context: Context) -> StoreFacts:
-    """Raises NotApplicable where the values name no bucket."""
+    """Raises NotApplicable where the values name no bucket, UsageError for authorities that cannot be read."""
     found = store(context.values)
     if not found.buckets and not found.misplaced:
         raise NotApplicable("no bucket is configured")
@@ -80,12 +82,27 @@ async def store_facts(context: Context) -> StoreFacts:
         region=found.region or "us-east-1",
         timeout=context.network_timeout / 2,
         endpoint=found.endpoint or None,
-        ca=os.environ.get("SSL_CERT_FILE")
-        if found.endpoint
-        else None,  # a private store, a private authority
+        ca=_authorities() if found.endpoint else None,
     )
     buckets = await asyncio.gather(*(_bucket(aws, bucket, parameters.write) for bucket in found.buckets))
     return StoreFacts(store=found, buckets=tuple(buckets))
+
+
+def _authorities() -> str | None:
+    """The file of certificates that this process trusts for a store of one's own, None for the system's.
+
+    AWS_CA_BUNDLE, by which the platform's boto3 finds a private authority, before the file that all else trusts.
+    """
+    return os.environ.get("AWS_CA_BUNDLE") or os.environ.get("SSL_CERT_FILE")
+
+
+@lru_cache(maxsize=8)
+def _trust(authorities: str) -> ssl.SSLContext:
+    """Raises UsageError."""
+    try:
+        return ssl.create_default_context(cafile=authorities)
+    except OSError:  # ssl.SSLError is one
+        raise UsageError(f"AWS_CA_BUNDLE of this process: {authorities} is no file of certificates") from None
 
 
 async def _reach(url: str, timeout: float) -> None:
@@ -93,7 +110,10 @@ async def _reach(url: str, timeout: float) -> None:
     address = urlsplit(url)
     host = address.hostname or ""
     if address.scheme == "https":
-        await handshake(host, address.port or 443, client_context(), timeout=timeout)
+        named = _authorities()
+        await handshake(
+            host, address.port or 443, _trust(named) if named else client_context(), timeout=timeout
+        )
     else:
         await connect(host, address.port or 80, timeout=timeout)
 

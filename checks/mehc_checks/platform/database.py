@@ -35,28 +35,37 @@ class SourceKind(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Source:
-    """The source that wins. ``name`` is the Secret's; ``shadowed`` a second one that is set and ignored."""
+    """The source that wins. ``name`` is the Secret's; ``shadowed`` a second one that is set and ignored.
+
+    ``store`` is what of the cloud holds its secret: "Azure Key Vault my-vault".
+    """
 
     kind: SourceKind
     name: str
     shadowed: str = ""
+    store: str = ""
 
 
 def source(values: Values) -> Source:
-    """Which source the gateway uses: the Kubernetes Secret, else the cloud's secret, else by cloud provider."""
+    """Which source the gateway uses: the Kubernetes Secret, else by cloud provider the environment or its secret."""
     kubernetes = values.text("secrets.kubernetesDatabaseSecretName") or ""
     cloud = values.text("secrets.cloudDatabaseSecretName") or ""
     if kubernetes:
         return Source(kind=SourceKind.KUBERNETES_SECRET, name=kubernetes, shadowed=cloud)
-    if values.text("config.values.infra.cloud_provider") == "onprem":
+    provider = values.text("config.values.infra.cloud_provider")
+    if provider == "onprem" or (provider == "gcp" and not cloud):
         return Source(kind=SourceKind.ENVIRONMENT, name="DB_HOST")
+    store = "AWS Secrets Manager"
+    if provider == "azure":
+        store = f"Azure Key Vault {values.text('azure.keyvault_name') or ''}".strip()
+    elif provider == "gcp":
+        store = "GCP Secret Manager"
     if cloud:
-        return Source(kind=SourceKind.CLOUD_SECRET, name=cloud)
+        return Source(kind=SourceKind.CLOUD_SECRET, name=cloud, store=store)
     context = values.text("context") or "<context>"
     stage = "prod" if context == "training" else context
-    azure = values.text("config.values.infra.cloud_provider") == "azure"
-    name = f"{stage}-ml-infra-pg" if azure else f"{stage}/ml_infra_pg"
-    return Source(kind=SourceKind.CLOUD_SECRET, name=name)
+    name = f"{stage}-ml-infra-pg" if provider == "azure" else f"{stage}/ml_infra_pg"
+    return Source(kind=SourceKind.CLOUD_SECRET, name=name, store=store)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
