@@ -306,7 +306,7 @@ def _verb(method: str, path: str) -> str:
 def _parts(path: str) -> tuple[str, str | None, str, str | None]:
     """The group ("" for core), namespace, resource and name in an API path; discovery's own have no resource."""
     root, *parts = path.strip("/").split("/")
-    group = parts.pop(0) if root == "apis" else ""
+    group = parts.pop(0) if root == "apis" and parts else ""
     rest = parts[1:]  # after the version
     namespace = None
     if len(rest) > 2 and rest[0] == "namespaces":
