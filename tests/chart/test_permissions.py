@@ -45,6 +45,7 @@ UNKNOWN: dict[str, set[str]] = {
     "list pods": {"ControlPlaneReady", "GpuNodesReady"},
     "get secrets": {"DatabaseMigrated", "EndpointsReady"},
     "get serviceaccounts": {"ControlPlaneReady"},
+    "get services": {"ControlPlaneReady"},
     "get apiservices.apiregistration.k8s.io": {"PrometheusQueryable"},
     "list daemonsets.apps": {"GpuNodesReady"},
     "get deployments.apps": {"ControlPlaneReady"},
@@ -57,6 +58,7 @@ UNKNOWN: dict[str, set[str]] = {
     "list scaledobjects.keda.sh": {"EndpointsReady", "PrometheusQueryable"},
     "list leaderworkersets.leaderworkerset.x-k8s.io": {"EndpointsReady"},
     "get clusterrolebindings.rbac.authorization.k8s.io": {"ControlPlaneReady"},
+    "get poddisruptionbudgets.policy": {"ControlPlaneReady"},
     "get priorityclasses.scheduling.k8s.io": {"ControlPlaneReady"},
 }
 """The checks that are Unknown without a permission, and name it. Of a sound installation they ask more seldom for:"""
