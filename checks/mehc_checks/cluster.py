@@ -306,10 +306,10 @@ def _verb(method: str, path: str) -> str:
 def _parts(path: str) -> tuple[str, str | None, str, str | None]:
     """The group ("" for core), namespace, resource and name in an API path; discovery's own have no resource."""
     root, *parts = path.strip("/").split("/")
-    group = parts.pop(0) if root == "apis" and parts else ""
+    group, parts = (parts[0], parts[1:]) if root == "apis" and parts else ("", parts)
     rest = parts[1:]  # after the version
     namespace = None
     if len(rest) > 2 and rest[0] == "namespaces":
         namespace, rest = rest[1], rest[2:]
-    resource, name, *_ = *rest, "", None
-    return group, namespace, resource or "", name or None
+    resource, name, *_ = (*rest, "", "")
+    return group, namespace, resource, name or None
