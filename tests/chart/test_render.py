@@ -1,7 +1,6 @@
 """The chart rendered by Helm itself, and its objects put before a real API server."""
 
 import json
-import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -9,13 +8,13 @@ from typing import Any
 import pytest
 import yaml
 
-from testbed.chart import CHART, FULLNAME, Manifest, of_kind, rendered, rules_of
+from testbed.chart import CHART, Manifest, of_kind, rendered, rules_of
 from testbed.controlplane import ControlPlane
 from testbed.helm import Helm, HelmError
 
 from .conftest import SCENARIOS, scenario, scenarios
 
-NAME = f"mehc-{FULLNAME}"
+NAME = "mehc"
 IMAGE = {"image": {"repository": "registry.example.com/mehc"}}
 
 ALWAYS = {"Deployment mehc"}
@@ -103,17 +102,16 @@ def container(objects: list[Manifest]) -> Any:
 
 
 def test_names_are_the_charts_and_the_releases(helm: Helm) -> None:
-    def name(**values: Any) -> Any:
-        (found,) = of_kind(rendered(helm, {**IMAGE, **values}), "Deployment")
+    def name(release: str = "mehc", **values: Any) -> Any:
+        (found,) = of_kind(rendered(helm, {**IMAGE, **values}, release=release), "Deployment")
         return found["metadata"]["name"]
 
     assert name() == NAME
     assert name(nameOverride="doctor") == "mehc-doctor"
-    assert name(nameOverride="mehc") == "mehc"
     assert name(fullnameOverride="doctor") == "doctor"
-    (found,) = of_kind(rendered(helm, IMAGE, release="r" * 53), "Deployment")
-    assert re.fullmatch(r"r{53}-[-a-z]{1,9}", found["metadata"]["name"])
-    assert not found["metadata"]["name"].endswith("-")
+    assert name(release="acme") == "acme-mehc"
+    assert name(release="acme-mehc") == "acme-mehc"
+    assert name(release="r" * 53, nameOverride="nine-nine-nine") == "r" * 53 + "-nine-nine"
 
 
 def test_labels(helm: Helm) -> None:

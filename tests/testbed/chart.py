@@ -11,7 +11,6 @@ from testbed.tools import ROOT
 
 CHART = ROOT / "charts" / "model-engine-health-check"
 CRD = "modelenginehealthchecks.health.modelengine.io"
-FULLNAME = "model-engine-health-check"
 
 Manifest = dict[str, Any]
 

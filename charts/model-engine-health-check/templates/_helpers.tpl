@@ -2,8 +2,9 @@
 {{- .Values.nameOverride | default .Chart.Name | trunc 63 | trimSuffix "-" }}
 {{- end }}
 
+{{- /* Release "mehc" makes objects named mehc, release "x" such as are named x-mehc. */}}
 {{- define "mehc.fullname" -}}
-{{- $name := .Values.nameOverride | default .Chart.Name }}
+{{- $name := .Values.nameOverride | default "mehc" }}
 {{- if .Values.fullnameOverride }}
 {{- .Values.fullnameOverride | trunc 63 | trimSuffix "-" }}
 {{- else if contains $name .Release.Name }}
