@@ -8,8 +8,6 @@ from typing import Any
 
 import yaml
 
-BEGIN, END = "<!-- values:begin -->", "<!-- values:end -->"
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Value:
@@ -20,17 +18,13 @@ class Value:
     comment: str
 
 
-def with_values(page: str, values_file: Path) -> str:
-    """``page`` with its table of values brought up to date. Raises SystemExit where a marker or a comment lacks."""
-    head, begin, rest = page.partition(BEGIN)
-    _, end, tail = rest.partition(END)
-    if not (begin and end):
-        raise SystemExit(f"the chart's README needs the lines {BEGIN} and {END}")
+def table(values_file: Path) -> list[str]:
+    """The lines of the table of values. Raises SystemExit where a value has no comment."""
     found = list(values(values_file.read_text()))
     if bare := [value.path for value in found if not value.comment]:
         raise SystemExit(f"{values_file.name}: no comment says what this is: {', '.join(bare)}")
     rows = [f"| `{value.path}` | {_shown(value.default)} | {_cell(value.comment)} |" for value in found]
-    return "\n".join([head + BEGIN, "| value | default | what it is |", "|---|---|---|", *rows, END]) + tail
+    return ["| value | default | what it is |", "|---|---|---|", *rows]
 
 
 def values(text: str) -> Iterator[Value]:

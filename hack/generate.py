@@ -2,11 +2,11 @@
 
 - ``charts/model-engine-health-check/files/crd.yaml``: the CustomResourceDefinition, from the models
 - ``charts/model-engine-health-check/files/rules.yaml``: the RBAC rules, from what the checks declare
-- ``charts/model-engine-health-check/README.md``: the table of values between its two markers
-- ``docs/permissions.md``: the tables of permissions between its two markers
 - ``charts/model-engine-health-check/files/alerts.yaml``: the alerts, and their table in ``docs/alerts.md``
 - ``charts/model-engine-health-check/files/dashboard.json``: the Grafana dashboard
 - ``docs/metrics.md``: the table of metrics between its two markers
+- ``charts/model-engine-health-check/README.md``: the table of values between its two markers
+- ``docs/permissions.md``: the tables of permissions between its two markers
 - ``docs/checks/README.md``: the catalogue of checks
 - ``docs/checks/<Check>.md``: the table of reasons between its two markers
 - ``docs/rules.md``: the configuration rules, and what becomes of each value of the values reference
@@ -22,9 +22,8 @@ from typing import Any
 
 import yaml
 
-from hack.chartreadme import with_values
+from hack import chartreadme, permissionspage
 from hack.dashboard import dashboard
-from hack.permissionspage import with_permissions
 from mehc_checks.check import Check, catalogue
 from mehc_checks.outcome import Reason
 from mehc_checks.rules.catalogue import SECTIONS, all_rules
@@ -75,14 +74,13 @@ def generated() -> Iterator[tuple[Path, str]]:
     crd["metadata"]["annotations"] = {"helm.sh/resource-policy": "keep"}
     yield CHART / "files" / "crd.yaml", HEADER + _yaml(crd)
     yield CHART / "files" / "rules.yaml", HEADER + _yaml(rules(checks))
-    readme = CHART / "README.md"
-    yield readme, with_values(readme.read_text(), CHART / "values.yaml")
-    permissions = ROOT / "docs" / "permissions.md"
-    yield permissions, with_permissions(permissions.read_text(), checks, OWN_PERMISSIONS)
     yield CHART / "files" / "alerts.yaml", HEADER + _yaml(groups())
     yield CHART / "files" / "dashboard.json", dashboard()
     yield _page(ROOT / "docs" / "alerts.md", "alerts", alerts_table())
     yield _page(ROOT / "docs" / "metrics.md", "metrics", metrics_table())
+    yield _page(CHART / "README.md", "values", chartreadme.table(CHART / "values.yaml"))
+    permissions = permissionspage.tables(checks, OWN_PERMISSIONS)
+    yield _page(ROOT / "docs" / "permissions.md", "permissions", permissions)
     yield CHECKS / "README.md", index(checks)
     yield ROOT / "docs" / "rules.md", rules_page()
     for check in checks:
@@ -92,7 +90,7 @@ def generated() -> Iterator[tuple[Path, str]]:
 def rules(checks: list[Check]) -> dict[str, list[dict[str, Any]]]:
     """RBAC rules by scope ("own", "endpoints" and "operator" namespaces, the whole "cluster"), or by their switch.
 
-    "everywhere" has those of all scopes but the operator's own, for an operator that looks after the whole cluster.
+    "everywhere" has those of all scopes but "operator", for an operator that looks after the whole cluster.
     """
     verbs: dict[tuple[str, str, str], set[str]] = defaultdict(set)
     for permission in (*OWN_PERMISSIONS, *(p for check in checks for p in check.permissions)):
@@ -101,7 +99,7 @@ def rules(checks: list[Check]) -> dict[str, list[dict[str, Any]]]:
             places.append("everywhere")
         for where in places:
             verbs[where, permission.group, permission.resource].update(permission.verbs)
-    lists: dict[str, list[dict[str, Any]]] = {where: [] for where in (*SCOPES, "operator", "everywhere")}
+    lists: dict[str, list[dict[str, Any]]] = {where: [] for where in (*SCOPES, "everywhere", "operator")}
     for (where, group, resource), allowed in sorted(verbs.items()):
         entry = {"apiGroups": [group], "resources": [resource], "verbs": sorted(allowed)}
         lists.setdefault(where, []).append(entry)

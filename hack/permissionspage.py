@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 
 from mehc_checks.check import Check, Permission
 
-BEGIN, END = "<!-- permissions:begin -->", "<!-- permissions:end -->"
 PLACES = {
     "own": "In the namespace of each ModelEngineHealthCheck",
     "endpoints": "In the namespace of its endpoints",
@@ -24,12 +23,8 @@ class _Row:
     """What else is lost, each once, in order."""
 
 
-def with_permissions(page: str, checks: Iterable[Check], own: Iterable[Permission]) -> str:
-    """``page`` with its tables brought up to date. Raises SystemExit where the markers are missing."""
-    head, begin, rest = page.partition(BEGIN)
-    _, end, tail = rest.partition(END)
-    if not (begin and end):
-        raise SystemExit(f"docs/permissions.md needs the lines {BEGIN} and {END}")
+def tables(checks: Iterable[Check], own: Iterable[Permission]) -> list[str]:
+    """The lines of the tables, one table for each place."""
     rows: dict[str, dict[tuple[str, str], _Row]] = defaultdict(lambda: defaultdict(_Row))
     for who, permission in (
         *(("", each) for each in own),
@@ -50,7 +45,7 @@ def with_permissions(page: str, checks: Iterable[Check], own: Iterable[Permissio
         if rows[scope]:
             lines += ["", f"### {title}", "", "| resource | verbs | without it |", "|---|---|---|"]
             lines += [_line(*key, row) for key, row in sorted(rows[scope].items())]
-    return "\n".join([head + BEGIN, *lines, "", END]) + tail
+    return [*lines, ""]
 
 
 def _line(resource: str, switch: str, row: _Row) -> str:

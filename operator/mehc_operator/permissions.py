@@ -14,11 +14,15 @@ OWN_PERMISSIONS = (
         scope="own",
         lost="what turns is not announced; the status tells the same",
     ),
-    Permission(
-        group="coordination.k8s.io", resource="leases", verbs=("get", "create", "update"), scope="operator"
-    ),
     Permission(resource="secrets", scope="own", lost="spec.valuesFrom cannot name Secrets"),
     Permission(resource="configmaps", scope="own", lost="spec.valuesFrom cannot name ConfigMaps"),
+    Permission(
+        group="coordination.k8s.io",
+        resource="leases",
+        verbs=("get", "create", "update"),
+        scope="operator",
+        lost="no replica leads, and nothing is probed",
+    ),
     Permission(
         group="apiextensions.k8s.io",
         resource="customresourcedefinitions",

@@ -18,7 +18,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from mehc_checks.check import catalogue
-from mehc_checks.outcome import Severity, Status
+from mehc_checks.outcome import Reason, Severity, Status
 from mehc_checks.runner import CheckResult
 from mehc_operator import metrics
 from mehc_operator.alerts import ALERTS, RUNBOOKS
@@ -52,7 +52,7 @@ def found(name: str, status: Status, reason: str = "Any", severity: Severity | N
         severity=severity or check.severity,
         reason=reason,
         message="",
-        consequence_of=(check.depends_on,) if status is Status.FAIL else (),
+        failures=(Reason(reason, status, "").finding(""),) if status is Status.FAIL else (),
     )
 
 
@@ -92,7 +92,6 @@ WHO = {"namespace": "acme", "name": "model-engine"}
 BEHIND = found("DatabaseMigrated", Status.FAIL, "RevisionBehind")
 NO_IMAGE = found("VllmImagePullable", Status.FAIL, "RepositoryMissing")
 NO_REDIS = found("RedisReachable", Status.FAIL, "ConnectionRefused")
-NO_BROKER = found("BrokerReachable", Status.FAIL, "ConnectionRefused")
 WARNS = found("ConfigValid", Status.WARN, "Drift")
 MINOR = found("GpuNodesReady", Status.FAIL, "NoNodeWithLabel", Severity.WARNING)
 FORBIDDEN = found("DatabaseMigrated", Status.ERROR, "Forbidden")
