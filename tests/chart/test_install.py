@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from testbed.chart import CHART, CRD, FULLNAME
+from testbed.chart import CHART, CRD
 from testbed.controlplane import ControlPlane
 from testbed.helm import Helm, HelmError
 from testbed.kwok import Kwok
@@ -97,7 +97,7 @@ def test_from_the_first_install_to_the_last_uninstall(plane: ControlPlane, befor
     assert again["status"]["health"] == "Healthy"
     with pytest.raises(HelmError, match=r"(?s)ServiceMonitor.*ensure CRDs are installed first"):
         helm.upgrade("mehc", NAMESPACE, {**VALUES, "serviceMonitor": {"enabled": True}}, chart=CHART)
-    assert f"deployment.apps/{FULLNAME}" in objects(plane)
+    assert "deployment.apps/mehc" in objects(plane)
 
 
 def test_a_first_install_without_wait_is_mended_by_running_helm_again(plane: ControlPlane) -> None:

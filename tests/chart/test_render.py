@@ -1,19 +1,18 @@
 """The chart rendered by Helm itself, and its objects put before a real API server."""
 
 import json
-import re
 from typing import Any
 
 import pytest
 import yaml
 
-from testbed.chart import CHART, FULLNAME, Manifest, of_kind, rendered, rules_of
+from testbed.chart import CHART, Manifest, of_kind, rendered, rules_of
 from testbed.controlplane import ControlPlane
 from testbed.helm import Helm, HelmError
 
 from .conftest import SCENARIOS, scenario, scenarios
 
-NAME = FULLNAME
+NAME = "mehc"
 IMAGE = {"image": {"repository": "registry.example.com/mehc"}}
 
 ALWAYS = {"Deployment mehc"}
@@ -55,7 +54,7 @@ def test_lint(helm: Helm, name: str) -> None:
 def test_a_scenario_makes_these_objects(helm: Helm, name: str) -> None:
     objects = rendered(helm, scenario(name))
     found = {f"{each['kind']} {each['metadata'].get('namespace', '-')}" for each in objects}
-    assert found - roles("mehc") == KINDS[name]
+    assert found == KINDS[name] | roles("mehc")
     names = [(each["kind"], each["metadata"].get("namespace"), each["metadata"]["name"]) for each in objects]
     assert len(set(names)) == len(names)
 
@@ -101,17 +100,16 @@ def container(objects: list[Manifest]) -> Any:
 
 
 def test_names_are_the_charts_and_the_releases(helm: Helm) -> None:
-    def name(**values: Any) -> Any:
-        (found,) = of_kind(rendered(helm, {**IMAGE, **values}), "Deployment")
+    def name(release: str = "mehc", **values: Any) -> Any:
+        (found,) = of_kind(rendered(helm, {**IMAGE, **values}, release=release), "Deployment")
         return found["metadata"]["name"]
 
     assert name() == NAME
     assert name(nameOverride="doctor") == "mehc-doctor"
-    assert name(nameOverride="mehc") == "mehc"
     assert name(fullnameOverride="doctor") == "doctor"
-    (found,) = of_kind(rendered(helm, IMAGE, release="r" * 53), "Deployment")
-    assert re.fullmatch(r"r{53}-[-a-z]{1,9}", found["metadata"]["name"])
-    assert not found["metadata"]["name"].endswith("-")
+    assert name(release="acme") == "acme-mehc"
+    assert name(release="acme-mehc") == "acme-mehc"
+    assert name(release="r" * 53, nameOverride="nine-nine-nine") == "r" * 53 + "-nine-nine"
 
 
 def test_labels(helm: Helm) -> None:
@@ -234,6 +232,17 @@ def test_every_value_has_a_schema_and_every_property_a_value() -> None:
                 compare(resolved["properties"], given[name], name)
 
     compare(schema["properties"], values, "values.yaml")
+
+
+def test_the_real_alerts_and_the_real_dashboard(helm: Helm) -> None:
+    values = scenario("monitoring")
+    del values["prometheusRule"]["runbookBaseUrl"]
+    objects = rendered(helm, values)
+    (rule,) = of_kind(objects, "PrometheusRule")
+    assert rule["spec"] == yaml.safe_load((CHART / "files" / "alerts.yaml").read_text())
+    (dashboard,) = of_kind(objects, "ConfigMap")
+    (text,) = dashboard["data"].values()
+    assert json.loads(text) == json.loads((CHART / "files" / "dashboard.json").read_text())
 
 
 REFUSED: list[tuple[dict[str, Any], str]] = [

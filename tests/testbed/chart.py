@@ -11,8 +11,6 @@ from testbed.tools import ROOT
 
 CHART = ROOT / "charts" / "model-engine-health-check"
 CRD = "modelenginehealthchecks.health.modelengine.io"
-FULLNAME = "mehc"
-"""Of the objects of a release "mehc"."""
 
 Manifest = dict[str, Any]
 

@@ -9,12 +9,13 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Self
 
-from testbed.chart import CHART, FULLNAME
+from testbed.chart import CHART
 from testbed.controlplane import ControlPlane
 from testbed.helm import Helm
 from testbed.operatorprocess import Operator
 
-NAMESPACE = "mehc"
+NAME = "mehc"
+"""Of the namespace, the release, and the release's objects."""
 _OF_THE_POD = {"metadata.name": "name", "metadata.namespace": "namespace"}
 
 
@@ -58,9 +59,9 @@ class DeployedOperator:
 
     def __enter__(self) -> Self:
         words = ("--create-namespace", "--wait", "--timeout=60s")
-        Helm(self._control_plane).install("mehc", NAMESPACE, self._values, *words, chart=CHART)
+        Helm(self._control_plane).install(NAME, NAME, self._values, *words, chart=CHART)
         pods = self._control_plane.api(
-            "GET", f"/api/v1/namespaces/{NAMESPACE}/pods?labelSelector=app.kubernetes.io/instance%3Dmehc"
+            "GET", f"/api/v1/namespaces/{NAME}/pods?labelSelector=app.kubernetes.io/instance%3D{NAME}"
         )["items"]
         for pod in pods:
             operator = PodOperator(self._control_plane, pod, self._environment)
@@ -74,7 +75,7 @@ class DeployedOperator:
 
     def leader(self) -> PodOperator:
         """The replica that the Lease names. Raises LookupError while it names none."""
-        path = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases/{FULLNAME}"
+        path = f"/apis/coordination.k8s.io/v1/namespaces/{NAME}/leases/{NAME}"
         holder = self._control_plane.api("GET", path)["spec"].get("holderIdentity", "").partition("_")[0]
         for replica in self.replicas:
             if replica.pod == holder:

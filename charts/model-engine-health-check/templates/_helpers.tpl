@@ -3,6 +3,7 @@
 {{- .Values.nameOverride | default "mehc" | trunc 63 | trimSuffix "-" }}
 {{- end }}
 
+{{- /* Release "mehc" makes objects named mehc, release "x" such as are named x-mehc. */}}
 {{- define "mehc.fullname" -}}
 {{- $name := include "mehc.name" . }}
 {{- if .Values.fullnameOverride }}

@@ -28,8 +28,8 @@ PERMISSIONS: Final = (
         resource="secrets",
         verbs=("list", "watch"),
         switch="helmReleases",
-        lost="Helm releases are not found: values are those of the live objects and of the resource, and rules over "
-        "others are skipped; a changed Secret is noticed with the next pass",
+        lost="Helm releases are not found: values are those of the live objects and of the resource, and ConfigValid "
+        "is Unknown; a changed Secret is noticed with the next pass",
     ),
     Permission(resource="configmaps", lost="values are those of the release, not those that pods run with"),
     Permission(

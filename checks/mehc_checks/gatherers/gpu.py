@@ -25,6 +25,7 @@ from mehc_checks.platform.gpu import (
     duplicates,
     tiers,
 )
+from mehc_checks.rules.rule import Part
 
 _KEYS: Final = frozenset({ACCELERATOR_LABEL, PRODUCT_LABEL})
 
@@ -77,6 +78,8 @@ class GpuFacts:
     duplicates: tuple[tuple[str, str, str], ...]
     balloons: tuple[Demand, ...]
     devices: Mapping[str, Demand]
+    devices_known: bool
+    """Whether there are no others: where the values of the release are not known, ``imageCache`` is not either."""
     control_plane: Demand
     reserve_high_priority: bool
     has_node_selector: bool
@@ -131,6 +134,7 @@ async def gpu_facts(context: Context) -> GpuFacts:
         duplicates=twice,
         balloons=tuple(warm),
         devices=devices,
+        devices_known=values.get("imageCache") is not None or _knows_chart_values(context),
         control_plane=plane,
         # The chart's default.
         reserve_high_priority=values.flag("balloonConfig.reserveHighPriority", default=True),
@@ -147,6 +151,10 @@ async def gpu_facts(context: Context) -> GpuFacts:
         endpoint_namespace=context.endpoint_namespace,
         parameters=parameters,
     )
+
+
+def _knows_chart_values(context: Context) -> bool:
+    return context.installation is None or Part.CHART in context.installation.whole
 
 
 async def _pods(context: Context, parameters: GpuParameters, unseen: list[CannotEvaluate]) -> Pods | None:

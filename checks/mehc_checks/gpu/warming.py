@@ -112,7 +112,7 @@ def judge_caches(facts: GpuFacts, pools: Pools) -> Iterator[Finding]:
     wanted = {tier.accelerator for tier in facts.tiers} | {pod.accelerator for pod in facts.endpoints}
     for accelerator, device in CACHE_DEVICES.items():
         there = of_accelerator(accelerator, pools)
-        if accelerator in wanted and device not in facts.devices and there:
+        if accelerator in wanted and device not in facts.devices and facts.devices_known and there:
             yield R.CACHE_DEVICE_MISSING.finding(
                 f"{size(there)} {accelerator} nodes have no image cache: imageCache.devices lacks {device}",
                 subject=f"imageCache {device}",

@@ -196,7 +196,10 @@ def keda_redis(view: View) -> Iterator[Broken]:
     encrypted = url.startswith("rediss://") or (
         not url and bool(view.text(f"{LAUNCH}.cache_redis_azure_host"))
     )
-    if (url or encrypted) and bool(view.flag("redis.enableTLS")) != encrypted:
+    if not (url or encrypted):
+        return
+    view.seen("redis.enableTLS")  # only the release has it: what is not known is not false
+    if bool(view.flag("redis.enableTLS")) != encrypted:
         said = "rediss://" if encrypted else "redis://"
         yield Broken(
             path="redis.enableTLS",
