@@ -1,17 +1,16 @@
 """The way to AWS: each way of not being answered has its own name, and none takes long."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
 from mehc_checks.aws.client import (
-    _CLIENTS,
     METADATA_ADDRESS,
     Aws,
     AwsFailure,
     Trouble,
-    _Clients,
-    _environment,
+    _Identity,
     _Wanted,
 )
 from mehc_checks.aws.reasons import AwsReasons, aws_finding
@@ -122,25 +121,28 @@ async def test_metadata_that_does_not_answer_holds_up_nobody(
         assert failure.trouble is Trouble.NO_CREDENTIALS  # botocore's own bound, well within ours
 
 
-async def test_a_client_is_made_once_and_anew_when_it_found_no_credentials(
+async def test_credentials_that_come_later_are_found(
     aws: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(_Identity, "_NOBODY_SECONDS", 0.1)
     live(monkeypatch, isolation(tmp_path) | {"AWS_ENDPOINT_URL": aws.url})
-    config = tmp_path / "no-credentials"
-    wanted = _Wanted("sts", "us-east-1", None, None, _environment())
     failure = await failure_of(Aws(region="us-east-1", timeout=8), "sts", "GetCallerIdentity")
     assert failure.trouble is Trouble.NO_CREDENTIALS
-    config.write_text("[default]\naws_access_key_id = testing\naws_secret_access_key = testing\n")
+    credentials = "[default]\naws_access_key_id = testing\naws_secret_access_key = testing\n"
+    (tmp_path / "no-credentials").write_text(credentials)
+    await asyncio.sleep(0.2)
     await Aws(region="us-east-1", timeout=8).call("sts", "GetCallerIdentity")
-    assert _CLIENTS.get(wanted) is _CLIENTS.get(wanted)
 
 
-def test_clients_are_bounded() -> None:
+def test_clients_are_kept_and_bounded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Values name regions and endpoints: they must not fill the memory."""
-    clients = _Clients()
-    for number in range(100):
-        clients.get(_Wanted("sts", "us-east-1", f"http://127.0.0.1:{1000 + number}", None, ()))
-    assert len(clients._kept) == _Clients._MOST
+    live(monkeypatch, isolation(tmp_path) | IDENTITY)
+    identity = _Identity()
+    wanted = [_Wanted("sts", "us-east-1", f"http://127.0.0.1:{1000 + number}", None) for number in range(100)]
+    made = [identity.client(each) for each in wanted]
+    assert identity.client(wanted[-1]) is made[-1]
+    assert identity.client(wanted[0]) is not made[0]
+    assert len(identity._clients) == _Identity._MOST
 
 
 @pytest.mark.parametrize("region", [None, "us-east-1.evil.example/"])

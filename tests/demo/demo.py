@@ -424,7 +424,7 @@ class Demo:
     def take_over(self) -> None:
         """Kill the replica that leads; what breaks meanwhile is found by the other one."""
         leader = self.operator.leader()
-        say(f"killing {leader.pod}, which leads, and stopping Redis of acme-two-behind's neighbours …")
+        say(f"killing {leader.pod}, which leads, and stopping the Redis that all the others use …")
         leader.kill()
         self.spare.stop()
         took = timed(lambda: self.wait_for("acme-no-such-gpu", "RedisReachable=false"))

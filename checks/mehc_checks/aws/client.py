@@ -9,7 +9,6 @@ import time
 from collections import OrderedDict
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
@@ -118,76 +117,95 @@ _OF_THE_IDENTITY = frozenset(
 
 
 class _Wanted(NamedTuple):
-    """What makes a client another one. ``environment`` has the variables by which AWS's clients are configured."""
+    """What makes a client another one."""
 
     service: str
     region: str | None
     endpoint: str | None
     ca: str | None
-    environment: tuple[tuple[str, str], ...]
 
 
-def _environment() -> tuple[tuple[str, str], ...]:
-    return tuple(sorted((name, value) for name, value in os.environ.items() if name.startswith("AWS_")))
+class _Identity:
+    """Who this process is to AWS, and its clients: making one takes a tenth of a second and some megabytes.
 
-
-@dataclass(slots=True)
-class _Kept:
-    """A client, once it is made. The lock is held while it is: threads may share clients, and not make them."""
-
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    client: Any = None
-    since: float = 0.0
-
-
-class _Clients:
-    """The clients of this process, each kept for a while: making one takes a tenth of a second and some megabytes."""
+    Files of configuration and credentials are read anew after a while; roles renew their credentials in any case.
+    """
 
     _KEPT_SECONDS: Final = 900
-    """After which files of configuration and credentials are read anew. Roles renew their credentials in any case."""
+    _NOBODY_SECONDS: Final = 5
+    """For so long nobody looks for credentials again: where there are none, that takes two seconds."""
     _MOST: Final = 32
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[_Wanted, _Kept] = OrderedDict()
         self._lock = threading.Lock()
+        self._session: Any = None
+        self._since = 0.0
+        self._nobody_until = 0.0
+        self._clients: OrderedDict[_Wanted, Any] = OrderedDict()
 
-    def get(self, wanted: _Wanted) -> Any:
-        """A client. Raises what botocore raises."""
+    def client(self, wanted: _Wanted) -> Any:
+        """A client, which threads may share; making them, they may not. Raises what botocore raises."""
+        from botocore.exceptions import NoCredentialsError
+
         with self._lock:
-            kept = self._kept.setdefault(wanted, _Kept())
-            self._kept.move_to_end(wanted)
-            if len(self._kept) > self._MOST:
-                self._kept.popitem(last=False)
-        with kept.lock:
-            if kept.client is None or time.monotonic() - kept.since > self._KEPT_SECONDS:
-                kept.client, kept.since = _made(wanted), time.monotonic()
-            return kept.client
+            now = time.monotonic()
+            if self._session is None or now - self._since > self._KEPT_SECONDS:
+                self._forget()
+                self._session, self._since = _session(), now
+            if now < self._nobody_until:
+                raise NoCredentialsError
+            if self._session.get_credentials() is None:
+                self._nobody_until = time.monotonic() + self._NOBODY_SECONDS
+                raise NoCredentialsError
+            if wanted not in self._clients:
+                self._clients[wanted] = _client(self._session, wanted)
+            self._clients.move_to_end(wanted)
+            if len(self._clients) > self._MOST:
+                self._clients.popitem(last=False)
+            return self._clients[wanted]
 
-    def forget(self, wanted: _Wanted) -> None:
-        """Make the next one anew."""
+    def forget(self) -> None:
+        """Look for credentials anew next time."""
         with self._lock:
-            self._kept.pop(wanted, None)
+            self._forget()
+
+    def _forget(self) -> None:
+        self._session = None
+        self._clients.clear()
 
 
-_CLIENTS: Final = _Clients()
+_IDENTITIES: Final[dict[tuple[tuple[str, str], ...], _Identity]] = {}
+"""By the variables that configure AWS's clients, which in a pod are always the same."""
 
 
-def _made(wanted: _Wanted) -> Any:
+def _identity() -> _Identity:
+    environment = tuple(
+        sorted((name, value) for name, value in os.environ.items() if name.startswith("AWS_"))
+    )
+    return _IDENTITIES.setdefault(environment, _Identity())
+
+
+def _session() -> Any:
     import boto3
-    from botocore.config import Config
     from botocore.session import Session
 
     session = Session()
     # outside AWS nothing answers at the instance metadata address: never wait for it
     session.set_config_variable("metadata_service_timeout", _METADATA_SECONDS)
     session.set_config_variable("metadata_service_num_attempts", 1)
+    return boto3.Session(botocore_session=session)
+
+
+def _client(session: Any, wanted: _Wanted) -> Any:
+    from botocore.config import Config
+
     config = Config(
         connect_timeout=_CONNECT_SECONDS,
         read_timeout=_READ_SECONDS,
         retries={"total_max_attempts": 1},
         s3={"addressing_style": "path"} if wanted.endpoint else None,
     )
-    return boto3.Session(botocore_session=session).client(
+    return session.client(
         wanted.service,
         region_name=wanted.region,
         endpoint_url=wanted.endpoint,
@@ -229,14 +247,14 @@ class Aws:
         # botocore takes a third of a second and 20 MB to import: only installations on AWS pay for it
         from botocore import exceptions, xform_name
 
-        wanted = _Wanted(service, self.region, self._endpoint, self._ca, _environment())
+        identity = _identity()
         try:
-            client = _CLIENTS.get(wanted)
+            client = identity.client(_Wanted(service, self.region, self._endpoint, self._ca))
             answer: Mapping[str, Any] = getattr(client, xform_name(operation))(**parameters)
         except (exceptions.BotoCoreError, exceptions.ClientError, OSError, ValueError) as error:
             failure = self._failure(error, service, operation)
             if failure.trouble in _OF_THE_IDENTITY:
-                _CLIENTS.forget(wanted)
+                identity.forget()
             raise failure from None
         return answer
 
