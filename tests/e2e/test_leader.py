@@ -84,10 +84,10 @@ def test_a_leader_that_is_killed_is_replaced_within_15_seconds(cluster: Cluster,
         cluster.probed()
         redis.stop()
         one.kill()
-        took = wait(lambda: cluster.condition("Ready")["status"] == "False", timeout=25)
-        assert holder(cluster) == "two"
+        took = wait(lambda: two.get("/readyz")[1] == "watching 1 resources, leading\n", timeout=30)
         assert took < 15
-        assert two.get("/readyz")[1] == "watching 1 resources, leading\n"
+        assert holder(cluster) == "two"
+        wait(lambda: cluster.condition("Ready")["status"] == "False")
 
 
 def test_a_leader_that_stops_hands_over_and_nothing_moves(cluster: Cluster, redis: Redis) -> None:
