@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from testbed import prometheusoperator
-from testbed.chart import CHART, CRD
+from testbed.chart import CHART
 from testbed.controlplane import ControlPlane
 from testbed.helm import Helm
 
@@ -39,7 +39,7 @@ def stocked() -> Iterator[ControlPlane]:
     with ControlPlane() as plane:
         prometheusoperator.install(plane)
         plane.kubectl("create", "-f", CHART / "files" / "crd.yaml")
-        plane.wait_established(CRD)
+        plane.wait_established()
         restricted = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn")}
         for name in ("team-a", "team-b", "team-endpoints", "monitoring", "mehc"):
             labels = restricted if name == "mehc" else {}

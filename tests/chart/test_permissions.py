@@ -21,6 +21,7 @@ from demo.demo import IMAGE_CACHE, WORKLOADS, Demo, image_cache
 from mehc_operator.cli import main
 from testbed.chart import CHART, CRD, Manifest, of_kind, rendered
 from testbed.controlplane import ControlPlane
+from testbed.healthchecks import manifest
 from testbed.helm import Helm
 from testbed.installation import DATABASE_SECRET, Tree, only
 from testbed.operatorprocess import Operator, install_crd
@@ -208,13 +209,7 @@ class Stage:
         return found
 
     def apply(self, spec: Tree) -> None:
-        manifest = {
-            "apiVersion": "health.modelengine.io/v1alpha1",
-            "kind": "ModelEngineHealthCheck",
-            "metadata": {"name": "model-engine"},
-            "spec": spec,
-        }
-        self.plane.apply(manifest, namespace=PLATFORM)
+        self.plane.apply(manifest(spec), namespace=PLATFORM)
 
     def status(self) -> Tree:
         found: Tree = self.plane.api("GET", RESOURCE)

@@ -234,17 +234,6 @@ def test_every_value_has_a_schema_and_every_property_a_value() -> None:
     compare(schema["properties"], values, "values.yaml")
 
 
-def test_the_real_alerts_and_the_real_dashboard(helm: Helm) -> None:
-    values = scenario("monitoring")
-    del values["prometheusRule"]["runbookBaseUrl"]
-    objects = rendered(helm, values)
-    (rule,) = of_kind(objects, "PrometheusRule")
-    assert rule["spec"] == yaml.safe_load((CHART / "files" / "alerts.yaml").read_text())
-    (dashboard,) = of_kind(objects, "ConfigMap")
-    (text,) = dashboard["data"].values()
-    assert json.loads(text) == json.loads((CHART / "files" / "dashboard.json").read_text())
-
-
 REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"imagePullSecret": []}, "imagePullSecret"),
     ({"image": {"repo": "x"}}, "/image.*repo"),

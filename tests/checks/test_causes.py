@@ -55,18 +55,9 @@ def plane(certificate_authority: CertificateAuthority) -> Iterator[ControlPlane]
 @pytest.fixture(scope="module")
 def kubelets(plane: ControlPlane) -> Iterator[Kwok]:
     """One node, on which KEDA's pods are ready."""
-    deployments = f"/apis/apps/v1/namespaces/{keda.NAMESPACE}/deployments"
     with Kwok(plane) as kubelets:
         kubelets.add_node("plain")
-        for name in (keda.OPERATOR, keda.METRICS_SERVER):
-            plane.api("POST", deployments, keda.deployment(name))
-        eventually(
-            lambda: [
-                found["status"].get("readyReplicas") for found in plane.api("GET", deployments)["items"]
-            ],
-            lambda ready: ready == [1, 1],
-            seconds=30,
-        )
+        keda.deploy(plane)
         yield kubelets
 
 

@@ -441,7 +441,7 @@ async def test_workers_that_span_nodes(world: World) -> None:
     definition = f"crd/{LEADER_WORKER_SET['metadata']['name']}"
     world.plane.apply(LEADER_WORKER_SET)
     try:
-        world.plane.kubectl("wait", "--for=condition=Established", definition)
+        world.plane.wait_established()
         await settled(world, "ControlPlaneReady", given=given)
     finally:
         world.plane.kubectl("delete", definition)

@@ -672,7 +672,7 @@ def plane() -> Iterator[ControlPlane]:
     with ControlPlane() as plane:
         keda.install(plane)
         plane.apply(LEADER_WORKER_SET)
-        plane.kubectl("wait", "--for=condition=Established", "crd", "--all")
+        plane.wait_established()
         yield plane
 
 

@@ -189,7 +189,7 @@ def no_crd(ask: Ask) -> None:
 
     def restore() -> None:
         plane.kubectl("create", "-f", source)
-        plane.kubectl("wait", "--for=condition=Established", "crd", name)
+        plane.wait_established()
         eventually(
             lambda: plane.api("GET", "/apis/keda.sh/v1alpha1"),
             lambda found: "triggerauthentications" in str(found["resources"]),

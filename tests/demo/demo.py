@@ -221,9 +221,7 @@ class Demo:
         )
         istio.install(self.control_plane)
         keda.install(self.control_plane)
-        for name in (keda.OPERATOR, keda.METRICS_SERVER):
-            path = f"/apis/apps/v1/namespaces/{keda.NAMESPACE}/deployments"
-            self.control_plane.api("POST", path, keda.deployment(name))
+        keda.deploy(self.control_plane)
         metrics = self.stack.enter_context(
             ScriptedServer(lambda _: Reply(200, b"{}"), certificate=self.ca.issue())
         )

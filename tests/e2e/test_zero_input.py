@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from testbed.controlplane import ControlPlane
+from testbed.healthchecks import manifest
 from testbed.helm import Helm
 from testbed.installation import DATABASE_SECRET, Tree, only, overlaid
 from testbed.operatorprocess import Operator
@@ -59,13 +60,7 @@ class Resource:
         self._path = f"/apis/health.modelengine.io/v1alpha1/namespaces/{namespace}/modelenginehealthchecks"
 
     def apply(self, spec: Tree) -> None:
-        manifest = {
-            "apiVersion": "health.modelengine.io/v1alpha1",
-            "kind": "ModelEngineHealthCheck",
-            "metadata": {"name": "model-engine"},
-            "spec": spec,
-        }
-        self._plane.apply(manifest, namespace=self._namespace)
+        self._plane.apply(manifest(spec), namespace=self._namespace)
 
     def status(self) -> Tree:
         found: Tree = self._plane.api("GET", f"{self._path}/model-engine")

@@ -171,19 +171,21 @@ class ControlPlane:
         place = ["-n", namespace] if namespace else []
         return self.kubectl("apply", "-f", "-", *place, input=manifest)
 
-    def wait_established(self, *definitions: str) -> None:
-        """Wait until the API serves these CustomResourceDefinitions. kubectl's own wait fails where one is very new."""
+    def wait_established(self) -> None:
+        """Wait until the API serves every CustomResourceDefinition. kubectl's own wait fails where one is very new."""
         path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
-        def established() -> set[str]:
-            return {
+        def waiting() -> list[str]:
+            return [
                 item["metadata"]["name"]
                 for item in self.api("GET", path)["items"]
-                for condition in item.get("status", {}).get("conditions") or ()
-                if (condition["type"], condition["status"]) == ("Established", "True")
-            }
+                if ("Established", "True")
+                not in (
+                    (each["type"], each["status"]) for each in item.get("status", {}).get("conditions") or ()
+                )
+            ]
 
-        eventually(established, lambda found: found.issuperset(definitions), 20)
+        eventually(waiting, lambda names: not names, 30)
 
     def create_namespace(self, prefix: str = "test") -> str:
         """A new namespace that is ready for pods: its default ServiceAccount exists."""

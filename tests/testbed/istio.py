@@ -16,9 +16,7 @@ CRDS = {
 def install(control_plane: ControlPlane) -> None:
     """Install the definitions, the namespace istio-system, and the gateway that model engine's endpoints name."""
     control_plane.apply([_definition(name, kind) for name, kind in CRDS.items()])
-    control_plane.kubectl(
-        "wait", "--for=condition=Established", *(f"crd/{name}" for name in CRDS), "--timeout=20s"
-    )
+    control_plane.wait_established()
     control_plane.apply(
         [
             {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "istio-system"}},

@@ -24,18 +24,22 @@ def install(control_plane: ControlPlane) -> None:
     """Put KEDA's CRDs and its namespace into the cluster; returns when the API server serves them."""
     # Not apply: the annotation that it adds would be larger than an annotation may be
     control_plane.kubectl("create", "-f", custom_resource_definitions())
-    # Not kubectl wait: it gives up on a definition whose conditions nobody has written yet
-    eventually(
-        lambda: control_plane.api("GET", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions")["items"],
-        lambda found: all(_is_established(each) for each in found),
-        seconds=30,
-    )
+    control_plane.wait_established()
     control_plane.api("POST", "/api/v1/namespaces", {"metadata": {"name": NAMESPACE}})
 
 
-def _is_established(definition: Mapping[str, Any]) -> bool:
-    conditions = definition.get("status", {}).get("conditions") or ()
-    return any(each["type"] == "Established" and each["status"] == "True" for each in conditions)
+def deploy(control_plane: ControlPlane) -> None:
+    """Make KEDA's Deployments, and wait until their pods are ready: on nodes that Kwok plays."""
+    deployments = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments"
+    for name in (OPERATOR, METRICS_SERVER):
+        control_plane.api("POST", deployments, deployment(name))
+    eventually(
+        lambda: [
+            each["status"].get("readyReplicas") for each in control_plane.api("GET", deployments)["items"]
+        ],
+        lambda ready: ready == [1, 1],
+        seconds=30,
+    )
 
 
 def deployment(name: str, environment: Mapping[str, str] | None = None) -> dict[str, Any]:

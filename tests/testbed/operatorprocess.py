@@ -79,6 +79,5 @@ class Operator(Process):
 def install_crd(control_plane: ControlPlane) -> None:
     """Apply the CustomResourceDefinition as the code has it now, and wait until the API serves it."""
     manifest = custom_resource_definition()
-    name = manifest["metadata"]["name"]
     control_plane.apply(manifest)
-    control_plane.wait_established(name)
+    control_plane.wait_established()

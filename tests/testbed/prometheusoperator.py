@@ -20,4 +20,4 @@ def install(control_plane: ControlPlane) -> None:
     # Not apply: the annotation that it adds would be larger than an annotation may be
     for file in custom_resource_definitions():
         control_plane.kubectl("create", "-f", file)
-    control_plane.wait_established(*(f"{kind}.monitoring.coreos.com" for kind in KINDS))
+    control_plane.wait_established()
