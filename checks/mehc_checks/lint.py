@@ -84,8 +84,8 @@ class LintReport:
 
 
 def lint(files: Sequence[tuple[str, ValuesFile]], ignored: Mapping[str, str] | None = None) -> LintReport:
-    """Judge ``files``, at least one, each with its name, merged left to right as Helm merges them over the "
-    "chart's defaults.
+    """Judge ``files``, at least one, each with its name, merged left to right as Helm merges them over the
+    chart's defaults.
 
     ``ignored`` maps ids of rules to why. Raises UsageError for an id that does not exist.
     """

@@ -80,8 +80,8 @@ class Helm:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HelmInstallation:
-    """Model engine in a namespace, and its endpoints in another, as a customer installs it: by Helm, "
-    "``values`` in hand."""
+    """Model engine in a namespace, and its endpoints in another, as a customer installs it: by Helm,
+    ``values`` in hand."""
 
     namespace: str
     values: Tree

@@ -128,8 +128,8 @@ async def _sqs(context: Context, found: Brokers, name: str) -> BrokerFacts:
 
 
 def _celery_region(values: Values) -> str:
-    """AWS_REGION of the pods, which Celery asks; where the values give none, the identity webhook sets the "
-    "cluster's."""
+    """AWS_REGION of the pods, which Celery asks; where the values give none, the identity webhook sets the
+    cluster's."""
     listed = values.get("extraEnvVars")
     for item in listed if isinstance(listed, list) else ():
         if isinstance(item, dict) and item.get("name") == "AWS_REGION" and item.get("value"):

@@ -1,5 +1,5 @@
-"""The control plane as the cluster has it: its workloads with their pods, and the objects that they cannot do "
-"without."""
+"""The control plane as the cluster has it: its workloads with their pods, and the objects that they cannot do
+without."""
 
 import asyncio
 import re
@@ -74,8 +74,8 @@ _SAMPLE: Final = 20
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Component:
-    """One workload. ``role`` is "gateway", "cacher", "builder" or "autoscaler"; ``cause`` why not all its pods "
-    "are ready.
+    """One workload. ``role`` is "gateway", "cacher", "builder" or "autoscaler"; ``cause`` why not all its pods
+    are ready.
 
     ``exists`` is None where it may not be read; ``restarts`` is the most that one container has been restarted,
     ``ended`` how the last one ended, ``outdated`` how many pods are of an older template.

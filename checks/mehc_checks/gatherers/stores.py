@@ -37,8 +37,8 @@ class StoreParameters(Parameters):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BucketFacts:
-    """``region`` is where the bucket is, "" if not told. ``failure`` is what went wrong first; ``writing`` in "
-    "a write."""
+    """``region`` is where the bucket is, "" if not told. ``failure`` is what went wrong first; ``writing`` in
+    a write."""
 
     bucket: Bucket
     exists: bool | None = None
@@ -50,8 +50,8 @@ class BucketFacts:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StoreFacts:
-    """``network`` is why the store itself cannot be reached; ``asked`` the address of one that only the "
-    "network tells of."""
+    """``network`` is why the store itself cannot be reached; ``asked`` the address of one that only the
+    network tells of."""
 
     store: Store
     buckets: tuple[BucketFacts, ...] = ()
