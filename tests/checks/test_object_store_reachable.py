@@ -159,7 +159,15 @@ async def test_a_key_may_have_any_character(aws: Aws, bucket: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["minio:9000", "minio.models.svc", "http://minio:port", "http://minio:99999", "http://", "https://[minio"]
+    "url",
+    [
+        "minio:9000",
+        "minio.models.svc",
+        "http://minio:port",
+        "http://minio:99999",
+        "http://",
+        "https://[minio",
+    ],
 )
 async def test_an_address_of_a_store_that_is_none(url: str) -> None:
     """The platform's client is the oracle: it is not made, or of no use."""

@@ -56,7 +56,9 @@ def store(values: Values) -> Store:
         path = f"{LAUNCH}.{field}"
         if not (address := values.text(path)):
             continue
-        scheme, divided, rest = address.partition("://")  # no URL: a placeholder has brackets, a key has # and ?
+        scheme, divided, rest = address.partition(
+            "://"
+        )  # no URL: a placeholder has brackets, a key has # and ?
         if not divided or (scheme != wanted and not (cloud == "azure" and scheme == "https")):
             misplaced.append((path, scheme if divided else "none"))
             continue
