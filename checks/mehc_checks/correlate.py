@@ -2,7 +2,8 @@
 
 What is told apart are failing findings, not checks: of two broken rules, one may explain what other checks find, and
 one may stand for itself. Nothing is guessed. A failure is a consequence only where that is declared: by the check that
-has it (``Check.depends_on``), or by the finding that it follows from (``Finding.explains``), as broken rules do.
+has it (``Check.depends_on``, or ``Finding.depends_on`` where this one is known to depend on less), or by the finding
+that it follows from (``Finding.explains``), as broken rules do.
 
 A declaration names failures as ``Check`` for any of a check, or narrows that by a reason, a subject, or both:
 ``DatabaseMigrated/NeverMigrated``, ``RedisReachable/keda``, ``RedisReachable/keda/TLSRequired``.
@@ -150,7 +151,13 @@ def _roots(
 
     @cache  # declarations have no cycle, which a test holds
     def roots(failure: Failure) -> frozenset[Failure]:
-        needed = needs.get(failure.key, ())
+        needed = {
+            name
+            for each in found.get(failure, (None,))
+            for name in (
+                needs.get(failure.key, ()) if each is None or each.depends_on is None else each.depends_on
+            )
+        }
         causes = [other for other in found if other.is_one_of(needed) or failure.is_one_of(explains[other])]
         return frozenset().union(*map(roots, causes)) if causes else frozenset({failure})
 

@@ -73,7 +73,8 @@ class ReasonSet:
 class Finding:
     """One reason, found in one place. ``subject`` names the part concerned ("cache", "broker"), or is empty.
 
-    ``explains`` names the failures of other checks that follow from it, as ``mehc_checks.correlate`` reads names.
+    ``explains`` names the failures of other checks that follow from it, as ``mehc_checks.correlate`` reads names;
+    ``depends_on`` those that would explain it, where that is known better than by its reason (``Check.depends_on``).
     """
 
     reason: Reason
@@ -81,6 +82,7 @@ class Finding:
     remediation: str
     subject: str = ""
     explains: tuple[str, ...] = ()
+    depends_on: tuple[str, ...] | None = None
 
     @property
     def status(self) -> Status:

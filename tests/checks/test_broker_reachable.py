@@ -104,6 +104,19 @@ async def test_redis_as_the_broker(redis_server: Redis, queue: redis.Redis) -> N
     assert result.message == f"Redis answers; 0 tasks wait in queue {QUEUE}"
 
 
+async def test_a_quoted_false_counts_as_on(redis_server: Redis, queue: redis.Redis) -> None:
+    """As the chart's templates take it, and with them gateway and builder: it is Redis that is to be asked."""
+    given = on_redis(redis_server, at("config.values.infra.cloud_provider", "aws"))
+    quoted = overlaid(given, {"celery_broker_type_redis": "false"})
+    sent(redis_server)
+    result = await judge(quoted)
+    assert "BuilderTakesNothing" in {reason for _, _, reason, _ in result.findings}, result.message
+    with refused_port() as (address, port):
+        unreachable = overlaid(quoted, {"redisHost": address, "redisPort": str(port)})
+        asked = await judged("RedisReachable", unreachable)
+    assert ("broker", Status.FAIL, "ConnectionRefused") in {found[:3] for found in asked.findings}
+
+
 async def test_a_builder_that_never_connected(redis_server: Redis, queue: redis.Redis) -> None:
     sent(redis_server)
     result = await judge(on_redis(redis_server))

@@ -339,7 +339,7 @@ PROMETHEUS: Final = f"{INFRA}.prometheus_server_address"
             "S2-op-04",
             "RedisReachable/broker/NoRedisConfigured",
         ),
-        ("onprem", at("s3EndpointUrl", "minio"), "S2-op-05", "ObjectStoreReachable/StoreUnresolvable"),
+        ("onprem", at("s3EndpointUrl", "minio"), "S2-op-05", "ObjectStoreReachable/StoreAddressInvalid"),
         ("aws", at(PROMETHEUS, None), "S4-06", "PrometheusQueryable/AddressUnset"),
         ("aws", at(PROMETHEUS, ""), "S4-06", "PrometheusQueryable/AddressEmpty"),
         ("aws", at(PROMETHEUS, "prometheus:9090"), "S4-06", "PrometheusQueryable/AddressInvalid"),

@@ -30,7 +30,7 @@ from testbed.helm import Helm
 from testbed.httpserver import Reply, Request, ScriptedServer
 from testbed.identity import as_account
 from testbed.installation import DATABASE_SECRET, Tree, overlaid
-from testbed.kwok import STAGE_LABEL, Kwok
+from testbed.kwok import DELAY_ANNOTATION, STAGE_LABEL, Kwok
 from testbed.modelengine import migrate
 from testbed.names import leading
 from testbed.pki import CertificateAuthority
@@ -230,6 +230,11 @@ async def test_a_cacher_that_ends_again_and_again(world: World) -> None:
 
 async def test_a_pod_without_a_node_has_the_schedulers_words(world: World) -> None:
     world.template(NAME, nodeSelector={"no-such": "label"})
+    eventually(
+        lambda: world.pods(NAME),
+        lambda pods: any(pod["status"].get("conditions") and not pod["spec"].get("nodeName") for pod in pods),
+        30,
+    )
     result = await settled(world, "GatewayNotReady")
     assert "NodeLabelsUnmatched" in result.message
 
@@ -274,7 +279,72 @@ async def test_a_rollout_that_does_not_get_on(world: World) -> None:
     result = await settled(world, "RolloutStuck")
     assert result.status is Status.FAIL
     assert "gateway: " in result.message
-    assert "of the old revision, ProgressDeadlineExceeded" in result.message
+    assert "of the old revision, ProgressDeadlineExceeded: Image" in result.message
+    assert "VllmImagePullable asks the registry itself" in result.remediation
+
+
+async def test_a_rollout_that_is_paused(world: World) -> None:
+    """Its old pods are ready, and as many as are wanted."""
+    world.deployment(NAME, {"spec": {"paused": True}})
+    assert (await judged(world)).reason == "ControlPlaneReady"  # there is nothing to roll out
+    world.deployment(NAME, {"spec": {"template": {"metadata": {"annotations": {"upgraded": "yes"}}}}})
+    result = await settled(world, "RolloutPaused")
+    assert (result.status, result.message) == (
+        Status.WARN,
+        f"gateway: 2 pods of the old revision, Deployment {NAME} is paused",
+    )
+    assert f"kubectl rollout resume deployment/{NAME} -n {world.namespace}" in result.remediation
+
+
+async def test_a_pod_that_just_starts_beside_one_that_serves(world: World) -> None:
+    """As after each step of a HorizontalPodAutoscaler, and at each helm upgrade."""
+    template = {"metadata": {"labels": {STAGE_LABEL: "slow-start"}, "annotations": {DELAY_ANNOTATION: "1h"}}}
+    rolling = {"maxSurge": 0, "maxUnavailable": 1}
+    world.deployment(NAME, {"spec": {"strategy": {"rollingUpdate": rolling}, "template": template}})
+    status = world.path("deployments", NAME, group="apps")
+    eventually(
+        lambda: world.plane.api("GET", status)["status"],
+        lambda found: (found.get("readyReplicas"), found.get("updatedReplicas")) == (1, 1),
+        30,
+    )
+    eventually(lambda: world.pods(NAME), lambda pods: any(_runs_unready(pod) for pod in pods), 30)
+    result = await judged(world)
+    assert result.reason == "ControlPlaneReady", result.message
+    result = await judged(world, later=timedelta(minutes=6))
+    assert (result.status, result.reason) == (Status.FAIL, "GatewayNotReady")
+    assert "gateway: 1 of 2 pods ready: ReadinessFailing" in result.message
+
+
+def _runs_unready(pod: Any) -> bool:
+    return any(
+        "running" in each.get("state", {}) and not each["ready"]
+        for each in pod["status"].get("containerStatuses", ())
+    )
+
+
+async def test_two_faults_at_once_are_two_root_causes(world: World) -> None:
+    """No database keeps an image from being pulled; it does keep a cacher from running."""
+    world.template(f"{NAME}-cacher", labels={STAGE_LABEL: "image-pull-backoff"})
+    pods = f"{NAME}-cacher"
+    eventually(lambda: world.pods(pods), lambda found: any(_waits(pod) for pod in found), 30)
+    await settled(world, "CacherNotReady")
+    report = await reported(world, "DatabaseMigrated")
+    assert {(cause.check, cause.reason) for cause in report.root_causes} == {
+        ("DatabaseMigrated", "SecretNotFound"),
+        ("ControlPlaneReady", "CacherNotReady"),
+    }
+    world.template(f"{NAME}-cacher", labels={STAGE_LABEL: "crash-loop"})
+    eventually(
+        lambda: world.pods(pods), lambda found: any(_is_staged(pod, "crash-loop") for pod in found), 30
+    )
+    report = await reported(world, "DatabaseMigrated")
+    assert [(cause.check, cause.explains) for cause in report.root_causes] == [
+        ("DatabaseMigrated", ("ControlPlaneReady",))
+    ], report.checks
+
+
+def _is_staged(pod: Any, stage: str) -> bool:
+    return _waits(pod) and pod["metadata"]["labels"].get(STAGE_LABEL) == stage
 
 
 async def test_restarts(world: World) -> None:
@@ -344,6 +414,14 @@ async def test_tags_differ(world: World) -> None:
     result = await settled(world, "TagsDiffer")
     assert result.status is Status.WARN
     assert "cacher runs other" in result.message
+
+
+async def test_a_digest_is_no_tag(world: World) -> None:
+    image = f"registry.example.com/model-engine@sha256:{'ab' * 32}"
+    world.template(f"{NAME}-cacher", containers=[{"name": f"{NAME}-cacher", "image": image}])
+    world.settled()
+    result = await judged(world)
+    assert (result.status, result.evidence["cacher"]) == (Status.PASS, f"1/1 {image}"), result.message
 
 
 async def test_a_gateway_that_cannot_be_scaled(world: World) -> None:

@@ -260,10 +260,15 @@ def not_loaded(world: World) -> None:
     world.told(world.staged(), "Unhealthy", "Readiness probe failed: HTTP probe failed with statuscode: 503")
 
 
-def asleep(*, ready: bool = True, demand: bool = False, paused: bool = False) -> Callable[[World], None]:
+def asleep(
+    *, ready: bool = True, demand: bool = False, paused: Mapping[str, str] | None = None
+) -> Callable[[World], None]:
+    """``paused`` are annotations of the ScaledObject, by what follows KEDA's word for paused."""
+
     def stage(world: World) -> None:
         world.deployment(replicas=0)
-        world.scaled_object(ready=ready, paused=paused)
+        marks = {f"autoscaling.keda.sh/paused{kind}": value for kind, value in (paused or {}).items()}
+        world.scaled_object(ready=ready, annotations=marks)
         world.redis.call("DEL", demand_key(ID))
         if demand:
             world.redis.call("LPUSH", demand_key(ID), "1")
@@ -631,7 +636,24 @@ CASES = [
     Case(
         id="KEDA does not wake it", reason="StuckAtZero", says="waits to wake it", stage=asleep(demand=True)
     ),
-    Case(id="KEDA is paused", reason="StuckAtZero", says="paused", stage=asleep(paused=True, demand=True)),
+    *(
+        Case(
+            id=f"KEDA is paused{kind} {value}",
+            reason="StuckAtZero",
+            says="its ScaledObject is paused",
+            stage=asleep(paused={kind: value}),
+        )
+        for kind, value in (("", "true"), ("", "yes"), ("-replicas", "0"), ("-scale-out", "true"))
+    ),
+    *(
+        Case(
+            id=f"KEDA is not paused{kind} {value}",
+            reason="EndpointsReady",
+            says="1 SCALED_TO_ZERO",
+            stage=asleep(paused={kind: value}),
+        )
+        for kind, value in (("", "false"), ("-scale-in", "true"), ("-scale-out", "0"))
+    ),
     Case(
         id="nobody will wake it", reason="ZeroWithoutScaler", says="no ScaledObject", stage=pods(replicas=0)
     ),

@@ -7,7 +7,7 @@ from typing import Any
 import boto3
 import pytest
 from botocore.config import Config
-from botocore.exceptions import SSLError
+from botocore.exceptions import BotoCoreError, SSLError
 
 from mehc_checks.aws.client import Aws as Asked
 from mehc_checks.aws.client import AwsFailure, Trouble
@@ -144,6 +144,38 @@ async def test_the_scheme_of_another_cloud(bucket: str, cloud: str, address: str
     assert result.status is Status.FAIL
     said = [message for _, _, reason, message in result.findings if reason == "WrongScheme"]
     assert any(f"{FILE} has the scheme" in message and f"needs {wanted}" in message for message in said)
+
+
+@pytest.mark.parametrize("address", ["s3://[your-bucket]/ft", "s3://[your-bucket/ft", "s3://your bucket/ft"])
+async def test_a_placeholder_is_no_bucket(bucket: str, address: str) -> None:
+    result = await judge(values(bucket, at(FILE, address)))
+    assert (result.status, result.reason) == (Status.FAIL, "BucketNameInvalid"), result.message
+    assert FILE in result.message
+
+
+async def test_a_key_may_have_any_character(aws: Aws, bucket: str) -> None:
+    result = await judge(values(bucket, at(FILE, f"s3://{bucket}/a#b?c=[d")))
+    assert result.status is Status.PASS, result.message
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "minio:9000",
+        "minio.models.svc",
+        "http://minio:port",
+        "http://minio:99999",
+        "http://",
+        "https://[minio",
+    ],
+)
+async def test_an_address_of_a_store_that_is_none(url: str) -> None:
+    """The platform's client is the oracle: it is not made, or of no use."""
+    result = await judge(onprem(url))
+    assert (result.status, result.reason) == (Status.FAIL, "StoreAddressInvalid"), result.message
+    assert "http://host:port" in result.remediation
+    with pytest.raises((ValueError, BotoCoreError)):
+        _platforms(url).head_bucket(Bucket="models")
 
 
 async def test_this_process_may_not(aws: Aws, bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:

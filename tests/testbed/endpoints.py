@@ -194,7 +194,7 @@ class World:
             db=self.database,
         )
 
-    def scaled_object(self, *, ready: bool, paused: bool = False) -> None:
+    def scaled_object(self, *, ready: bool, annotations: Mapping[str, str] | None = None) -> None:
         path = self.path("scaledobjects", group="keda.sh", version="v1alpha1")
         self.post(
             path,
@@ -203,7 +203,7 @@ class World:
                 "kind": "ScaledObject",
                 "metadata": {
                     "name": NAME,
-                    "annotations": {"autoscaling.keda.sh/paused": "true"} if paused else {},
+                    "annotations": dict(annotations or {}),
                 },
                 "spec": {
                     "scaleTargetRef": {"name": NAME},

@@ -1,10 +1,13 @@
 """ControlPlaneReady: gateway, builder, cacher and autoscaler are up, and have what they cannot do without."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
 from mehc_checks.check import check
+from mehc_checks.endpoints.diagnose import Cause
+from mehc_checks.endpoints.reasons import EndpointReasons
 from mehc_checks.endpoints.wording import counted, shortened
 from mehc_checks.gatherers.control_plane import (
     PERMISSIONS,
@@ -70,6 +73,12 @@ class ControlPlaneReasons(ReasonSet):
         Status.FAIL,
         "A rollout does not get on: pods of the old revision still serve, with the old image or configuration.",
         "{remedy}",
+    )
+    ROLLOUT_PAUSED = Reason(
+        "RolloutPaused",
+        Status.WARN,
+        "A Deployment is paused, and its pods are of an older revision: what the last upgrade changed is not running.",
+        "Run kubectl rollout resume deployment/{name} -n {namespace}.",
     )
     TAGS_DIFFER = Reason(
         "TagsDiffer",
@@ -149,8 +158,9 @@ class ControlPlaneReasons(ReasonSet):
 
 
 R = ControlPlaneReasons
+_UNPLACED: Final = "GpuNodesReady/NodeSelectorUnmatched"
 _NO_START: Final = (
-    "GpuNodesReady/NodeSelectorUnmatched",
+    _UNPLACED,
     "DatabaseMigrated/SecretNotFound",
     "DatabaseMigrated/SecretKeyNotFound",
     "DatabaseMigrated/SecretKeyIsUppercase",
@@ -171,6 +181,27 @@ CONSEQUENCE_OF: Final = {
     R.GATEWAY_SILENT: ("DatabaseMigrated/NoAnswer", "DatabaseMigrated/TooManyConnections"),
 }
 """The cacher ends when its first loop fails; gateway and builder start without their database and say 500 later."""
+_OF_THE_PROCESS: Final = frozenset(
+    {
+        EndpointReasons.CONFIGURATION_MISSING,
+        EndpointReasons.CRASHING,
+        EndpointReasons.KILLED_BY_PROBE,
+        EndpointReasons.HEALTH_FAILING,
+        EndpointReasons.POD_NOT_READY,
+    }
+)
+_OF_THE_PLACE: Final = frozenset(
+    {EndpointReasons.LABEL_UNMATCHED, EndpointReasons.NODES_UNUSABLE, EndpointReasons.UNSCHEDULABLE}
+)
+_STARTING: Final = frozenset(
+    {
+        EndpointReasons.IMAGE_PULL_SLOW,
+        EndpointReasons.HEALTH_FAILING,
+        EndpointReasons.SIDECAR_NOT_READY,
+        EndpointReasons.POD_NOT_READY,
+    }
+)
+"""A pod that has this may only be young, as after each step of a HorizontalPodAutoscaler."""
 _BY_ROLE: Final = {"gateway": R.GATEWAY, "cacher": R.CACHER, "builder": R.BUILDER, "autoscaler": R.AUTOSCALER}
 _BY_PROOF: Final = {
     Proof.FAILS: R.GATEWAY_FAILS,
@@ -232,13 +263,22 @@ def _of(component: Component, facts: ControlPlaneFacts) -> Iterator[Finding]:
     because = f": {cause.reason.name}: {cause.message}" if cause else ""
     remedy = cause.remedy if cause else f"Look at kubectl describe {component.kind.lower()} {name}."
     if component.ready < component.desired:
+        if component.ready and cause and cause.reason in _STARTING and not cause.overdue:
+            return
         text = f"{role}: {component.ready} of {counted(component.desired, 'pod')} ready{because}"
-        yield _BY_ROLE[role].finding(text, subject=role, remedy=remedy)
+        yield _explained(_BY_ROLE[role].finding(text, subject=role, remedy=remedy), cause)
     elif progressing is not None and progressing.status == "False":
         text = (
             f"{role}: {counted(component.outdated, 'pod')} of the old revision, {progressing.reason}{because}"
         )
-        yield R.ROLLOUT_STUCK.finding(text, subject=role, remedy=remedy)
+        yield _explained(R.ROLLOUT_STUCK.finding(text, subject=role, remedy=remedy), cause)
+    elif component.paused and component.outdated:
+        yield R.ROLLOUT_PAUSED.finding(
+            f"{role}: {counted(component.outdated, 'pod')} of the old revision, Deployment {name} is paused",
+            subject=role,
+            name=name,
+            namespace=facts.namespace,
+        )
     elif _is_restarting(component, facts):
         ended = f", last by {component.ended}" if component.ended else ""
         yield R.RESTARTING.finding(
@@ -247,6 +287,18 @@ def _of(component: Component, facts: ControlPlaneFacts) -> Iterator[Finding]:
             name=name,
             namespace=facts.namespace,
         )
+
+
+def _explained(found: Finding, cause: Cause | None) -> Finding:
+    """``found``, a consequence only of what can have the ``cause`` of its pods: no database keeps an image away."""
+    if cause is None:
+        return found
+    names = CONSEQUENCE_OF.get(found.reason, ())
+    if cause.reason in _OF_THE_PROCESS:
+        names = tuple(name for name in names if name != _UNPLACED)
+    else:
+        names = (_UNPLACED,) if cause.reason in _OF_THE_PLACE else ()
+    return replace(found, depends_on=names)
 
 
 def _is_restarting(component: Component, facts: ControlPlaneFacts) -> bool:
@@ -278,7 +330,12 @@ def _of_objects(facts: ControlPlaneFacts) -> Iterator[Finding]:
 
 
 def _of_tags(facts: ControlPlaneFacts) -> Iterator[Finding]:
-    tags = {c.role: c.image.rpartition(":")[2] for c in facts.components if ":" in c.image.rpartition("/")[2]}
+    images = {
+        c.role: c.image.partition("@")[0] for c in facts.components
+    }  # two repositories have two digests
+    tags = {
+        role: image.rpartition(":")[2] for role, image in images.items() if ":" in image.rpartition("/")[2]
+    }
     if len(set(tags.values())) > 1:
         yield R.TAGS_DIFFER.finding(", ".join(f"{role} runs {tag}" for role, tag in tags.items()))
 

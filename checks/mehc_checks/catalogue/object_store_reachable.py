@@ -52,6 +52,12 @@ class StoreReasons(AwsReasons):
         "The S3-compatible store rejects the credentials of this process; those of the platform were not tried.",
         "Give the ServiceAccount that runs this check the credentials of extraPodEnvFrom.",
     )
+    ADDRESS_INVALID = Reason(
+        "StoreAddressInvalid",
+        Status.FAIL,
+        "The store's address is no URL: whatever of the platform uses files ends with boto3's Invalid endpoint.",
+        "Write s3EndpointUrl as http://host:port or https://host.",
+    )
     UNRESOLVABLE = Reason(
         "StoreUnresolvable", Status.FAIL, "The store's name has no address.", "Correct {source}, or mend DNS."
     )
@@ -110,6 +116,8 @@ def _of_store(facts: StoreFacts) -> Iterator[Finding]:
         wanted = SCHEMES.get(facts.store.cloud, "s3")
         text = f"{path} has the scheme {scheme}, and the store of {facts.store.cloud} needs {wanted}"
         yield R.SCHEME.finding(text, scheme=wanted)
+    if facts.unreadable:
+        yield R.ADDRESS_INVALID.finding("s3EndpointUrl is no http:// or https:// URL with a host")
     source = "s3EndpointUrl" if facts.store.endpoint else "azure.abs_account_name"
     if failure := facts.network:
         unresolved = failure.fault is Fault.UNRESOLVABLE

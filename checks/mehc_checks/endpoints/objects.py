@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from mehc_checks.platform.endpoints import (
     MIN_WORKERS_ANNOTATION,
@@ -118,7 +118,7 @@ class Workload:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Scaler:
-    """A ScaledObject. ``ready`` is its condition, "" before KEDA's first look."""
+    """A ScaledObject. ``ready`` is its condition, "" before KEDA's first look; ``paused``: it does not scale out."""
 
     ready: str = ""
     why: str = ""
@@ -296,8 +296,18 @@ def read_scaler(item: Manifest) -> Scaler:
         ready=ready.status if ready else "",
         why=ready.reason if ready else "",
         message=ready.message if ready else "",
-        paused=any(key.startswith("autoscaling.keda.sh/paused") for key in annotations),
+        paused=f"{_PAUSED}-replicas" in annotations
+        or any(_is_on(annotations.get(key)) for key in (_PAUSED, f"{_PAUSED}-scale-out")),
     )
+
+
+_PAUSED: Final = "autoscaling.keda.sh/paused"
+_OFF: Final = frozenset({"0", "f", "F", "false", "False", "FALSE"})
+
+
+def _is_on(annotation: str | None) -> bool:
+    """As KEDA reads a switch: any value but one of Go's words for false. Source: ``getBoolAnnotation`` of KEDA."""
+    return annotation is not None and annotation not in _OFF
 
 
 def conditions(status: Manifest) -> dict[str, Condition]:

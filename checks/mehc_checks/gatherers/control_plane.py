@@ -4,8 +4,8 @@ without."""
 import asyncio
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from mehc_checks.check import Permission
@@ -68,6 +68,8 @@ _OPTIONAL: Final = (
     ("PodDisruptionBudget", "policy", "v1", "podDisruptionBudget.enabled"),
 )
 """Of the gateway: kind, API group and version, and the value that asks for it."""
+STARTING: Final = timedelta(minutes=5)
+"""For as long a pod may just be starting, while others serve."""
 _SAMPLE: Final = 20
 """Endpoints whose cacher key is looked at."""
 
@@ -77,8 +79,9 @@ class Component:
     """One workload. ``role`` is "gateway", "cacher", "builder" or "autoscaler"; ``cause`` why not all its pods
     are ready.
 
-    ``exists`` is None where it may not be read; ``restarts`` is the most that one container has been restarted,
-    ``ended`` how the last one ended, ``outdated`` how many pods are of an older template.
+    ``exists`` is None where it may not be read; ``paused``: nobody rolls its latest template out; ``restarts`` is the
+    most that one container has been restarted, ``ended`` how the last one ended, ``outdated`` how many pods are of an
+    older template.
     """
 
     role: str
@@ -87,6 +90,7 @@ class Component:
     exists: bool | None = True
     desired: int = 0
     ready: int = 0
+    paused: bool = False
     image: str = ""
     cause: Cause | None = None
     restarts: int = 0
@@ -213,8 +217,13 @@ class _Reader:
             ),
             events=tuple(told),
         )
-        cause = diagnose(endpoint, Around(now=self._context.clock())) if workload.desired else None
         status, template = item.get("status") or {}, item["spec"]["template"]["spec"]
+        progressing = conditions(status).get("Progressing")
+        if progressing and progressing.status == "False" and workload.ready >= workload.desired:
+            # what keeps the new pods is hidden by the old ones, which are as many as are wanted
+            endpoint = replace(endpoint, workload=replace(workload, ready=workload.desired - 1))
+        around = Around(now=self._context.clock(), grace=STARTING, loading_grace=STARTING)
+        cause = diagnose(endpoint, around) if workload.desired else None
         restarts, ended, ended_at = _restarts(own)
         return Component(
             role=role,
@@ -222,13 +231,14 @@ class _Reader:
             name=name,
             desired=workload.desired,
             ready=workload.ready,
+            paused=workload.paused,
             image=str((template.get("containers") or [{}])[0].get("image", "")),
             cause=cause,
             restarts=restarts,
             ended=ended,
             ended_at=ended_at,
             outdated=max((status.get("replicas") or 0) - (status.get("updatedReplicas") or 0), 0),
-            progressing=conditions(status).get("Progressing"),
+            progressing=progressing,
         )
 
     async def missing(self, name: str) -> tuple[str, ...]:

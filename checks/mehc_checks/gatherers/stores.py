@@ -23,6 +23,7 @@ RESERVED: Final = ".mehc-probe/"
 """The prefix under which objects are ours to make and to delete."""
 _LEFTOVER: Final = timedelta(hours=1)
 """Age from which an object of ours was left by a check that did not live to delete it."""
+_PORTS: Final = {"http": 80, "https": 443}
 _HOSTS: Final = {"azure": "{account}.blob.core.windows.net", "gcp": "storage.googleapis.com"}
 
 
@@ -51,11 +52,12 @@ class BucketFacts:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StoreFacts:
     """``network`` is why the store itself cannot be reached; ``asked`` the address of one that only the
-    network tells of."""
+    network tells of. ``unreadable``: the values' address of the store is none."""
 
     store: Store
     buckets: tuple[BucketFacts, ...] = ()
     asked: str = ""
+    unreadable: bool = False
     network: NetworkFailure | None = None
 
 
@@ -73,8 +75,10 @@ async def store_facts(context: Context) -> StoreFacts:
             return StoreFacts(store=found, asked=host, network=failure)
         return StoreFacts(store=found, asked=host)
     if found.endpoint:
+        if (address := _address(found.endpoint)) is None:
+            return StoreFacts(store=found, unreadable=True)
         try:
-            await _reach(found.endpoint, context.network_timeout / 3)
+            await _reach(*address, context.network_timeout / 3)
         except NetworkFailure as failure:
             return StoreFacts(store=found, asked=found.endpoint, network=failure)
     parameters = context.parameters(StoreParameters)
@@ -105,17 +109,23 @@ def _trust(authorities: str) -> ssl.SSLContext:
         raise UsageError(f"AWS_CA_BUNDLE of this process: {authorities} is no file of certificates") from None
 
 
-async def _reach(url: str, timeout: float) -> None:
+def _address(url: str) -> tuple[str, int, bool] | None:
+    """Host, port and whether TLS is spoken there; None for what boto3 takes for no URL either."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port or _PORTS[parts.scheme]
+    except (ValueError, KeyError):
+        return None
+    return (parts.hostname, port, parts.scheme == "https") if parts.hostname else None
+
+
+async def _reach(host: str, port: int, tls: bool, timeout: float) -> None:
     """Raises NetworkFailure: boto says less of what is wrong with a connection."""
-    address = urlsplit(url)
-    host = address.hostname or ""
-    if address.scheme == "https":
+    if tls:
         named = _authorities()
-        await handshake(
-            host, address.port or 443, _trust(named) if named else client_context(), timeout=timeout
-        )
+        await handshake(host, port, _trust(named) if named else client_context(), timeout=timeout)
     else:
-        await connect(host, address.port or 80, timeout=timeout)
+        await connect(host, port, timeout=timeout)
 
 
 async def _bucket(aws: Aws, bucket: Bucket, write: bool) -> BucketFacts:

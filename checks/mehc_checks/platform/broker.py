@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from mehc_checks.platform.redis import cloud_provider
+from mehc_checks.platform.redis import broker_forced, cloud_provider
 from mehc_checks.values import Values
 
 
@@ -61,7 +61,7 @@ _TYPE: Final = "celeryBrokerType"
 def brokers(values: Values) -> Brokers:
     """Each component's broker, derived as its own code does."""
     cloud = cloud_provider(values)
-    flag = bool(values.get(_FLAG))  # a template takes any text for true
+    flag = broker_forced(values)
     given = values.text(_TYPE) or ""
     told = _FORWARDER.get(given, Broker.NONE)
     enabled = values.text("celery_autoscaler.enabled") != "false" and not values.text("serviceIdentifier")

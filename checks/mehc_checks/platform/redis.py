@@ -212,10 +212,15 @@ def _server(url: str) -> Server:
     )
 
 
+def broker_forced(values: Values) -> bool:
+    """Whether the broker is Redis by celery_broker_type_redis: a template takes any text for true, "false" included."""
+    return bool(values.get("celery_broker_type_redis"))
+
+
 def broker_is_redis(values: Values) -> bool:
     """Whether the gateway or the builder uses Redis as the Celery broker."""
     cloud = cloud_provider(values)
-    forced = values.flag("celery_broker_type_redis")
+    forced = broker_forced(values)
     gateway = cloud == "onprem" or (cloud != "azure" and (cloud == "gcp" or forced))
     builder = forced or cloud == "gcp"
     return gateway or builder

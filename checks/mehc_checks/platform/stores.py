@@ -4,7 +4,6 @@
 import re
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import urlsplit
 
 from mehc_checks.platform.redis import INFRA, LAUNCH, cloud_provider
 from mehc_checks.values import Values
@@ -53,17 +52,20 @@ def store(values: Values) -> Store:
     misplaced = []
     if plain := values.text(f"{INFRA}.s3_bucket"):
         found[plain] = ([f"{INFRA}.s3_bucket"], [""])
-    for name in _FILES:
-        path = f"{LAUNCH}.{name}"
-        address = urlsplit(values.text(path) or "")
-        if not address.scheme and not address.path:
+    for field in _FILES:
+        path = f"{LAUNCH}.{field}"
+        if not (address := values.text(path)):
             continue
-        if address.scheme != wanted and not (cloud == "azure" and address.scheme == "https"):
-            misplaced.append((path, address.scheme or "none"))
+        scheme, divided, rest = address.partition(
+            "://"
+        )  # no URL: a placeholder has brackets, a key has # and ?
+        if not divided or (scheme != wanted and not (cloud == "azure" and scheme == "https")):
+            misplaced.append((path, scheme if divided else "none"))
             continue
-        sources, prefixes = found.setdefault(address.netloc, ([], []))
+        name, _, prefix = rest.partition("/")
+        sources, prefixes = found.setdefault(name, ([], []))
         sources.append(path)
-        prefixes.append(address.path.strip("/"))
+        prefixes.append(prefix.strip("/"))
     return Store(
         cloud=cloud,
         region=values.text(f"{INFRA}.default_region") or "",

@@ -432,7 +432,7 @@ def one_redis(view: View) -> Iterator[Broken]:
     remedy="Set s3EndpointUrl to the URL of the S3-compatible store, and extraPodEnvFrom to the Secret with "
     "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
     clouds=(Cloud.ONPREM,),
-    explains=("ObjectStoreReachable/BucketMissing", "ObjectStoreReachable/StoreUnresolvable"),
+    explains=("ObjectStoreReachable/BucketMissing", "ObjectStoreReachable/StoreAddressInvalid"),
 )
 def onprem_store(view: View) -> Iterator[Broken]:
     if view.absent("s3EndpointUrl"):
