@@ -24,12 +24,12 @@ import yaml
 
 from hack import chartreadme, permissionspage
 from hack.dashboard import dashboard
-from mehc_checks.check import Check, catalogue
-from mehc_checks.outcome import Reason
-from mehc_checks.rules.catalogue import SECTIONS, all_rules
-from mehc_checks.rules.coverage import CHECKED, NOT_CHECKABLE, VALUES
-from mehc_checks.rules.rule import Rule
-from mehc_checks.runner import RunnerReasons
+from mehc_checks.checks.config.rules.catalogue import SECTIONS, all_rules
+from mehc_checks.checks.config.rules.coverage import CHECKED, NOT_CHECKABLE, VALUES
+from mehc_checks.checks.config.rules.rule import Rule
+from mehc_checks.core.outcome import Reason
+from mehc_checks.engine.check import Check, catalogue
+from mehc_checks.engine.runner import RunnerReasons
 from mehc_operator.alerts import ALERTS, groups
 from mehc_operator.crd import custom_resource_definition
 from mehc_operator.metrics import DESCRIBED

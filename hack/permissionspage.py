@@ -4,7 +4,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from mehc_checks.check import Check, Permission
+from mehc_checks.core.permission import Permission
+from mehc_checks.engine.check import Check
 
 PLACES = {
     "own": "In the namespace of each ModelEngineHealthCheck",

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from mehc_checks import duration
-from mehc_checks.check import Check
-from mehc_checks.correlate import SHOWN, RootCause, root_causes
-from mehc_checks.outcome import EndpointStatus as Endpoint
-from mehc_checks.outcome import Severity, Status
-from mehc_checks.runner import CheckResult
+from mehc_checks.core import duration
+from mehc_checks.core.outcome import EndpointStatus as Endpoint
+from mehc_checks.core.outcome import Severity, Status
+from mehc_checks.engine.check import Check
+from mehc_checks.engine.correlate import SHOWN, RootCause, root_causes
+from mehc_checks.engine.runner import CheckResult
 from mehc_operator.models import (
     CheckStatus,
     Condition,

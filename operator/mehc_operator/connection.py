@@ -9,7 +9,7 @@ from pathlib import Path
 import yaml
 from kubernetes.aio import client, config
 
-from mehc_checks.errors import UsageError
+from mehc_checks.core.errors import UsageError
 
 _NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 

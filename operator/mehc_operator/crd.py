@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel
 
-from mehc_checks.check import Check, catalogue
+from mehc_checks.engine.check import Check, catalogue
 from mehc_operator.models import DURATION, GROUP, KIND, PLURAL, VERSION, Spec, StatusReport
 
 Schema = dict[str, Any]

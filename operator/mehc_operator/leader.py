@@ -18,7 +18,7 @@ from typing import Any
 
 import aiohttp
 
-from mehc_checks.cluster import KubernetesCluster, object_path
+from mehc_checks.clients.kubernetes.api import KubernetesCluster, object_path
 
 log = logging.getLogger(__name__)
 

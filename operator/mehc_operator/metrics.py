@@ -22,7 +22,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from mehc_checks.check import catalogue
+from mehc_checks.engine.check import catalogue
 from mehc_operator.conditions import DEGRADED, READY
 from mehc_operator.models import ConditionStatus, Health, StatusReport
 
@@ -222,7 +222,7 @@ def clear() -> None:
 
 
 def api_request(verb: str, code: str) -> None:
-    """Count a request to the Kubernetes API (``mehc_checks.cluster.Observer``)."""
+    """Count a request to the Kubernetes API (``mehc_checks.clients.kubernetes.api.Observer``)."""
     API_REQUESTS.labels(verb=verb, code=code).inc()
 
 

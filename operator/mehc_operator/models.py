@@ -11,8 +11,8 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 from pydantic.alias_generators import to_camel
 
-from mehc_checks import duration
-from mehc_checks.outcome import Severity, Status
+from mehc_checks.core import duration
+from mehc_checks.core.outcome import Severity, Status
 
 GROUP = "health.modelengine.io"
 VERSION = "v1alpha1"

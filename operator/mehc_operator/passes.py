@@ -9,20 +9,21 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from mehc_checks import duration
-from mehc_checks.check import Check, Parameters
-from mehc_checks.cluster import Cluster
-from mehc_checks.context import Context
-from mehc_checks.discovery.discover import discover, nothing_found
-from mehc_checks.discovery.helm import ReleaseFacts
-from mehc_checks.discovery.installation import Installation
-from mehc_checks.discovery.objects import ObjectName, Recording, Releases
-from mehc_checks.errors import CannotEvaluate, UsageError
-from mehc_checks.inventory import Inventory
-from mehc_checks.outcome import Status
-from mehc_checks.runner import CheckResult, Limiter, Planned, RunnerReasons, plan, run
-from mehc_checks.sources import Reference, referenced
-from mehc_checks.values import Layer, Values
+from mehc_checks.clients.kubernetes.api import Cluster
+from mehc_checks.core import duration
+from mehc_checks.core.errors import CannotEvaluate, UsageError
+from mehc_checks.core.outcome import Status
+from mehc_checks.core.parameters import Parameters
+from mehc_checks.engine.check import Check
+from mehc_checks.engine.runner import CheckResult, Limiter, Planned, RunnerReasons, plan, run
+from mehc_checks.installation.context import Context
+from mehc_checks.installation.discover import discover, nothing_found
+from mehc_checks.installation.helm import ReleaseFacts
+from mehc_checks.installation.installation import Installation
+from mehc_checks.installation.inventory import Inventory
+from mehc_checks.installation.objects import ObjectName, Recording, Releases
+from mehc_checks.installation.sources import Reference, referenced
+from mehc_checks.modelengine.values import Layer, Values
 from mehc_operator.metrics import PROBE_DURATION
 from mehc_operator.models import CheckOptions, Spec, ValuesSource
 from mehc_operator.scheduler import Trigger

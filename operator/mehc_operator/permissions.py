@@ -1,6 +1,6 @@
 """What the operator itself asks of the Kubernetes API; the chart's RBAC rules are generated from this."""
 
-from mehc_checks.check import Permission
+from mehc_checks.core.permission import Permission
 from mehc_operator.models import GROUP, PLURAL
 
 OWN_PERMISSIONS = (

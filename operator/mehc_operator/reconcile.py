@@ -8,13 +8,13 @@ from datetime import datetime, timedelta
 
 from pydantic import ValidationError
 
-from mehc_checks.check import Check
-from mehc_checks.cluster import Cluster
-from mehc_checks.discovery.helm import ReleaseFacts
-from mehc_checks.discovery.objects import ObjectName, Releases
-from mehc_checks.inventory import Inventory
-from mehc_checks.outcome import Status
-from mehc_checks.runner import CheckResult, Limiter
+from mehc_checks.clients.kubernetes.api import Cluster
+from mehc_checks.core.outcome import Status
+from mehc_checks.engine.check import Check
+from mehc_checks.engine.runner import CheckResult, Limiter
+from mehc_checks.installation.helm import ReleaseFacts
+from mehc_checks.installation.inventory import Inventory
+from mehc_checks.installation.objects import ObjectName, Releases
 from mehc_operator.conditions import Verdict, judge, significant, suspended, unconfirmed
 from mehc_operator.events import transitions
 from mehc_operator.metrics import PASS_DURATION, Observed

@@ -5,12 +5,12 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Final
 
-from mehc_checks.check import catalogue
-from mehc_checks.cluster import KubernetesCluster
-from mehc_checks.context import now
-from mehc_checks.discovery.objects import ObjectName, WatchedObjects
-from mehc_checks.inventory import WatchedInventory
-from mehc_checks.runner import Limiter
+from mehc_checks.clients.kubernetes.api import KubernetesCluster
+from mehc_checks.engine.check import catalogue
+from mehc_checks.engine.runner import Limiter
+from mehc_checks.installation.context import now
+from mehc_checks.installation.inventory import WatchedInventory
+from mehc_checks.installation.objects import ObjectName, WatchedObjects
 from mehc_operator import metrics
 from mehc_operator.reconcile import Reconciler, Shared
 from mehc_operator.scheduler import Scheduler, Trigger

@@ -24,11 +24,11 @@ import psutil
 import psycopg
 import redis.asyncio
 
-from mehc_checks.check import catalogue
-from mehc_checks.cluster import Secret
-from mehc_checks.context import Context
-from mehc_checks.runner import plan, run
-from mehc_checks.values import Layer, Values
+from mehc_checks.clients.kubernetes.api import Secret
+from mehc_checks.engine.check import catalogue
+from mehc_checks.engine.runner import plan, run
+from mehc_checks.installation.context import Context
+from mehc_checks.modelengine.values import Layer, Values
 from testbed import ports
 from testbed.controlplane import ControlPlane
 from testbed.installation import DATABASE_SECRET, Installation, aws_values, only, overlaid

@@ -18,12 +18,12 @@ from typing import Any
 import aiohttp
 import psutil
 
-from mehc_checks.catalogue.gpu_nodes_ready import gpu_nodes_ready
-from mehc_checks.cluster import KubernetesCluster
-from mehc_checks.context import Context
-from mehc_checks.gatherers.gpu import gpu_facts
-from mehc_checks.inventory import Inventory, ListedInventory, WatchedInventory
-from mehc_checks.values import Layer, Values
+from mehc_checks.checks.gpu_nodes.check import gpu_nodes_ready
+from mehc_checks.checks.gpu_nodes.gather import gpu_facts
+from mehc_checks.clients.kubernetes.api import KubernetesCluster
+from mehc_checks.installation.context import Context
+from mehc_checks.installation.inventory import Inventory, ListedInventory, WatchedInventory
+from mehc_checks.modelengine.values import Layer, Values
 from mehc_operator.connection import Access, connected
 from testbed.controlplane import ApiError, ControlPlane
 

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from mehc_checks.cluster import KubernetesCluster
+from mehc_checks.clients.kubernetes.api import KubernetesCluster
 from mehc_operator.connection import Access, connected
 from testbed.aws import Aws
 from testbed.controlplane import ControlPlane

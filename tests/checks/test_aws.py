@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mehc_checks.aws.client import (
+from mehc_checks.clients.aws.client import (
     METADATA_ADDRESS,
     Aws,
     AwsFailure,
@@ -13,7 +13,7 @@ from mehc_checks.aws.client import (
     _Identity,
     _Wanted,
 )
-from mehc_checks.aws.reasons import AwsReasons, aws_finding
+from mehc_checks.clients.aws.reasons import AwsReasons, aws_finding
 from testbed import ports
 from testbed.aws import ACCOUNT
 from testbed.aws import Aws as Emulator

@@ -6,18 +6,18 @@ from typing import Any, Final
 
 import pytest
 
-from mehc_checks.catalogue.config_valid import reason_name
-from mehc_checks.check import catalogue
-from mehc_checks.cluster import KubernetesCluster
-from mehc_checks.context import Context
-from mehc_checks.correlate import Failure, RootCause
-from mehc_checks.gatherers.keda import EXTERNAL_METRICS
-from mehc_checks.outcome import Status
-from mehc_checks.platform.endpoints import demand_key
-from mehc_checks.platform.gpu import ACCELERATOR_LABEL
-from mehc_checks.rules.catalogue import all_rules
-from mehc_checks.runner import plan, run
-from mehc_checks.values import Layer, Values
+from mehc_checks.checks.config.check import reason_name
+from mehc_checks.checks.config.rules.catalogue import all_rules
+from mehc_checks.clients.kubernetes.api import KubernetesCluster
+from mehc_checks.core.outcome import Status
+from mehc_checks.engine.check import catalogue
+from mehc_checks.engine.correlate import Failure, RootCause
+from mehc_checks.engine.runner import plan, run
+from mehc_checks.installation.context import Context
+from mehc_checks.installation.keda import EXTERNAL_METRICS
+from mehc_checks.modelengine.endpoints import demand_key
+from mehc_checks.modelengine.gpu import ACCELERATOR_LABEL
+from mehc_checks.modelengine.values import Layer, Values
 from mehc_operator.conditions import Verdict, judge
 from mehc_operator.connection import Access, connected
 from mehc_operator.models import StatusReport

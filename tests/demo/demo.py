@@ -14,8 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
-from mehc_checks.gatherers.keda import EXTERNAL_METRICS
-from mehc_checks.platform.gpu import ACCELERATOR_LABEL
+from mehc_checks.installation.keda import EXTERNAL_METRICS
+from mehc_checks.modelengine.gpu import ACCELERATOR_LABEL
 from testbed import istio, keda
 from testbed.aggregation import register
 from testbed.aws import Aws

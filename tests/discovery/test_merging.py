@@ -10,7 +10,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mehc_checks.values import Layer, Values
+from mehc_checks.modelengine.values import Layer, Values
 from testbed.helm import Helm
 from testbed.process import remove_directory, temporary_directory
 

@@ -10,14 +10,13 @@ from typing import Any
 import pytest
 import yaml
 
-from mehc_checks.cluster import KubernetesCluster
-from mehc_checks.discovery import helm as stored
-from mehc_checks.discovery.discover import discover
-from mehc_checks.discovery.installation import Installation
-from mehc_checks.discovery.objects import ListedReleases
-from mehc_checks.errors import CannotEvaluate
-from mehc_checks.rules.rule import Part
-from mehc_checks.values import Layer
+from mehc_checks.clients.kubernetes.api import KubernetesCluster
+from mehc_checks.core.errors import CannotEvaluate
+from mehc_checks.installation import helm as stored
+from mehc_checks.installation.discover import discover
+from mehc_checks.installation.installation import Installation
+from mehc_checks.installation.objects import ListedReleases
+from mehc_checks.modelengine.values import Layer, Part
 from mehc_operator.connection import Access, connected
 from testbed.controlplane import ControlPlane
 from testbed.helm import MODEL_ENGINE, Helm, HelmError, packed, release_secret, wrapper

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from mehc_checks.cluster import KubernetesCluster
+from mehc_checks.clients.kubernetes.api import KubernetesCluster
 from mehc_operator.connection import Access, connected
 from mehc_operator.events import Event
 from mehc_operator.leader import Election, Terms

@@ -16,7 +16,7 @@ import yaml
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families as text_format
 
-from mehc_checks.check import catalogue
+from mehc_checks.engine.check import catalogue
 from mehc_operator.models import Health
 from testbed import tools
 from testbed.controlplane import ControlPlane

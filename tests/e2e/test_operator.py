@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mehc_checks.check import catalogue
+from mehc_checks.engine.check import catalogue
 from testbed.controlplane import ApiError, ControlPlane
 from testbed.endpoints import ID, NAME, TITLE, World
 from testbed.healthchecks import PROBE_NOW, Cluster, manifest, wait, with_redis

@@ -8,12 +8,12 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mehc_checks.endpoints import creation, mounts, scheduling, waiting
-from mehc_checks.endpoints.objects import Container, read_pod
-from mehc_checks.endpoints.reasons import EndpointReasons as R
-from mehc_checks.endpoints.scheduling import Selected, decide
-from mehc_checks.endpoints.wording import shortened
-from mehc_checks.redact import MASK
+from mehc_checks.core.redact import MASK
+from mehc_checks.core.text import shortened
+from mehc_checks.workload import creation, mounts, scheduling, waiting
+from mehc_checks.workload.objects import Container, read_pod
+from mehc_checks.workload.reasons import EndpointReasons as R
+from mehc_checks.workload.scheduling import Selected, decide
 
 CORPUS: dict[str, list[dict[str, Any]]] = yaml.safe_load(Path(__file__).with_name("corpus.yaml").read_text())
 IMAGE = "registry.example/vllm:1"

@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 import pytest
 import yaml
 
-from mehc_checks.rules.catalogue import all_rules
+from mehc_checks.checks.config.rules.catalogue import all_rules
 from testbed.installation import Tree, overlaid
 from testbed.rulejudging import at
 from testbed.sound import AWS

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from mehc_checks.rules.evaluate import Verdict
-from mehc_checks.valuesfile import read
+from mehc_checks.checks.config.rules.evaluate import Verdict
+from mehc_checks.modelengine.valuesfile import read
 from testbed.rulejudging import broken, judge
 from testbed.sound import AWS, AZURE, ONPREM
 

@@ -6,10 +6,10 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mehc_checks.redact import Redactor, sensitive
-from mehc_checks.rules.catalogue import all_rules
-from mehc_checks.rules.evaluate import Verdict
-from mehc_checks.rules.rule import INFRA, LAUNCH
+from mehc_checks.checks.config.rules.catalogue import all_rules
+from mehc_checks.checks.config.rules.evaluate import Verdict
+from mehc_checks.checks.config.rules.rule import INFRA, LAUNCH
+from mehc_checks.core.redact import Redactor, sensitive
 from testbed.installation import Tree, overlaid
 from testbed.rulejudging import SOUND, at, judge
 from testbed.sound import AWS, BY_CLOUD

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from mehc_checks.check import catalogue
-from mehc_checks.errors import UsageError
-from mehc_checks.outcome import Severity
-from mehc_checks.rules.catalogue import SECTIONS, all_rules
-from mehc_checks.rules.coverage import CHECKED, NOT_CHECKABLE, VALUES
-from mehc_checks.rules.evaluate import Verdict
-from mehc_checks.rules.rule import INFRA, LAUNCH, ClusterFacts
+from mehc_checks.checks.config.rules.catalogue import SECTIONS, all_rules
+from mehc_checks.checks.config.rules.coverage import CHECKED, NOT_CHECKABLE, VALUES
+from mehc_checks.checks.config.rules.evaluate import Verdict
+from mehc_checks.checks.config.rules.rule import INFRA, LAUNCH, ClusterFacts
+from mehc_checks.core.errors import UsageError
+from mehc_checks.core.outcome import Severity
+from mehc_checks.engine.check import catalogue
 from testbed.installation import Tree, overlaid
 from testbed.rulejudging import SOUND, at, judge
 from testbed.sound import A10, AWS, AZURE, BY_CLOUD, GCP, GPU_TOLERATION, ONPREM

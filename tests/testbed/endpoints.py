@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from mehc_checks.platform.endpoints import demand_key
+from mehc_checks.modelengine.endpoints import demand_key
 from testbed.controlplane import ApiError, ControlPlane
 from testbed.installation import DATABASE_SECRET
 from testbed.kwok import STAGE_LABEL, Kwok

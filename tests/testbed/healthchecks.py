@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from mehc_checks.check import catalogue
+from mehc_checks.engine.check import catalogue
 from testbed.controlplane import ControlPlane
 from testbed.installation import Tree, aws_values
 from testbed.redis import Redis

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from mehc_checks.discovery.helm import SECRET_PREFIX, SECRET_TYPE
+from mehc_checks.installation.helm import SECRET_PREFIX, SECRET_TYPE
 from testbed.controlplane import ControlPlane
 from testbed.installation import Tree, overlaid
 from testbed.process import temporary_directory

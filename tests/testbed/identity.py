@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 from kubernetes.aio import client
 
-from mehc_checks.cluster import KubernetesCluster
+from mehc_checks.clients.kubernetes.api import KubernetesCluster
 from testbed.controlplane import ControlPlane
 from testbed.installation import Tree
 

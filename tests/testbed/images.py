@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from mehc_checks.cluster import Cluster
-from mehc_checks.runner import CheckResult
+from mehc_checks.clients.kubernetes.api import Cluster
+from mehc_checks.engine.runner import CheckResult
 from testbed.aws import Aws
 from testbed.controlplane import ControlPlane
 from testbed.httpserver import Proxy, Reply, Request, Script, ScriptedServer

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mehc_checks.check import catalogue
+from mehc_checks.engine.check import catalogue
 from testbed.controlplane import ControlPlane
 
 DATABASE_SECRET = "llm-engine-postgres-credentials"

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from mehc_checks.check import catalogue
-from mehc_checks.cluster import Cluster
-from mehc_checks.context import Context
-from mehc_checks.runner import CheckResult, plan, run
-from mehc_checks.values import Layer, Values
+from mehc_checks.clients.kubernetes.api import Cluster
+from mehc_checks.engine.check import catalogue
+from mehc_checks.engine.runner import CheckResult, plan, run
+from mehc_checks.installation.context import Context
+from mehc_checks.modelengine.values import Layer, Values
 
 
 async def judged(

@@ -12,7 +12,7 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from mehc_checks.platform.schema import VERSION_TABLE
+from mehc_checks.modelengine.schema import VERSION_TABLE
 from testbed.postgres import Postgres
 from testbed.tools import TESTBED
 

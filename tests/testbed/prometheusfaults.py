@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
-from mehc_checks.gatherers.prometheus import NO_ENDPOINT
-from mehc_checks.outcome import Status
-from mehc_checks.platform.scaling import resource_name
+from mehc_checks.checks.prometheus.gather import NO_ENDPOINT
+from mehc_checks.core.outcome import Status
+from mehc_checks.modelengine.scaling import resource_name
 from testbed import ports
 from testbed.httpserver import Reply, Request, Script, ScriptedServer
 from testbed.istio_exporter import SERIES, IstioExporter

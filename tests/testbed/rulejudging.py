@@ -2,10 +2,10 @@
 
 from typing import Any, Final
 
-from mehc_checks.discovery.installation import WITHOUT_CLUSTER
-from mehc_checks.rules.evaluate import Judged, Verdict, evaluate
-from mehc_checks.rules.rule import ClusterFacts
-from mehc_checks.values import Layer
+from mehc_checks.checks.config.rules.evaluate import Judged, Verdict, evaluate
+from mehc_checks.checks.config.rules.rule import ClusterFacts
+from mehc_checks.installation.installation import WITHOUT_CLUSTER
+from mehc_checks.modelengine.values import Layer
 from testbed.installation import Tree
 
 SOUND: Final = ClusterFacts(

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from mehc_checks.check import Check, catalogue
-from mehc_checks.outcome import Status
+from mehc_checks.core.outcome import Status
+from mehc_checks.engine.check import Check, catalogue
 
 ROOT = Path(__file__).resolve().parents[2]
 CHECKS = list(catalogue().values())
@@ -36,7 +36,9 @@ def test_every_reason_that_asks_for_action_says_what_to_do(check: Check) -> None
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.name)
 def test_its_own_tests_hold_that_each_reason_is_produced(check: Check) -> None:
     """The check's module of tests ends in a comparison of what its cases produced with what is declared."""
-    module = ROOT / "tests" / "checks" / f"test_{Path(inspect.getfile(check.judge)).stem}.py"
+    room = Path(inspect.getfile(check.judge)).parent.name
+    snake = re.sub(r"(?<!^)(?=[A-Z])", "_", check.name).lower()
+    module = ROOT / "tests" / "checks" / room / f"test_{snake}.py"
     _, begin, body = module.read_text().partition("def test_every_reason_has_a_case(")
     assert begin
     assert f"{check.reasons.__name__}.all()" in body.partition("\n\n\n")[0]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mehc_checks.check import catalogue
+from mehc_checks.engine.check import catalogue
 from testbed.installation import aws_values, overlaid
 
 MEHC = Path(sys.executable).with_name("mehc")

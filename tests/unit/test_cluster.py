@@ -2,7 +2,7 @@
 
 import pytest
 
-from mehc_checks.cluster import _parts, _verb, forbidden
+from mehc_checks.clients.kubernetes.api import _parts, _verb, forbidden
 
 
 @pytest.mark.parametrize(

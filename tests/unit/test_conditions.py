@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mehc_checks.check import Check
-from mehc_checks.context import Context
-from mehc_checks.outcome import EndpointStatus, Outcome, Reason, ReasonSet, Severity, Status
-from mehc_checks.runner import CheckResult
+from mehc_checks.core.outcome import EndpointStatus, Outcome, Reason, ReasonSet, Severity, Status
+from mehc_checks.engine.check import Check
+from mehc_checks.engine.runner import CheckResult
+from mehc_checks.installation.context import Context
 from mehc_operator.conditions import Verdict, judge, significant, suspended, unconfirmed
 from mehc_operator.events import transitions
 from mehc_operator.models import ConditionStatus, Health, StatusReport

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mehc_checks.catalogue.config_valid import RULES
-from mehc_checks.check import catalogue
-from mehc_checks.correlate import Failure, RootCause, root_causes
-from mehc_checks.outcome import EndpointStatus, Finding, Severity, Status
-from mehc_checks.platform.redis import Path
-from mehc_checks.rules.catalogue import all_rules
-from mehc_checks.rules.rule import NO_INSTALL, NO_START
+from mehc_checks.checks.config.check import RULES
+from mehc_checks.checks.config.rules.catalogue import all_rules
+from mehc_checks.checks.config.rules.rule import NO_INSTALL, NO_START
+from mehc_checks.core.outcome import EndpointStatus, Finding, Severity, Status
+from mehc_checks.engine.check import catalogue
+from mehc_checks.engine.correlate import Failure, RootCause, root_causes
+from mehc_checks.modelengine.redis import Path
 
 CHECKS = catalogue()
 CONFIG: Final = "ConfigValid"

@@ -5,11 +5,11 @@ from datetime import timedelta
 
 import pytest
 
-from mehc_checks.check import Check
-from mehc_checks.context import Context
-from mehc_checks.outcome import Outcome, ReasonSet, Severity, Status
-from mehc_checks.runner import plan, run
-from mehc_checks.values import Layer, Values
+from mehc_checks.core.outcome import Outcome, ReasonSet, Severity, Status
+from mehc_checks.engine.check import Check
+from mehc_checks.engine.runner import plan, run
+from mehc_checks.installation.context import Context
+from mehc_checks.modelengine.values import Layer, Values
 
 PLANTED = "planted-Pa55word-9f3c"
 

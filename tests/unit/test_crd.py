@@ -7,9 +7,10 @@ import pytest
 import yaml
 from pydantic import Field
 
-from mehc_checks.check import Check, Parameters
-from mehc_checks.context import Context
-from mehc_checks.outcome import Outcome, ReasonSet, Severity
+from mehc_checks.core.outcome import Outcome, ReasonSet, Severity
+from mehc_checks.core.parameters import Parameters
+from mehc_checks.engine.check import Check
+from mehc_checks.installation.context import Context
 from mehc_operator.crd import custom_resource_definition, parameters_schema, spec_schema
 
 

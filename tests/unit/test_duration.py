@@ -2,7 +2,7 @@ from datetime import timedelta
 
 import pytest
 
-from mehc_checks import duration
+from mehc_checks.core import duration
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from mehc_checks.outcome import Severity, Status
+from mehc_checks.core.outcome import Severity, Status
 from mehc_operator import metrics
 from mehc_operator.models import (
     CheckStatus,

@@ -10,7 +10,7 @@ from functools import partial
 
 import pytest
 
-from mehc_checks.net import Fault, NetworkFailure, client_context, connect, handshake, resolve
+from mehc_checks.clients.network import Fault, NetworkFailure, client_context, connect, handshake, resolve
 from testbed import ports
 from testbed.pki import Certificate, CertificateAuthority
 

@@ -1,6 +1,6 @@
 import pytest
 
-from mehc_checks.outcome import Outcome, Reason, ReasonSet, Status
+from mehc_checks.core.outcome import Outcome, Reason, ReasonSet, Status
 
 
 class Reasons(ReasonSet):

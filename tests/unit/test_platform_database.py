@@ -2,9 +2,9 @@ from typing import Any
 
 import pytest
 
-from mehc_checks.errors import UsageError
-from mehc_checks.platform.database import SourceKind, from_environment, parse, pools, source
-from mehc_checks.values import Layer, Values
+from mehc_checks.core.errors import UsageError
+from mehc_checks.modelengine.database import SourceKind, from_environment, parse, pools, source
+from mehc_checks.modelengine.values import Layer, Values
 
 
 def values(tree: dict[str, Any]) -> Values:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from mehc_checks.platform.images import (
+from mehc_checks.modelengine.images import (
     FRAMEWORK_CONFIG_MAP,
     Image,
     RegistryClass,
@@ -15,7 +15,7 @@ from mehc_checks.platform.images import (
     registry_class,
     resolve,
 )
-from mehc_checks.values import Layer, Values
+from mehc_checks.modelengine.values import Layer, Values
 
 ECR = "111122223333.dkr.ecr.us-east-1.amazonaws.com"
 GAR = "us-docker.pkg.dev/project/repo"

@@ -3,9 +3,9 @@ from typing import Any
 
 import pytest
 
-from mehc_checks.platform.redis import Trouble, broker, broker_is_redis, cache, keda, secret_names
-from mehc_checks.platform.secrets import CloudSecret
-from mehc_checks.values import Layer, Values
+from mehc_checks.modelengine.redis import Trouble, broker, broker_is_redis, cache, keda, secret_names
+from mehc_checks.modelengine.secrets import CloudSecret
+from mehc_checks.modelengine.values import Layer, Values
 
 
 def values(

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from mehc_checks.platform.scaling import (
+from mehc_checks.modelengine.scaling import (
     AddressKind,
     concurrency_query,
     prometheus_addresses,
@@ -13,7 +13,7 @@ from mehc_checks.platform.scaling import (
     server_address,
     trigger_authentication,
 )
-from mehc_checks.values import Layer, Values
+from mehc_checks.modelengine.values import Layer, Values
 
 
 def effective(tree: dict[str, Any]) -> Values:

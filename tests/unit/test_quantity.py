@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from kubernetes.utils.quantity import parse_quantity
 
-from mehc_checks.scheduling.quantity import amount, parse, show
+from mehc_checks.clients.kubernetes.scheduling.quantity import amount, parse, show
 
 NUMBERS = st.one_of(
     st.integers(0, 10**6).map(str), st.decimals(0, 1000, places=3).map(str), st.sampled_from(["1.", "0"])

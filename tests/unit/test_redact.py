@@ -4,7 +4,7 @@ from urllib.parse import quote
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mehc_checks.redact import MASK, Redactor, sensitive
+from mehc_checks.core.redact import MASK, Redactor, sensitive
 
 SECRETS = st.text(min_size=3, max_size=20).filter(lambda s: len(s.strip()) >= 3)
 

@@ -4,9 +4,9 @@ import ssl
 
 import pytest
 
-from mehc_checks.registry import ecr
-from mehc_checks.registry.client import Access
-from mehc_checks.registry.reference import InvalidReference, parse
+from mehc_checks.clients.registry import ecr
+from mehc_checks.clients.registry.client import Access
+from mehc_checks.clients.registry.reference import InvalidReference, parse
 
 SHA = "sha256:" + "0" * 64
 

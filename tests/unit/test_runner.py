@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from mehc_checks.check import Check
-from mehc_checks.context import Context
-from mehc_checks.errors import CannotEvaluate, Forbidden, NotApplicable, UsageError
-from mehc_checks.outcome import EndpointStatus, Outcome, Reason, ReasonSet, Severity, Status
+from mehc_checks.core.errors import CannotEvaluate, Forbidden, NotApplicable, UsageError
+from mehc_checks.core.outcome import EndpointStatus, Outcome, Reason, ReasonSet, Severity, Status
+from mehc_checks.engine.check import Check
+from mehc_checks.engine.runner import CheckResult, Limiter, Report, plan, run
+from mehc_checks.installation.context import Context
+from mehc_checks.modelengine.values import Layer, Values
 from mehc_checks.render import json as as_json
 from mehc_checks.render import text as as_text
-from mehc_checks.runner import CheckResult, Limiter, Report, plan, run
-from mehc_checks.values import Layer, Values
 
 SECOND = timedelta(seconds=1)
 

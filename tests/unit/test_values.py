@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mehc_checks.errors import UsageError
-from mehc_checks.values import Layer, Values
+from mehc_checks.core.errors import UsageError
+from mehc_checks.modelengine.values import Layer, Values
 
 
 def merged(*layers: dict[str, Any]) -> Values:

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
-from mehc_checks import duration
-from mehc_checks.endpoints.explain import Explained, Explanation
-from mehc_checks.endpoints.timeline import Step
-from mehc_checks.endpoints.wording import ago, counted
+from mehc_checks.checks.endpoints.explain import Explained, Explanation
+from mehc_checks.checks.endpoints.timeline import Step
+from mehc_checks.core import duration
+from mehc_checks.core.text import ago, counted
 from mehc_checks.render.text import wrapped
 
 

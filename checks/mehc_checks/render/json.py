@@ -3,10 +3,10 @@
 import json
 from typing import Any
 
-from mehc_checks import duration
-from mehc_checks.correlate import SHOWN
-from mehc_checks.outcome import EndpointStatus, Status
-from mehc_checks.runner import CheckResult, Report
+from mehc_checks.core import duration
+from mehc_checks.core.outcome import EndpointStatus, Status
+from mehc_checks.engine.correlate import SHOWN
+from mehc_checks.engine.runner import CheckResult, Report
 
 
 def render(report: Report) -> str:

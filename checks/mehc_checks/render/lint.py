@@ -10,12 +10,12 @@ from xml.etree import ElementTree
 
 import yaml
 
-from mehc_checks.lint import Finding, LintReport
-from mehc_checks.outcome import Severity
+from mehc_checks.checks.config.lint import Finding, LintReport
+from mehc_checks.checks.config.rules.catalogue import SECTIONS
+from mehc_checks.checks.config.rules.evaluate import Verdict
+from mehc_checks.checks.config.rules.rule import Rule
+from mehc_checks.core.outcome import Severity
 from mehc_checks.render.text import wrapped
-from mehc_checks.rules.catalogue import SECTIONS
-from mehc_checks.rules.evaluate import Verdict
-from mehc_checks.rules.rule import Rule
 
 FAILS: Final = frozenset({Severity.CRITICAL, Severity.HIGH})
 _LEVELS: Final = {

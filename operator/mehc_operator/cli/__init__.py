@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import NoReturn
 
-from mehc_checks.errors import MehcError
+from mehc_checks.core.errors import MehcError
 
 _COMMANDS = ("check", "explain", "lint", "catalog", "run")
 """Each is a module of this package with HELP, ``arguments(parser)`` and ``execute(options) -> int``."""

@@ -3,7 +3,7 @@
 import argparse
 import json
 
-from mehc_checks.check import Check, catalogue
+from mehc_checks.engine.check import Check, catalogue
 
 HELP = "list the checks and what they can find"
 

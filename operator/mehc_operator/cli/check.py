@@ -9,15 +9,15 @@ from contextlib import AsyncExitStack
 
 import yaml
 
-from mehc_checks.check import Check, catalogue
-from mehc_checks.context import Context
-from mehc_checks.discovery.installation import WITHOUT_CLUSTER
-from mehc_checks.errors import UsageError
-from mehc_checks.outcome import Status
+from mehc_checks.core.errors import UsageError
+from mehc_checks.core.outcome import Status
+from mehc_checks.engine.check import Check, catalogue
+from mehc_checks.engine.runner import Report, plan, run
+from mehc_checks.installation.context import Context
+from mehc_checks.installation.installation import WITHOUT_CLUSTER
+from mehc_checks.modelengine.values import Layer
 from mehc_checks.render import json as as_json
 from mehc_checks.render import text as as_text
-from mehc_checks.runner import Report, plan, run
-from mehc_checks.values import Layer
 from mehc_operator.cli.cluster import installed, opened
 from mehc_operator.cli.options import cluster_arguments, length, values_file
 

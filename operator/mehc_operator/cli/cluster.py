@@ -7,12 +7,12 @@ from contextlib import asynccontextmanager
 
 import aiohttp
 
-from mehc_checks.cluster import KubernetesCluster
-from mehc_checks.discovery.discover import discover, nothing_found
-from mehc_checks.discovery.installation import Installation
-from mehc_checks.discovery.objects import ListedReleases
-from mehc_checks.errors import CannotEvaluate, UsageError
-from mehc_checks.values import Layer
+from mehc_checks.clients.kubernetes.api import KubernetesCluster
+from mehc_checks.core.errors import CannotEvaluate, UsageError
+from mehc_checks.installation.discover import discover, nothing_found
+from mehc_checks.installation.installation import Installation
+from mehc_checks.installation.objects import ListedReleases
+from mehc_checks.modelengine.values import Layer
 from mehc_operator.connection import Access, connected
 
 

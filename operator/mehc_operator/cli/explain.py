@@ -6,13 +6,13 @@ import json
 
 import yaml
 
-from mehc_checks import duration
-from mehc_checks.context import Context
-from mehc_checks.endpoints.explain import Explanation, explain
-from mehc_checks.errors import UsageError
-from mehc_checks.gatherers.endpoints import EndpointParameters
+from mehc_checks.checks.endpoints.explain import Explanation, explain
+from mehc_checks.checks.endpoints.gather import EndpointParameters
+from mehc_checks.core import duration
+from mehc_checks.core.errors import UsageError
+from mehc_checks.installation.context import Context
+from mehc_checks.modelengine.values import Layer
 from mehc_checks.render import explain as written
-from mehc_checks.values import Layer
 from mehc_operator.cli.cluster import installed, opened
 from mehc_operator.cli.options import cluster_arguments, length, values_file
 

@@ -7,11 +7,11 @@ cluster are listed as skipped; mehc check judges them afterwards.
 import argparse
 import sys
 
-from mehc_checks.errors import UsageError
-from mehc_checks.lint import lint
-from mehc_checks.outcome import Severity
+from mehc_checks.checks.config.lint import lint
+from mehc_checks.checks.config.rules.evaluate import Verdict
+from mehc_checks.core.errors import UsageError
+from mehc_checks.core.outcome import Severity
 from mehc_checks.render.lint import FAILS, RENDERERS, as_text
-from mehc_checks.rules.evaluate import Verdict
 from mehc_operator.cli.options import values_file
 
 HELP = "judge values files before the install"

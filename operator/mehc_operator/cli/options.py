@@ -5,9 +5,9 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 
-from mehc_checks import duration
-from mehc_checks.errors import UsageError
-from mehc_checks.valuesfile import LARGEST, ValuesFile, read
+from mehc_checks.core import duration
+from mehc_checks.core.errors import UsageError
+from mehc_checks.modelengine.valuesfile import LARGEST, ValuesFile, read
 
 
 def cluster_arguments(parser: argparse.ArgumentParser) -> None:

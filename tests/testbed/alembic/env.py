@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from mehc_checks.platform.schema import VERSION_TABLE
+from mehc_checks.modelengine.schema import VERSION_TABLE
 
 context.configure(
     connection=context.config.attributes["connection"],

@@ -1,0 +1,1 @@
+"""One room per check: its judgement, its reasons, what it gathers."""

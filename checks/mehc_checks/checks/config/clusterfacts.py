@@ -1,0 +1,164 @@
+"""What configuration rules ask of the cluster. What may not be read stays unknown, and its rules are skipped."""
+
+import asyncio
+from collections.abc import Awaitable, Iterable
+from typing import Any, Final, TypeVar
+
+from mehc_checks.checks.config.rules.rule import LAUNCH, Cloud, ClusterFacts
+from mehc_checks.checks.config.rules.section5 import ENDPOINT_GATEWAY
+from mehc_checks.clients.kubernetes.api import Cluster, object_path
+from mehc_checks.core.errors import CannotEvaluate, NotApplicable
+from mehc_checks.core.permission import Permission
+from mehc_checks.installation.context import Context
+
+T = TypeVar("T")
+
+_SKIPPED: Final = "rules of ConfigValid that ask for them are skipped"
+PERMISSIONS: Final = (
+    Permission(resource="namespaces", scope="endpoints", lost=_SKIPPED),  # a Role may show its own namespace
+    Permission(resource="namespaces", scope="cluster", lost=_SKIPPED),  # istio-system
+    Permission(resource="nodes", verbs=("list", "watch"), scope="cluster", lost=_SKIPPED),
+    Permission(resource="serviceaccounts", scope="endpoints", lost=_SKIPPED),
+    Permission(group="networking.istio.io", resource="gateways", scope="cluster", lost=_SKIPPED),
+    Permission(
+        group="autoscaling",
+        resource="horizontalpodautoscalers",
+        verbs=("list",),
+        scope="endpoints",
+        lost=_SKIPPED,
+    ),
+    Permission(group="keda.sh", resource="scaledobjects", verbs=("list",), scope="endpoints", lost=_SKIPPED),
+)
+ISTIO_NAMESPACE: Final = "istio-system"
+PULL_SECRET: Final = "egp-ecr-regcred"  # noqa: S105 - a name
+"""What the chart's ServiceAccounts pull with on Azure. Source: ``service_account.yaml``."""
+_GROUPS: Final = (
+    "networking.istio.io",
+    "telemetry.istio.io",
+    "extensions.istio.io",
+    "autoscaling.k8s.io",
+)
+_CUSTOM_METRICS: Final = "custom.metrics.k8s.io"
+_KEDAS_OWN: Final = "keda-hpa-"
+
+
+async def cluster_facts(context: Context) -> ClusterFacts:
+    """Ask for all of it at once."""
+    cluster, values = context.cluster, context.values
+    endpoints = values.text(f"{LAUNCH}.endpoint_namespace") or ""
+    account = values.text("serviceTemplate.serviceAccountName") or ""
+    (served, namespace, istio, nodes), (accounts, gateways, secrets, twice) = await asyncio.gather(
+        asyncio.gather(
+            _or_none(_served(cluster)),
+            _or_none(_exists(cluster, f"/api/v1/namespaces/{endpoints}" if endpoints else "")),
+            _or_none(_exists(cluster, f"/api/v1/namespaces/{ISTIO_NAMESPACE}")),
+            _or_none(_selected_nodes(context)),
+        ),
+        asyncio.gather(
+            _existing(
+                cluster, "serviceaccounts", [f"{endpoints}/{account}"] if endpoints and account else []
+            ),
+            _existing(cluster, "gateways", _gateways(context), group="networking.istio.io"),
+            _existing(cluster, "secrets", _pull_secrets(context, endpoints)),
+            _or_none(_scaled_twice(context)),
+        ),
+    )
+    groups, crds = served or (None, None)
+    return ClusterFacts(
+        namespace=context.namespace,
+        endpoint_namespace_exists=namespace,
+        istio_namespace_exists=istio,
+        crds=crds,
+        gateways=gateways,
+        service_accounts=accounts,
+        secrets=secrets,
+        selected_nodes=nodes,
+        request_metric=None if groups is None else _CUSTOM_METRICS in groups,
+        scaled_twice=twice,
+    )
+
+
+async def _or_none(asked: Awaitable[T]) -> T | None:
+    try:
+        return await asked
+    except (CannotEvaluate, NotApplicable):
+        return None
+
+
+async def _served(cluster: Cluster) -> tuple[frozenset[str], frozenset[str]]:
+    """The API groups, and of those that rules ask for the resources, as their CRDs are named."""
+    listed = await cluster.get("/apis") or {}
+    versions = {
+        group["name"]: group["preferredVersion"]["groupVersion"] for group in listed.get("groups", ())
+    }
+    wanted = [group for group in _GROUPS if group in versions]
+    answers = await asyncio.gather(*(cluster.get(f"/apis/{versions[group]}") for group in wanted))
+    crds = {
+        f"{resource['name']}.{group}"
+        for group, answer in zip(wanted, answers, strict=True)
+        for resource in (answer or {}).get("resources", ())
+    }
+    return frozenset(versions), frozenset(crds)
+
+
+async def _exists(cluster: Cluster, path: str) -> bool | None:
+    return await cluster.get_metadata(path) is not None if path else None
+
+
+async def _existing(
+    cluster: Cluster, resource: str, names: Iterable[str], *, group: str = ""
+) -> dict[str, bool]:
+    """Whether each "namespace/name" exists; those are left out that may not be read."""
+    names = list(names)
+    found = await asyncio.gather(
+        *(
+            _or_none(_exists(cluster, object_path(resource, *name.split("/", 1), group=group)))
+            for name in names
+        )
+    )
+    return {name: exists for name, exists in zip(names, found, strict=True) if exists is not None}
+
+
+def _gateways(context: Context) -> list[str]:
+    listed: Any = context.values.get("virtualservice.gateways")
+    named = [str(name) for name in listed] if isinstance(listed, list) else []
+    if context.values.text("virtualservice.enabled") != "true":
+        return []
+    return sorted({name for name in (*named, ENDPOINT_GATEWAY) if name.count("/") == 1})
+
+
+def _pull_secrets(context: Context, endpoints: str) -> list[str]:
+    if context.values.text("config.values.infra.cloud_provider") != Cloud.AZURE:
+        return []
+    return [f"{namespace}/{PULL_SECRET}" for namespace in (context.namespace, endpoints) if namespace]
+
+
+async def _selected_nodes(context: Context) -> int | None:
+    selector = context.values.get("nodeSelector")
+    if not isinstance(selector, dict) or not selector:
+        return None
+    nodes = await context.inventory.nodes()
+    return sum(
+        len(pool)
+        for pool in nodes.pools(frozenset(selector))
+        if all(pool.node.label(key) == str(value) for key, value in selector.items())
+    )
+
+
+async def _scaled_twice(context: Context) -> tuple[str, ...]:
+    await context.prove_endpoint_namespace()
+    where = context.endpoint_namespace
+    hpas, scaled = await asyncio.gather(
+        context.cluster.list_metadata(
+            object_path("horizontalpodautoscalers", where, group="autoscaling", version="v2")
+        ),
+        context.cluster.list_metadata(
+            object_path("scaledobjects", where, group="keda.sh", version="v1alpha1")
+        ),
+    )
+    own = {name for name in _names(hpas) if not name.startswith(_KEDAS_OWN)}
+    return tuple(sorted(own & _names(scaled)))
+
+
+def _names(listed: Any) -> set[str]:
+    return {item["metadata"]["name"] for item in (listed or {}).get("items") or ()}

@@ -1,0 +1,139 @@
+"""What ConfigValid judges: the rules carried out over the values, and what discovery noticed on its way."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from mehc_checks.checks.config.clusterfacts import cluster_facts
+from mehc_checks.checks.config.rules.evaluate import Judged, evaluate
+from mehc_checks.clients.kubernetes.api import NoCluster, object_path
+from mehc_checks.core.errors import CannotEvaluate, Forbidden, UsageError
+from mehc_checks.core.permission import Permission
+from mehc_checks.installation import drift, helm
+from mehc_checks.installation.context import Context
+from mehc_checks.installation.installation import Installation
+from mehc_checks.modelengine import workloads
+from mehc_checks.modelengine.values import Layer, Part, Values
+
+PERMISSIONS: Final = (
+    Permission(
+        resource="pods", verbs=("list",), lost="pods that run with an older configuration are not noticed"
+    ),
+)
+_CONFIG: Final = ("config.values.infra", "config.values.launch")
+_MOST_REVISIONS: Final = 5
+"""Revisions of the release that are read to find the one that the oldest pod began with."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stale:
+    """Pods that began before their configuration was last written; no process of the platform reads it again.
+
+    ``paths`` are the values that have changed since, empty where that is not known.
+    """
+
+    pods: tuple[str, ...]
+    began: datetime
+    changed: datetime
+    paths: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ConfigFacts:
+    """``installation`` is None without a cluster. ``now`` is when this was gathered."""
+
+    values: Values
+    installation: Installation | None
+    judged: tuple[Judged, ...]
+    stale: Stale | None
+    now: datetime
+
+
+async def config_facts(context: Context) -> ConfigFacts:
+    """Raises UsageError for an ignored rule that does not exist."""
+    installation = context.installation
+    whole = frozenset(Part) if isinstance(context.cluster, NoCluster) else frozenset[Part]()
+    facts = None
+    stale = None
+    if installation is not None:
+        whole = installation.whole
+        facts, stale = await asyncio.gather(cluster_facts(context), stale_pods(context, installation))
+    try:
+        judged = evaluate(context.values, facts=facts, whole=whole, ignored=context.ignored_rules)
+    except UsageError as error:
+        raise UsageError(f"spec.ignoreRules: {error}") from None
+    return ConfigFacts(
+        values=context.values,
+        installation=installation,
+        judged=tuple(judged),
+        stale=stale,
+        now=context.clock(),
+    )
+
+
+async def stale_pods(context: Context, installation: Installation) -> Stale | None:
+    """The control plane's pods that run with an older configuration than the ConfigMap has; None if there are none.
+
+    Helm writes the ConfigMap anew with each upgrade, also when nothing in it changes: where the release that a pod
+    began with is still stored, its values tell.
+    """
+    config = installation.config
+    if config is None or config.changed is None or config.values is None:
+        return None
+    name = installation.fullname
+    try:
+        found = await context.cluster.get(
+            object_path("pods", installation.namespace),
+            labelSelector=f"app in ({name},{name}{workloads.CACHER},{name}{workloads.BUILDER})",
+        )
+    except Forbidden:
+        return None
+    older = {}
+    for pod in (found or {}).get("items", ()):
+        began = _began(pod)
+        if began is not None and began < config.changed:
+            older[pod["metadata"]["name"]] = began
+    if not older:
+        return None
+    first = min(older.values())
+    before = await _values_at(first, context, installation)
+    paths: tuple[str, ...] = ()
+    if before is not None:
+        changes = drift.differences(before, config.values, where="", whole=_CONFIG)
+        if not changes:
+            return None
+        paths = tuple(change.path for change in changes)
+    return Stale(pods=tuple(sorted(older)), began=first, changed=config.changed, paths=paths)
+
+
+def _began(pod: Mapping[str, Any]) -> datetime | None:
+    """When the process of the platform began: a container that was restarted has read its configuration again."""
+    for status in (pod.get("status") or {}).get("containerStatuses") or ():
+        started = ((status.get("state") or {}).get("running") or {}).get("startedAt")
+        if started and status.get("name") == (pod["metadata"].get("labels") or {}).get("app"):
+            return datetime.fromisoformat(started)
+    return None
+
+
+async def _values_at(when: datetime, context: Context, installation: Installation) -> Values | None:
+    """The values of the release at that time; None where it is not stored, or is the present one."""
+    release = installation.release
+    if release is None:
+        return None
+    try:
+        revisions = [
+            one
+            for one in await context.releases.revisions(installation.namespace)
+            if one.name == release.name and one.revision < release.revision
+        ]
+        for one in sorted(revisions, key=lambda one: -one.revision)[:_MOST_REVISIONS]:
+            secret = await context.secret(one.secret)
+            payload = (secret.data if secret else {}).get("release", "")
+            found = helm.model_engine(helm.decode(payload.encode(), secret=one.secret), secret=one.secret)
+            if found and found.facts.updated and found.facts.updated.replace(microsecond=0) <= when:
+                return Values.merged(found.layers or [Layer(source="", values={})])
+    except CannotEvaluate:
+        return None
+    return None

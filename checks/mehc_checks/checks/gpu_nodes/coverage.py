@@ -1,0 +1,129 @@
+"""The coverage matrix: which nodes are left for a pod after each question that the platform's pods must pass.
+
+The questions are asked in the order in which a person would: labels before taints before capacity. The
+scheduler's own order and words are in ``filters``; both say the same of whether a node is left at all.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from itertools import islice
+from typing import Final
+
+from mehc_checks.clients.kubernetes.scheduling.filters import (
+    phrase,
+    refusals,
+    selected,
+    shortages,
+    untolerated,
+)
+from mehc_checks.clients.kubernetes.scheduling.model import Node, Taint, Usage
+from mehc_checks.installation.inventory import Pods, Pool
+from mehc_checks.modelengine.gpu import ACCELERATOR_LABEL, GPU, MIG_PREFIX, Demand
+
+_PASSING: Final = ("node.kubernetes.io/", "node.cloudprovider.kubernetes.io/")
+"""Taints of these are the state of a node, set by controllers, and go as they came."""
+
+Pools = tuple[Pool, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Coverage:
+    """The nodes that are left for one demand; each field is a part of the one before.
+
+    ``labelled``: carry its accelerator · ``selected``: all labels of its nodeSelector · ``tolerated``: no taint
+    keeps it away · ``usable``: Ready, not cordoned · ``equipped``: have GPUs to give, where it asks for some ·
+    ``holding``: large enough, were they empty.
+    """
+
+    demand: Demand
+    labelled: Pools
+    selected: Pools
+    tolerated: Pools
+    usable: Pools
+    equipped: Pools
+    holding: Pools
+    refused: Counter[str]
+    """How many nodes each of the scheduler's reasons refuses, on empty nodes."""
+    total: int
+
+    @property
+    def scheduler(self) -> str:
+        """The verdict as kube-scheduler puts it; "" where a node is left."""
+        return "" if self.holding else phrase(self.refused, self.total)
+
+    def beside_daemons(self, pods: Pods) -> int:
+        """How many nodes are large enough beside their DaemonSets' pods; no more than ``demand.count`` are counted."""
+        return self._fitting(lambda name: pods.daemons(name))
+
+    def free(self, pods: Pods, *, balloons_yield: bool) -> int:
+        """How many nodes have room now, counted so; balloons make room if they ``yield``."""
+        return self._fitting(lambda name: pods.usage(name, balloons=not balloons_yield))
+
+    def _fitting(self, usage: Callable[[str], Usage]) -> int:
+        requests = self.demand.pod.requests
+        fitting = (
+            node
+            for pool in self.holding
+            for node in pool.members
+            if not shortages(requests, node.allocatable, usage(node.name))
+        )
+        return sum(1 for _ in islice(fitting, self.demand.count))
+
+
+def cover(demand: Demand, pools: Pools) -> Coverage:
+    """The coverage of ``demand`` by ``pools``, which must be grouped by the labels that it asks about."""
+    pod = demand.pod
+    accelerator = pod.node_selector.get(ACCELERATOR_LABEL)
+    labelled = _those(pools, lambda n: accelerator is None or n.label(ACCELERATOR_LABEL) == accelerator)
+    chosen = _those(labelled, lambda n: selected(pod, n))
+    tolerated = _those(chosen, lambda n: not lasting(untolerated(pod, n)))
+    usable = _those(tolerated, is_usable)
+    equipped = _those(usable, lambda n: not pod.requests.get(GPU) or bool(n.allocatable.get(GPU)))
+    holding = _those(equipped, lambda n: not shortages(pod.requests, n.allocatable))
+    refused: Counter[str] = Counter()
+    for pool in pools:
+        for why in refusals(pod, pool.node):
+            refused[why] += len(pool)
+    return Coverage(
+        demand=demand,
+        labelled=labelled,
+        selected=chosen,
+        tolerated=tolerated,
+        usable=usable,
+        equipped=equipped,
+        holding=holding,
+        refused=refused,
+        total=size(pools),
+    )
+
+
+def size(pools: Iterable[Pool]) -> int:
+    """How many nodes ``pools`` have."""
+    return sum(map(len, pools))
+
+
+def lasting(taints: Iterable[Taint]) -> tuple[Taint, ...]:
+    """Those of ``taints`` that somebody put there to stay."""
+    return tuple(taint for taint in taints if not taint.key.startswith(_PASSING))
+
+
+def is_usable(node: Node) -> bool:
+    """Whether the node takes new pods at all: Ready, not cordoned, not under a controller's taint."""
+    passing = any(t.key.startswith(_PASSING) and t.effect != "PreferNoSchedule" for t in node.taints)
+    return node.ready and not node.unschedulable and not passing
+
+
+def only_mig(node: Node) -> bool:
+    """Whether its GPUs are offered as slices under names of their own, and none as a whole."""
+    slices = any(name.startswith(MIG_PREFIX) and count for name, count in node.allocatable.items())
+    return slices and not node.allocatable.get(GPU)
+
+
+def has_gpus(node: Node) -> bool:
+    """Whether the device plugin offers anything of NVIDIA's."""
+    return bool(node.allocatable.get(GPU)) or only_mig(node)
+
+
+def _those(pools: Iterable[Pool], keep: Callable[[Node], bool]) -> Pools:
+    return tuple(pool for pool in pools if keep(pool.node))

@@ -1,0 +1,165 @@
+"""The object store, asked with the identity of this process: buckets, their regions, and, where asked for, a write."""
+
+import asyncio
+import os
+import secrets
+import ssl
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from pydantic import Field
+
+from mehc_checks.clients.aws.client import Aws, AwsFailure, Trouble
+from mehc_checks.clients.network import NetworkFailure, client_context, connect, handshake
+from mehc_checks.core.errors import NotApplicable, UsageError
+from mehc_checks.core.parameters import Parameters
+from mehc_checks.installation.context import Context
+from mehc_checks.modelengine.stores import Bucket, Store, store
+
+RESERVED: Final = ".mehc-probe/"
+"""The prefix under which objects are ours to make and to delete."""
+_LEFTOVER: Final = timedelta(hours=1)
+"""Age from which an object of ours was left by a check that did not live to delete it."""
+_PORTS: Final = {"http": 80, "https": 443}
+_HOSTS: Final = {"azure": "{account}.blob.core.windows.net", "gcp": "storage.googleapis.com"}
+
+
+class StoreParameters(Parameters):
+    """Parameters of ObjectStoreReachable."""
+
+    write: bool = Field(
+        default=False,
+        description="ObjectStoreReachable: put, get and delete a small object under .mehc-probe/ in each bucket.",
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BucketFacts:
+    """``region`` is where the bucket is, "" if not told. ``failure`` is what went wrong first; ``writing`` in
+    a write."""
+
+    bucket: Bucket
+    exists: bool | None = None
+    region: str = ""
+    failure: AwsFailure | None = None
+    writing: AwsFailure | None = None
+    written: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoreFacts:
+    """``network`` is why the store itself cannot be reached; ``asked`` the address of one that only the
+    network tells of. ``unreadable``: the values' address of the store is none."""
+
+    store: Store
+    buckets: tuple[BucketFacts, ...] = ()
+    asked: str = ""
+    unreadable: bool = False
+    network: NetworkFailure | None = None
+
+
+async def store_facts(context: Context) -> StoreFacts:
+    """Raises NotApplicable where the values name no bucket, UsageError for authorities that cannot be read."""
+    found = store(context.values)
+    if not found.buckets and not found.misplaced:
+        raise NotApplicable("no bucket is configured")
+    if found.cloud in _HOSTS:
+        account = context.values.text("azure.abs_account_name") or ""
+        host = _HOSTS[found.cloud].format(account=account)
+        try:
+            await handshake(host, 443, client_context(), timeout=context.network_timeout)
+        except NetworkFailure as failure:
+            return StoreFacts(store=found, asked=host, network=failure)
+        return StoreFacts(store=found, asked=host)
+    if found.endpoint:
+        if (address := _address(found.endpoint)) is None:
+            return StoreFacts(store=found, unreadable=True)
+        try:
+            await _reach(*address, context.network_timeout / 3)
+        except NetworkFailure as failure:
+            return StoreFacts(store=found, asked=found.endpoint, network=failure)
+    parameters = context.parameters(StoreParameters)
+    aws = Aws(
+        region=found.region or "us-east-1",
+        timeout=context.network_timeout / 2,
+        endpoint=found.endpoint or None,
+        ca=_authorities() if found.endpoint else None,
+    )
+    buckets = await asyncio.gather(*(_bucket(aws, bucket, parameters.write) for bucket in found.buckets))
+    return StoreFacts(store=found, buckets=tuple(buckets))
+
+
+def _authorities() -> str | None:
+    """The file of certificates that this process trusts for a store of one's own, None for the system's.
+
+    AWS_CA_BUNDLE, by which the platform's boto3 finds a private authority, before the file that all else trusts.
+    """
+    return os.environ.get("AWS_CA_BUNDLE") or os.environ.get("SSL_CERT_FILE")
+
+
+@lru_cache(maxsize=8)
+def _trust(authorities: str) -> ssl.SSLContext:
+    """Raises UsageError."""
+    try:
+        return ssl.create_default_context(cafile=authorities)
+    except OSError:  # ssl.SSLError is one
+        raise UsageError(f"AWS_CA_BUNDLE of this process: {authorities} is no file of certificates") from None
+
+
+def _address(url: str) -> tuple[str, int, bool] | None:
+    """Host, port and whether TLS is spoken there; None for what boto3 takes for no URL either."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port or _PORTS[parts.scheme]
+    except (ValueError, KeyError):
+        return None
+    return (parts.hostname, port, parts.scheme == "https") if parts.hostname else None
+
+
+async def _reach(host: str, port: int, tls: bool, timeout: float) -> None:
+    """Raises NetworkFailure: boto says less of what is wrong with a connection."""
+    if tls:
+        named = _authorities()
+        await handshake(host, port, _trust(named) if named else client_context(), timeout=timeout)
+    else:
+        await connect(host, port, timeout=timeout)
+
+
+async def _bucket(aws: Aws, bucket: Bucket, write: bool) -> BucketFacts:
+    facts = BucketFacts(bucket=bucket)
+    if not bucket.is_valid:
+        return facts
+    try:
+        answer = await aws.call("s3", "HeadBucket", Bucket=bucket.name)
+        headers: dict[str, Any] = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+        facts = replace(facts, exists=True, region=str(headers.get("x-amz-bucket-region", "")))
+        for prefix in bucket.prefixes:
+            await aws.call("s3", "ListObjectsV2", Bucket=bucket.name, Prefix=prefix, MaxKeys=1)
+    except AwsFailure as failure:
+        if failure.trouble is Trouble.NOT_FOUND:
+            return replace(facts, exists=False)
+        return replace(facts, failure=failure)
+    if not write:
+        return facts
+    try:
+        await _write(aws, bucket.name)
+    except AwsFailure as failure:
+        return replace(facts, writing=failure)
+    return replace(facts, written=True)
+
+
+async def _write(aws: Aws, bucket: str) -> None:
+    """Put, get and delete an object of our own, and delete what an earlier check left."""
+    key = f"{RESERVED}{secrets.token_hex(8)}"
+    await aws.call("s3", "PutObject", Bucket=bucket, Key=key, Body=b"written by mehc; may be deleted")
+    try:
+        await aws.call("s3", "HeadObject", Bucket=bucket, Key=key)
+    finally:
+        await asyncio.shield(aws.call("s3", "DeleteObject", Bucket=bucket, Key=key))
+    listed = await aws.call("s3", "ListObjectsV2", Bucket=bucket, Prefix=RESERVED, MaxKeys=100)
+    for item in listed.get("Contents", ()):
+        if datetime.now(UTC) - item["LastModified"] > _LEFTOVER:
+            await aws.call("s3", "DeleteObject", Bucket=bucket, Key=item["Key"])

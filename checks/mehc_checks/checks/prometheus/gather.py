@@ -1,0 +1,165 @@
+"""Prometheus as KEDA meets it, and KEDA itself."""
+
+import asyncio
+import os
+import ssl
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+from pydantic import Field
+
+from mehc_checks.checks.prometheus.promql import Answer, Prometheus, PrometheusFailure
+from mehc_checks.clients.kubernetes.api import NoCluster
+from mehc_checks.core.errors import CannotEvaluate, NotApplicable, UsageError
+from mehc_checks.core.parameters import Parameters
+from mehc_checks.installation.context import Context
+from mehc_checks.installation.keda import KedaFacts, keda_facts, scaled_objects
+from mehc_checks.modelengine import scaling
+from mehc_checks.modelengine.scaling import AddressKind, ServerAddress, server_address
+
+NO_ENDPOINT: Final = f"{scaling.ENDPOINT_PREFIX}health-check"
+"""Stands in the query's place of an endpoint where there is none yet; no endpoint has this id."""
+
+_NOW = (
+    f'label_replace(time() - max(timestamp({scaling.ISTIO_SERIES})), "fact", "age", "", "") or '
+    'label_replace(count(istio_build{component="proxy"}), "fact", "proxies", "", "")'
+)
+_LATELY = f"count(last_over_time({scaling.ISTIO_SERIES}[1h]))"
+
+
+class PrometheusParameters(Parameters):
+    """Parameters of PrometheusQueryable."""
+
+    ca_bundle: str = Field("", description="PEM certificates that KEDA trusts besides the system's.")
+    ca_config_map: str = Field(
+        "", description="A ConfigMap in the installation's namespace with such certificates, key ca.crt."
+    )
+    keda_namespace: str = Field("", description="The namespace of KEDA; by default keda or kube-system.")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class IstioSeries:
+    """What Prometheus has of Istio. ``age`` is of the newest sample in seconds, None where there is none now."""
+
+    age: float | None
+    proxies: int
+    """Sidecars that Prometheus scrapes now."""
+    lately: bool = False
+    """Whether the series had samples within the last hour; asked only where it has none now."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PrometheusFacts:
+    """Everything that the check judges. ``answer`` is None without a URL to ask, ``keda`` without a cluster."""
+
+    address: ServerAddress
+    endpoint: str
+    """The name that the query was asked for."""
+    patience: float
+    """Seconds that we wait for an answer."""
+    answer: Answer | PrometheusFailure | None = None
+    istio: IstioSeries | PrometheusFailure | None = None
+    keda: KedaFacts | None = None
+
+    @property
+    def timeout(self) -> float:
+        """Seconds that KEDA waits for an answer."""
+        return self.keda.timeout if self.keda else scaling.KEDA_TIMEOUT_SECONDS
+
+
+async def prometheus_facts(context: Context) -> PrometheusFacts:
+    """Ask KEDA's question at KEDA's address, and look at KEDA. Raises UsageError for bad parameters."""
+    parameters = context.parameters(PrometheusParameters)
+    address = server_address(context.values)
+    (endpoint, answer, istio), keda = await asyncio.gather(
+        _ask(context, address, parameters), _keda(context, parameters.keda_namespace)
+    )
+    return PrometheusFacts(
+        address=address,
+        endpoint=endpoint,
+        patience=context.network_timeout,
+        answer=answer,
+        istio=istio,
+        keda=keda,
+    )
+
+
+async def _keda(context: Context, namespace: str) -> KedaFacts | None:
+    if isinstance(context.cluster, NoCluster):
+        return None
+    return await keda_facts(context, namespace=namespace)
+
+
+async def _ask(
+    context: Context, address: ServerAddress, parameters: PrometheusParameters
+) -> tuple[str, Answer | PrometheusFailure | None, IstioSeries | PrometheusFailure | None]:
+    if address.kind is not AddressKind.URL:
+        return "", None, None
+    tls = await _tls(context, parameters)
+    server = Prometheus(address, tls=tls, timeout=context.network_timeout)
+    try:
+        endpoint, _ = await asyncio.gather(_an_endpoint(context), server.reach())
+    except PrometheusFailure as failure:
+        return "", failure, None
+    answer, istio = await asyncio.gather(
+        _attempt(server, scaling.concurrency_query(endpoint), context), _istio(server, context)
+    )
+    return endpoint, answer, istio
+
+
+async def _an_endpoint(context: Context) -> str:
+    """An endpoint that KEDA asks for, so that our question costs what KEDA's costs."""
+    try:
+        scaled = await context.gather(scaled_objects)
+    except (CannotEvaluate, NotApplicable):
+        return NO_ENDPOINT
+    return scaled[0].target if scaled else NO_ENDPOINT
+
+
+async def _attempt(server: Prometheus, query: str, context: Context) -> Answer | PrometheusFailure:
+    try:
+        return await server.query(query, context.clock())
+    except PrometheusFailure as failure:
+        return failure
+
+
+async def _istio(server: Prometheus, context: Context) -> IstioSeries | PrometheusFailure:
+    now = await _attempt(server, _NOW, context)
+    if isinstance(now, PrometheusFailure):
+        return now
+    found = {element.labels.get("fact", ""): element.value for element in now.elements}
+    age, proxies = found.get("age"), int(found.get("proxies", 0))
+    if age is not None or proxies:
+        return IstioSeries(age=age, proxies=proxies)
+    lately = await _attempt(server, _LATELY, context)
+    if isinstance(lately, PrometheusFailure):
+        return lately
+    return IstioSeries(age=None, proxies=0, lately=bool(lately.elements))
+
+
+async def _tls(context: Context, parameters: PrometheusParameters) -> ssl.SSLContext:
+    bundles = {"parameters.caBundle": parameters.ca_bundle}
+    if parameters.ca_config_map:
+        where = f"parameters.caConfigMap {parameters.ca_config_map}"
+        data = await context.cluster.config_map(context.namespace, parameters.ca_config_map)
+        if data is None or not data.get("ca.crt"):
+            raise UsageError(f"{where}: no such ConfigMap with a key ca.crt in {context.namespace}")
+        bundles[where] = data["ca.crt"]
+    given = tuple((where, bundle) for where, bundle in bundles.items() if bundle)
+    return _trust(os.environ.get("SSL_CERT_FILE"), given)
+
+
+@lru_cache(maxsize=64)
+def _trust(_system: str | None, bundles: tuple[tuple[str, str], ...]) -> ssl.SSLContext:
+    """Read once, which takes longer than the rest of a pass; ``_system`` is read by OpenSSL itself.
+
+    Not the other probes' context: urllib3 sets ALPN on what it is given. Raises UsageError.
+    """
+    tls = ssl.create_default_context()
+    for where, bundle in bundles:
+        try:
+            tls.load_verify_locations(cadata=bundle)
+        except (ssl.SSLError, ValueError):
+            raise UsageError(f"{where}: not certificates in PEM form") from None
+    return tls

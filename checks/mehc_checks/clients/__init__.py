@@ -1,0 +1,1 @@
+"""Asking other servers: bounded, each failure with a name. Knows nothing of model engine."""

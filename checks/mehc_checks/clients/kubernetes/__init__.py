@@ -1,0 +1,1 @@
+"""The Kubernetes API: requests, lists, watches, and how the scheduler decides."""

@@ -1,0 +1,315 @@
+"""Reading the cluster: the port that gatherers use, and its implementation on the Kubernetes API."""
+
+import base64
+import json
+import os
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Final, Protocol
+from urllib.parse import quote, urlsplit
+
+import aiohttp
+from kubernetes.aio import client
+
+from mehc_checks.core.errors import CannotEvaluate, Forbidden, NotApplicable
+
+_REQUEST_TIMEOUT = aiohttp.ClientTimeout(total=30)
+"""Of one request but a watch: an API server that hangs must not hold a pass for good."""
+
+_JSON: Final = "application/json"
+_METADATA: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+_METADATA_LIST: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+
+
+Observer = Callable[[str, str], None]
+"""Told of each request: the verb as RBAC has it, and the HTTP status of the answer, or "error" where none came."""
+_VERBS: Final = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Secret:
+    """A Secret, decoded. Bytes that are not UTF-8 are decoded with replacement characters."""
+
+    name: str
+    namespace: str
+    type: str
+    data: Mapping[str, str]
+
+    def __repr__(self) -> str:
+        return f"Secret({self.namespace}/{self.name})"
+
+
+_REFUSALS: Final = {
+    "exceeded quota": "its quota is used up",
+    "violates PodSecurity": "pod security admission",
+    "error looking up service account": "its ServiceAccount does not exist",
+    "admission webhook": "an admission webhook",
+}
+"""Words of the API server's own admission plugins, and what they mean."""
+
+
+class Cluster(Protocol):
+    """What gatherers may ask of Kubernetes.
+
+    Every method raises Forbidden when the API refuses, CannotEvaluate when it cannot
+    be asked, and NotApplicable when there is no cluster at all.
+    """
+
+    @property
+    def surrounds_us(self) -> bool:
+        """Whether this process is in a pod of this cluster, so that its Services can be reached by name."""
+
+    async def secret(self, namespace: str, name: str) -> Secret | None:
+        """The Secret, or None when it does not exist."""
+
+    async def config_map(self, namespace: str, name: str) -> Mapping[str, str] | None:
+        """The data of the ConfigMap, or None when it does not exist."""
+
+    async def get(self, path: str, **query: str) -> Mapping[str, Any] | None:
+        """The JSON at an API path such as ``/apis/apps/v1/namespaces/x/deployments``; None on 404."""
+
+    async def get_metadata(self, path: str) -> Mapping[str, Any] | None:
+        """``get`` of one object, of which the API server sends no more than its metadata."""
+
+    async def list_metadata(self, path: str, **query: str) -> Mapping[str, Any] | None:
+        """``get`` of a list, of whose objects the API server sends no more than their metadata."""
+
+    async def create(self, path: str, manifest: Mapping[str, Any]) -> Mapping[str, Any] | str:
+        """The object that was created in the collection at ``path``, or why admission refused it, in a word or two."""
+
+    async def delete(self, path: str, *, uid: str) -> None:
+        """Delete the object at ``path`` if it is still the one of this ``uid``."""
+
+
+class NoCluster:
+    """Stands where no cluster was given: checks that need one are skipped."""
+
+    surrounds_us = False
+
+    async def secret(self, namespace: str, name: str) -> Secret | None:
+        raise NotApplicable(f"no cluster to read Secret {name} from")
+
+    async def config_map(self, namespace: str, name: str) -> Mapping[str, str] | None:
+        raise NotApplicable(f"no cluster to read ConfigMap {name} from")
+
+    async def get(self, path: str, **query: str) -> Mapping[str, Any] | None:
+        raise NotApplicable("no cluster")
+
+    async def get_metadata(self, path: str) -> Mapping[str, Any] | None:
+        raise NotApplicable("no cluster")
+
+    async def list_metadata(self, path: str, **query: str) -> Mapping[str, Any] | None:
+        raise NotApplicable("no cluster")
+
+    async def create(self, path: str, manifest: Mapping[str, Any]) -> Mapping[str, Any] | str:
+        raise NotApplicable("no cluster")
+
+    async def delete(self, path: str, *, uid: str) -> None:
+        raise NotApplicable("no cluster")
+
+
+class KubernetesCluster:
+    """The cluster behind an asynchronous API client (``kubernetes.aio``), which the caller closes."""
+
+    def __init__(self, api: client.ApiClient, *, observe: Observer = lambda verb, code: None) -> None:
+        self._api = api
+        self._observe = observe
+
+    @property
+    def surrounds_us(self) -> bool:
+        # not by the variable alone: a kubeconfig may lead out of the pod's own cluster
+        host, port = (os.environ.get(f"KUBERNETES_SERVICE_{part}", "") for part in ("HOST", "PORT"))
+        asked = urlsplit(self._api.configuration.host)
+        return bool(host) and (asked.hostname, str(asked.port or 443)) == (host, port)
+
+    async def secret(self, namespace: str, name: str) -> Secret | None:
+        found = await self.get(object_path("secrets", namespace, name))
+        if found is None:
+            return None
+        data = found.get("data") or {}
+        return Secret(
+            name=name,
+            namespace=namespace,
+            type=found.get("type", "Opaque"),
+            data={key: base64.b64decode(value).decode(errors="replace") for key, value in data.items()},
+        )
+
+    async def config_map(self, namespace: str, name: str) -> Mapping[str, str] | None:
+        found = await self.get(object_path("configmaps", namespace, name))
+        return None if found is None else found.get("data") or {}
+
+    async def get(self, path: str, **query: str) -> Mapping[str, Any] | None:
+        return await self._got(path, query, _JSON)
+
+    async def get_metadata(self, path: str) -> Mapping[str, Any] | None:
+        return await self._got(path, {}, _METADATA)
+
+    async def list_metadata(self, path: str, **query: str) -> Mapping[str, Any] | None:
+        return await self._got(path, query, _METADATA_LIST)
+
+    async def _got(self, path: str, query: Mapping[str, str], accept: str) -> Mapping[str, Any] | None:
+        status, body = await self._asked("GET", path, query=query, accept=accept)
+        if status == HTTPStatus.NOT_FOUND:
+            return None
+        if status == HTTPStatus.FORBIDDEN:
+            raise forbidden(path)
+        if status != HTTPStatus.OK:
+            raise _unexpected(status, "GET", path)
+        return body
+
+    async def create(self, path: str, manifest: Mapping[str, Any]) -> Mapping[str, Any] | str:
+        status, body = await self._asked("POST", path, body=manifest)
+        if status == HTTPStatus.CREATED:
+            return body
+        # RBAC and admission both answer 403; only the authorizer's answer begins with who asked.
+        said = str(body.get("message", ""))
+        if status == HTTPStatus.FORBIDDEN and ": User " in said:
+            raise forbidden(path, "create")
+        for words, refusal in _REFUSALS.items():
+            if words in said:
+                return refusal
+        if status in (HTTPStatus.FORBIDDEN, HTTPStatus.CONFLICT, HTTPStatus.UNPROCESSABLE_ENTITY):
+            return str(body.get("reason", status))
+        raise _unexpected(status, "POST", path)
+
+    async def delete(self, path: str, *, uid: str) -> None:
+        options = {"preconditions": {"uid": uid}}
+        status, _ = await self._asked("DELETE", path, body=options)
+        if status == HTTPStatus.FORBIDDEN:
+            raise forbidden(path, "delete")
+        if status not in (HTTPStatus.OK, HTTPStatus.ACCEPTED, HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT):
+            raise _unexpected(status, "DELETE", path)
+
+    async def _asked(self, method: str, path: str, **words: Any) -> tuple[int, dict[str, Any]]:
+        """``request``; raises CannotEvaluate when there is no answer."""
+        try:
+            return await self.request(method, path, **words)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise CannotEvaluate(
+                f"the Kubernetes API cannot be reached ({type(error).__name__})",
+                reason="KubernetesApiUnreachable",
+            ) from None
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
+        content_type: str = "application/json",
+        accept: str = _JSON,
+    ) -> tuple[int, dict[str, Any]]:
+        """Send one request and return its HTTP status and JSON, whatever the status.
+
+        Raises aiohttp.ClientError, OSError or TimeoutError when there is no answer.
+        """
+        call = await self._api.param_serialize(
+            method,
+            path,
+            query_params=list((query or {}).items()),
+            header_params={"Accept": accept, "Content-Type": content_type},
+            body=body,
+            auth_settings=["BearerToken"],
+        )
+        with self._counted(_verb(method, path)) as answered:
+            response = await self._api.call_api(*call, _request_timeout=_REQUEST_TIMEOUT)
+            raw = await response.read()  # type: ignore[no-untyped-call]
+            answered(response.status)
+        try:
+            answer = json.loads(raw) if raw else {}
+        except ValueError:
+            answer = {}
+        return response.status, answer if isinstance(answer, dict) else {}
+
+    @asynccontextmanager
+    async def stream(
+        self, path: str, *, query: Mapping[str, str], silence: float, metadata_only: bool = False
+    ) -> AsyncIterator[tuple[int, AsyncIterator[bytes]]]:
+        """Send a GET and yield its status and the lines of the answer as they come.
+
+        ``silence`` is how many seconds may pass without a byte. Raises aiohttp.ClientError, OSError or
+        TimeoutError when the connection fails, also from the lines.
+        """
+        call = await self._api.param_serialize(
+            "GET",
+            path,
+            query_params=list(query.items()),
+            header_params={"Accept": _METADATA if metadata_only else _JSON},
+            auth_settings=["BearerToken"],
+        )
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=silence)
+        with self._counted("watch") as answered:
+            answer = await self._api.call_api(*call, _request_timeout=timeout)
+            response: aiohttp.ClientResponse = answer.response
+            answered(response.status)
+        try:
+            yield response.status, _lines(response)
+        finally:
+            response.close()
+
+    @contextmanager
+    def _counted(self, verb: str) -> Iterator[Callable[[int], None]]:
+        """Tells the observer of one request, at its end; the caller says which status was answered."""
+        code = "error"
+
+        def answered(status: int) -> None:
+            nonlocal code
+            code = str(status)
+
+        try:
+            yield answered
+        finally:
+            self._observe(verb, code)
+
+
+def _unexpected(status: int, method: str, path: str) -> CannotEvaluate:
+    return CannotEvaluate(
+        f"the Kubernetes API answered {status} to {method} {path}", reason="KubernetesApiError"
+    )
+
+
+async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    """Complete lines, of any length."""
+    rest = b""
+    async for chunk in response.content.iter_any():
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            yield line
+
+
+def object_path(
+    resource: str, namespace: str, name: str = "", *, group: str = "", version: str = "v1"
+) -> str:
+    """The API path of a namespaced object, or of the collection when ``name`` is empty."""
+    root = f"/apis/{group}/{version}" if group else f"/api/{version}"
+    path = f"{root}/namespaces/{quote(namespace, safe='')}/{resource}"
+    return f"{path}/{quote(name, safe='')}" if name else path
+
+
+def forbidden(path: str, verb: str = "") -> Forbidden:
+    """Forbidden, with verb, resource, namespace and name as RBAC sees a GET of ``path``; ``verb`` if it is another."""
+    group, namespace, resource, name = _parts(path)
+    if group:
+        resource = f"{resource}.{group}"
+    return Forbidden(verb or _verb("GET", path), resource, namespace=namespace, name=name)
+
+
+def _verb(method: str, path: str) -> str:
+    """The verb of RBAC; a watch aside, which is a GET too."""
+    _, _, resource, name = _parts(path)
+    return _VERBS.get(method) or ("list" if resource and not name else "get")
+
+
+def _parts(path: str) -> tuple[str, str | None, str, str | None]:
+    """The group ("" for core), namespace, resource and name in an API path; discovery's own have no resource."""
+    root, *parts = path.strip("/").split("/")
+    group, parts = (parts[0], parts[1:]) if root == "apis" and parts else ("", parts)
+    rest = parts[1:]  # after the version
+    namespace = None
+    if len(rest) > 2 and rest[0] == "namespaces":
+        namespace, rest = rest[1], rest[2:]
+    resource, name, *_ = (*rest, "", "")
+    return group, namespace, resource, name or None

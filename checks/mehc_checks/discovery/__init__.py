@@ -1,1 +1,0 @@
-"""What is installed, read from the cluster itself: the Helm release, the live configuration, the gateway."""

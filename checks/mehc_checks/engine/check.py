@@ -1,0 +1,100 @@
+"""How a check is declared, and the catalogue of all that are.
+
+A check is a pure function of gathered facts::
+
+    @check("RedisReachable", title="redis accepts the configured TLS and credentials", gather=redis_facts, ...)
+    def redis_reachable(facts: RedisFacts) -> Outcome: ...
+
+Adding a check is adding a folder to ``mehc_checks.checks``; removing the folder
+removes the check, its condition, its metric and its page.
+"""
+
+import importlib
+import pkgutil
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from mehc_checks.core.outcome import Outcome, Reason, ReasonSet, Severity
+from mehc_checks.core.parameters import NoParameters, Parameters
+from mehc_checks.core.permission import Permission
+from mehc_checks.installation.context import Context
+
+F = TypeVar("F")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Check:
+    """One declared check. ``name`` is also the type of its condition."""
+
+    name: str
+    title: str
+    severity: Severity
+    gather: Callable[[Context], Awaitable[Any]]
+    judge: Callable[[Any], Outcome]
+    reasons: type[ReasonSet]
+    parameters: type[Parameters] = NoParameters
+    depends_on: Mapping[Reason, tuple[str, ...]] = field(default_factory=dict)
+    permissions: tuple[Permission, ...] = ()
+    follows_nodes: bool = False
+
+    @property
+    def docs(self) -> str:
+        """The check's page, relative to the project's root."""
+        return f"docs/checks/{self.name}.md"
+
+    def docs_of(self, reason: str) -> str:
+        """The row of the check's page that explains ``reason``."""
+        return f"{self.docs}#{reason.lower()}"
+
+
+_REGISTRY: dict[str, Check] = {}
+
+
+def check(
+    name: str,
+    *,
+    title: str,
+    severity: Severity,
+    gather: Callable[[Context], Awaitable[F]],
+    reasons: type[ReasonSet],
+    parameters: type[Parameters] = NoParameters,
+    depends_on: Mapping[Reason, tuple[str, ...]] | None = None,
+    permissions: tuple[Permission, ...] = (),
+    follows_nodes: bool = False,
+) -> Callable[[Callable[[F], Outcome]], Callable[[F], Outcome]]:
+    """Declare the decorated judgement as a check.
+
+    ``title`` is an assertion in lower case that is true when the check passes. ``gather`` does
+    the input and output, once for all checks that name it. ``depends_on`` has for a reason the failures
+    of other checks that would explain it, as ``mehc_checks.engine.correlate`` reads names. ``follows_nodes``: the
+    operator carries it out anew when a node changes, not only when its interval is over. Raises ValueError
+    on a name declared twice.
+    """
+
+    def declare(judge: Callable[[F], Outcome]) -> Callable[[F], Outcome]:
+        if name in _REGISTRY:
+            raise ValueError(f"check {name} is declared twice")
+        _REGISTRY[name] = Check(
+            name=name,
+            title=title,
+            severity=severity,
+            gather=gather,
+            judge=judge,
+            reasons=reasons,
+            parameters=parameters,
+            depends_on=depends_on or {},
+            permissions=permissions,
+            follows_nodes=follows_nodes,
+        )
+        return judge
+
+    return declare
+
+
+def catalogue() -> dict[str, Check]:
+    """All checks by name, in the order of their names."""
+    package = importlib.import_module("mehc_checks.checks")
+    for room in pkgutil.iter_modules(package.__path__):
+        importlib.import_module(f"{package.__name__}.{room.name}.check")
+    return dict(sorted(_REGISTRY.items()))

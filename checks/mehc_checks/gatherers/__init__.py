@@ -1,1 +1,0 @@
-"""The input and output of checks: one file per dependency, facts out, no judgement."""

@@ -1,0 +1,1 @@
+"""What is installed, and what one probe run has at hand."""

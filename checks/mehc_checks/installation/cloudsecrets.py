@@ -1,0 +1,50 @@
+"""Secrets of AWS Secrets Manager, read as the platform reads them. Source: ``core/aws/secrets.py`` of model engine."""
+
+import json
+from typing import Final
+
+from mehc_checks.clients.aws.client import Aws, AwsFailure, Trouble
+from mehc_checks.installation.context import Context
+from mehc_checks.modelengine.redis import INFRA, cloud_provider
+from mehc_checks.modelengine.secrets import CloudSecret
+
+_PUBLIC: Final = frozenset(
+    {
+        *("clusterHost", "clusterHostRo", "dbname", "engine", "host", "port", "username"),
+        *("query_params", "scheme"),
+        "cache-url",  # who takes it apart makes its password a secret, as that of any URL
+    }
+)
+"""Fields that findings must show; all others are secret."""
+
+
+async def cloud_secret(context: Context, name: str) -> CloudSecret | None:
+    """The secret ``name`` of the installation's cloud; None on clouds whose secrets cannot be read here."""
+    return await aws_secret(context, name) if cloud_provider(context.values) == "aws" else None
+
+
+async def aws_secret(context: Context, name: str) -> CloudSecret:
+    """The secret ``name`` in the installation's region.
+
+    What it holds is secret from here on: whatever the pass reports is redacted.
+    """
+    region = context.values.text(f"{INFRA}.default_region") or "us-east-1"
+    aws = Aws(region=region, timeout=context.network_timeout / 2)
+    try:
+        text = (await aws.call("secretsmanager", "GetSecretValue", SecretId=name)).get("SecretString")
+    except AwsFailure as failure:
+        if failure.trouble is Trouble.NOT_FOUND:
+            return CloudSecret(name=name, trouble=f"does not exist in AWS Secrets Manager of {region}")
+        return CloudSecret(name=name, failure=failure)
+    if text is None:
+        return CloudSecret(name=name, trouble="is binary and has no text")
+    context.redactor.add(text)
+    try:
+        document = json.loads(text)
+    except ValueError:
+        return CloudSecret(name=name, text=text, trouble="is not JSON")
+    if not isinstance(document, dict):
+        return CloudSecret(name=name, text=text, trouble="is not a JSON object")
+    fields = {str(key): str(value) for key, value in document.items() if value is not None}
+    context.redactor.add(*(value for key, value in fields.items() if key not in _PUBLIC))
+    return CloudSecret(name=name, text=text, fields=fields)

@@ -1,0 +1,165 @@
+"""What one pass over one installation has at hand: values, cluster, parameters, and shared facts."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar, cast
+
+from mehc_checks.clients.kubernetes.api import Cluster, NoCluster, Secret
+from mehc_checks.core.errors import CannotEvaluate, NotApplicable
+from mehc_checks.core.redact import Redactor, sensitive
+from mehc_checks.installation.installation import Installation
+from mehc_checks.installation.inventory import Inventory, ListedInventory
+from mehc_checks.installation.objects import ListedReleases, Releases
+from mehc_checks.modelengine import serviceconfig
+from mehc_checks.modelengine.names import service_config_map
+from mehc_checks.modelengine.values import Values
+
+T = TypeVar("T")
+
+
+def now() -> datetime:
+    """The current time, in UTC."""
+    return datetime.now(UTC)
+
+
+class Context:
+    """The pass. Gatherers take it and return facts; everything read through it is read once per pass.
+
+    ``namespace`` is the one that the chart is installed in; "" when there is no cluster.
+    ``timeout`` is the time that one check has. ``inventory`` knows nodes and pods, ``releases`` the revisions of
+    Helm releases; without one, they are listed when first asked for. ``installation`` is what discovery found,
+    None where nobody looked; ``ignored_rules`` maps ids of configuration rules to why they do not hold here.
+    """
+
+    def __init__(
+        self,
+        *,
+        values: Values,
+        cluster: Cluster | None = None,
+        namespace: str = "",
+        timeout: timedelta = timedelta(seconds=10),
+        parameters: Mapping[type[Any], Any] | None = None,
+        clock: Callable[[], datetime] = now,
+        inventory: Inventory | None = None,
+        installation: Installation | None = None,
+        releases: Releases | None = None,
+        ignored_rules: Mapping[str, str] | None = None,
+    ) -> None:
+        self.values = values
+        self.installation = installation
+        self.ignored_rules = ignored_rules or {}
+        self.cluster: Cluster = cluster or NoCluster()
+        self.inventory: Inventory = inventory or ListedInventory(self.cluster)
+        self.releases: Releases = releases or ListedReleases(self.cluster)
+        self.namespace = namespace
+        self.timeout = timeout
+        self.clock = clock
+        self.redactor = Redactor()
+        for layer in installation.layers if installation else ():
+            self.redactor.add(*sensitive(layer.values))  # also of what another layer hides
+        self.redactor.add(*sensitive(values.tree))
+        self._parameters = parameters or {}
+        self._shared: dict[Any, asyncio.Task[Any]] = {}
+
+    @property
+    def endpoint_namespace(self) -> str:
+        """Where endpoint pods run: ``config.values.launch.endpoint_namespace``, else the chart's namespace."""
+        return self.values.text("config.values.launch.endpoint_namespace") or self.namespace
+
+    @property
+    def network_timeout(self) -> float:
+        """Seconds that one conversation with a dependency may take.
+
+        Shorter than a check's timeout, so that a dependency that does not answer is found and named as
+        such before the check itself runs out of time and knows nothing.
+        """
+        return self.timeout.total_seconds() * 0.8
+
+    def parameters(self, kind: type[T]) -> T:
+        """The parameters of the check that declared ``kind``; its defaults where none were given."""
+        return cast("T", self._parameters[kind]) if kind in self._parameters else kind()
+
+    async def gather(self, gatherer: Callable[["Context"], Awaitable[T]]) -> T:
+        """The facts of ``gatherer``, gathered once per pass however many ask.
+
+        One asker's cancellation does not disturb the others; ``close`` ends what is left.
+        """
+        return cast("T", await self._once(gatherer, lambda: gatherer(self)))
+
+    async def secret(self, name: str, *, namespace: str | None = None) -> Secret | None:
+        """The Secret ``name`` of the installation's own namespace, or of the endpoint namespace.
+
+        Its values are secret from here on: whatever the pass reports is redacted. Raises ValueError for
+        any other namespace, which no resource may name, and what ``prove_endpoint_namespace`` raises.
+        """
+        where = namespace or self.namespace
+        if where not in (self.namespace, self.endpoint_namespace):
+            raise ValueError(f"Secrets of namespace {where} are out of bounds")
+        if where != self.namespace:
+            await self.prove_endpoint_namespace()
+        found = cast(
+            "Secret | None",
+            await self._once(("secret", where, name), lambda: self.cluster.secret(where, name)),
+        )
+        if found is not None:
+            self.redactor.add(*found.data.values())
+        return found
+
+    async def prove_endpoint_namespace(self) -> None:
+        """Return if the endpoint namespace belongs to this installation.
+
+        Values name it, and whoever may write the resource writes values; whoever runs this may read more than
+        they. So the namespace itself must say whose it is: by the service ConfigMap that the chart puts there,
+        which names the gateway's namespace. Raises CannotEvaluate (``EndpointNamespaceUnproven``) if it does not.
+        """
+        await self._once("endpoint namespace", self._prove_endpoint_namespace)
+
+    async def _prove_endpoint_namespace(self) -> None:
+        where = self.endpoint_namespace
+        if where == self.namespace:
+            return
+        name = service_config_map(self.values)
+        data = await self.cluster.config_map(where, name)
+        if data is None:
+            raise _unproven(where, f"it has no ConfigMap {name}")
+        owner = serviceconfig.owner(data)
+        if owner is None:
+            raise _unproven(where, f"its ConfigMap {name} does not say whose it is (gateway_namespace)")
+        if owner != self.namespace:
+            raise _unproven(where, f"its ConfigMap {name} belongs to the installation in another namespace")
+
+    async def close(self) -> None:
+        """Cancel what still runs and wait until it has ended."""
+        tasks = [task for task in self._shared.values() if not task.done()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _once(self, key: Any, start: Callable[[], Awaitable[Any]]) -> Any:
+        task = self._shared.get(key)
+        if task is None:
+            task = self._shared[key] = asyncio.ensure_future(start())
+            task.add_done_callback(_retrieve)
+        return await asyncio.shield(task)
+
+
+def require_cluster(context: Context) -> None:
+    """Raise NotApplicable where there is no cluster to look at."""
+    if isinstance(context.cluster, NoCluster):
+        raise NotApplicable("needs a cluster, and none was given")
+
+
+def _unproven(namespace: str, why: str) -> CannotEvaluate:
+    return CannotEvaluate(
+        f"the endpoint namespace {namespace} is not proved to belong to this installation: {why}",
+        reason="EndpointNamespaceUnproven",
+        remediation="Set config.values.launch.endpoint_namespace to the namespace that the chart was installed "
+        "with, or run the chart's upgrade so that its service ConfigMap is there.",
+    )
+
+
+def _retrieve(task: asyncio.Task[Any]) -> None:
+    """Mark the task's exception as seen: nobody may be left to wait for it."""
+    if not task.cancelled():
+        task.exception()

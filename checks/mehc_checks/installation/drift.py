@@ -1,0 +1,69 @@
+"""What the cluster has otherwise than the release says it. Pure."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from mehc_checks.installation.installation import Difference
+from mehc_checks.modelengine.values import Values, leaves
+
+
+def differences(
+    values: Values, live: Mapping[str, Any], *, where: str, whole: tuple[str, ...] = ()
+) -> list[Difference]:
+    """Where ``live`` has another value than ``values``, both in the chart's shape.
+
+    ``whole`` are paths of maps that ``live`` shows whole: what it lacks there is not set. Alike is what the
+    chart writes alike: 10 and "10", null and nothing, true and "true".
+    """
+    shown = dict(leaves(live))
+    found = [
+        Difference(path=path, where=where, live=_text(value), given=_text(values.get(path)))
+        for path, value in shown.items()
+        if not _alike(value, values.get(path))
+    ]
+    for path in whole:
+        below = values.get(path)
+        for key, value in leaves(below if isinstance(below, Mapping) else {}, path):
+            if key not in shown and not _alike(value, None):
+                found.append(Difference(path=key, where=where, live="", given=_text(value)))
+    return found
+
+
+def overriding(live: Mapping[str, Any], found: list[Difference]) -> dict[str, Any]:
+    """The part of ``live`` that makes the differences ``found``, null where it lacks a value."""
+    shown = dict(leaves(live))
+    tree: dict[str, Any] = {}
+    for difference in found:
+        into = tree
+        *parents, last = difference.path.split(".")
+        for key in parents:
+            into = into.setdefault(key, {})
+        into[last] = shown.get(difference.path)
+    return tree
+
+
+def _alike(one: Any, other: Any) -> bool:
+    if isinstance(one, Mapping | list) or isinstance(other, Mapping | list):
+        # The chart writes maps and lists in Go's own notation, which says too little to compare.
+        return isinstance(one, str) or isinstance(other, str) or (one or None) == (other or None)
+    first, second = _text(one), _text(other)
+    if first == second:
+        return True
+    numbers = list(_numbers(first, second))
+    return len(numbers) == 2 and numbers[0] == numbers[1]
+
+
+def _numbers(*texts: str) -> Iterator[float]:
+    for text in texts:
+        try:
+            yield float(text)
+        except ValueError:
+            return
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)

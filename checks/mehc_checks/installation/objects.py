@@ -1,0 +1,164 @@
+"""Which Secrets and ConfigMaps there are and when they change: names and labels, never contents."""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+
+from mehc_checks.clients.kubernetes.api import Cluster, KubernetesCluster, Secret, object_path
+from mehc_checks.clients.kubernetes.watch import Watch, listed
+from mehc_checks.core.errors import Forbidden
+from mehc_checks.installation.helm import SECRET_PREFIX, SECRET_TYPE, Stored, stored
+
+_KINDS: Final = {"secrets": "Secret", "configmaps": "ConfigMap"}
+_OBJECT: Final = re.compile(r"/api/v1/namespaces/([^/]+)/(secrets|configmaps)/([^/]+)")
+_HELM: Final = {"fieldSelector": f"type={SECRET_TYPE}", "labelSelector": "owner=helm"}
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectName:
+    """``kind`` is "Secret" or "ConfigMap"."""
+
+    kind: str
+    namespace: str
+    name: str
+
+    @property
+    def is_release(self) -> bool:
+        """Whether Helm keeps a revision of a release in it."""
+        return self.kind == "Secret" and self.name.startswith(SECRET_PREFIX)
+
+
+class Releases(Protocol):
+    """Who knows which revisions of Helm releases there are."""
+
+    async def revisions(self, namespace: str) -> list[Stored]:
+        """All of one namespace. Raises Forbidden, CannotEvaluate, and NotApplicable without a cluster."""
+
+
+class ListedReleases:
+    """Lists when asked. For one pass, as the command makes it."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+
+    async def revisions(self, namespace: str) -> list[Stored]:
+        store = _Names("Secret")
+        path = object_path("secrets", namespace)
+        await listed(self._cluster, path, store, query=_HELM, metadata_only=True)
+        return store.releases(namespace)
+
+
+class WatchedObjects:
+    """Watches for the life of the operator, for all resources: ``namespaces``, or all where there are none.
+
+    ``changed`` is called with each object that is new, has changed or is gone; after an interruption, with all.
+    """
+
+    def __init__(
+        self,
+        cluster: KubernetesCluster,
+        namespaces: Iterable[str] = (),
+        changed: Callable[[ObjectName], None] = lambda _: None,
+    ) -> None:
+        self._cluster = cluster
+        self._secrets: dict[str, Watch[_Names]] = {}
+        self._config_maps: list[Watch[_Names]] = []
+        for namespace in tuple(namespaces) or ("",):
+            self._secrets[namespace] = self._watch(namespace, "secrets", changed)
+            self._config_maps.append(self._watch(namespace, "configmaps", changed))
+
+    def _watch(self, namespace: str, resource: str, changed: Callable[[ObjectName], None]) -> "Watch[_Names]":
+        return Watch(
+            cluster=self._cluster,
+            path=object_path(resource, namespace) if namespace else f"/api/v1/{resource}",
+            make=lambda: _Names(_KINDS[resource], changed),
+            metadata_only=True,
+        )
+
+    async def settled(self) -> None:
+        """Begin all watches, and wait until what there is has been seen: all of it is reported as changed till then."""
+        for watch in (*self._secrets.values(), *self._config_maps):
+            watch.start()
+        for watch in (*self._secrets.values(), *self._config_maps):
+            await watch.settled()
+
+    async def stop(self) -> None:
+        """End all watches."""
+        for watch in (*self._secrets.values(), *self._config_maps):
+            await watch.stop()
+
+    async def revisions(self, namespace: str) -> list[Stored]:
+        watch = self._secrets.get(namespace) or self._secrets.get("")
+        if watch is not None:
+            try:
+                return (await watch.snapshot()).releases(namespace)
+            except Forbidden:
+                pass  # a Role of that namespace may allow what no ClusterRole does
+        return await ListedReleases(self._cluster).revisions(namespace)
+
+
+@dataclass(slots=True)
+class _Names:
+    """``watching.Store`` that keeps Helm's revisions, by namespace and Secret, and of other objects nothing."""
+
+    kind: str
+    changed: Callable[[ObjectName], None] = lambda _: None
+    _releases: dict[str, dict[str, Stored]] = field(default_factory=dict)
+
+    def put(self, manifest: Mapping[str, Any]) -> bool:
+        name = self._name(manifest)
+        if name.is_release and (revision := stored(manifest["metadata"])):
+            self._releases.setdefault(name.namespace, {})[name.name] = revision
+        self.changed(name)
+        return True
+
+    def remove(self, manifest: Mapping[str, Any]) -> None:
+        name = self._name(manifest)
+        self._releases.get(name.namespace, {}).pop(name.name, None)
+        self.changed(name)
+
+    def releases(self, namespace: str) -> list[Stored]:
+        return list(self._releases.get(namespace, {}).values())
+
+    def _name(self, manifest: Mapping[str, Any]) -> ObjectName:
+        metadata = manifest["metadata"]
+        return ObjectName(self.kind, metadata["namespace"], metadata["name"])
+
+
+class Recording:
+    """A Cluster that remembers which Secrets and ConfigMaps were asked for: a change of them matters to who asked."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self.asked: set[ObjectName] = set()
+
+    @property
+    def surrounds_us(self) -> bool:
+        return self._cluster.surrounds_us
+
+    async def secret(self, namespace: str, name: str) -> Secret | None:
+        self.asked.add(ObjectName("Secret", namespace, name))
+        return await self._cluster.secret(namespace, name)
+
+    async def config_map(self, namespace: str, name: str) -> Mapping[str, str] | None:
+        self.asked.add(ObjectName("ConfigMap", namespace, name))
+        return await self._cluster.config_map(namespace, name)
+
+    async def get(self, path: str, **query: str) -> Mapping[str, Any] | None:
+        if match := _OBJECT.fullmatch(path):
+            namespace, resource, name = match.groups()
+            self.asked.add(ObjectName(_KINDS[resource], namespace, name))
+        return await self._cluster.get(path, **query)
+
+    async def get_metadata(self, path: str) -> Mapping[str, Any] | None:
+        return await self._cluster.get_metadata(path)
+
+    async def list_metadata(self, path: str, **query: str) -> Mapping[str, Any] | None:
+        return await self._cluster.list_metadata(path, **query)
+
+    async def create(self, path: str, manifest: Mapping[str, Any]) -> Mapping[str, Any] | str:
+        return await self._cluster.create(path, manifest)
+
+    async def delete(self, path: str, *, uid: str) -> None:
+        await self._cluster.delete(path, uid=uid)

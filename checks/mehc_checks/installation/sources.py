@@ -1,0 +1,49 @@
+"""Where the effective values come from.
+
+For now: what the resource, or the command line, gives. The installation's own sources (the Helm
+release, the live ConfigMaps, the gateway's environment) are layers below these, and are read here.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from mehc_checks.clients.kubernetes.api import Cluster
+from mehc_checks.core.errors import UsageError
+from mehc_checks.modelengine import valuesfile
+from mehc_checks.modelengine.values import Layer
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reference:
+    """A key of a ConfigMap or Secret that holds values in the chart's shape. ``kind`` is one of the two."""
+
+    kind: str
+    name: str
+    key: str
+    optional: bool = False
+
+
+async def referenced(references: Iterable[Reference], cluster: Cluster, namespace: str) -> list[Layer]:
+    """Read ``references`` in ``namespace``, in order. Raises UsageError naming what is missing or malformed."""
+    return [
+        layer
+        for index, reference in enumerate(references)
+        if (layer := await _layer(index, reference, cluster, namespace)) is not None
+    ]
+
+
+async def _layer(index: int, reference: Reference, cluster: Cluster, namespace: str) -> Layer | None:
+    where = f"spec.valuesFrom[{index}]: {reference.kind} {reference.name}"
+    data: Mapping[str, str] | None
+    if reference.kind == "Secret":
+        secret = await cluster.secret(namespace, reference.name)
+        data = None if secret is None else secret.data
+    else:
+        data = await cluster.config_map(namespace, reference.name)
+    if data is None or reference.key not in data:
+        if reference.optional:
+            return None
+        what = "does not exist" if data is None else f"has no key {reference.key}"
+        raise UsageError(f"{where} {what} in namespace {namespace}")
+    values = valuesfile.read(data[reference.key], where=f"{where}, key {reference.key}").values
+    return Layer(source=f"{reference.kind} {reference.name} key {reference.key}", values=values)

@@ -1,0 +1,22 @@
+"""Names of the objects that the chart makes. Source: the chart's ``_helpers.tpl``."""
+
+from typing import Final
+
+from mehc_checks.modelengine.values import Values
+
+CHART: Final = "model-engine"
+_LONGEST: Final = 40
+
+
+def fullname(values: Values, *, chart: str = CHART) -> str:
+    """The prefix of the chart's objects: the override, else the chart's name, with the service identifier if set."""
+    override = values.text("fullnameOverride")
+    if override:
+        return override[:_LONGEST].removesuffix("-")
+    identifier = values.text("serviceIdentifier")
+    return (f"{chart}-{identifier}" if identifier else chart)[:_LONGEST].removesuffix("-")
+
+
+def service_config_map(values: Values) -> str:
+    """The ConfigMap that the chart puts into both its own and the endpoint namespace."""
+    return f"{fullname(values)}-service-config"

@@ -1,0 +1,1 @@
+"""Why a pod, ReplicaSet, Job or Deployment is not ready. Pure functions of objects that were read."""

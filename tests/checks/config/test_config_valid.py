@@ -1,0 +1,414 @@
+"""ConfigValid on real installations: the release, the live objects and the rules, each broken in turn."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from mehc_checks.checks.config.check import ConfigReasons, reason_name
+from mehc_checks.checks.config.clusterfacts import cluster_facts
+from mehc_checks.checks.config.rules.catalogue import all_rules
+from mehc_checks.checks.config.rules.rule import NO_INSTALL, NO_START, REGISTRY
+from mehc_checks.clients.kubernetes.api import KubernetesCluster
+from mehc_checks.core.outcome import Status
+from mehc_checks.engine.check import catalogue
+from mehc_checks.engine.runner import CheckResult, plan, run
+from mehc_checks.installation.context import Context, now
+from mehc_checks.installation.discover import discover
+from mehc_checks.installation.installation import WITHOUT_CLUSTER
+from mehc_checks.installation.objects import ListedReleases
+from mehc_checks.modelengine.values import Layer
+from mehc_operator.connection import Access, connected
+from testbed.controlplane import ControlPlane
+from testbed.helm import Helm, HelmError, packed, release_secret
+from testbed.identity import as_account
+from testbed.installation import Tree, overlaid
+from testbed.kwok import Kwok
+from testbed.rulejudging import at
+from testbed.sound import AWS, BY_CLOUD
+from testbed.waiting import eventually
+
+INFRA = "config.values.infra"
+PRODUCED: set[str] = set()
+
+
+@pytest.fixture(scope="module")
+def helm(control_plane: ControlPlane) -> Helm:
+    return Helm(control_plane)
+
+
+@pytest.fixture
+def endpoints(control_plane: ControlPlane) -> Iterator[str]:
+    name = control_plane.create_namespace()
+    yield name
+    control_plane.delete_namespace(name)
+
+
+@pytest.fixture
+async def cluster(control_plane: ControlPlane) -> AsyncIterator[KubernetesCluster]:
+    async with connected(Access(kubeconfig=str(control_plane.kubeconfig))) as api:
+        yield KubernetesCluster(api)
+
+
+@pytest.fixture
+def values(namespace: str, endpoints: str) -> Tree:
+    """Sound for this cluster, which has neither Istio nor custom metrics."""
+    return overlaid(
+        AWS,
+        at("config.values.launch", {"endpoint_namespace": endpoints, "istio_enabled": False}),
+        at("aws.configMap.namespaces", [namespace, endpoints]),
+        at("virtualservice.enabled", False),
+        at("destinationrule.enabled", False),
+        at("autoscaling.horizontal.enabled", False),
+    )
+
+
+NO_ISTIO = {"S5-01": "this cluster has no Istio"}
+
+
+async def judged(
+    cluster: KubernetesCluster,
+    namespace: str,
+    *,
+    ignored: dict[str, str] | None = None,
+    given: Tree | None = None,
+    later: timedelta = timedelta(),
+) -> CheckResult:
+    """The result of the check with no input but ``given``; ``later`` is how far the clock is ahead."""
+    layers = [Layer(source="spec.values", values=given or {})]
+    releases = ListedReleases(cluster)
+    installation = await discover(cluster, releases, namespace, given=layers)
+    context = Context(
+        values=installation.under(layers),
+        cluster=cluster,
+        namespace=namespace,
+        installation=installation,
+        ignored_rules=NO_ISTIO if ignored is None else ignored,
+        clock=lambda: now() + later,
+    )
+    report = await run(plan([catalogue()["ConfigValid"]], timeout=timedelta(seconds=10)), context)
+    result = report.checks[0]
+    PRODUCED.update(reason for _, _, reason, _ in result.findings)
+    return result
+
+
+async def test_a_sound_installation(
+    helm: Helm, cluster: KubernetesCluster, namespace: str, values: Tree
+) -> None:
+    helm.install("me", namespace, values)
+    result = await judged(cluster, namespace)
+    assert (result.status, result.reason) == (Status.PASS, "RulesHold"), result.message
+    assert result.message.endswith("rules hold, 1 ignored")
+    assert result.evidence["rulesBroken"] == 0
+    assert result.evidence["ignored"] == (
+        "S5-01: azure is empty, and the cluster has no namespace istio-system, azure is empty, and the cluster has no "
+        "telemetries.telemetry.istio.io, azure is empty, and the cluster has no wasmplugins.extensions.istio.io "
+        "(this cluster has no Istio)"
+    )
+
+
+@pytest.mark.parametrize("cloud", BY_CLOUD)
+async def test_a_sound_installation_of_each_cloud(
+    helm: Helm, cluster: KubernetesCluster, namespace: str, endpoints: str, cloud: str
+) -> None:
+    """What the live objects show agrees with what the release says, for every cloud's own values."""
+    given = overlaid(
+        BY_CLOUD[cloud],
+        at("config.values.launch", {"endpoint_namespace": endpoints, "istio_enabled": False}),
+        at("aws.configMap.namespaces", [namespace, endpoints]) if cloud == "aws" else {},
+        at("virtualservice.enabled", False),
+        at("destinationrule.enabled", False),
+        at("autoscaling.horizontal.enabled", False),
+    )
+    helm.install("me", namespace, given)
+    result = await judged(cluster, namespace, ignored=NO_ISTIO | {"S2-az-06": "no pull secret here"})
+    assert (result.status, result.reason) == (Status.PASS, "RulesHold"), result.message
+
+
+async def test_a_broken_rule_names_value_origin_consequence_and_remedy(
+    helm: Helm, cluster: KubernetesCluster, namespace: str, values: Tree
+) -> None:
+    helm.install("me", namespace, overlaid(values, at(f"{INFRA}.db_engine_pool_size", 10)))
+    result = await judged(cluster, namespace)
+    assert (result.status, result.reason) == (Status.FAIL, "RuleS8_03")
+    assert result.message == (
+        "S8-03: config.values.infra.db_engine_pool_size (from Helm release me revision 1) is set, to 10 "
+        "(the chart writes numbers as text, with which SQLAlchemy ends in a TypeError: every use of the database fails)"
+    )
+    assert result.remediation.startswith("Take it out of the values, or set it to null")
+    assert result.docs == "docs/checks/ConfigValid.md#rules8_03"
+
+
+async def test_the_worst_rule_leads_and_warnings_only_warn(
+    helm: Helm, cluster: KubernetesCluster, namespace: str, values: Tree
+) -> None:
+    helm.install("me", namespace, overlaid(values, at("config.values.launch.sensitive_log_mode", False)))
+    result = await judged(cluster, namespace)
+    assert (result.status, result.reason) == (Status.WARN, "RuleS6_03")
+    given = at("replicaCount.cacher", 0)
+    result = await judged(cluster, namespace, given=given)
+    assert (result.status, result.reason) == (Status.FAIL, "RuleS8_12")
+    assert "replicaCount.cacher (from spec.values) is 0" in result.message
+    assert "; S6-03: " in result.message
+
+
+async def test_an_ignored_rule_that_does_not_exist(
+    helm: Helm, cluster: KubernetesCluster, namespace: str, values: Tree
+) -> None:
+    helm.install("me", namespace, values)
+    result = await judged(cluster, namespace, ignored={"S9-99": "x"})
+    assert (result.status, result.reason) == (Status.ERROR, "InvalidValue")
+    assert result.message.startswith("spec.ignoreRules: there is no rule S9-99")
+
+
+async def test_a_failed_release(helm: Helm, cluster: KubernetesCluster, namespace: str, values: Tree) -> None:
+    helm.install("me", namespace, values)
+    with pytest.raises(HelmError):
+        helm.upgrade("me", namespace, overlaid(values, at("replicaCount.builder", -1)))
+    result = await judged(cluster, namespace)
+    assert result.status is Status.FAIL
+    assert "Helm release me revision 2 failed: " in result.message
+    assert "ReleaseFailed" in {reason for _, _, reason, _ in result.findings}
+    (failed,) = (finding for finding in result.failures if finding.reason.name == "ReleaseFailed")
+    assert failed.explains == NO_INSTALL
+    assert "run helm upgrade of me again" in result.remediation
+
+
+async def test_a_release_that_never_ended(
+    control_plane: ControlPlane, helm: Helm, cluster: KubernetesCluster, namespace: str, values: Tree
+) -> None:
+    helm.install("me", namespace, values)
+    document = {
+        "name": "me",
+        "version": 2,
+        "info": {"status": "pending-upgrade", "last_deployed": now().isoformat()},
+        "chart": {"metadata": {"name": "model-engine", "version": "0.2.7"}, "values": {}},
+        "config": values,
+    }
+    control_plane.api(
+        "POST",
+        f"/api/v1/namespaces/{namespace}/secrets",
+        release_secret(namespace, "me", packed(document), revision=2, status="pending-upgrade"),
+    )
+    assert (await judged(cluster, namespace)).reason != "ReleasePending"
+    result = await judged(cluster, namespace, later=timedelta(minutes=40))
+    assert result.status is Status.FAIL
+    assert "Helm release me revision 2 has been pending-upgrade for 40m" in result.message
+
+
+async def test_config_maps_missing_unreadable_and_different(
+    control_plane: ControlPlane,
+    helm: Helm,
+    cluster: KubernetesCluster,
+    namespace: str,
+    endpoints: str,
+    values: Tree,
+) -> None:
+    helm.install("me", namespace, values)
+    name = "model-engine-service-config"
+    path = f"/api/v1/namespaces/{endpoints}/configmaps/{name}"
+    data = control_plane.api("GET", path)["data"]
+
+    def put(text: str) -> None:
+        changed = {"data": {**data, "infra_service_config": text}}
+        control_plane.api("PATCH", path, changed, content_type="application/merge-patch+json")
+
+    put(data["infra_service_config"].replace("my-redis", "old-redis"))
+    result = await judged(cluster, namespace)
+    assert (result.status, result.reason) == (Status.WARN, "ConfigMapsDiffer")
+    assert result.message == (
+        f"ConfigMap {name} differs between the namespaces {namespace} and {endpoints}: config.values.infra.redis_host"
+    )
+    put("{ not: yaml")
+    result = await judged(cluster, namespace)
+    assert (result.status, result.reason) == (Status.FAIL, "ConfigMapUnreadable")
+    assert (
+        f"in namespace {endpoints} cannot be read: its key infra_service_config is not YAML" in result.message
+    )
+    control_plane.kubectl("delete", "configmap", "-n", endpoints, name)
+    result = await judged(cluster, namespace)
+    assert (result.status, result.reason) == (Status.FAIL, "ConfigMapMissing")
+    assert [finding.explains for finding in result.failures] == [("EndpointsReady/VolumeSourceMissing",)]
+    assert f"ConfigMap {name} in namespace {endpoints} does not exist" in result.message
+    assert f"after the namespace {endpoints} exists" in result.remediation
+    control_plane.kubectl("delete", "configmap", "-n", namespace, name)
+    result = await judged(cluster, namespace)
+    explained = {failure for finding in result.failures for failure in finding.explains}
+    assert explained == {*NO_START, "ControlPlaneReady/ObjectMissing", "EndpointsReady/VolumeSourceMissing"}
+
+
+async def test_drift(
+    control_plane: ControlPlane,
+    helm: Helm,
+    cluster: KubernetesCluster,
+    namespace: str,
+    endpoints: str,
+    values: Tree,
+) -> None:
+    helm.install("me", namespace, values)
+    for where in (namespace, endpoints):
+        path = f"/api/v1/namespaces/{where}/configmaps/model-engine-service-config"
+        data = control_plane.api("GET", path)["data"]
+        data["infra_service_config"] = data["infra_service_config"].replace(
+            "my-redis.use1", "my-redis-2.use1"
+        )
+        control_plane.api("PATCH", path, {"data": data}, content_type="application/merge-patch+json")
+    result = await judged(cluster, namespace)
+    assert (result.status, result.reason) == (Status.WARN, "Drift")
+    assert result.message == (
+        "config.values.infra.redis_host is my-redis-2.use1.cache.amazonaws.com in ConfigMap "
+        "model-engine-service-config, "
+        "my-redis.use1.cache.amazonaws.com in the release"
+    )
+
+
+async def test_a_rollback_leaves_the_configuration_behind(
+    helm: Helm, cluster: KubernetesCluster, namespace: str, values: Tree
+) -> None:
+    """The chart's ConfigMap is a hook of install and upgrade; Helm runs neither on a rollback."""
+    helm.install("me", namespace, values)
+    helm.upgrade("me", namespace, overlaid(values, at(f"{INFRA}.s3_bucket", "new-bucket")))
+    helm.run("rollback", "me", "1", "-n", namespace)
+    result = await judged(cluster, namespace)
+    assert (result.status, result.reason) == (Status.WARN, "Drift"), result.message
+    assert "s3_bucket is new-bucket in ConfigMap" in result.message
+    assert "my-bucket in the release" in result.message
+
+
+async def test_no_secret_of_a_drifted_url_is_shown(
+    control_plane: ControlPlane,
+    helm: Helm,
+    cluster: KubernetesCluster,
+    namespace: str,
+    endpoints: str,
+    values: Tree,
+) -> None:
+    url = "config.values.launch.cache_redis_aws_url"
+    helm.install("me", namespace, overlaid(values, at(url, "redis://:first-word@r:6379/0")))
+    path = f"/api/v1/namespaces/{namespace}/configmaps/model-engine-service-config"
+    data = control_plane.api("GET", path)["data"]
+    data["launch_service_config"] = data["launch_service_config"].replace("first-word", "second-word")
+    control_plane.api("PATCH", path, {"data": data}, content_type="application/merge-patch+json")
+    result = await judged(cluster, namespace)
+    assert "cache_redis_aws_url" in result.message
+    assert "first-word" not in repr(result)
+    assert "second-word" not in repr(result)
+
+
+async def test_pods_older_than_their_configuration(
+    control_plane: ControlPlane,
+    kwok: Kwok,
+    helm: Helm,
+    cluster: KubernetesCluster,
+    namespace: str,
+    values: Tree,
+) -> None:
+    helm.install("me", namespace, values)
+    control_plane.kubectl("rollout", "status", "-n", namespace, "deployment/model-engine", "--timeout=60s")
+    await asyncio.sleep(1.1)  # times have whole seconds
+    helm.upgrade("me", namespace, values)  # writes the ConfigMap anew, and nothing in it has changed
+    result = await judged(cluster, namespace)
+    assert result.reason == "RulesHold", result.message
+    helm.upgrade("me", namespace, overlaid(values, at(f"{INFRA}.s3_bucket", "another-bucket")))
+    result = await judged(cluster, namespace)
+    assert (result.status, result.reason) == (Status.WARN, "PodsOlderThanConfig"), result.message
+    assert "4 pods began before their ConfigMap was written at" in result.message
+    assert "since then config.values.infra.s3_bucket changed" in result.message
+    assert "kubectl rollout restart deployment model-engine model-engine-cacher" in result.remediation
+    await asyncio.sleep(1.1)
+    for name in ("model-engine", "model-engine-cacher", "model-engine-endpoint-builder"):
+        control_plane.kubectl("rollout", "restart", "-n", namespace, f"deployment/{name}")
+    for name in ("model-engine", "model-engine-cacher", "model-engine-endpoint-builder"):
+        control_plane.kubectl("rollout", "status", "-n", namespace, f"deployment/{name}", "--timeout=60s")
+    pods = f"/api/v1/namespaces/{namespace}/pods?labelSelector=product%3Dmodel-engine"
+    eventually(lambda: len(control_plane.api("GET", pods)["items"]), lambda count: count == 4, 60)
+    result = await judged(cluster, namespace)
+    assert result.reason == "RulesHold", result.message
+
+
+async def test_facts_of_the_cluster(
+    control_plane: ControlPlane,
+    kwok: Kwok,
+    helm: Helm,
+    cluster: KubernetesCluster,
+    namespace: str,
+    endpoints: str,
+) -> None:
+    """What exists is known to exist, what does not is known not to."""
+    helm.install("me", namespace, overlaid(AWS, at("config.values.launch.endpoint_namespace", endpoints)))
+    hpa = {
+        "metadata": {"name": "launch-endpoint-id-1"},
+        "spec": {
+            "maxReplicas": 1,
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "x"},
+        },
+    }
+    path = f"/apis/autoscaling/v2/namespaces/{endpoints}/horizontalpodautoscalers"
+    control_plane.api("POST", path, hpa)
+    selector = {
+        "kubernetes.io/os": "linux",
+        "node-lifecycle": None,
+    }  # the chart's default comes back with the map
+    given = Layer(source="spec.values", values={"nodeSelector": selector})
+    installation = await discover(cluster, ListedReleases(cluster), namespace, given=[given])
+    context = Context(
+        values=installation.under([given]), cluster=cluster, namespace=namespace, installation=installation
+    )
+    facts = await cluster_facts(context)
+    assert facts.endpoint_namespace_exists is True
+    assert facts.istio_namespace_exists is False
+    assert facts.service_accounts == {f"{endpoints}/model-engine-endpoints": True}
+    assert facts.gateways == {"default/internal-gateway": False}
+    assert facts.selected_nodes
+    assert facts.request_metric is False
+    assert facts.scaled_twice == ()
+    assert facts.crds is not None
+    assert "virtualservices.networking.istio.io" not in facts.crds
+
+
+async def test_without_permission_to_read_the_release(
+    control_plane: ControlPlane, helm: Helm, namespace: str, values: Tree
+) -> None:
+    helm.install("me", namespace, values)
+    rules = [
+        {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get"]},
+        {"apiGroups": ["apps"], "resources": ["deployments", "statefulsets"], "verbs": ["get", "list"]},
+    ]
+    async with as_account(control_plane, namespace, rules) as cluster:
+        result = await judged(cluster, namespace, ignored={})
+    assert (result.status, result.reason) == (Status.ERROR, "ReleaseNotRead")
+    assert (
+        f"the values of the Helm release could not be read: not allowed to list secrets in namespace {namespace}"
+        in (result.message)
+    )
+    assert "spec.valuesFrom" in result.remediation
+    assert int(str(result.evidence["rulesSkipped"])) > 20
+
+
+async def test_without_a_cluster_the_values_alone_are_judged() -> None:
+    context = Context(values=WITHOUT_CLUSTER.under([Layer(source="values.yaml", values=AWS)]))
+    report = await run(plan([catalogue()["ConfigValid"]], timeout=timedelta(seconds=5)), context)
+    assert (report.checks[0].status, report.checks[0].reason) == (Status.PASS, "RulesHold")
+
+
+async def test_a_rule_that_crashes_is_no_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
+    def crash(_: Any) -> Any:
+        raise RuntimeError("secret text")
+
+    monkeypatch.setitem(REGISTRY, "S5-04", replace(REGISTRY["S5-04"], judge=crash))
+    context = Context(values=WITHOUT_CLUSTER.under([Layer(source="values.yaml", values=AWS)]))
+    report = await run(plan([catalogue()["ConfigValid"]], timeout=timedelta(seconds=5)), context)
+    result = report.checks[0]
+    PRODUCED.update(reason for _, _, reason, _ in result.findings)
+    assert (result.status, result.reason) == (Status.ERROR, "RuleCrashed")
+    assert result.message == "rule S5-04 itself crashed (RuntimeError)"
+
+
+def test_every_reason_has_a_case() -> None:
+    """Each rule's own reason is its name; tests/rules holds that each rule fires."""
+    declared = {reason.name for reason in ConfigReasons.all()}
+    rules = {reason_name(rule) for rule in all_rules().values()}
+    assert declared - rules == (PRODUCED & declared) - rules

@@ -1,0 +1,508 @@
+"""DatabaseMigrated on real PostgreSQL: every broken installation first, then the sound one."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from mehc_checks.checks.database.check import DatabaseReasons
+from mehc_checks.clients.aws.reasons import AwsReasons
+from mehc_checks.clients.kubernetes.api import KubernetesCluster
+from mehc_checks.core.outcome import Status
+from mehc_checks.engine.runner import CheckResult
+from mehc_checks.modelengine.schema import HEAD
+from testbed import ports
+from testbed.controlplane import ControlPlane
+from testbed.installation import overlaid
+from testbed.judging import judged
+from testbed.modelengine import migrate
+from testbed.pki import CertificateAuthority
+from testbed.postgres import Postgres
+from testbed.waiting import eventually
+
+PASSWORD = "pw-never-shown"
+SECRET = "postgres-credentials"
+ROOMY = {"replicaCount": {"gateway": 1}, "config": {"values": {"infra": {"db_engine_max_overflow": 0}}}}
+"""80 connections at most: fewer than the testbed's server allows."""
+
+
+class Stage:
+    """Hands out real databases and servers; each case says what it breaks."""
+
+    def __init__(self, postgres: Postgres, tls: Postgres, silent: ports.Address, deaf: ports.Address) -> None:
+        self.postgres, self.tls, self.silent, self.deaf = postgres, tls, silent, deaf
+        self._count = 0
+
+    def database(self, revision: str | None = "head", *statements: str) -> str:
+        """A new database at ``revision``, changed by ``statements``; its name."""
+        self._count += 1
+        name = self.postgres.create_database(f"case{self._count}", owner="modelengine")
+        if revision:
+            migrate(self.postgres, name, revision=revision)
+        for statement in statements:
+            self.postgres.execute(statement, db=name)
+        return name
+
+    def url(self, revision: str | None = "head", *statements: str, **parameters: str) -> str:
+        """The URL of a new database."""
+        return self.postgres.url("modelengine", PASSWORD, self.database(revision, *statements), **parameters)
+
+    def closed(self) -> str:
+        """The URL of a database that accepts no connections."""
+        name = self.database(None)
+        self.postgres.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+        return self.postgres.url("modelengine", PASSWORD, name)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """An installation; ``data`` gives its Secret's content, None for no Secret. ``says`` must be in the message."""
+
+    id: str
+    reason: str
+    says: str
+    data: Callable[[Stage], dict[str, str] | None]
+    values: dict[str, Any] = field(default_factory=dict)
+    parameters: dict[str, Any] = field(default_factory=dict)
+    around: Callable[[Stage], AbstractContextManager[object]] = lambda _: contextlib.nullcontext()
+
+
+def url(make: Callable[[Stage], str]) -> Callable[[Stage], dict[str, str]]:
+    return lambda stage: {"database_url": make(stage)}
+
+
+@contextmanager
+def read_only(stage: Stage) -> Iterator[None]:
+    stage.postgres.set_read_only(True)
+    try:
+        yield
+    finally:
+        stage.postgres.set_read_only(False)
+
+
+@contextmanager
+def crowded(stage: Stage) -> Iterator[None]:
+    """The one connection that the role may have is taken."""
+    stage.postgres.create_role("lonely", PASSWORD, options="CONNECTION LIMIT 1")
+    with psycopg.connect(stage.postgres.url("lonely", PASSWORD, "postgres")):
+        yield
+
+
+@contextmanager
+def rejecting(stage: Stage) -> Iterator[None]:
+    """The server's access rules reject user stranger."""
+    ((path,),) = stage.postgres.execute("SHOW hba_file")
+    rules, before = Path(path), Path(path).read_text()
+    rules.write_text(f"host all stranger 127.0.0.1/32 reject\n{before}")
+    stage.postgres.execute("SELECT pg_reload_conf()")
+    try:
+        yield
+    finally:
+        rules.write_text(before)
+        stage.postgres.execute("SELECT pg_reload_conf()")
+
+
+INITIALIZED = (
+    "SET ROLE modelengine; CREATE SCHEMA hosted_model_inference;"
+    "CREATE TABLE hosted_model_inference.endpoints (id text)"
+)
+NO_CONNECT = (
+    "DO $$ BEGIN EXECUTE format('REVOKE CONNECT ON DATABASE %I FROM PUBLIC', current_database()); END $$"
+)
+VERSIONS = "INSERT INTO public.alembic_version_model_engine VALUES ('{}')"
+NOT_CREATED = "postgresql://u:p@127.0.0.1/x"
+
+CASES = [
+    Case(id="secret missing", reason="SecretNotFound", says=SECRET, data=lambda _: None),
+    Case(id="key missing", reason="SecretKeyNotFound", says="database_url", data=lambda _: {"url": "x"}),
+    Case(id="key empty", reason="SecretKeyNotFound", says="empty", data=lambda _: {"database_url": ""}),
+    Case(
+        id="the documented key alone",
+        reason="SecretKeyIsUppercase",
+        says="reads database_url",
+        data=lambda _: {"DATABASE_URL": NOT_CREATED},
+    ),
+    Case(id="no URL at all", reason="DatabaseURLUnparsable", says="form", data=url(lambda _: "not a url")),
+    Case(
+        id="postgres:// scheme",
+        reason="DatabaseURLUnparsable",
+        says="does not know postgres://",
+        data=url(lambda _: "postgres://u:p@h/x"),
+    ),
+    Case(
+        id="a port that is none",
+        reason="DatabaseURLUnparsable",
+        says="port",
+        data=url(lambda _: "postgresql://u:p@h:54x2/x"),
+    ),
+    Case(
+        id="percent in the URL",
+        reason="PercentInDatabaseURL",
+        says="Alembic",
+        data=url(lambda stage: stage.url(application_name="a b").replace("+", "%20")),
+    ),
+    Case(
+        id="host unresolvable",
+        reason="HostUnresolvable",
+        says="db.invalid",
+        data=url(lambda _: "postgresql://u:p@db.invalid/x"),
+    ),
+    Case(
+        id="refused",
+        reason="ConnectionRefused",
+        says="nothing listens",
+        data=url(lambda _: f"postgresql://u:p@127.0.0.1:{ports.free_port()}/x"),
+    ),
+    Case(
+        id="accepts and is silent",
+        reason="NoAnswer",
+        says="accepts connections and does not answer",
+        data=url(lambda stage: "postgresql://u:p@{}:{}/x".format(*stage.silent)),
+    ),
+    Case(
+        id="never accepts",
+        reason="NoAnswer",
+        says="did not answer within",
+        data=url(lambda stage: "postgresql://u:p@{}:{}/x".format(*stage.deaf)),
+    ),
+    Case(
+        id="TLS required",
+        reason="TLSRequired",
+        says="TLS only",
+        data=url(lambda stage: stage.tls.url("modelengine", PASSWORD, "postgres", sslmode="disable")),
+    ),
+    Case(
+        id="TLS unavailable",
+        reason="TLSUnavailable",
+        says="offers no TLS",
+        data=url(lambda stage: stage.postgres.url("modelengine", PASSWORD, "postgres", sslmode="require")),
+    ),
+    Case(
+        id="TLS untrusted",
+        reason="TLSUntrusted",
+        says="not trusted",
+        data=url(
+            lambda stage: stage.tls.url(
+                "modelengine",
+                PASSWORD,
+                "postgres",
+                sslmode="verify-full",
+                sslrootcert=str(CertificateAuthority().ca_file),
+            )
+        ),
+    ),
+    Case(
+        id="password rejected",
+        reason="PasswordRejected",
+        says="rejected the password of user modelengine",
+        data=url(lambda stage: stage.postgres.url("modelengine", "guess", "postgres")),
+    ),
+    Case(
+        id="no password",
+        reason="PasswordRejected",
+        says="has none",
+        data=url(lambda stage: stage.postgres.url("modelengine", None, "postgres")),
+    ),
+    Case(
+        id="role may not log in",
+        reason="RoleRejected",
+        says="log in",
+        data=url(lambda stage: stage.postgres.url("nologin", PASSWORD, "postgres")),
+    ),
+    Case(
+        id="no access rule",
+        reason="AccessRulesReject",
+        says="no access rule for user stranger",
+        data=url(lambda stage: stage.postgres.url("stranger", PASSWORD, "postgres")),
+        around=rejecting,
+    ),
+    Case(
+        id="database missing",
+        reason="DatabaseNotFound",
+        says="has no database nowhere",
+        data=url(lambda stage: stage.postgres.url("modelengine", PASSWORD, "nowhere")),
+    ),
+    Case(
+        id="connections exhausted",
+        reason="TooManyConnections",
+        says="no connection left",
+        data=url(lambda stage: stage.postgres.url("lonely", PASSWORD, "postgres")),
+        around=crowded,
+    ),
+    Case(
+        id="connections switched off",
+        reason="SessionRejected",
+        says="rejected the session",
+        data=url(lambda stage: stage.closed()),
+    ),
+    Case(
+        id="catalogue locked away",
+        reason="QueryFailed",
+        says="42501",
+        data=url(
+            lambda stage: stage.url(
+                None, "REVOKE EXECUTE ON FUNCTION pg_catalog.pg_is_in_recovery() FROM PUBLIC"
+            )
+        ),
+    ),
+    Case(
+        id="never migrated",
+        reason="NeverMigrated",
+        says="neither schema",
+        data=url(lambda stage: stage.url(None)),
+    ),
+    Case(
+        id="init script ran first",
+        reason="InitializedWithoutVersion",
+        says="hosted_model_inference.endpoints",
+        data=url(lambda stage: stage.url(None, INITIALIZED)),
+    ),
+    Case(
+        id="version table empty",
+        reason="VersionTableEmpty",
+        says="is empty",
+        data=url(lambda stage: stage.url("head", "DELETE FROM public.alembic_version_model_engine")),
+    ),
+    Case(
+        id="several heads",
+        reason="SeveralHeads",
+        says=f"62da4f8b3403, {HEAD}",
+        data=url(lambda stage: stage.url("head", VERSIONS.format("62da4f8b3403"))),
+    ),
+    Case(
+        id="two behind",
+        reason="RevisionBehind",
+        says="2 behind c4d5e6f7a8b9: a1b2c3d4e5f6 adds endpoints.queue_message_timeout_seconds; c4d5e6f7a8b9 adds",
+        data=url(lambda stage: stage.url("62da4f8b3403")),
+    ),
+    Case(
+        id="ahead of what is expected",
+        reason="RevisionAhead",
+        says="ahead of the expected a1b2c3d4e5f6 by c4d5e6f7a8b9",
+        data=url(lambda stage: stage.url()),
+        parameters={"expectedRevision": "a1b2c3d4e5f6"},
+    ),
+    Case(
+        id="a foreign history",
+        reason="RevisionUnknown",
+        says="0123456789ab is not in the history",
+        data=url(
+            lambda stage: stage.url(
+                "head", "UPDATE public.alembic_version_model_engine SET version_num = '0123456789ab'"
+            )
+        ),
+    ),
+    Case(
+        id="a column missing",
+        reason="SchemaDrift",
+        says="hosted_model_inference.endpoints.status_reason missing",
+        data=url(
+            lambda stage: stage.url("head", "ALTER TABLE hosted_model_inference.endpoints DROP status_reason")
+        ),
+    ),
+    Case(
+        id="a table missing",
+        reason="SchemaDrift",
+        says="model.models missing",
+        data=url(lambda stage: stage.url("head", "DROP TABLE model.models")),
+    ),
+    Case(
+        id="no right on a schema",
+        reason="RightsMissing",
+        says="schema model",
+        data=url(lambda stage: stage.postgres.url("stranger", PASSWORD, stage.database("head"))),
+    ),
+    Case(
+        id="no right on one table",
+        reason="RightsMissing",
+        says="table hosted_model_inference.triggers",
+        data=url(
+            lambda stage: stage.url(
+                "head",
+                "ALTER TABLE hosted_model_inference.triggers OWNER TO postgres",
+                "GRANT SELECT ON hosted_model_inference.triggers TO modelengine",
+            )
+        ),
+    ),
+    Case(
+        id="no right to connect",
+        reason="RightsMissing",
+        says="does not let user stranger connect",
+        data=url(lambda stage: stage.postgres.url("stranger", PASSWORD, stage.database(None, NO_CONNECT))),
+    ),
+    Case(
+        id="writes are refused",
+        reason="ReadOnly",
+        says="default_transaction_read_only",
+        data=url(lambda stage: stage.url()),
+        around=read_only,
+    ),
+    Case(
+        id="pool size set",
+        reason="PoolSizeSet",
+        says="db_engine_pool_size is set",
+        data=url(lambda stage: stage.url()),
+        values={"config": {"values": {"infra": {"db_engine_pool_size": "5"}}}},
+    ),
+    Case(
+        id="pools exceed the server",
+        reason="PoolsExceedServer",
+        says="320 connections (2 replicas × 4 workers × 2 pools × (10 + 10)), the server allows 100",
+        data=url(lambda stage: stage.url()),
+        values={
+            "replicaCount": {"gateway": 2},
+            "config": {"values": {"infra": {"db_engine_max_overflow": "10"}}},
+        },
+    ),
+    Case(
+        id="two secrets",
+        reason="TwoDatabaseSecrets",
+        says="ml/db is ignored",
+        data=url(lambda stage: stage.url()),
+        values={"secrets": {"cloudDatabaseSecretName": "ml/db"}},
+    ),
+    Case(
+        id="a secret of Azure",
+        reason="CloudSecretNotRead",
+        says="secret ml/db of Azure Key Vault vault-1; connection, revision and schema were not tried",
+        data=lambda _: None,
+        values={
+            "secrets": {"kubernetesDatabaseSecretName": None, "cloudDatabaseSecretName": "ml/db"},
+            "config": {"values": {"infra": {"cloud_provider": "azure"}}},
+            "azure": {"keyvault_name": "vault-1"},
+        },
+    ),
+    Case(
+        id="a secret of GCP",
+        reason="CloudSecretNotRead",
+        says="secret ml/db of GCP Secret Manager; connection, revision and schema were not tried",
+        data=lambda _: None,
+        values={
+            "secrets": {"kubernetesDatabaseSecretName": None, "cloudDatabaseSecretName": "ml/db"},
+            "config": {"values": {"infra": {"cloud_provider": "gcp"}}},
+        },
+    ),
+    Case(
+        id="on premises, nothing named",
+        reason="DatabaseNotConfigured",
+        says="DB_HOST",
+        data=lambda _: None,
+        values={
+            "secrets": {"kubernetesDatabaseSecretName": None},
+            "config": {"values": {"infra": {"cloud_provider": "onprem"}}},
+        },
+    ),
+    Case(
+        id="sound", reason="SchemaAtHead", says=f"is at revision {HEAD}", data=url(lambda stage: stage.url())
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def stage(postgres: Postgres, postgres_tls: Postgres) -> Iterator[Stage]:
+    for server in (postgres, postgres_tls):
+        server.create_role("modelengine", PASSWORD)
+    postgres.create_role("stranger", PASSWORD)
+    postgres.execute(f"CREATE ROLE nologin NOLOGIN PASSWORD '{PASSWORD}'")
+    with ports.silent_server() as silent, ports.black_hole() as deaf:
+        yield Stage(postgres, postgres_tls, silent, deaf)
+
+
+@pytest.fixture(scope="module")
+def produced() -> set[str]:
+    """The reasons that the cases below produced."""
+    return set()
+
+
+async def judge(
+    case: Case, stage: Stage, cluster: KubernetesCluster, control_plane: ControlPlane, namespace: str
+) -> CheckResult:
+    data = case.data(stage)
+    if data is not None:
+        control_plane.api(
+            "POST",
+            f"/api/v1/namespaces/{namespace}/secrets",
+            {"metadata": {"name": SECRET}, "stringData": data},
+        )
+    values = overlaid({"secrets": {"kubernetesDatabaseSecretName": SECRET}}, ROOMY, case.values)
+    with case.around(stage):
+        return await judged(
+            "DatabaseMigrated",
+            values,
+            cluster=cluster,
+            namespace=namespace,
+            parameters=case.parameters,
+            seconds=1 if case.reason == "NoAnswer" else 5,
+        )
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
+async def test_case(
+    case: Case,
+    stage: Stage,
+    cluster: KubernetesCluster,
+    control_plane: ControlPlane,
+    namespace: str,
+    produced: set[str],
+) -> None:
+    result = await judge(case, stage, cluster, control_plane, namespace)
+    assert result.reason == case.reason
+    assert case.says in result.message
+    assert result.status is next(r.status for r in DatabaseReasons.all() if r.name == case.reason)
+    assert bool(result.remediation) == (result.status is not Status.PASS)
+    assert PASSWORD not in repr(result)
+    produced.add(result.reason)
+
+
+async def test_a_server_that_answers_garbage(
+    cluster: KubernetesCluster, control_plane: ControlPlane, namespace: str, stage: Stage, produced: set[str]
+) -> None:
+    for answer, reason in ((b"HTTP/1.1 400 Bad Request\r\n\r\n", "NotPostgreSQL"), (b"", "ConnectionFailed")):
+        with ports.garbage_server(answer) as (host, port):
+            case = Case(
+                id="", reason=reason, says="", data=url(lambda _: f"postgresql://u:p@{host}:{port}/x")
+            )
+            result = await judge(case, stage, cluster, control_plane, control_plane.create_namespace())
+        assert result.reason == reason
+        produced.add(result.reason)
+
+
+async def test_a_standby_is_read_only(
+    cluster: KubernetesCluster, control_plane: ControlPlane, namespace: str, stage: Stage
+) -> None:
+    database = stage.database()
+    with stage.postgres.standby() as standby:
+        standby.wait_caught_up()
+        case = Case(
+            id="", reason="", says="", data=url(lambda _: standby.url("modelengine", PASSWORD, database))
+        )
+        result = await judge(case, stage, cluster, control_plane, namespace)
+    assert (result.reason, result.status) == ("ReadOnly", Status.FAIL)
+    assert "replica" in result.message
+
+
+async def test_a_server_that_is_not_ready(
+    cluster: KubernetesCluster, control_plane: ControlPlane, namespace: str, stage: Stage, produced: set[str]
+) -> None:
+    """A standby that admits nobody says the same as one that is starting up."""
+    with contextlib.closing(stage.postgres.standby(settings={"hot_standby": "off"})) as standby:
+        standby.spawn()
+        await asyncio.to_thread(eventually, lambda: ports.is_listening(standby.port), bool)
+        case = Case(
+            id="", reason="", says="", data=url(lambda _: standby.url("modelengine", PASSWORD, "postgres"))
+        )
+        result = await judge(case, stage, cluster, control_plane, namespace)
+    assert result.reason == "ServerNotReady"
+    produced.add(result.reason)
+
+
+def test_every_reason_has_a_case(produced: set[str]) -> None:
+    """Those of AWS are in test_aws.py, the secret's own in test_cloud_secrets.py."""
+    elsewhere = {*AwsReasons.all(), DatabaseReasons.CLOUD_SECRET_UNUSABLE}
+    assert produced == {reason.name for reason in DatabaseReasons.all() if reason not in elsewhere}

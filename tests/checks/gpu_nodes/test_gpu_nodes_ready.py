@@ -1,0 +1,719 @@
+"""GpuNodesReady on a real control plane with KWOK's nodes: every broken pool of nodes first, then the sound one."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from mehc_checks.checks.gpu_nodes.check import GpuNodesReasons
+from mehc_checks.clients.kubernetes.api import KubernetesCluster
+from mehc_checks.core.outcome import Status
+from mehc_checks.engine.runner import CheckResult
+from mehc_checks.modelengine.gpu import suggestion
+from mehc_operator.connection import Access, connected
+from testbed.controlplane import ControlPlane
+from testbed.installation import overlaid
+from testbed.judging import judged
+from testbed.kwok import Kwok
+from testbed.waiting import eventually
+
+A10, A100, H100 = "nvidia-ampere-a10", "nvidia-ampere-a100", "nvidia-hopper-h100"
+LABEL = "k8s.amazonaws.com/accelerator"
+GPU = "nvidia.com/gpu"
+TAINT = {"key": GPU, "value": "present", "effect": "NoSchedule"}
+TOLERATION = {"key": GPU, "operator": "Exists", "effect": "NoSchedule"}
+GPU_TAINT_NODES = {"key": "dedicated", "value": "ml", "effect": "NoSchedule"}
+
+
+def tier(le: int = 24, **changes: Any) -> dict[str, Any]:
+    small = {"cpus": 10, "gpus": 1, "memory": "24Gi", "storage": "80Gi", "gpu_type": A10}
+    return {"gpu_memory_le": le, "nodes_per_worker": 1, **small, **changes}
+
+
+def device(name: str, accelerator: str, *tolerations: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        "name": name,
+        "nodeSelector": {LABEL: accelerator},
+        "tolerations": [dict(toleration) for toleration in tolerations or (TOLERATION,)],
+    }
+
+
+VALUES: dict[str, Any] = {
+    "nodeSelector": {"node-lifecycle": "normal"},
+    "balloonNodeSelector": {"node-lifecycle": "normal"},
+    "balloonConfig": {"reserveHighPriority": True},
+    "imageCache": {"devices": [device("a10", A10)]},
+    "recommendedHardware": {"byGpuMemoryGb": [tier()], "byModelName": []},
+}
+
+
+def balloons(*entries: tuple[str, int], **more: Any) -> dict[str, Any]:
+    return {"balloons": [{"acceleratorName": name, "replicaCount": count, **more} for name, count in entries]}
+
+
+def tiers(*entries: dict[str, Any]) -> dict[str, Any]:
+    return {"recommendedHardware": {"byGpuMemoryGb": list(entries)}}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gpu:
+    """A GPU node; ``offers`` replaces what its device plugin offers."""
+
+    accelerator: str | None = A10
+    offers: Mapping[str, str] = field(default_factory=lambda: {GPU: "4"})
+    labels: Mapping[str, str] = field(default_factory=dict)
+    taints: Sequence[Mapping[str, str]] = (TAINT,)
+    ready: bool = True
+    cordoned: bool = False
+
+    def add(self, world: "World", name: str) -> None:
+        labels = {"node-lifecycle": "normal", **self.labels}
+        if self.accelerator is not None:
+            labels[LABEL] = self.accelerator
+        world.kwok.add_node(
+            name,
+            labels={key: value for key, value in labels.items() if value},
+            capacity={"cpu": "48", "memory": "192Gi", "ephemeral-storage": "500Gi", **self.offers},
+            taints=self.taints,
+            ready=self.ready,
+        )
+        if self.cordoned:
+            world.patch(f"/api/v1/nodes/{name}", {"spec": {"unschedulable": True}})
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """The control plane, and one case's namespace and nodes in it."""
+
+    plane: ControlPlane
+    kwok: Kwok
+    namespace: str
+    nodes: Sequence[str]
+
+    def patch(self, path: str, body: Mapping[str, Any]) -> None:
+        self.plane.api("PATCH", path, body, content_type="application/merge-patch+json")
+
+    def create(self, resource: str, name: str, spec: Mapping[str, Any], *, group: str = "apps") -> str:
+        root = f"/apis/{group}/v1" if group else "/api/v1"
+        path = f"{root}/namespaces/{self.namespace}/{resource}"
+        self.plane.api("POST", path, {"metadata": {"name": name}, "spec": dict(spec)})
+        return f"{path}/{name}"
+
+    def workload(
+        self,
+        resource: str,
+        name: str,
+        *,
+        requests: Mapping[str, str],
+        pod: Mapping[str, Any],
+        marks: Mapping[str, str] | None = None,
+        **spec: Any,
+    ) -> str:
+        labels = {"app": name}
+        container = {"name": "main", "image": "x", "resources": {"limits": dict(requests)}}
+        template = {
+            "metadata": {"labels": {**labels, **(marks or {})}},
+            "spec": {"containers": [container], **pod},
+        }
+        return self.create(
+            resource, name, {**spec, "selector": {"matchLabels": labels}, "template": template}
+        )
+
+    def balloon(self, accelerator: str = A10, *, replicas: int = 1, gpus: str = "1", **pod: Any) -> str:
+        return self.workload(
+            "deployments",
+            f"model-engine-balloon-{accelerator}",
+            replicas=replicas,
+            requests={GPU: gpus, "cpu": "4", "memory": "28Gi"},
+            pod={"nodeSelector": {LABEL: accelerator}, "tolerations": [TOLERATION], **pod},
+        )
+
+    def cache(self, name: str = "a10", *, stage: str = "") -> str:
+        return self.workload(
+            "daemonsets",
+            f"launch-image-cache-{name}",
+            requests={},
+            pod={"nodeSelector": {LABEL: A10}, "tolerations": [TOLERATION]},
+            marks={"testbed.mehc/stage": stage} if stage else None,
+        )
+
+    def endpoint(self, name: str = "launch-endpoint-id-1", *, gpus: str = "1", accelerator: str = A10) -> str:
+        return self.workload(
+            "deployments",
+            name,
+            replicas=1,
+            requests={GPU: gpus},
+            pod={"nodeSelector": {LABEL: accelerator}, "tolerations": [TOLERATION]},
+        )
+
+    def wait(self, path: str, settled: Callable[[dict[str, Any]], bool]) -> None:
+        eventually(lambda: self.plane.api("GET", path)["status"], settled, seconds=20)
+
+
+def caches(world: World) -> None:
+    path = world.cache()
+    world.wait(path, lambda status: status.get("numberReady", 0) == len(world.nodes))
+
+
+def stuck_cache(world: World) -> None:
+    path = world.cache(stage="image-pull-backoff")
+    world.wait(path, lambda status: status.get("currentNumberScheduled", 0) == len(world.nodes))
+
+
+def sound_balloon(world: World) -> None:
+    world.wait(world.balloon(), lambda status: status.get("readyReplicas") == 1)
+    caches(world)
+
+
+def waiting(world: World, app: str) -> None:
+    """Until the scheduler has said why a pod of ``app`` waits."""
+    query = f"/api/v1/namespaces/{world.namespace}/pods?labelSelector=app%3D{app}"
+    eventually(
+        lambda: world.plane.api("GET", query)["items"], lambda pods: any(map(refused, pods)), seconds=20
+    )
+
+
+def refused(pod: Mapping[str, Any]) -> bool:
+    conditions = pod["status"].get("conditions", ())
+    return any(c["type"] == "PodScheduled" and c["status"] == "False" for c in conditions)
+
+
+def greedy_balloon(world: World) -> None:
+    world.balloon(replicas=5)
+    waiting(world, f"model-engine-balloon-{A10}")
+
+
+def balloon_without_class(world: World) -> None:
+    path = world.balloon(priorityClassName="model-engine-low-priority")
+    world.wait(path, lambda s: any(c["type"] == "ReplicaFailure" for c in s.get("conditions", ())))
+
+
+def balloons_first(world: World) -> None:
+    world.wait(world.balloon(gpus="4"), lambda status: status.get("readyReplicas") == 1)
+    world.endpoint()
+    waiting(world, "launch-endpoint-id-1")
+
+
+def all_taken_by_balloons(world: World) -> None:
+    world.wait(world.balloon(gpus="4"), lambda status: status.get("readyReplicas") == 1)
+    caches(world)
+
+
+def endpoint_runs(gpus: str = "1") -> Callable[[World], None]:
+    def stage(world: World) -> None:
+        world.wait(world.endpoint(gpus=gpus), lambda status: status.get("readyReplicas") == 1)
+        caches(world)
+
+    return stage
+
+
+def greedy_daemons(world: World) -> None:
+    path = world.workload(
+        "daemonsets", "monitoring", requests={"cpu": "8"}, pod={"tolerations": [{"operator": "Exists"}]}
+    )
+    world.wait(path, lambda status: status.get("numberReady", 0) >= len(world.nodes))
+    caches(world)
+
+
+def nothing(_: World) -> None:
+    pass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """Nodes, values and objects; the finding that must be there, and a part of its message."""
+
+    id: str
+    reason: str
+    says: str
+    nodes: tuple[Gpu, ...] = (Gpu(),)
+    values: Mapping[str, Any] = field(default_factory=dict)
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    stage: Callable[[World], None] = caches
+    alone: bool = False
+    """Whether nothing else is wrong."""
+
+
+CASES = [
+    Case(
+        id="nobody has such nodes",
+        reason="NoNodeWithLabel",
+        says=f"no node has {LABEL}={H100} (recommendedHardware: 180 GB, 320 GB)",
+        values=tiers(tier(), tier(180, gpu_type=H100), tier(320, gpu_type=H100, gpus=4)),
+        alone=True,
+    ),
+    Case(
+        id="an autoscaler will bring them",
+        reason="AutoscaledPoolAtZero",
+        says=f"no node has {LABEL}={H100} now",
+        values=tiers(tier(), tier(180, gpu_type=H100)),
+        parameters={"autoscaledPools": [H100]},
+        alone=True,
+    ),
+    Case(
+        id="a GPU type that does not exist",
+        reason="UnknownAccelerator",
+        says="no GPU type nvidia-tesla-a10; did you mean nvidia-ampere-a10?",
+        values=tiers(tier(gpu_type="nvidia-tesla-a10")),
+    ),
+    Case(
+        id="a GPU type that LLMs may not have",
+        reason="UnknownAccelerator",
+        says="nvidia-ampere-a100e is refused for LLM endpoints",
+        values=tiers(tier(), tier(180, gpu_type="nvidia-ampere-a100e")),
+    ),
+    Case(
+        id="the label's value is misspelt on the nodes",
+        reason="AcceleratorLabelMisspelt",
+        says="1 have nvidia-ampere-a10g",
+        nodes=(Gpu(accelerator="nvidia-ampere-a10g"),),
+        stage=nothing,
+    ),
+    Case(
+        id="the label is missing",
+        reason="GpuNodesUnlabelled",
+        says="2 GPU nodes lack the label",
+        nodes=(
+            Gpu(accelerator=None),
+            Gpu(accelerator=None, labels={"nvidia.com/gpu.product": "NVIDIA-A10G"}),
+        ),
+        stage=nothing,
+    ),
+    Case(
+        id="the label is missing on some",
+        reason="SomeGpuNodesUnlabelled",
+        says="1 GPU nodes have no accelerator label",
+        nodes=(Gpu(), Gpu(accelerator=None, labels={"nvidia.com/gpu.product": "NVIDIA-A10G"})),
+        stage=nothing,
+    ),
+    Case(
+        id="the top-level nodeSelector does not match",
+        reason="NodeSelectorUnmatched",
+        says=f"of 1 {A10} nodes, 1 lack node-lifecycle=normal",
+        nodes=(Gpu(labels={"node-lifecycle": "spot"}),),
+        stage=nothing,
+    ),
+    Case(
+        id="nor does it match any node",
+        reason="NodeSelectorUnmatched",
+        says="gateway, builder and cacher",
+        values={"nodeSelector": {"pool": "control"}},
+        stage=nothing,
+    ),
+    Case(
+        id="a taint that nothing tolerates",
+        reason="UntoleratedTaint",
+        says="dedicated=ml:NoSchedule on 1",
+        nodes=(Gpu(taints=(TAINT, GPU_TAINT_NODES)),),
+        stage=nothing,
+    ),
+    Case(
+        id="effect NoExecute",
+        reason="TaintNoExecute",
+        says="nvidia.com/gpu=present:NoExecute on 1",
+        nodes=(Gpu(taints=({**TAINT, "effect": "NoExecute"},)),),
+        stage=nothing,
+    ),
+    Case(
+        id="NoExecute of a key in gpuTolerations",
+        reason="TaintNoExecute",
+        says="dedicated=ml:NoExecute on 1",
+        nodes=(Gpu(taints=(TAINT, {**GPU_TAINT_NODES, "effect": "NoExecute"})),),
+        values={"gpuTolerations": [{"key": "dedicated", "operator": "Exists", "effect": "NoExecute"}]},
+        stage=nothing,
+    ),
+    Case(
+        id="cordoned",
+        reason="GpuNodesCordoned",
+        says="1 are cordoned",
+        nodes=(Gpu(cordoned=True),),
+        stage=nothing,
+    ),
+    Case(
+        id="NotReady",
+        reason="GpuNodesNotReady",
+        says="1 are NotReady",
+        nodes=(Gpu(ready=False),),
+        stage=nothing,
+    ),
+    Case(
+        id="one cordoned, one NotReady",
+        reason="GpuNodesNotReady",
+        says="1 are cordoned",
+        nodes=(Gpu(ready=False), Gpu(cordoned=True)),
+        stage=nothing,
+    ),
+    Case(
+        id="some cordoned",
+        reason="SomeGpuNodesExcluded",
+        says=f"1 of 2 {A10} nodes take no endpoint: 1 are cordoned",
+        nodes=(Gpu(), Gpu(cordoned=True)),
+        alone=True,
+    ),
+    Case(
+        id="no device plugin",
+        reason="NoGpuAllocatable",
+        says="1 offer no nvidia.com/gpu and 0 offer 0",
+        nodes=(Gpu(offers={}),),
+    ),
+    Case(
+        id="all devices unhealthy",
+        reason="NoGpuAllocatable",
+        says="0 offer no nvidia.com/gpu and 1 offer 0",
+        nodes=(Gpu(offers={GPU: "0"}),),
+    ),
+    Case(
+        id="MIG mixed",
+        reason="MigStrategyNotSingle",
+        says="offer nvidia.com/mig-3g.40gb and no nvidia.com/gpu",
+        nodes=(Gpu(offers={"nvidia.com/mig-3g.40gb": "2"}),),
+    ),
+    Case(
+        id="more CPU than any node",
+        reason="TierTooLarge",
+        says="cpu: 160.1 asked, 48 at most",
+        values=tiers(tier(), tier(48, cpus=160)),
+        alone=True,
+    ),
+    Case(
+        id="exactly the node, and the forwarder beside it",
+        reason="TierTooLarge",
+        says="cpu: 48.1 asked, 48 at most",
+        values=tiers(tier(cpus=48)),
+    ),
+    Case(
+        id="more of everything",
+        reason="TierTooLarge",
+        says="nvidia.com/gpu: 8 asked, 4 at most",
+        values={
+            "recommendedHardware": {
+                "byModelName": [{**tier(gpus=8, memory="800Gi", storage="640Gi"), "name": "deepseek"}]
+            }
+        },
+    ),
+    Case(
+        id="a worker over more nodes than there are",
+        reason="TooFewNodesForWorker",
+        says=f"takes 2 {A10} nodes and 1 can hold",
+        values=tiers(tier(nodes_per_worker=2)),
+    ),
+    Case(
+        id="only without the DaemonSets",
+        reason="FitsOnlyWhenEmpty",
+        says=f"1 {A10} nodes would hold it empty, 0 beside the pods of their DaemonSets",
+        values=tiers(tier(cpus=44)),
+        stage=greedy_daemons,
+        alone=True,
+    ),
+    Case(
+        id="all occupied",
+        reason="NoRoomNow",
+        says="1 nvidia-ampere-a10 nodes can hold it, 0 have room now",
+        stage=endpoint_runs(gpus="4"),
+    ),
+    Case(
+        id="ordinary pods may come",
+        reason="GpuTaintMissing",
+        says="1 GPU nodes have no taint",
+        nodes=(Gpu(taints=()),),
+        alone=True,
+    ),
+    Case(
+        id="the documented duplicate",
+        reason="DuplicateTier",
+        says="byGpuMemoryGb[1] has gpu_memory_le 24 as recommendedHardware.byGpuMemoryGb[0] has",
+        values=tiers(tier(), tier(nodes_per_worker=2)),
+        nodes=(Gpu(), Gpu()),
+        alone=True,
+    ),
+    Case(
+        id="a balloon of a type that does not exist",
+        reason="BalloonUnmatched",
+        says="did you mean nvidia-ampere-a10?",
+        values=balloons(("nvidia-tesla-a10", 1)),
+        alone=True,
+    ),
+    Case(
+        id="a balloon that no node matches",
+        reason="BalloonUnmatched",
+        says="node(s) didn't match Pod's node affinity/selector",
+        values={**balloons((A10, 1)), "balloonNodeSelector": {"node-lifecycle": "reserved"}},
+        alone=True,
+    ),
+    Case(
+        id="a balloon with more GPUs than a node",
+        reason="BalloonTooLarge",
+        says="nvidia.com/gpu: 8 asked, 4 at most",
+        values=balloons((A10, 1), gpuCount=8),
+        alone=True,
+    ),
+    Case(
+        id="a balloon's Deployment is missing",
+        reason="BalloonAbsent",
+        says=f"Deployment model-engine-balloon-{A10} does not exist",
+        values=balloons((A10, 1)),
+        alone=True,
+    ),
+    Case(
+        id="more balloons than GPUs",
+        reason="BalloonPending",
+        says="Insufficient nvidia.com/gpu",
+        values=balloons((A10, 5)),
+        stage=greedy_balloon,
+    ),
+    Case(
+        id="the balloons' priority class is missing",
+        reason="BalloonPending",
+        says="no PriorityClass with name model-engine-low-priority",
+        values=balloons((A10, 1)),
+        stage=balloon_without_class,
+    ),
+    Case(
+        id="balloons that do not yield",
+        reason="BalloonsBlockEndpoints",
+        says="1 endpoint pods of default priority wait",
+        values=balloons((A10, 1), gpuCount=4),
+        stage=balloons_first,
+    ),
+    Case(
+        id="no balloon for a type in use",
+        reason="NoWarmNodes",
+        says=f"endpoints use {A10}",
+        values=balloons((A10, 0)),
+        stage=endpoint_runs(),
+    ),
+    Case(
+        id="a device that the cacher does not know",
+        reason="ImageCacheDeviceUnknown",
+        says="named nvidia-a10",
+        values={"imageCache": {"devices": [device("a10", A10), device("nvidia-a10", A10)]}},
+        alone=True,
+    ),
+    Case(
+        id="a device is missing",
+        reason="ImageCacheDeviceMissing",
+        says="imageCache.devices lacks a10",
+        values={"imageCache": {"devices": []}},
+        alone=True,
+    ),
+    Case(
+        id="the device's selector matches nothing",
+        reason="ImageCacheSelectorUnmatched",
+        says=f"matches no node, 1 are {A10}",
+        values={"imageCache": {"devices": [device("a10", "nvidia-tesla-a10")]}},
+        alone=True,
+    ),
+    Case(
+        id="the device's toleration is missing",
+        reason="ImageCacheTolerationMissing",
+        says="1 of 1 matching nodes have nvidia.com/gpu=present:NoSchedule",
+        values={"imageCache": {"devices": [{"name": "a10", "nodeSelector": {LABEL: A10}}]}},
+        stage=nothing,
+        alone=True,
+    ),
+    Case(
+        id="the cacher made no DaemonSet",
+        reason="ImageCacheAbsent",
+        says="DaemonSet launch-image-cache-a10 does not exist",
+        stage=nothing,
+        alone=True,
+    ),
+    Case(
+        id="the DaemonSet's pods do not start",
+        reason="ImageCacheNotReady",
+        says="wants 1 nodes and is ready on 0",
+        stage=stuck_cache,
+        alone=True,
+    ),
+    Case(
+        id="an endpoint namespace that is not ours",
+        reason="EndpointNamespaceUnproven",
+        says="kube-public",
+        values={"config": {"values": {"launch": {"endpoint_namespace": "kube-public"}}}},
+        alone=True,
+    ),
+    Case(
+        id="the balloon takes the GPU that a tier would need",
+        reason="GpuNodesCovered",
+        says="1 tiers",
+        values={**balloons((A10, 1), gpuCount=4), "balloonConfig": {"reserveHighPriority": False}},
+        stage=all_taken_by_balloons,
+        alone=True,
+    ),
+    Case(
+        id="sound, with a balloon",
+        reason="GpuNodesCovered",
+        says=f"1 tiers are covered by 1 {A10} nodes",
+        values=balloons((A10, 1)),
+        stage=sound_balloon,
+        alone=True,
+    ),
+    Case(
+        id="sound, other accelerators unused",
+        reason="GpuNodesCovered",
+        says="1 tiers",
+        values=tiers(tier(), tier(180, gpu_type=H100)),
+        parameters={"unusedAccelerators": [H100]},
+        alone=True,
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def plane() -> Iterator[ControlPlane]:
+    """Of this module alone: nodes belong to no namespace."""
+    with ControlPlane() as plane:
+        yield plane
+
+
+@pytest.fixture(scope="module")
+def kubelets(plane: ControlPlane) -> Iterator[Kwok]:
+    with Kwok(plane) as kubelets:
+        kubelets.add_node("control-1", labels={"node-lifecycle": "normal"})
+        yield kubelets
+
+
+@contextmanager
+def world(plane: ControlPlane, kubelets: Kwok, nodes: Sequence[Gpu]) -> Iterator[World]:
+    namespace = plane.create_namespace("gpu")
+    names = [f"{namespace}-{index}" for index in range(len(nodes))]
+    here = World(plane=plane, kwok=kubelets, namespace=namespace, nodes=names)
+    try:
+        for node, name in zip(nodes, names, strict=True):
+            node.add(here, name)
+        yield here
+    finally:
+        plane.delete_namespace(namespace)
+        for name in names:
+            kubelets.delete_node(name)
+
+
+async def judge(here: World, case: Case, kubeconfig: str = "") -> CheckResult:
+    async with connected(Access(kubeconfig=kubeconfig or str(here.plane.kubeconfig))) as api:
+        return await judged(
+            "GpuNodesReady",
+            overlaid(VALUES, case.values),
+            cluster=KubernetesCluster(api),
+            namespace=here.namespace,
+            parameters=case.parameters,
+        )
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
+async def test_each_fault_has_its_reason(case: Case, plane: ControlPlane, kubelets: Kwok) -> None:
+    with world(plane, kubelets, case.nodes) as here:
+        case.stage(here)
+        result = await judge(here, case)
+    reasons = {reason.name: reason for reason in GpuNodesReasons.all()}
+    found = [finding for finding in result.findings if finding[2] == case.reason]
+    assert found, result
+    assert any(case.says in message for _, _, _, message in found), result
+    if case.alone:
+        assert {finding[2] for finding in result.findings if finding[1] is not Status.PASS} <= {case.reason}
+        assert result.status is reasons[case.reason].status
+
+
+READS_NODES = {"apiGroups": [""], "resources": ["nodes"], "verbs": ["list"]}
+
+
+def account(plane: ControlPlane, namespace: str, *rules: Mapping[str, Any]) -> str:
+    """A kubeconfig of a ServiceAccount with these rules, cluster-wide."""
+    path = plane.service_account_kubeconfig(namespace, "prober")
+    rbac = "/apis/rbac.authorization.k8s.io/v1"
+    plane.api("POST", f"{rbac}/clusterroles", {"metadata": {"name": namespace}, "rules": list(rules)})
+    subject = {"kind": "ServiceAccount", "name": "prober", "namespace": namespace}
+    role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": namespace}
+    binding = {"metadata": {"name": namespace}, "roleRef": role, "subjects": [subject]}
+    plane.api("POST", f"{rbac}/clusterrolebindings", binding)
+    return str(path)
+
+
+UNSEEN = Case(id="only nodes may be read", reason="PartlyUnseen", says="", stage=nothing)
+
+
+@pytest.mark.integration
+async def test_without_pods_the_nodes_are_judged_all_the_same(plane: ControlPlane, kubelets: Kwok) -> None:
+    with world(plane, kubelets, UNSEEN.nodes) as here:
+        result = await judge(here, UNSEEN, account(plane, here.namespace, READS_NODES))
+    assert (result.status, result.reason) == (Status.ERROR, UNSEEN.reason)
+    messages = [message for _, _, _, message in result.findings]
+    assert "not allowed to list pods in the whole cluster" in messages
+    assert f"not allowed to list deployments.apps in namespace {here.namespace}" in messages
+    assert f"not allowed to list daemonsets.apps in namespace {here.namespace}" in messages
+    assert result.evidence["nodes"] == 2
+
+
+@pytest.mark.integration
+async def test_without_nodes_nothing_can_be_said(plane: ControlPlane, kubelets: Kwok) -> None:
+    with world(plane, kubelets, ()) as here:
+        result = await judge(here, UNSEEN, account(plane, here.namespace))
+    assert (result.status, result.reason) == (Status.ERROR, "Forbidden")
+    assert result.message == "not allowed to list nodes in the whole cluster"
+    assert "the verb list on nodes" in result.remediation
+
+
+@pytest.mark.integration
+async def test_pods_are_not_read_when_they_are_not_to_be_counted(plane: ControlPlane, kubelets: Kwok) -> None:
+    rules = {"apiGroups": ["apps"], "resources": ["deployments", "daemonsets"], "verbs": ["list"]}
+    case = Case(id="", reason="", says="", parameters={"countPods": False})
+    with world(plane, kubelets, case.nodes) as here:
+        caches(here)
+        result = await judge(here, case, account(plane, here.namespace, READS_NODES, rules))
+    assert (result.status, result.reason) == (Status.PASS, "GpuNodesCovered")
+
+
+async def test_no_gpu_is_configured() -> None:
+    result = await judged("GpuNodesReady", {"balloons": [{"acceleratorName": "cpu", "replicaCount": 2}]})
+    assert (result.status, result.reason) == (Status.SKIP, "NotApplicable")
+    assert "no GPU is configured" in result.message
+
+
+async def test_no_cluster_is_given() -> None:
+    result = await judged("GpuNodesReady", VALUES)
+    assert (result.status, result.reason) == (Status.SKIP, "NotApplicable")
+    assert "needs a cluster" in result.message
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({"balloons": {"acceleratorName": A10}}, "balloons (from spec.values): expected a list"),
+        ({"balloons": [A10]}, "balloons (from spec.values): item 0 is no map"),
+        (balloons((A10, 1), gpuCount="two"), "balloons[0].gpuCount: expected a whole number, not 'two'"),
+        (tiers(tier(memory="24GB")), "byGpuMemoryGb[0].memory: '24GB' is no quantity"),
+        ({"nodeSelector": ["a"]}, "nodeSelector: expected a map of labels"),
+        ({"gpuTolerations": [{"operator": "Exists"}]}, "gpuTolerations[0] has no key"),
+        ({"tolerations": ["all"]}, "tolerations (from spec.values): expected a list of tolerations"),
+        (
+            {"imageCache": {"devices": [{"name": "a10", "tolerations": "x"}]}},
+            "expected a list of tolerations",
+        ),
+    ],
+)
+async def test_values_that_cannot_be_read(values: Mapping[str, Any], says: str) -> None:
+    result = await judged("GpuNodesReady", overlaid(VALUES, values))
+    assert (result.status, result.reason) == (Status.ERROR, "InvalidValue")
+    assert says in result.message
+
+
+def test_every_reason_has_a_case() -> None:
+    assert {reason.name for reason in GpuNodesReasons.all()} == {case.reason for case in [*CASES, UNSEEN]}
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("nvidia-tesla-a10", A10),
+        ("nvidia-ampere-a10g", A10),
+        ("nvidia-a100", A100),
+        ("NVIDIA-Hopper-H100", H100),
+        ("nvidia-hopper-h100-1g.20gb", "nvidia-hopper-h100-1g20gb"),
+        ("t4", "nvidia-tesla-t4"),
+        ("amd-mi300", ""),
+    ],
+)
+def test_the_accelerator_that_was_meant(written: str, meant: str) -> None:
+    assert suggestion(written) == meant

@@ -1,0 +1,503 @@
+"""VllmImagePullable on real registries: every broken installation first, then the sound ones."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+
+from mehc_checks.checks.image.check import VllmImageReasons
+from mehc_checks.clients.kubernetes.api import KubernetesCluster
+from mehc_checks.core.outcome import Status
+from mehc_operator.connection import Access, connected
+from testbed import ports
+from testbed.aws import Aws
+from testbed.containerd import Containerd
+from testbed.controlplane import ControlPlane
+from testbed.httpserver import Script
+from testbed.images import (
+    ACR_HOST,
+    CHECK,
+    ECR_HOST,
+    OUTSIDER,
+    PLAIN_HOST,
+    Ask,
+    Stage,
+    always,
+    pull_secret,
+    serves,
+    service_config,
+)
+from testbed.judging import judged
+from testbed.registry import MANIFEST, PASSWORD, SCHEMA_1, USER, digest, schema_1_manifest
+
+LOGIN = (USER, PASSWORD)
+WRONG = (USER, "wrong-password")
+AWS_VARIABLES = ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION")
+HTML = b"<!doctype html><html><body>Sign in</body></html>"
+
+
+@pytest.fixture(scope="module")
+def stage(control_plane: ControlPlane, cluster: KubernetesCluster) -> Iterator[Stage]:
+    with Stage(control_plane, cluster) as everything:
+        yield everything
+
+
+@pytest.fixture(scope="module")
+def black_hole() -> Iterator[str]:
+    with ports.black_hole() as (host, port):
+        yield f"{host}:{port}"
+
+
+@pytest.fixture(autouse=True)
+def no_cloud(monkeypatch: pytest.MonkeyPatch, black_hole: str) -> None:
+    """No AWS identity is found, and the instance metadata address swallows every packet."""
+    for name in (
+        *AWS_VARIABLES,
+        "AWS_PROFILE",
+        "AWS_WEB_IDENTITY_TOKEN_FILE",
+        "HTTPS_PROXY",
+        "HTTP_PROXY",
+        "NO_PROXY",
+    ):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", f"http://{black_hole}/")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
+
+
+@dataclass(frozen=True)
+class Case:
+    """``pulls`` is what containerd must say of the same image; None where it is not about pulling from here."""
+
+    name: str
+    reason: str
+    stage: Callable[[Stage], Ask]
+    status: Status = Status.FAIL
+    pulls: bool | None = None
+    says: str = ""
+
+
+def at(registry: str, *words: str, **parameters: Any) -> Callable[[Stage], Ask]:
+    """Without a cluster; ``registry`` names one of the stage's."""
+    return lambda stage: stage.ask(getattr(stage, registry), *words, **parameters)
+
+
+def inside(registry: str, *words: str, **cluster: Any) -> Callable[[Stage], Ask]:
+    """The same in a cluster."""
+    return lambda stage: stage.in_cluster(stage.ask(getattr(stage, registry), *words), **cluster)
+
+
+def answering(script: Script) -> Callable[[Stage], Ask]:
+    """A server of the test's own in the registry's place."""
+    return lambda stage: stage.ask(stage.scripted(script))
+
+
+def named(host: str, **parameters: Any) -> Callable[[Stage], Ask]:
+    """A registry behind the proxy, by its public name."""
+    return lambda stage: stage.ask(host, proxied=True, **parameters)
+
+
+def invalid(prefix: str, repository: str = "vllm") -> Callable[[Stage], Ask]:
+    return lambda stage: stage.ask(prefix, repository)
+
+
+def launch(**keys: Any) -> dict[str, Any]:
+    return {"config": {"values": {"launch": keys}}}
+
+
+def docker_registry_type(name: str) -> dict[str, Any]:
+    return {"config": {"values": {"infra": {"docker_registry_type": name}}}}
+
+
+def refused(stage: Stage) -> Ask:
+    host, port = stage.enter_context(ports.refused_port())
+    return stage.ask(f"{host}:{port}")
+
+
+def swallowed(stage: Stage) -> Ask:
+    host, port = stage.enter_context(ports.black_hole())
+    return stage.ask(f"{host}:{port}")
+
+
+def silent(stage: Stage) -> Ask:
+    host, port = stage.enter_context(ports.silent_server())
+    return stage.ask(f"{host}:{port}")
+
+
+def garbage(stage: Stage) -> Ask:
+    host, port = stage.enter_context(ports.garbage_server(b"220 smtp ready\r\n"))
+    return stage.ask(f"{host}:{port}")
+
+
+def full_path(stage: Stage) -> Ask:
+    return stage.ask(stage.open, f"{stage.open.address}/vllm")
+
+
+def doubled(stage: Stage) -> Ask:
+    return stage.ask(stage.open, f"{stage.open.address}/vllm", values=docker_registry_type("gar"))
+
+
+def mutual_tls(stage: Stage) -> Ask:
+    return stage.ask(stage.scripted(always(200), client_ca=stage.ca.ca_file))
+
+
+web_page = always(200, HTML, Content_Type="text/html")
+schema_1 = serves(SCHEMA_1, schema_1_manifest("vllm", "0.10.1"))
+
+
+def not_found_page(stage: Stage) -> Ask:
+    return stage.ask(stage.scripted(always(404, HTML, Content_Type="text/html")))
+
+
+def downgrade(stage: Stage) -> Ask:
+    return stage.ask(stage.scripted(always(302, Location="http://elsewhere.example/v2/")))
+
+
+def artifact(stage: Stage) -> Ask:
+    chart = b'{"schemaVersion": 2, "config": null, "layers": []}'
+    return stage.ask(stage.scripted(serves(MANIFEST, chart)))
+
+
+def tampered(stage: Stage) -> Ask:
+    manifest = json.dumps(stage.images.manifest("vllm", "0.10.1")).encode()
+    return stage.ask(stage.scripted(serves(MANIFEST, manifest, claimed=digest(b"another"))))
+
+
+def half_mute(stage: Stage) -> Ask:
+    """A registry whose token service is gone."""
+    realm = 'Bearer realm="https://127.0.0.1:1/token",service="x"'
+    return stage.ask(stage.scripted(always(401, WWW_Authenticate=realm)))
+
+
+def ecr(stage: Stage, *, aws: dict[str, str] | None = None, account: str = ECR_HOST) -> Ask:
+    ask = stage.ask(account, proxied=True)
+    return replace(ask, environment={**ask.environment, **(aws or {})})
+
+
+def no_metadata(stage: Stage) -> Ask:
+    """Nothing answers where EC2 would give an identity; this must end before the check's own time does."""
+    return replace(ecr(stage, aws={"AWS_EC2_METADATA_DISABLED": "false"}), seconds=8)
+
+
+def ecr_denied(stage: Stage) -> Ask:
+    return ecr(stage, aws=stage.enter_context(Aws(enforce_iam=True)).client_environment())
+
+
+def ecr_unreachable(stage: Stage) -> Ask:
+    host, port = stage.enter_context(ports.refused_port())
+    return ecr(stage, aws=stage.aws.client_environment() | {"AWS_ENDPOINT_URL": f"http://{host}:{port}"})
+
+
+def unreadable_secrets(stage: Stage) -> Ask:
+    """The ServiceAccount of the check may not read pull secrets, and the registry wants credentials."""
+    return stage.in_cluster(stage.ask(stage.basic), login=LOGIN)
+
+
+def elsewhere(stage: Stage) -> Ask:
+    """The values name a namespace that is not the installation's."""
+    foreign = stage.in_cluster(stage.ask(stage.open))
+    own = stage.control_plane.create_namespace("images")
+    stage.create(foreign.namespace, service_config(owner="somebody-else"))
+    values = {**foreign.values, "config": {"values": {**foreign.values["config"]["values"]}}}
+    values["config"]["values"]["launch"] = {
+        **values["config"]["values"]["launch"],
+        "endpoint_namespace": foreign.namespace,
+    }
+    return replace(foreign, values=values, namespace=own)
+
+
+def pulled_by_nodes(stage: Stage) -> Ask:
+    ask = stage.in_cluster(stage.ask(stage.open, trusted=False))
+    stage.pulled_event(ask.namespace, ask.image)
+    return ask
+
+
+def stuck(stage: Stage) -> Ask:
+    ask = stage.in_cluster(stage.ask(stage.open))
+    stage.waiting_pod(ask.namespace, ask.image)
+    return ask
+
+
+def cache_stuck(stage: Stage) -> Ask:
+    ask = stage.in_cluster(stage.ask(stage.open))
+    stage.waiting_pod(ask.namespace, "mirror/proxyv2:1.15.0", owner=stage.image_cache(ask.namespace))
+    return ask
+
+
+def probe_without_nodes(stage: Stage) -> Ask:
+    return stage.in_cluster(stage.ask(stage.open, pullFrom="node", architectures=["amd64"]))
+
+
+def other_full_path(stage: Stage) -> Ask:
+    return stage.ask(stage.open, values=launch(tgi_repository=f"{stage.open.address}/vllm"))
+
+
+def batch_doubled(stage: Stage) -> Ask:
+    return stage.ask(stage.open, values=launch(batch_inference_vllm_repository=f"{stage.open.address}/vllm"))
+
+
+def other_missing(stage: Stage) -> Ask:
+    return stage.ask(stage.open, values=launch(lightllm_repository="lightllm"))
+
+
+def full_path_on_premises(stage: Stage) -> Ask:
+    return stage.ask(stage.open, f"{stage.open.address}/vllm", values=docker_registry_type("onprem"))
+
+
+def without_framework_map(stage: Stage) -> Ask:
+    ask = stage.in_cluster(stage.ask(stage.open))
+    return replace(ask, parameters={key: value for key, value in ask.parameters.items() if key != "tag"})
+
+
+ANOTHER_HOST = pull_secret({"ghcr.io": {"username": "u", "password": "p"}})
+MALFORMED = pull_secret('{"auths": {"x": {"auth": "%"}}}')
+OPAQUE = pull_secret({}, kind="Opaque")
+
+CASES = [
+    Case(
+        "scheme in the prefix", "InvalidImageReference", invalid("https://registry.example.com"), pulls=False
+    ),
+    Case("trailing slash", "InvalidImageReference", invalid("registry.example.com/"), pulls=False),
+    Case("no prefix", "InvalidImageReference", invalid(""), pulls=False),
+    Case("upper case", "InvalidImageReference", invalid("registry.example.com/Team"), pulls=False),
+    Case("account of zeros", "PlaceholderRegistry", invalid("000000000000.dkr.ecr.us-east-1.amazonaws.com")),
+    Case("documented example", "PlaceholderRegistry", invalid("gcr.io/my-gcp-project")),
+    Case("vendor", "VendorRegistry", invalid("692474966980.dkr.ecr.us-west-2.amazonaws.com")),
+    Case("full path", "FullPathRepository", full_path, says="is the full path"),
+    Case("full path on GAR", "DoubleRegistryPrefix", doubled),
+    Case("no such host", "RegistryUnresolvable", invalid("registry.invalid"), pulls=False),
+    Case("refused", "RegistryRefused", refused, pulls=False),
+    Case("proxy refuses", "RegistryUnreachable", named("unrouted.example")),
+    Case("black hole", "RegistryTimeout", swallowed, pulls=False),
+    Case("hangs", "RegistryTimeout", silent, pulls=False),
+    Case("plain HTTP", "RegistryPlainHttp", named(PLAIN_HOST)),
+    Case("redirect to HTTP", "RegistryPlainHttp", downgrade, pulls=False),
+    Case("private CA", "RegistryTlsUntrusted", at("open", trusted=False), pulls=False),
+    Case("expired", "RegistryTlsExpired", lambda s: s.ask(s.serving(s.ca.expired())), pulls=False),
+    Case("wrong host", "RegistryTlsWrongHost", lambda s: s.ask(s.serving(s.ca.wrong_host())), pulls=False),
+    Case("client certificate", "RegistryTlsFailed", mutual_tls, pulls=False),
+    Case(
+        "web page",
+        "NotARegistry",
+        answering(web_page),
+        pulls=False,
+    ),
+    Case("web page, 404", "NotARegistry", not_found_page, pulls=False),
+    Case("not HTTP", "NotARegistry", garbage, pulls=False),
+    Case("other status", "NotARegistry", answering(always(418)), pulls=False),
+    Case("no credentials, basic", "NoPullCredentials", at("basic"), pulls=False),
+    Case("no credentials, token", "NoPullCredentials", at("token"), pulls=False),
+    Case(
+        "no entry for this host",
+        "NoPullCredentials",
+        inside("basic", secret=ANOTHER_HOST),
+        pulls=False,
+    ),
+    Case("node identity", "NodeIdentityNeeded", named(ACR_HOST), Status.WARN),
+    Case(
+        "wrong password, basic",
+        "PullCredentialsRejected",
+        inside("basic", login=WRONG),
+        pulls=False,
+    ),
+    Case(
+        "wrong password, token",
+        "PullCredentialsRejected",
+        inside("token", login=WRONG),
+        pulls=False,
+    ),
+    Case("not granted", "PullDenied", inside("token", login=OUTSIDER), pulls=False),
+    Case("403", "PullDenied", answering(always(403)), pulls=False),
+    Case("token service refused", "RegistryRefused", half_mute, pulls=False),
+    Case(
+        "429",
+        "RegistryRateLimited",
+        answering(always(429, Retry_After="60")),
+        pulls=False,
+        says="60 s",
+    ),
+    Case("503", "RegistryServerError", answering(always(503)), pulls=False),
+    Case("no repository", "RepositoryMissing", at("open", "vlm"), pulls=False),
+    Case(
+        "no repository, token",
+        "RepositoryMissing",
+        inside("token", "vlm", login=LOGIN),
+        pulls=False,
+    ),
+    Case(
+        "no tag",
+        "TagMissing",
+        at("open", tag="0.10.3"),
+        pulls=False,
+        says="there are 0.10.2, 0.10.1",
+    ),
+    Case(
+        "schema 1",
+        "ManifestSchema1",
+        answering(schema_1),
+        pulls=False,
+    ),
+    Case("not an image", "ManifestInvalid", artifact, pulls=False),
+    Case("digest does not fit", "ManifestInvalid", tampered, pulls=False),
+    Case("arm only", "NoVariantForNodes", at("open", "vllm-arm-index", "1"), pulls=False),
+    Case("arm, no index", "NoVariantForNodes", at("open", "vllm-arm", "1"), pulls=True),
+    Case("no child", "IndexIncomplete", at("open", "vllm-lost-child", "1"), pulls=False),
+    Case("no layer", "BlobsMissing", at("open", "vllm-lost-layer", "1"), pulls=False),
+    Case("no configuration", "BlobsMissing", at("open", "vllm-lost-config", "1"), pulls=False),
+    Case("no AWS identity", "AwsCredentialsMissing", ecr, Status.ERROR),
+    Case("no metadata service", "AwsCredentialsMissing", no_metadata, Status.ERROR),
+    Case("AWS says no", "EcrTokenDenied", ecr_denied, Status.ERROR),
+    Case("AWS refused", "EcrApiUnreachable", ecr_unreachable, Status.ERROR),
+    Case(
+        "no ServiceAccount",
+        "InferenceServiceAccountMissing",
+        inside("open", account=False),
+    ),
+    Case(
+        "malformed secret",
+        "PullSecretMalformed",
+        inside("open", secret=MALFORMED),
+    ),
+    Case(
+        "no such secret",
+        "PullSecretMissing",
+        inside("open", names=("gone",)),
+        Status.WARN,
+    ),
+    Case(
+        "secret of another type",
+        "PullSecretIgnored",
+        inside("open", secret=OPAQUE),
+        Status.WARN,
+    ),
+    Case(
+        "may not read secrets",
+        "PullCredentialsUnknown",
+        unreadable_secrets,
+        Status.ERROR,
+        says="not allowed to get",
+    ),
+    Case("somebody else's namespace", "EndpointNamespaceUnproven", elsewhere, Status.WARN),
+    Case("nodes have another way", "NodesPullOtherwise", pulled_by_nodes, Status.WARN),
+    Case("nodes have no way", "NodesCannotPull", stuck, Status.WARN),
+    Case("image cache waits", "ImageCacheStuck", cache_stuck, Status.WARN, says="proxyv2"),
+    Case("no framework map", "FrameworkTagUnknown", without_framework_map, Status.WARN),
+    Case("huge", "PullTooSlow", at("open", "vllm-huge", "1"), Status.WARN, says="400.0 GB"),
+    Case(
+        "full path of another",
+        "OtherRepositoryFullPath",
+        other_full_path,
+        Status.WARN,
+    ),
+    Case(
+        "batch doubled",
+        "BatchRepositoryDoublePrefix",
+        batch_doubled,
+        Status.WARN,
+    ),
+    Case(
+        "another is missing",
+        "OtherImageNotPullable",
+        other_missing,
+        Status.WARN,
+    ),
+    Case("open", "Pullable", at("open"), Status.PASS, pulls=True),
+    Case("Docker's manifest", "Pullable", at("open", "vllm-docker", "1"), Status.PASS, pulls=True),
+    Case("index", "Pullable", at("open", "vllm-multi", "1"), Status.PASS, pulls=True),
+    Case("Docker's list", "Pullable", at("open", "vllm-list", "1"), Status.PASS, pulls=True),
+    Case(
+        "child for others lost",
+        "Pullable",
+        at("open", "vllm-lost-other", "1"),
+        Status.PASS,
+        pulls=True,
+    ),
+    Case("anonymous token", "Pullable", at("token", "public/vllm"), Status.PASS, pulls=True),
+    Case("basic", "Pullable", inside("basic", login=LOGIN), Status.PASS, pulls=True),
+    Case("token", "Pullable", inside("token", login=LOGIN), Status.PASS, pulls=True),
+    Case(
+        "ECR", "Pullable", lambda s: ecr(s, aws=s.aws.client_environment()), Status.PASS, says="an ECR token"
+    ),
+    Case("loopback without TLS", "Pullable", at("plain", trusted=False), Status.PASS),
+    Case(
+        "insecure by choice",
+        "Pullable",
+        named(PLAIN_HOST, insecureRegistries=[PLAIN_HOST]),
+        Status.PASS,
+    ),
+    Case(
+        "a pull by a node is asked for, and there is no GPU node",
+        "PullProbeNotRun",
+        probe_without_nodes,
+        Status.WARN,
+        says="no GPU node takes the pod",
+    ),
+    Case(
+        "full path, on-premises class",
+        "Pullable",
+        full_path_on_premises,
+        Status.PASS,
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+async def reader(control_plane: ControlPlane, stage: Stage) -> AsyncIterator[KubernetesCluster]:
+    """The cluster as a ServiceAccount sees it that may read all but Secrets."""
+    namespace = control_plane.create_namespace("reader")
+    kubeconfig = control_plane.service_account_kubeconfig(namespace, "reader")
+    control_plane.kubectl(
+        "create",
+        "clusterrolebinding",
+        namespace,
+        "--clusterrole=view",
+        f"--serviceaccount={namespace}:reader",
+    )
+    async with connected(Access(kubeconfig=str(kubeconfig))) as api:
+        yield KubernetesCluster(api)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+async def test_each_installation_is_judged(
+    case: Case,
+    stage: Stage,
+    reader: KubernetesCluster,
+    containerd: Containerd,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ask = case.stage(stage)
+    for name, value in ask.environment.items():
+        monkeypatch.setenv(name, value)
+    if case.reason == VllmImageReasons.CREDENTIALS_UNKNOWN.name:
+        result = await judged(
+            CHECK, ask.values, cluster=reader, namespace=ask.namespace, parameters=ask.parameters
+        )
+    else:
+        result = await stage.judge(ask)
+    found = {reason for _, _, reason, _ in result.findings}
+    assert case.reason in found, result
+    assert (result.status, result.reason) == (case.status, case.reason), result
+    assert case.says in result.message
+    assert result.evidence["image"]
+    if case.status is not Status.PASS:
+        assert "{" not in result.remediation
+    if case.pulls is not None:
+        theirs = await asyncio.to_thread(
+            containerd.pulls, ask.image, ca_file=ask.ca_file, login=ask.login, seconds=2
+        )
+        assert theirs is case.pulls
+
+
+@pytest.fixture(scope="module")
+def containerd() -> Iterator[Containerd]:
+    with Containerd() as daemon:
+        yield daemon
+
+
+def test_every_reason_has_a_case() -> None:
+    assert {case.reason for case in CASES} == {reason.name for reason in VllmImageReasons.all()}
