@@ -27,13 +27,14 @@ from hack.dashboard import dashboard
 from mehc_checks.checks.config.rules.catalogue import SECTIONS, all_rules
 from mehc_checks.checks.config.rules.coverage import CHECKED, NOT_CHECKABLE, VALUES
 from mehc_checks.checks.config.rules.rule import Rule
-from mehc_checks.core.outcome import Reason
+from mehc_checks.core.outcome import Reason, ReasonSet
 from mehc_checks.engine.check import Check, catalogue
-from mehc_checks.engine.runner import RunnerReasons
+from mehc_checks.engine.reasons import COMMON
 from mehc_operator.alerts import ALERTS, groups
 from mehc_operator.crd import custom_resource_definition
 from mehc_operator.metrics import DESCRIBED
 from mehc_operator.permissions import OWN_PERMISSIONS
+from mehc_operator.reasons import OperatorReasons
 
 ROOT = Path(__file__).resolve().parent.parent
 CHART = ROOT / "charts" / "model-engine-health-check"
@@ -108,6 +109,7 @@ def rules(checks: list[Check]) -> dict[str, list[dict[str, Any]]]:
 
 def index(checks: list[Check]) -> str:
     """The catalogue page."""
+    families: list[type[ReasonSet]] = [*COMMON, OperatorReasons]
     rows = [f"| [{c.name}]({c.name}.md) | {c.severity} | {c.title} |" for c in checks]
     return "\n".join(
         [
@@ -123,7 +125,7 @@ def index(checks: list[Check]) -> str:
             "",
             "## Reasons that every check can have",
             "",
-            *_table(list(RunnerReasons.all())),
+            *_table([reason for family in families for reason in family.all()]),
             "",
         ]
     )

@@ -9,8 +9,8 @@ from mehc_checks.core import duration
 from mehc_checks.core.outcome import EndpointStatus as Endpoint
 from mehc_checks.core.outcome import Severity, Status
 from mehc_checks.engine.check import Check
-from mehc_checks.engine.correlate import SHOWN, RootCause, root_causes
-from mehc_checks.engine.runner import CheckResult
+from mehc_checks.engine.correlate import SHOWN, root_causes
+from mehc_checks.engine.report import CheckResult, RootCause
 from mehc_operator.models import (
     CheckStatus,
     Condition,

@@ -1,35 +1,24 @@
-"""One resource's passes: which checks are due, their results, and when to look again."""
+"""One resource's probe runs: which checks are due, their results, and when to look again."""
 
-import asyncio
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from itertools import groupby
-from typing import Any
-
-from pydantic import ValidationError
 
 from mehc_checks.clients.kubernetes.api import Cluster
 from mehc_checks.core import duration
 from mehc_checks.core.errors import CannotEvaluate, UsageError
 from mehc_checks.core.outcome import Status
-from mehc_checks.core.parameters import Parameters
 from mehc_checks.engine.check import Check
-from mehc_checks.engine.runner import CheckResult, Limiter, Planned, RunnerReasons, plan, run
-from mehc_checks.installation.context import Context
-from mehc_checks.installation.discover import discover, nothing_found
+from mehc_checks.engine.report import CheckResult
+from mehc_checks.engine.request import CheckRequest, Request, Sources, diagnose, not_evaluated
 from mehc_checks.installation.helm import ReleaseFacts
-from mehc_checks.installation.installation import Installation
-from mehc_checks.installation.inventory import Inventory
-from mehc_checks.installation.objects import ObjectName, Recording, Releases
-from mehc_checks.installation.sources import Reference, referenced
-from mehc_checks.modelengine.values import Layer, Values
+from mehc_checks.installation.objects import ObjectName, Recording
+from mehc_checks.installation.sources import Reference
+from mehc_checks.modelengine.values import Layer
 from mehc_operator.metrics import PROBE_DURATION
 from mehc_operator.models import CheckOptions, Spec, ValuesSource
 from mehc_operator.scheduler import Trigger
 
-VALUES_INVALID = "ValuesInvalid"
-"""Reason of every check whose values cannot be read."""
 _ASKS_FOR_ALL = frozenset({Trigger.PROBE_NOW, Trigger.CONFIGURATION})
 _SLACK = 0.8
 """A check is due when this part of its interval is over: passes are scattered, and must not just miss it."""
@@ -41,16 +30,17 @@ class Passes:
 
     checks: Mapping[str, Check]
     cluster: Cluster
-    inventory: Inventory
-    releases: Releases
-    limiter: Limiter
-    clock: Callable[[], datetime]
+    sources: Sources
     facts: ReleaseFacts | None = None
     """Of the release that the last pass found."""
     asked: set[ObjectName] = field(default_factory=set)
     """The Secrets and ConfigMaps that the passes have asked for."""
     _results: dict[str, CheckResult] = field(default_factory=dict)
     _probed: dict[str, datetime] = field(default_factory=dict)
+
+    @property
+    def clock(self) -> Callable[[], datetime]:
+        return self.sources.clock
 
     async def probe(
         self, spec: Spec, namespace: str, trigger: Trigger, pending: Iterable[str]
@@ -98,86 +88,40 @@ class Passes:
             return check.follows_nodes
         return now - self._probed[check.name] >= _interval(spec, check.name) * _SLACK
 
-    async def _carry_out(self, due: list[Check], spec: Spec, namespace: str) -> list[CheckResult]:
-        planned = plan(
-            due,
-            timeout=spec.timeout_time,
-            skip=[check.name for check in due if not _options(spec, check.name).enabled],
-            severities={
-                name: options.severity
-                for name, options in spec.checks.items()
-                if options.severity is not None
-            },
-            timeouts={
-                name: duration.parse(options.timeout)
-                for name, options in spec.checks.items()
-                if options.timeout
-            },
-        )
-        results: list[CheckResult] = []
-        parameters: dict[type[Any], Any] = {}
-        good: list[Planned] = []
-        for item in planned:
-            try:
-                parameters[item.check.parameters] = _parameters(item.check, spec)
-            except UsageError as error:
-                results.append(_not_evaluated(item, RunnerReasons.INVALID_VALUE.name, str(error)))
-            else:
-                good.append(item)
+    async def _carry_out(self, due: list[Check], spec: Spec, namespace: str) -> tuple[CheckResult, ...]:
+        request = _request(spec, namespace)
         cluster = Recording(self.cluster)
+        sources = replace(self.sources, cluster=cluster)
+        started = self.clock()
         try:
-            async with asyncio.timeout(spec.timeout_time.total_seconds()):
-                installation, values = await self._values(spec, namespace, cluster)
-        except CannotEvaluate as error:
-            return results + [
-                _not_evaluated(item, error.reason, str(error), error.remediation) for item in good
-            ]
-        except TimeoutError:
-            late = f"the Kubernetes API did not tell what is installed within {spec.timeout}"
-            return results + [_not_evaluated(item, "KubernetesApiUnreachable", late) for item in good]
+            report = await diagnose(due, request, sources)
+        except CannotEvaluate as problem:
+            report = not_evaluated(due, request, problem, started)
         finally:
             self.asked |= cluster.asked
-        # Checks that share a timeout share gathered facts; one with less time gets facts gathered in less.
-        good.sort(key=lambda item: item.timeout)
-        runs = []
-        for timeout, group in groupby(good, key=lambda item: item.timeout):
-            context = Context(
-                values=values,
-                cluster=cluster,
-                inventory=self.inventory,
-                releases=self.releases,
-                installation=installation,
-                ignored_rules={rule.id: rule.reason for rule in spec.ignore_rules},
-                namespace=namespace,
-                timeout=timeout,
-                parameters=parameters,
-                clock=self.clock,
-            )
-            runs.append(run(list(group), context, self.limiter))
-        for report in await asyncio.gather(*runs):
-            results.extend(report.checks)
-        self.asked |= cluster.asked
-        return results
+        self.facts = report.release
+        return report.checks
 
-    async def _values(self, spec: Spec, namespace: str, cluster: Cluster) -> tuple[Installation, Values]:
-        """What is installed, and the effective values. Raises CannotEvaluate."""
-        try:
-            given = await referenced(map(_reference, spec.values_from), cluster, namespace)
-        except UsageError as error:
-            remedy = "Correct spec.valuesFrom, or what it names."
-            raise CannotEvaluate(str(error), reason=VALUES_INVALID, remediation=remedy) from None
-        except CannotEvaluate as error:
-            raise CannotEvaluate(
-                f"spec.valuesFrom: {error}", reason=error.reason, remediation=error.remediation
-            ) from None
-        given.append(Layer(source="spec.values", values=spec.values))
-        release = spec.release.name if spec.release else ""
-        self.facts = None
-        installation = await discover(cluster, self.releases, namespace, release=release, given=given)
-        self.facts = installation.release
-        if not installation.layers and not any(layer.values for layer in given):
-            raise nothing_found(installation)
-        return installation, installation.under(given)
+
+def _request(spec: Spec, namespace: str) -> Request:
+    return Request(
+        namespace=namespace,
+        release=spec.release.name if spec.release else "",
+        references=tuple(map(_reference, spec.values_from)),
+        layers=(Layer(source="spec.values", values=spec.values),),
+        timeout=spec.timeout_time,
+        checks={
+            name: CheckRequest(
+                skip="" if options.enabled else "disabled",
+                severity=options.severity,
+                timeout=duration.parse(options.timeout) if options.timeout else None,
+                parameters=options.parameters,
+                field=f"spec.checks.{name}.parameters",
+            )
+            for name, options in spec.checks.items()
+        },
+        ignored_rules={rule.id: rule.reason for rule in spec.ignore_rules},
+    )
 
 
 def _options(spec: Spec, name: str) -> CheckOptions:
@@ -198,29 +142,4 @@ def _reference(source: ValuesSource) -> Reference:
         name=reference.name,
         key=reference.key,
         optional=reference.optional,
-    )
-
-
-def _parameters(check: Check, spec: Spec) -> Parameters:
-    """Raises UsageError naming the field."""
-    try:
-        return check.parameters.model_validate(_options(spec, check.name).parameters)
-    except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        raise UsageError(f"spec.checks.{check.name}.parameters.{where}: {first['msg']}") from None
-
-
-def _not_evaluated(item: Planned, reason: str, message: str, remediation: str = "") -> CheckResult:
-    if item.skip:
-        reason, message, remediation = RunnerReasons.SKIPPED.name, item.skip, ""
-    return CheckResult(
-        name=item.check.name,
-        title=item.check.title,
-        status=Status.SKIP if item.skip else Status.ERROR,
-        severity=item.severity,
-        reason=reason,
-        message=message,
-        remediation=remediation,
-        docs="" if item.skip else "docs/checks/README.md",
     )

@@ -9,9 +9,11 @@ from datetime import datetime, timedelta
 from pydantic import ValidationError
 
 from mehc_checks.clients.kubernetes.api import Cluster
-from mehc_checks.core.outcome import Status
+from mehc_checks.core.errors import Problem
 from mehc_checks.engine.check import Check
-from mehc_checks.engine.runner import CheckResult, Limiter
+from mehc_checks.engine.report import CheckResult
+from mehc_checks.engine.request import Request, Sources, not_evaluated
+from mehc_checks.engine.runner import Limiter
 from mehc_checks.installation.helm import ReleaseFacts
 from mehc_checks.installation.inventory import Inventory
 from mehc_checks.installation.objects import ObjectName, Releases
@@ -20,6 +22,7 @@ from mehc_operator.events import transitions
 from mehc_operator.metrics import PASS_DURATION, Observed
 from mehc_operator.models import Health, ReleaseStatus, Spec, StatusReport
 from mehc_operator.passes import Passes
+from mehc_operator.reasons import OperatorReasons
 from mehc_operator.scheduler import Due, Resource, Trigger
 from mehc_operator.store import Store
 
@@ -51,9 +54,10 @@ class Reconciler:
     def __init__(self, shared: Shared, resource: Resource) -> None:
         self._shared = shared
         self._namespace = resource.namespace
-        self._passes = Passes(
-            shared.checks, shared.cluster, shared.inventory, shared.releases, shared.limiter, shared.clock
+        sources = Sources(
+            inventory=shared.inventory, releases=shared.releases, limiter=shared.limiter, clock=shared.clock
         )
+        self._passes = Passes(shared.checks, shared.cluster, sources)
         self._written = _parsed(resource)
         """The status in the cluster: read from the resource when it is first seen, known from then on."""
         self._observed = Observed(
@@ -125,19 +129,9 @@ class Reconciler:
         """A spec that this version cannot read: only another version's CRD lets one through."""
         first = error.errors(include_input=False, include_url=False)[0]
         message = f"spec.{'.'.join(map(str, first['loc']))}: {first['msg']}"
-        results = tuple(
-            CheckResult(
-                name=check.name,
-                title=check.title,
-                status=Status.ERROR,
-                severity=check.severity,
-                reason="SpecInvalid",
-                message=message,
-                remediation="Correct the field, or install the operator and its CRD in the same version.",
-            )
-            for check in self._shared.checks.values()
-        )
-        await self._write(resource, self._judged(resource, Spec(), results, self._shared.clock()))
+        problem = Problem(OperatorReasons.SPEC_INVALID, detail=message)
+        report = not_evaluated(self._shared.checks.values(), Request(), problem, self._shared.clock())
+        await self._write(resource, self._judged(resource, Spec(), report.checks, report.started))
 
     async def _write(self, resource: Resource, status: StatusReport) -> None:
         self._observed = replace(self._observed, status=status)

@@ -19,7 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from mehc_checks.core.outcome import Reason, Severity, Status
 from mehc_checks.engine.check import catalogue
-from mehc_checks.engine.runner import CheckResult
+from mehc_checks.engine.report import CheckResult
 from mehc_operator import metrics
 from mehc_operator.alerts import ALERTS, RUNBOOKS
 from mehc_operator.conditions import Verdict, judge, suspended

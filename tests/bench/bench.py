@@ -17,7 +17,6 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
-from datetime import timedelta
 from typing import Any
 
 import psutil
@@ -26,12 +25,12 @@ import redis.asyncio
 
 from mehc_checks.clients.kubernetes.api import Secret
 from mehc_checks.engine.check import catalogue
-from mehc_checks.engine.runner import plan, run
 from mehc_checks.installation.context import Context
 from mehc_checks.modelengine.values import Layer, Values
 from testbed import ports
 from testbed.controlplane import ControlPlane
 from testbed.installation import DATABASE_SECRET, Installation, aws_values, only, overlaid
+from testbed.judging import reported
 from testbed.modelengine import migrate
 from testbed.operatorprocess import Operator
 from testbed.postgres import Postgres
@@ -125,9 +124,7 @@ class Bench:
 
         async def whole() -> None:
             context = Context(values=values, cluster=_OneSecret(url), namespace="bench")
-            report = await run(
-                plan(catalogue().values(), timeout=timedelta(seconds=10), only=STAGED), context
-            )
+            report = await reported([catalogue()[name] for name in STAGED], context)
             assert report.checks
 
         async def database() -> None:

@@ -12,7 +12,6 @@ from mehc_checks.clients.kubernetes.api import KubernetesCluster
 from mehc_checks.core.outcome import Status
 from mehc_checks.engine.check import catalogue
 from mehc_checks.engine.correlate import Failure, RootCause
-from mehc_checks.engine.runner import plan, run
 from mehc_checks.installation.context import Context
 from mehc_checks.installation.keda import EXTERNAL_METRICS
 from mehc_checks.modelengine.endpoints import demand_key
@@ -27,6 +26,7 @@ from testbed.controlplane import ControlPlane
 from testbed.endpoints import ID, IMAGE, NAME, World, emptied, prepared
 from testbed.httpserver import Reply, ScriptedServer
 from testbed.installation import Tree, overlaid
+from testbed.judging import reported
 from testbed.kwok import CONTAINER_ANNOTATION, MESSAGE_ANNOTATION, Kwok
 from testbed.pki import CertificateAuthority
 from testbed.postgres import Postgres
@@ -100,7 +100,9 @@ async def told(
             parameters={ready.parameters: at_once},
             ignored_rules=HERE,
         )
-        report = await run(plan(checks.values(), timeout=context.timeout, only=names), context)
+        report = await reported(
+            [check for name, check in checks.items() if not names or name in names], context
+        )
     failing = {check.name for check in report.checks if check.status is Status.FAIL}
     assert failing == set(names), [(check.name, check.reason, check.message) for check in report.checks]
     moment = datetime.now(UTC)
@@ -375,9 +377,7 @@ async def test_a_broken_rule_produces_what_it_explains(
         values=Values.merged([Layer(source="values.yaml", values=values)]), timeout=timedelta(seconds=5)
     )
     name = failure.partition("/")[0]
-    report = await run(
-        plan(catalogue().values(), timeout=context.timeout, only=("ConfigValid", name)), context
-    )
+    report = await reported([catalogue()[each] for each in ("ConfigValid", name)], context)
     (result,) = (check for check in report.checks if check.name == name)
     produced = [
         finding.reason.name

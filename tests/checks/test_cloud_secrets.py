@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from mehc_checks.core.outcome import Status
-from mehc_checks.engine.runner import CheckResult
+from mehc_checks.engine.report import CheckResult
 from mehc_checks.modelengine.database import CLOUD_FIELDS
 from testbed.aws import REGION, Aws
 from testbed.installation import Tree, overlaid

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mehc_checks.clients.kubernetes.api import Cluster
-from mehc_checks.engine.runner import CheckResult
+from mehc_checks.engine.report import CheckResult
 from testbed.aws import Aws
 from testbed.controlplane import ControlPlane
 from testbed.httpserver import Proxy, Reply, Request, Script, ScriptedServer

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from mehc_checks.core.outcome import EndpointStatus, Outcome, Reason, ReasonSet, Severity, Status
 from mehc_checks.engine.check import Check
-from mehc_checks.engine.runner import CheckResult
+from mehc_checks.engine.report import CheckResult
 from mehc_checks.installation.context import Context
 from mehc_operator.conditions import Verdict, judge, significant, suspended, unconfirmed
 from mehc_operator.events import transitions

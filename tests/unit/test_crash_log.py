@@ -1,15 +1,14 @@
 """A check that crashes is logged without the secrets that the foreign error quotes."""
 
 import logging
-from datetime import timedelta
 
 import pytest
 
 from mehc_checks.core.outcome import Outcome, ReasonSet, Severity, Status
 from mehc_checks.engine.check import Check
-from mehc_checks.engine.runner import plan, run
 from mehc_checks.installation.context import Context
 from mehc_checks.modelengine.values import Layer, Values
+from testbed.judging import reported
 
 PLANTED = "planted-Pa55word-9f3c"
 
@@ -28,7 +27,7 @@ async def test_the_log_of_a_crash_is_redacted(caplog: pytest.LogCaptureFixture) 
     )
     values = Values.merged([Layer(source="test", values={"password": PLANTED})])
     with caplog.at_level(logging.ERROR):
-        report = await run(plan([check], timeout=timedelta(seconds=1)), Context(values=values))
+        report = await reported([check], Context(values=values))
     assert report.checks[0].status is Status.ERROR
     assert "check Crashing crashed" in caplog.text
     assert "test_crash_log.py" in caplog.text

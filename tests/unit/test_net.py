@@ -10,7 +10,9 @@ from functools import partial
 
 import pytest
 
-from mehc_checks.clients.network import Fault, NetworkFailure, client_context, connect, handshake, resolve
+from mehc_checks.clients.network.connect import NetworkProblem, client_context, connect, handshake, resolve
+from mehc_checks.clients.network.reasons import NetworkReasons as N
+from mehc_checks.core.outcome import Reason
 from testbed import ports
 from testbed.pki import Certificate, CertificateAuthority
 
@@ -35,17 +37,17 @@ listening = partial(ports.garbage_server, b"+hello\r\n")
 @pytest.mark.parametrize(
     ("stage", "fault", "words"),
     [
-        (ports.refused_port, Fault.REFUSED, "nothing listens there"),
-        (ports.black_hole, Fault.NO_ANSWER, "did not answer within 0.3 s"),
+        (ports.refused_port, N.CONNECTION_REFUSED, "nothing listens there"),
+        (ports.black_hole, N.CONNECTION_TIMEOUT, "did not answer within 0.3 s"),
     ],
 )
 async def test_connect_fails(
-    stage: Callable[[], AbstractContextManager[ports.Address]], fault: Fault, words: str
+    stage: Callable[[], AbstractContextManager[ports.Address]], fault: Reason, words: str
 ) -> None:
     with stage() as (host, port):
-        with pytest.raises(NetworkFailure, match=words) as caught:
+        with pytest.raises(NetworkProblem, match=words) as caught:
             await connect(host, port, timeout=0.3)
-        assert caught.value.fault is fault
+        assert caught.value.reason is fault
         assert f"{host}:{port}" in str(caught.value)
 
 
@@ -56,9 +58,9 @@ async def test_connect_says_which_address_accepted() -> None:
 
 @pytest.mark.parametrize("name", ["does-not-exist.invalid", "a..b", "x" * 70, ""])
 async def test_a_name_that_does_not_resolve(name: str) -> None:
-    with pytest.raises(NetworkFailure) as caught:
+    with pytest.raises(NetworkProblem) as caught:
         await resolve(name, 1, timeout=5)
-    assert caught.value.fault is Fault.UNRESOLVABLE
+    assert caught.value.reason is N.HOST_UNRESOLVABLE
 
 
 async def test_handshake_reads_the_certificate(ca: CertificateAuthority) -> None:
@@ -80,35 +82,35 @@ async def test_an_unverified_certificate_is_not_read(ca: CertificateAuthority) -
 @pytest.mark.parametrize(
     ("certificate", "fault"),
     [
-        (lambda ca: ca.expired(), Fault.TLS_EXPIRED),
-        (lambda ca: ca.wrong_host(), Fault.TLS_WRONG_HOST),
-        (lambda _: CertificateAuthority().issue(), Fault.TLS_UNTRUSTED),
+        (lambda ca: ca.expired(), N.TLS_EXPIRED),
+        (lambda ca: ca.wrong_host(), N.TLS_WRONG_HOST),
+        (lambda _: CertificateAuthority().issue(), N.TLS_UNTRUSTED),
     ],
 )
 async def test_a_certificate_that_does_not_do(
-    ca: CertificateAuthority, certificate: Callable[[CertificateAuthority], Certificate], fault: Fault
+    ca: CertificateAuthority, certificate: Callable[[CertificateAuthority], Certificate], fault: Reason
 ) -> None:
     trusting = ssl.create_default_context(cafile=str(ca.ca_file))
     async with tls_server(certificate(ca)) as port:
-        with pytest.raises(NetworkFailure) as caught:
+        with pytest.raises(NetworkProblem) as caught:
             await handshake("localhost", port, trusting, timeout=2)
-    assert caught.value.fault is fault
+    assert caught.value.reason is fault
 
 
 @pytest.mark.parametrize(
-    ("stage", "fault"), [(listening, Fault.NOT_TLS), (ports.silent_server, Fault.NO_ANSWER)]
+    ("stage", "fault"), [(listening, N.SERVER_NOT_TLS), (ports.silent_server, N.CONNECTION_TIMEOUT)]
 )
 async def test_tls_begun_with_a_peer_that_does_not_speak_it(
-    stage: Callable[[], AbstractContextManager[ports.Address]], fault: Fault
+    stage: Callable[[], AbstractContextManager[ports.Address]], fault: Reason
 ) -> None:
-    with stage() as (host, port), pytest.raises(NetworkFailure) as caught:
+    with stage() as (host, port), pytest.raises(NetworkProblem) as caught:
         await handshake(host, port, ssl.create_default_context(), timeout=0.5)
-    assert caught.value.fault is fault
+    assert caught.value.reason is fault
 
 
 async def test_a_deadline_is_kept() -> None:
     with ports.silent_server() as (host, port):
         clock = time.monotonic()
-        with pytest.raises(NetworkFailure):
+        with pytest.raises(NetworkProblem):
             await handshake(host, port, ssl.create_default_context(), timeout=0.2)
     assert time.monotonic() - clock < 2

@@ -11,7 +11,8 @@ import pytest
 from mehc_checks.core.errors import CannotEvaluate, Forbidden, NotApplicable, UsageError
 from mehc_checks.core.outcome import EndpointStatus, Outcome, Reason, ReasonSet, Severity, Status
 from mehc_checks.engine.check import Check
-from mehc_checks.engine.runner import CheckResult, Limiter, Report, plan, run
+from mehc_checks.engine.report import CheckResult, Report
+from mehc_checks.engine.runner import Limiter
 from mehc_checks.installation.context import Context
 from mehc_checks.modelengine.values import Layer, Values
 from mehc_checks.render import json as as_json

@@ -1,12 +1,16 @@
-"""What a check says: statuses, reasons, findings and outcomes."""
+"""What a check says: reasons, findings and outcomes."""
 
+import string
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Self
+from typing import Final, Protocol, Self
 
 Evidence = Mapping[str, str | int | float | bool | None]
-"""Measured facts behind a judgement: flat, JSON-ready, free of secrets after redaction."""
+"""Measured facts behind a judgement: flat, camelCase keys, JSON-ready, free of secrets after redaction."""
+
+SHARED_PAGE: Final = "docs/checks/README.md"
+"""The page of the reasons that every check can have."""
 
 
 class Status(StrEnum):
@@ -38,29 +42,80 @@ _WORST_FIRST = (Status.FAIL, Status.ERROR, Status.WARN, Status.PASS, Status.SKIP
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """One thing that a check can find, documented: the row of its table in the check's page.
+    """One thing that a check can find. It owns its words: this is the only place where they are written.
 
-    ``name`` is the CamelCase reason of the condition and never changes once released.
-    ``remedy`` is a sentence of instruction; ``{placeholders}`` are filled by ``finding``.
+    ``name`` is the CamelCase reason of the condition and never changes once released. ``meaning`` is the sentence of
+    the reason's row in its page. ``message`` (what was observed) and ``remedy`` (what to do) are templates, filled by
+    the words of the call; ``defaults`` has the words that a caller may leave out, which are also what the page shows.
+    ``explained_by`` names the failures of other checks that this one follows from, as correlation reads names.
+    ``page`` is where it is explained, relative to the project's root; "" for the page of the check that has it.
     """
 
     name: str
     status: Status
     meaning: str
     remedy: str = ""
+    message: str = ""
+    defaults: Mapping[str, str] = field(default_factory=dict, compare=False, hash=False)
+    explained_by: tuple[str, ...] = ()
+    page: str = ""
+
+    def __call__(
+        self,
+        *,
+        subject: str = "",
+        status: Status | None = None,
+        severity: Severity | None = None,
+        explains: tuple[str, ...] = (),
+        explained_by: tuple[str, ...] | None = None,
+        **words: object,
+    ) -> "Finding":
+        """This reason, found in ``subject``. Raises KeyError when a template lacks one of its words.
+
+        ``status`` and ``severity`` are set where this place hurts less, or more, than the reason and its check say,
+        ``explained_by`` where it is known to follow from less.
+        """
+        filled = {**self.defaults, **words}
+        return Finding(
+            reason=self,
+            status=status or self.status,
+            message=self.message.format(**filled),
+            remediation=self.remedy.format(**filled),
+            subject=subject,
+            severity=severity,
+            explains=explains,
+            explained_by=explained_by,
+        )
 
     def finding(self, message: str, *, subject: str = "", **placeholders: object) -> "Finding":
-        """This reason, found: ``message`` says what was seen, with names and numbers.
-
-        Raises KeyError when the remedy has a placeholder that is not given.
-        """
+        """Like a call, with a message from outside of the declaration. Going away: declare ``message`` instead."""
         return Finding(
-            reason=self, message=message, remediation=self.remedy.format(**placeholders), subject=subject
+            reason=self,
+            status=self.status,
+            message=message,
+            remediation=self.remedy.format(**{**self.defaults, **placeholders}),
+            subject=subject,
         )
+
+    @property
+    def anchor(self) -> str:
+        """Its place within its page."""
+        return self.name.lower()
+
+    @property
+    def words(self) -> frozenset[str]:
+        """The words that a call must give."""
+        return placeholders(self.message, self.remedy) - self.defaults.keys()
+
+
+def placeholders(*templates: str) -> frozenset[str]:
+    """The names between braces in ``templates``."""
+    parsed = (part for template in templates for part in string.Formatter().parse(template))
+    return frozenset(name.partition(".")[0].partition("[")[0] for _, name, _, _ in parsed if name)
 
 
 class ReasonSet:
-    """Base of the reasons of one check; each is a class attribute."""
+    """Base of the reasons of one check, or of a family that several share; each is a class attribute."""
 
     @classmethod
     def all(cls) -> Iterator[Reason]:
@@ -73,20 +128,19 @@ class ReasonSet:
 class Finding:
     """One reason, found in one place. ``subject`` names the part concerned ("cache", "broker"), or is empty.
 
-    ``explains`` names the failures of other checks that follow from it, as correlation reads names;
-    ``depends_on`` those that would explain it, where that is known better than by its reason (``Check.depends_on``).
+    ``severity`` is None where it weighs as much as its check. ``explains`` names the failures of other checks that
+    follow from it, ``explained_by`` those it follows from where these are fewer than ``Reason.explained_by``; both as
+    correlation reads names.
     """
 
     reason: Reason
+    status: Status
     message: str
     remediation: str
     subject: str = ""
+    severity: Severity | None = None
     explains: tuple[str, ...] = ()
-    depends_on: tuple[str, ...] | None = None
-
-    @property
-    def status(self) -> Status:
-        return self.reason.status
+    explained_by: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -103,23 +157,22 @@ class EndpointStatus:
     remediation: str = ""
 
 
+def worst_first(findings: Iterable[Finding]) -> list[Finding]:
+    """By status, then by severity of their own; equals keep their order."""
+    return sorted(
+        findings,
+        key=lambda found: (_WORST_FIRST.index(found.status), (found.severity or Severity.CRITICAL).rank),
+    )
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome:
-    """The judgement of one check, led by its worst finding."""
+    """The judgement of one check: its findings, worst first; the worst one speaks for the check."""
 
-    status: Status
-    reason: str
-    message: str
-    remediation: str = ""
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[Finding, ...]
     evidence: Evidence = field(default_factory=dict)
     endpoints: tuple[EndpointStatus, ...] | None = None
     """Those that are not ready; None where the check is not about endpoints, or could not read them."""
-
-    def __post_init__(self) -> None:
-        """Raises ValueError for a failure without a failing finding: root causes, and so Ready, are told by these."""
-        if self.status is Status.FAIL and not any(found.status is Status.FAIL for found in self.findings):
-            raise ValueError("a failure needs a failing finding")
 
     @classmethod
     def of(
@@ -129,21 +182,48 @@ class Outcome:
         evidence: Evidence | None = None,
         endpoints: Iterable[EndpointStatus] | None = None,
     ) -> Self:
-        """Judge by ``findings`` (at least one): the worst leads; among equals, the first.
-
-        The messages of the others follow the leader's, so that one glance at the condition shows all.
-        """
-        ordered = sorted(findings, key=lambda finding: _WORST_FIRST.index(finding.status))
+        """Judge by ``findings``. Raises ValueError where there is none: a healthy part has a reason too."""
+        ordered = worst_first(findings)
         if not ordered:
             raise ValueError("an outcome needs a finding; a healthy one has a reason too")
-        leader = ordered[0]
-        troubles = [f for f in ordered if f.status is not Status.PASS] or ordered
         return cls(
-            status=leader.status,
-            reason=leader.reason.name,
-            message="; ".join(dict.fromkeys(f.message for f in troubles)),
-            remediation=" ".join(dict.fromkeys(f.remediation for f in troubles if f.remediation)),
             findings=tuple(ordered),
             evidence=evidence or {},
             endpoints=None if endpoints is None else tuple(endpoints),
         )
+
+    @property
+    def leader(self) -> Finding:
+        """The worst finding."""
+        return self.findings[0]
+
+    @property
+    def status(self) -> Status:
+        return self.leader.status
+
+    @property
+    def reason(self) -> str:
+        return self.leader.reason.name
+
+    @property
+    def remediation(self) -> str:
+        return self.leader.remediation
+
+    @property
+    def message(self) -> str:
+        """The worst finding's, with the number of others that do not pass."""
+        return summary(self.findings)
+
+
+class _Said(Protocol):
+    @property
+    def status(self) -> Status: ...
+    @property
+    def message(self) -> str: ...
+
+
+def summary(findings: Iterable[_Said]) -> str:
+    """The message of the first of ``findings``, and how many more do not pass: "… (and 2 more)"."""
+    first, *others = findings
+    more = sum(found.status not in (Status.PASS, Status.SKIP) for found in others)
+    return f"{first.message} (and {more} more)" if more else first.message

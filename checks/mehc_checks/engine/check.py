@@ -43,9 +43,9 @@ class Check:
         """The check's page, relative to the project's root."""
         return f"docs/checks/{self.name}.md"
 
-    def docs_of(self, reason: str) -> str:
-        """The row of the check's page that explains ``reason``."""
-        return f"{self.docs}#{reason.lower()}"
+    def docs_of(self, reason: Reason) -> str:
+        """The place that explains ``reason``, relative to the project's root: a page and an anchor in it."""
+        return f"{reason.page or self.docs}#{reason.anchor}"
 
 
 _REGISTRY: dict[str, Check] = {}

@@ -11,6 +11,7 @@ from mehc_checks.core.redact import Redactor, sensitive
 from mehc_checks.installation.installation import Installation
 from mehc_checks.installation.inventory import Inventory, ListedInventory
 from mehc_checks.installation.objects import ListedReleases, Releases
+from mehc_checks.installation.reasons import InstallationReasons as R
 from mehc_checks.modelengine import serviceconfig
 from mehc_checks.modelengine.names import service_config_map
 from mehc_checks.modelengine.values import Values
@@ -111,7 +112,7 @@ class Context:
 
         Values name it, and whoever may write the resource writes values; whoever runs this may read more than
         they. So the namespace itself must say whose it is: by the service ConfigMap that the chart puts there,
-        which names the gateway's namespace. Raises CannotEvaluate (``EndpointNamespaceUnproven``) if it does not.
+        which names the gateway's namespace. Raises CannotEvaluate (``EndpointNamespaceNotVerified``) if it does not.
         """
         await self._once("endpoint namespace", self._prove_endpoint_namespace)
 
@@ -151,12 +152,7 @@ def require_cluster(context: Context) -> None:
 
 
 def _unproven(namespace: str, why: str) -> CannotEvaluate:
-    return CannotEvaluate(
-        f"the endpoint namespace {namespace} is not proved to belong to this installation: {why}",
-        reason="EndpointNamespaceUnproven",
-        remediation="Set config.values.launch.endpoint_namespace to the namespace that the chart was installed "
-        "with, or run the chart's upgrade so that its service ConfigMap is there.",
-    )
+    return CannotEvaluate(R.NAMESPACE_NOT_VERIFIED, namespace=namespace, detail=why)
 
 
 def _retrieve(task: asyncio.Task[Any]) -> None:

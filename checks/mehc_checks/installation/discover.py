@@ -17,6 +17,7 @@ from mehc_checks.core.permission import Permission
 from mehc_checks.installation import drift, helm
 from mehc_checks.installation.installation import Difference, Installation, LiveConfig
 from mehc_checks.installation.objects import Releases
+from mehc_checks.installation.reasons import InstallationReasons as R
 from mehc_checks.modelengine import serviceconfig, workloads
 from mehc_checks.modelengine.fields import CHART_DEFAULTS
 from mehc_checks.modelengine.names import fullname
@@ -152,17 +153,14 @@ class _Search:
                 found.append(release)
             elif named:
                 raise CannotEvaluate(
-                    f"Helm release {named} in namespace {self._namespace} is not of the chart model-engine",
-                    reason="ReleaseNotFound",
-                    remediation="Name a release of model engine in spec.release, or leave it out.",
+                    R.RELEASE_NOT_FOUND,
+                    namespace=self._namespace,
+                    release=named,
+                    detail="; it is a release of another chart",
                 )
         if len(found) > 1:
             names = ", ".join(release.facts.name for release in found)
-            raise CannotEvaluate(
-                f"namespace {self._namespace} has several releases of model engine: {names}",
-                reason="ReleaseAmbiguous",
-                remediation="Name one of them in spec.release.name.",
-            )
+            raise CannotEvaluate(R.RELEASE_AMBIGUOUS, namespace=self._namespace, releases=names)
         if not found and unreadable:
             if named:
                 raise unreadable[0]
@@ -244,21 +242,13 @@ def _the_one(deployments: Sequence[Mapping[str, Any]], wanted: str, namespace: s
     if wanted in names or not names:
         return wanted if names else None
     if len(names) > 1:
-        raise CannotEvaluate(
-            f"namespace {namespace} has several installations of model engine: {', '.join(names)}",
-            reason="InstallationAmbiguous",
-            remediation="Say which by spec.values.fullnameOverride.",
-        )
+        raise CannotEvaluate(R.INSTALLATION_AMBIGUOUS, namespace=namespace, names=", ".join(names))
     return names[0]
 
 
 def _not_found(named: str, namespace: str, others: Sequence[str]) -> CannotEvaluate:
-    there = f"there are {', '.join(others)}" if others else "there is none"
-    return CannotEvaluate(
-        f"namespace {namespace} has no Helm release {named}; {there}",
-        reason="ReleaseNotFound",
-        remediation="Correct spec.release.name, or leave spec.release out.",
-    )
+    there = f"; found {', '.join(others)}" if others else ""
+    return CannotEvaluate(R.RELEASE_NOT_FOUND, namespace=namespace, release=named, detail=there)
 
 
 def _changed(metadata: Mapping[str, Any]) -> datetime | None:
@@ -277,16 +267,12 @@ def _yaml(text: str) -> Any:
 
 def nothing_found(installation: Installation) -> CannotEvaluate:
     """What to say of checks where neither the cluster nor the user has any values."""
-    where = f"namespace {installation.namespace}"
     if installation.lost:
         lost, why = installation.lost[0]
         return CannotEvaluate(
-            f"found nothing of model engine in {where}, and could not read {lost}: {why}",
-            reason="InstallationNotFound",
-            remediation=f"{why.remediation} Or create the resource in the namespace that the chart is installed in.",
+            R.INSTALLATION_NOT_FOUND,
+            namespace=installation.namespace,
+            detail=f"; could not read {lost}: {why}",
+            fix=why.finding().remediation,
         )
-    return CannotEvaluate(
-        f"{where} has no Helm release of model engine, and no Deployments of its control plane",
-        reason="InstallationNotFound",
-        remediation="Create the resource in the namespace that the chart is installed in, or give its values in spec.",
-    )
+    return CannotEvaluate(R.INSTALLATION_NOT_FOUND, namespace=installation.namespace)

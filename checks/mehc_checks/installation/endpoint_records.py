@@ -9,10 +9,11 @@ from redis.exceptions import RedisError
 
 from mehc_checks.checks.database.gather import Refused, open_session
 from mehc_checks.checks.redis.gather import auth_token, open_connection, redis_secrets
-from mehc_checks.clients.network import NetworkFailure, resolve
+from mehc_checks.clients.network.connect import NetworkProblem, resolve
 from mehc_checks.core.errors import CannotEvaluate, UsageError
 from mehc_checks.installation.cloudsecrets import cloud_secret
 from mehc_checks.installation.context import Context
+from mehc_checks.installation.reasons import InstallationReasons as R
 from mehc_checks.modelengine.database import (
     CLOUD_FIELDS,
     SECRET_KEY,
@@ -52,7 +53,7 @@ async def records(context: Context) -> tuple[Record, ...]:
                 )
                 cursor = await session.execute(_QUERY.encode(), {"most": MOST})
                 rows = await cursor.fetchall()
-    except NetworkFailure as failure:
+    except NetworkProblem as failure:
         raise _unread(str(failure)) from None
     except Refused as refused:
         raise _unread(f"{address} refuses a session ({refused.refusal})") from None
@@ -86,11 +87,7 @@ async def _address(context: Context) -> Address:
 
 
 def _unread(why: str) -> CannotEvaluate:
-    return CannotEvaluate(
-        f"the platform's record of endpoints could not be read: {why}",
-        reason="RecordNotRead",
-        remediation="See what DatabaseMigrated says.",
-    )
+    return CannotEvaluate(R.RECORD_NOT_READ, detail=why)
 
 
 def _record(row: tuple[Any, ...]) -> Record:
@@ -151,7 +148,7 @@ async def _asked(context: Context, way: Way, commands: list[tuple[str, ...]]) ->
             await connection.connect()  # type: ignore[no-untyped-call]
             await connection.send_packed_command(connection.pack_commands(commands))
             return [await connection.read_response() for _ in commands]
-    except (RedisError, NetworkFailure, OSError, TimeoutError):
+    except (RedisError, NetworkProblem, OSError, TimeoutError):
         return None
     finally:
         await connection.disconnect(nowait=True)

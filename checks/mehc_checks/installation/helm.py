@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from mehc_checks.core.errors import CannotEvaluate
+from mehc_checks.installation.reasons import InstallationReasons as R
 from mehc_checks.modelengine.names import CHART, fullname
 from mehc_checks.modelengine.values import Layer, Values
 
@@ -32,11 +33,7 @@ class Unreadable(CannotEvaluate):
     """A release Secret holds no release. The message names the Secret and quotes nothing of it."""
 
     def __init__(self, secret: str, why: str) -> None:
-        super().__init__(
-            f"Secret {secret} holds no readable Helm release: {why}",
-            reason="ReleaseUnreadable",
-            remediation=f"Upgrade the release, which writes a new revision, or delete Secret {secret}.",
-        )
+        super().__init__(R.RELEASE_UNREADABLE, secret=secret, detail=why)
         self.secret = secret
 
 

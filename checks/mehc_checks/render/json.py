@@ -6,7 +6,7 @@ from typing import Any
 from mehc_checks.core import duration
 from mehc_checks.core.outcome import EndpointStatus, Status
 from mehc_checks.engine.correlate import SHOWN
-from mehc_checks.engine.runner import CheckResult, Report
+from mehc_checks.engine.report import CheckResult, Report
 
 
 def render(report: Report) -> str:
@@ -64,7 +64,15 @@ def _check(check: CheckResult) -> dict[str, Any]:
         "duration": duration.show(check.duration),
         "evidence": dict(check.evidence),
         "findings": [
-            {"subject": subject, "status": str(status), "reason": reason, "message": message}
-            for subject, status, reason, message in check.findings
+            {
+                "subject": found.subject,
+                "status": str(found.status),
+                "severity": str(found.severity),
+                "reason": found.reason,
+                "message": found.message,
+                "remediation": found.remediation,
+                "docs": found.docs,
+            }
+            for found in check.findings
         ],
     }

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from mehc_checks.core import duration
 from mehc_checks.core.outcome import Status
 from mehc_checks.core.text import counted
-from mehc_checks.engine.correlate import SHOWN, RootCause
-from mehc_checks.engine.runner import CheckResult, Report
+from mehc_checks.engine.correlate import SHOWN
+from mehc_checks.engine.report import CheckResult, Report, RootCause
 
 _MARKS = {Status.PASS: "√", Status.WARN: "‼", Status.FAIL: "×", Status.ERROR: "?", Status.SKIP: "-"}
 _COLORS = {Status.PASS: "32", Status.WARN: "33", Status.FAIL: "31", Status.ERROR: "35", Status.SKIP: "90"}

@@ -9,16 +9,15 @@ from contextlib import AsyncExitStack
 
 import yaml
 
-from mehc_checks.core.errors import UsageError
+from mehc_checks.core.errors import CannotEvaluate, UsageError
 from mehc_checks.core.outcome import Status
 from mehc_checks.engine.check import Check, catalogue
-from mehc_checks.engine.runner import Report, plan, run
-from mehc_checks.installation.context import Context
-from mehc_checks.installation.installation import WITHOUT_CLUSTER
+from mehc_checks.engine.report import Report
+from mehc_checks.engine.request import CheckRequest, Request, Sources, diagnose
 from mehc_checks.modelengine.values import Layer
 from mehc_checks.render import json as as_json
 from mehc_checks.render import text as as_text
-from mehc_operator.cli.cluster import installed, opened
+from mehc_operator.cli.cluster import opened
 from mehc_operator.cli.options import cluster_arguments, length, values_file
 
 HELP = "check an installation once and print the report"
@@ -87,19 +86,25 @@ async def _check(options: argparse.Namespace, checks: Mapping[str, Check], layer
             cluster, namespace = await stack.enter_async_context(
                 opened(options, otherwise=", or --values to check without one")
             )
-        installation = await installed(cluster, namespace, options.release, layers) if cluster else None
-        context = Context(
-            values=(installation or WITHOUT_CLUSTER).under(layers),
-            cluster=cluster,
+        request = Request(
             namespace=namespace,
+            release=options.release,
+            layers=tuple(layers),
             timeout=options.timeout,
-            installation=installation,
+            checks={name: CheckRequest(skip=why) for name, why in _skipped(options, checks).items()},
         )
-        planned = plan(
-            checks.values(), timeout=options.timeout, only=_names(options.only), skip=_names(options.skip)
-        )
-        return await run(planned, context)
+        try:
+            return await diagnose(checks.values(), request, Sources(cluster=cluster))
+        except CannotEvaluate as error:
+            raise UsageError(f"{error}. {error.remediation}".rstrip()) from None
     raise AssertionError("unreachable")  # an exit stack may swallow exceptions as far as mypy knows
+
+
+def _skipped(options: argparse.Namespace, checks: Mapping[str, Check]) -> dict[str, str]:
+    """The checks that are not to run, with the reason."""
+    only, skip = _names(options.only), _names(options.skip)
+    left_out = {name: "not selected" for name in checks if only and name not in only}
+    return left_out | dict.fromkeys(skip, "disabled")
 
 
 def _names(given: list[str]) -> list[str]:

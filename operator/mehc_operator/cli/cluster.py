@@ -2,17 +2,13 @@
 
 import argparse
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import aiohttp
 
 from mehc_checks.clients.kubernetes.api import KubernetesCluster
-from mehc_checks.core.errors import CannotEvaluate, UsageError
-from mehc_checks.installation.discover import discover, nothing_found
-from mehc_checks.installation.installation import Installation
-from mehc_checks.installation.objects import ListedReleases
-from mehc_checks.modelengine.values import Layer
+from mehc_checks.core.errors import UsageError
 from mehc_operator.connection import Access, connected
 
 
@@ -44,16 +40,3 @@ async def _require_reachable(cluster: KubernetesCluster) -> None:
         raise UsageError(f"the Kubernetes API cannot be reached: {reason}") from None
     if status == 401:
         raise UsageError("the Kubernetes API does not accept these credentials")
-
-
-async def installed(
-    cluster: KubernetesCluster, namespace: str, release: str, given: Sequence[Layer]
-) -> Installation:
-    """What is installed in ``namespace``. Raises UsageError where that cannot be told, or is nothing at all."""
-    try:
-        found = await discover(cluster, ListedReleases(cluster), namespace, release=release, given=given)
-        if not found.layers and not given:
-            raise nothing_found(found)
-    except CannotEvaluate as error:
-        raise UsageError(f"{error}. {error.remediation}".rstrip()) from None
-    return found

@@ -9,11 +9,12 @@ import yaml
 from mehc_checks.checks.endpoints.explain import Explanation, explain
 from mehc_checks.checks.endpoints.gather import EndpointParameters
 from mehc_checks.core import duration
-from mehc_checks.core.errors import UsageError
+from mehc_checks.core.errors import CannotEvaluate, UsageError
+from mehc_checks.engine.request import Request, Sources, prepare
 from mehc_checks.installation.context import Context
 from mehc_checks.modelengine.values import Layer
 from mehc_checks.render import explain as written
-from mehc_operator.cli.cluster import installed, opened
+from mehc_operator.cli.cluster import opened
 from mehc_operator.cli.options import cluster_arguments, length, values_file
 
 HELP = "say why an endpoint is not ready, or all that are not"
@@ -68,11 +69,17 @@ def execute(options: argparse.Namespace) -> int:
 async def _explain(options: argparse.Namespace) -> Explanation:
     layers = [Layer(source=file, values=values_file(file).values) for file in options.values]
     async with opened(options) as (cluster, namespace):
-        installation = await installed(cluster, namespace, options.release, layers)
+        request = Request(
+            namespace=namespace, release=options.release, layers=tuple(layers), timeout=options.timeout
+        )
+        try:
+            prepared = await prepare(request, Sources(cluster=cluster))
+        except CannotEvaluate as error:
+            raise UsageError(f"{error}. {error.remediation}".rstrip()) from None
         parameters = EndpointParameters(grace_period=duration.show(options.grace_period))
         context = Context(
-            values=installation.under(layers),
-            installation=installation,
+            values=prepared.values,
+            installation=prepared.installation,
             cluster=cluster,
             namespace=namespace,
             timeout=options.timeout,

@@ -14,7 +14,7 @@ from kombu.exceptions import OperationalError
 from mehc_checks.checks.broker.check import BACKLOG, BrokerReasons
 from mehc_checks.clients.aws.reasons import AwsReasons
 from mehc_checks.core.outcome import Status
-from mehc_checks.engine.runner import CheckResult
+from mehc_checks.engine.report import CheckResult
 from mehc_checks.modelengine.broker import brokers
 from mehc_checks.modelengine.values import Layer, Values
 from testbed.aws import ACCOUNT, REGION, Aws

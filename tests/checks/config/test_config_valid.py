@@ -15,7 +15,7 @@ from mehc_checks.checks.config.rules.rule import NO_INSTALL, NO_START, REGISTRY
 from mehc_checks.clients.kubernetes.api import KubernetesCluster
 from mehc_checks.core.outcome import Status
 from mehc_checks.engine.check import catalogue
-from mehc_checks.engine.runner import CheckResult, plan, run
+from mehc_checks.engine.report import CheckResult
 from mehc_checks.installation.context import Context, now
 from mehc_checks.installation.discover import discover
 from mehc_checks.installation.installation import WITHOUT_CLUSTER
@@ -26,6 +26,7 @@ from testbed.controlplane import ControlPlane
 from testbed.helm import Helm, HelmError, packed, release_secret
 from testbed.identity import as_account
 from testbed.installation import Tree, overlaid
+from testbed.judging import reported
 from testbed.kwok import Kwok
 from testbed.rulejudging import at
 from testbed.sound import AWS, BY_CLOUD
@@ -89,7 +90,7 @@ async def judged(
         ignored_rules=NO_ISTIO if ignored is None else ignored,
         clock=lambda: now() + later,
     )
-    report = await run(plan([catalogue()["ConfigValid"]], timeout=timedelta(seconds=10)), context)
+    report = await reported([catalogue()["ConfigValid"]], context)
     result = report.checks[0]
     PRODUCED.update(reason for _, _, reason, _ in result.findings)
     return result
@@ -390,7 +391,7 @@ async def test_without_permission_to_read_the_release(
 
 async def test_without_a_cluster_the_values_alone_are_judged() -> None:
     context = Context(values=WITHOUT_CLUSTER.under([Layer(source="values.yaml", values=AWS)]))
-    report = await run(plan([catalogue()["ConfigValid"]], timeout=timedelta(seconds=5)), context)
+    report = await reported([catalogue()["ConfigValid"]], context)
     assert (report.checks[0].status, report.checks[0].reason) == (Status.PASS, "RulesHold")
 
 
@@ -400,7 +401,7 @@ async def test_a_rule_that_crashes_is_no_verdict(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setitem(REGISTRY, "S5-04", replace(REGISTRY["S5-04"], judge=crash))
     context = Context(values=WITHOUT_CLUSTER.under([Layer(source="values.yaml", values=AWS)]))
-    report = await run(plan([catalogue()["ConfigValid"]], timeout=timedelta(seconds=5)), context)
+    report = await reported([catalogue()["ConfigValid"]], context)
     result = report.checks[0]
     PRODUCED.update(reason for _, _, reason, _ in result.findings)
     assert (result.status, result.reason) == (Status.ERROR, "RuleCrashed")

@@ -17,7 +17,7 @@ from mehc_checks.checks.control_plane.gateway import QUESTION, USER, GatewayPara
 from mehc_checks.clients.kubernetes.api import KubernetesCluster
 from mehc_checks.core.outcome import Status
 from mehc_checks.engine.check import catalogue
-from mehc_checks.engine.runner import CheckResult, Report, plan, run
+from mehc_checks.engine.report import CheckResult, Report
 from mehc_checks.installation.context import Context
 from mehc_checks.installation.discover import discover
 from mehc_checks.installation.objects import ListedReleases
@@ -30,6 +30,7 @@ from testbed.helm import Helm
 from testbed.httpserver import Reply, Request, ScriptedServer
 from testbed.identity import as_account
 from testbed.installation import DATABASE_SECRET, Tree, overlaid
+from testbed.judging import reported as carried_out
 from testbed.kwok import DELAY_ANNOTATION, STAGE_LABEL, Kwok
 from testbed.modelengine import migrate
 from testbed.names import leading
@@ -175,7 +176,7 @@ async def reported(
             clock=lambda: datetime.now(UTC) + later,
         )
         checks = [catalogue()[name] for name in ("ControlPlaneReady", *others)]
-        return await run(plan(checks, timeout=context.timeout), context)
+        return await carried_out(checks, context)
 
 
 async def settled(world: World, reason: str, **words: Any) -> CheckResult:

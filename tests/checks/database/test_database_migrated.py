@@ -15,7 +15,7 @@ from mehc_checks.checks.database.check import DatabaseReasons
 from mehc_checks.clients.aws.reasons import AwsReasons
 from mehc_checks.clients.kubernetes.api import KubernetesCluster
 from mehc_checks.core.outcome import Status
-from mehc_checks.engine.runner import CheckResult
+from mehc_checks.engine.report import CheckResult
 from mehc_checks.modelengine.schema import HEAD
 from testbed import ports
 from testbed.controlplane import ControlPlane

@@ -13,7 +13,7 @@ import pytest
 from mehc_checks.clients.kubernetes.api import KubernetesCluster
 from mehc_checks.core.outcome import Status
 from mehc_checks.engine.check import catalogue
-from mehc_checks.engine.runner import CheckResult, plan, run
+from mehc_checks.engine.report import CheckResult
 from mehc_checks.installation.context import Context
 from mehc_checks.modelengine.endpoints import cache_key, demand_key
 from mehc_checks.modelengine.values import Layer, Values
@@ -36,6 +36,7 @@ from testbed.endpoints import (
     prepared,
 )
 from testbed.installation import aws_values, overlaid
+from testbed.judging import reported
 from testbed.kwok import CONTAINER_ANNOTATION, DELAY_ANNOTATION, MESSAGE_ANNOTATION, STAGE_LABEL, Kwok
 from testbed.postgres import Postgres
 from testbed.redis import Redis
@@ -742,7 +743,7 @@ async def judge(
             parameters={check.parameters: parameters},
             clock=lambda: datetime.now(UTC) + later,
         )
-        report = await run(plan([check], timeout=context.timeout), context)
+        report = await reported([check], context)
     return report.checks[0]
 
 
@@ -871,7 +872,7 @@ async def test_without_the_record_kubernetes_alone_is_judged(world: World) -> No
 async def test_no_cluster_is_given() -> None:
     check = catalogue()["EndpointsReady"]
     context = Context(values=Values.merged([]))
-    report = await run(plan([check], timeout=timedelta(seconds=5)), context)
+    report = await reported([check], context)
     assert (report.checks[0].status, report.checks[0].reason) == (Status.SKIP, "NotApplicable")
 
 

@@ -10,7 +10,7 @@ import pytest
 from mehc_checks.checks.gpu_nodes.check import GpuNodesReasons
 from mehc_checks.clients.kubernetes.api import KubernetesCluster
 from mehc_checks.core.outcome import Status
-from mehc_checks.engine.runner import CheckResult
+from mehc_checks.engine.report import CheckResult
 from mehc_checks.modelengine.gpu import suggestion
 from mehc_operator.connection import Access, connected
 from testbed.controlplane import ControlPlane

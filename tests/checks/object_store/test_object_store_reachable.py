@@ -15,7 +15,7 @@ from mehc_checks.clients.aws.client import Aws as Asked
 from mehc_checks.clients.aws.client import AwsFailure, Trouble
 from mehc_checks.clients.aws.reasons import AwsReasons
 from mehc_checks.core.outcome import Status
-from mehc_checks.engine.runner import CheckResult
+from mehc_checks.engine.report import CheckResult
 from mehc_checks.modelengine.stores import store
 from mehc_checks.modelengine.values import Layer, Values
 from testbed.aws import REGION, Aws

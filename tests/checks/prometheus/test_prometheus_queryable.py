@@ -13,7 +13,7 @@ import pytest
 from mehc_checks.checks.prometheus.check import PrometheusReasons
 from mehc_checks.clients.kubernetes.api import KubernetesCluster
 from mehc_checks.core.outcome import Status
-from mehc_checks.engine.runner import CheckResult
+from mehc_checks.engine.report import CheckResult
 from mehc_checks.installation.keda import CUSTOM_METRICS, EXTERNAL_METRICS
 from mehc_checks.modelengine.scaling import REDIS_TRIGGER_AUTHENTICATION, resource_name, scaled_object
 from mehc_checks.modelengine.values import Layer, Values

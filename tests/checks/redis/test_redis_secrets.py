@@ -16,7 +16,7 @@ from mehc_checks.checks.redis.check import RedisReasons
 from mehc_checks.clients.aws.client import METADATA_ADDRESS
 from mehc_checks.clients.kubernetes.api import KubernetesCluster
 from mehc_checks.core.outcome import Status
-from mehc_checks.engine.runner import CheckResult
+from mehc_checks.engine.report import CheckResult
 from mehc_checks.installation.context import Context
 from mehc_checks.installation.endpoint_records import cached
 from mehc_checks.modelengine.endpoints import builder_queue, cache_key

@@ -6,7 +6,7 @@ from typing import Final
 from mehc_checks.checks.broker.gather import BrokerFacts, broker_facts
 from mehc_checks.clients.aws.client import AwsFailure
 from mehc_checks.clients.aws.reasons import AwsReasons, aws_finding
-from mehc_checks.clients.network import NetworkFailure
+from mehc_checks.clients.network.connect import NetworkProblem
 from mehc_checks.core.outcome import Evidence, Finding, Outcome, Reason, Severity, Status
 from mehc_checks.core.permission import Permission
 from mehc_checks.core.text import counted
@@ -163,7 +163,7 @@ def _answer(facts: BrokerFacts) -> Iterator[Finding]:
         )
     elif isinstance(failure, AwsFailure):
         yield aws_finding(failure, concerning=f"queue {queue.name}")
-    elif isinstance(failure, NetworkFailure):
+    elif isinstance(failure, NetworkProblem):
         yield R.BUS_UNREACHABLE.finding(str(failure))
     elif facts.bus:
         yield R.BUS_NOT_EVALUATED.finding(

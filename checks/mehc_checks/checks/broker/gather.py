@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from mehc_checks.clients.aws.client import Aws, AwsFailure, Trouble
-from mehc_checks.clients.network import NetworkFailure, Peer, client_context, handshake
+from mehc_checks.clients.network.connect import NetworkProblem, Peer, client_context, handshake
 from mehc_checks.installation.context import Context
 from mehc_checks.installation.endpoint_records import ask_broker, queue_depth
 from mehc_checks.modelengine.broker import Broker, Brokers, brokers
@@ -50,7 +50,7 @@ class BrokerFacts:
     wanted_account: str = ""
     celery_region: str = ""
     bus: str = ""
-    failure: AwsFailure | NetworkFailure | None = None
+    failure: AwsFailure | NetworkProblem | None = None
 
 
 async def broker_facts(context: Context) -> BrokerFacts:
@@ -143,7 +143,7 @@ async def _service_bus(context: Context, found: Brokers, name: str) -> BrokerFac
     try:
         peer: Peer = await handshake(host, _AMQPS, client_context(), timeout=context.network_timeout)
         del peer
-    except NetworkFailure as error:
+    except NetworkProblem as error:
         failure = error
     return BrokerFacts(
         values=context.values, brokers=found, queue=Queue(name=name), bus=f"{host}:{_AMQPS}", failure=failure

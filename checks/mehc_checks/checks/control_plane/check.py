@@ -298,7 +298,7 @@ def _explained(found: Finding, cause: Cause | None) -> Finding:
         names = tuple(name for name in names if name != _UNPLACED)
     else:
         names = (_UNPLACED,) if cause.reason in _OF_THE_PLACE else ()
-    return replace(found, depends_on=names)
+    return replace(found, explained_by=names)
 
 
 def _is_restarting(component: Component, facts: ControlPlaneFacts) -> bool:

@@ -17,7 +17,8 @@ from urllib.parse import urlsplit
 import aiohttp
 from pydantic import Field
 
-from mehc_checks.clients.network import Fault, NetworkFailure, classify, client_context, connect
+from mehc_checks.clients.network.connect import NetworkProblem, classify, client_context, connect
+from mehc_checks.clients.network.reasons import NetworkReasons as N
 from mehc_checks.core.errors import UsageError
 from mehc_checks.core.parameters import Parameters
 from mehc_checks.installation.context import Context
@@ -83,10 +84,10 @@ async def gateway_answer(context: Context, service: Mapping[str, Any] | None) ->
     host, port = _address(url)
     try:
         await connect(host, port, timeout=context.network_timeout / 4)
-    except NetworkFailure as failure:
+    except NetworkProblem as failure:
         # A refusal comes from the node itself, for a Service without pods behind it; what swallows packets or lacks
         # a name may concern this process alone.
-        proof = Proof.SILENT if failure.fault is Fault.REFUSED else Proof.NOTHING
+        proof = Proof.SILENT if failure.reason is N.CONNECTION_REFUSED else Proof.NOTHING
         return GatewayAnswer(proof=proof, text=str(failure))
     return await _ask(url, host, port, context.network_timeout / 2)
 

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from mehc_checks.checks.database.gather import DatabaseFacts, Refusal, Schema, database_facts
 from mehc_checks.clients.aws.reasons import AwsReasons, aws_finding
-from mehc_checks.clients.network import Fault
+from mehc_checks.clients.network.reasons import NetworkReasons as N
 from mehc_checks.core.outcome import Finding, Outcome, Reason, Severity, Status
 from mehc_checks.core.parameters import Parameters
 from mehc_checks.core.permission import Permission
@@ -320,7 +320,7 @@ def _way(facts: DatabaseFacts) -> list[Finding]:
     if facts.url_error:
         return [R.URL_UNPARSABLE.finding(f"{SECRET_KEY} of Secret {name} cannot be read: {facts.url_error}")]
     if facts.network:
-        return [_NETWORK.get(facts.network.fault, R.CONNECTION_FAILED).finding(str(facts.network))]
+        return [_NETWORK.get(facts.network.reason, R.CONNECTION_FAILED).finding(str(facts.network))]
     if facts.refusal:
         return [_refused(facts, facts.refusal)]
     if facts.query_error:
@@ -345,9 +345,9 @@ def _cloud_secret(facts: DatabaseFacts) -> Finding | None:
 
 
 _NETWORK = {
-    Fault.UNRESOLVABLE: R.HOST_UNRESOLVABLE,
-    Fault.REFUSED: R.CONNECTION_REFUSED,
-    Fault.NO_ANSWER: R.NO_ANSWER,
+    N.HOST_UNRESOLVABLE: R.HOST_UNRESOLVABLE,
+    N.CONNECTION_REFUSED: R.CONNECTION_REFUSED,
+    N.CONNECTION_TIMEOUT: R.NO_ANSWER,
 }
 
 

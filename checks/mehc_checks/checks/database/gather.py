@@ -12,7 +12,8 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from mehc_checks.clients.network import Fault, NetworkFailure, classify, connect, resolve
+from mehc_checks.clients.network.connect import NetworkProblem, classify, connect, resolve
+from mehc_checks.clients.network.reasons import NetworkReasons as N
 from mehc_checks.installation.cloudsecrets import cloud_secret
 from mehc_checks.installation.context import Context, require_cluster
 from mehc_checks.modelengine import schema
@@ -106,7 +107,7 @@ class DatabaseFacts:
     url_error: str = ""
     percent_in_url: bool = False
     address: Address | None = None
-    network: NetworkFailure | None = None
+    network: NetworkProblem | None = None
     refusal: Refusal | None = None
     query_error: str = ""
     """SQLSTATE of a query that failed."""
@@ -161,7 +162,7 @@ async def _probe(address: Address, base: Mapping[str, Any], timeout: float) -> D
             async with await open_session(address, addresses) as session:
                 latency = (time.monotonic() - clock) * 1000
                 found = await _look(session, timeout)
-    except NetworkFailure as failure:
+    except NetworkProblem as failure:
         return DatabaseFacts(**base, address=address, network=failure)
     except (TimeoutError, Refused) as error:
         refusal = error.refusal if isinstance(error, Refused) else None
@@ -170,19 +171,18 @@ async def _probe(address: Address, base: Mapping[str, Any], timeout: float) -> D
         )
         if unreachable:
             return DatabaseFacts(**base, address=address, network=unreachable)
-        silent = f"{address.host}:{address.port} accepts connections and does not answer"
-        network = None if refusal else NetworkFailure(Fault.NO_ANSWER, silent)
+        network = None if refusal else NetworkProblem(N.CONNECTION_TIMEOUT, address.host, address.port)
         return DatabaseFacts(**base, address=address, refusal=refusal, network=network)
     except psycopg.Error as error:
         return DatabaseFacts(**base, address=address, query_error=error.sqlstate or type(error).__name__)
     return DatabaseFacts(**base, address=address, found=found, latency_ms=latency)
 
 
-async def _unreachable(address: Address, timeout: float) -> NetworkFailure | None:
+async def _unreachable(address: Address, timeout: float) -> NetworkProblem | None:
     """Why no connection can be opened; None where one can. For after libpq, whose errors have no codes."""
     try:
         await connect(address.host, address.port, timeout=timeout)
-    except NetworkFailure as failure:
+    except NetworkProblem as failure:
         return failure
     return None
 

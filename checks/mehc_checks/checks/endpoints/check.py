@@ -65,7 +65,8 @@ def _found(stuck: Iterable[Stuck]) -> Iterator[Finding]:
         more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
         text = f"{', '.join(names[:_NAMED])}{more}: {group[0].cause.message}"
         yield Finding(
-            reason=R.PARTLY_READY if serving and reason not in _WHOLE else reason,
+            reason=(told := R.PARTLY_READY if serving and reason not in _WHOLE else reason),
+            status=told.status,
             message=text,
             remediation=reason.remedy,
             subject=reason.name,
@@ -82,6 +83,7 @@ def _unseen(facts: EndpointFacts) -> Iterator[Finding]:
     for error in facts.unseen:
         yield Finding(
             reason=R.PARTLY_UNSEEN,
+            status=R.PARTLY_UNSEEN.status,
             message=str(error),
             remediation=error.remediation or R.PARTLY_UNSEEN.remedy,
         )

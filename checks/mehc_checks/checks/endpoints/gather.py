@@ -9,6 +9,7 @@ from typing import Any, Final
 from pydantic import Field, field_validator
 
 from mehc_checks.clients.kubernetes.api import object_path
+from mehc_checks.clients.kubernetes.reasons import KubernetesReasons
 from mehc_checks.core import duration
 from mehc_checks.core.errors import CannotEvaluate
 from mehc_checks.core.parameters import Parameters
@@ -33,7 +34,6 @@ from mehc_checks.workload.objects import (
     read_scaler,
     read_workload,
 )
-from mehc_checks.workload.reasons import EndpointReasons
 from mehc_checks.workload.scheduling import Selected
 
 _PAGE: Final = "500"
@@ -156,8 +156,9 @@ class _Reader:
             more["continue"] = rest
         self.cut.append(
             CannotEvaluate(
-                f"only the first {len(found)} {resource} of namespace {self._context.endpoint_namespace} were read",
-                reason=EndpointReasons.PARTLY_UNSEEN.name,
+                KubernetesReasons.INCOMPLETE_DATA,
+                detail=f"only the first {len(found)} {resource} were read in namespace "
+                f"{self._context.endpoint_namespace}",
             )
         )
         return found

@@ -17,6 +17,7 @@ from mehc_checks.checks.gpu_nodes.warming import judge_balloons, judge_caches
 from mehc_checks.core.outcome import Evidence, Finding, Outcome, Severity, Status
 from mehc_checks.core.permission import Permission
 from mehc_checks.engine.check import check
+from mehc_checks.installation.reasons import InstallationReasons
 from mehc_checks.modelengine.gpu import ACCELERATOR_LABEL
 
 R = GpuNodesReasons
@@ -61,7 +62,7 @@ def gpu_nodes_ready(facts: GpuFacts) -> Outcome:
 
 def _unseen(facts: GpuFacts) -> Iterator[Finding]:
     for error in facts.unseen:
-        unproven = error.reason == R.NAMESPACE_UNPROVEN.name
+        unproven = error.reason is InstallationReasons.NAMESPACE_NOT_VERIFIED
         reason = R.NAMESPACE_UNPROVEN if unproven else R.PARTLY_UNSEEN
         yield reason.finding(str(error), remediation=error.remediation)
 

@@ -8,6 +8,7 @@ from mehc_checks.clients.registry.trouble import Trouble
 from mehc_checks.core.outcome import Evidence, Finding, Outcome, Reason, ReasonSet, Severity, Status
 from mehc_checks.core.permission import Permission
 from mehc_checks.engine.check import check
+from mehc_checks.installation.reasons import InstallationReasons
 from mehc_checks.modelengine.images import RegistryClass, Role, is_placeholder, is_vendor
 
 TASK_LIMIT_MINUTES = 30
@@ -439,7 +440,7 @@ def _of_image(probed: Probed, facts: ImageFacts) -> Iterator[Finding]:
 def _of_secrets(facts: ImageFacts) -> Iterator[Finding]:
     secrets, reasons = facts.secrets, VllmImageReasons
     account = secrets.account
-    if secrets.unknown is not None and secrets.unknown.reason == reasons.NAMESPACE_UNPROVEN.name:
+    if secrets.unknown is not None and secrets.unknown.reason is InstallationReasons.NAMESPACE_NOT_VERIFIED:
         yield reasons.NAMESPACE_UNPROVEN.finding(
             str(secrets.unknown), remediation=secrets.unknown.remediation
         )

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from mehc_checks.checks.object_store.gather import BucketFacts, StoreFacts, StoreParameters, store_facts
 from mehc_checks.clients.aws.client import Trouble
 from mehc_checks.clients.aws.reasons import AwsReasons, aws_finding
-from mehc_checks.clients.network import Fault
+from mehc_checks.clients.network.reasons import NetworkReasons as N
 from mehc_checks.core.outcome import Evidence, Finding, Outcome, Reason, Severity, Status
 from mehc_checks.engine.check import check
 from mehc_checks.modelengine.stores import SCHEMES
@@ -86,9 +86,7 @@ class StoreReasons(AwsReasons):
 
 
 R = StoreReasons
-_TLS = frozenset(
-    {Fault.TLS_UNTRUSTED, Fault.TLS_EXPIRED, Fault.TLS_WRONG_HOST, Fault.NOT_TLS, Fault.TLS_OTHER}
-)
+_TLS = frozenset({N.TLS_UNTRUSTED, N.TLS_EXPIRED, N.TLS_WRONG_HOST, N.SERVER_NOT_TLS, N.TLS_HANDSHAKE_FAILED})
 
 
 @check(
@@ -120,12 +118,12 @@ def _of_store(facts: StoreFacts) -> Iterator[Finding]:
         yield R.ADDRESS_INVALID.finding("s3EndpointUrl is no http:// or https:// URL with a host")
     source = "s3EndpointUrl" if facts.store.endpoint else "azure.abs_account_name"
     if failure := facts.network:
-        unresolved = failure.fault is Fault.UNRESOLVABLE
+        unresolved = failure.reason is N.HOST_UNRESOLVABLE
         reason = (
             R.UNRESOLVABLE
             if unresolved
             else R.STORE_UNTRUSTED
-            if failure.fault in _TLS
+            if failure.reason in _TLS
             else R.STORE_UNREACHABLE
         )
         yield reason.finding(str(failure), source=source)

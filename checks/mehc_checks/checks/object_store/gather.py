@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from pydantic import Field
 
 from mehc_checks.clients.aws.client import Aws, AwsFailure, Trouble
-from mehc_checks.clients.network import NetworkFailure, client_context, connect, handshake
+from mehc_checks.clients.network.connect import NetworkProblem, client_context, connect, handshake
 from mehc_checks.core.errors import NotApplicable, UsageError
 from mehc_checks.core.parameters import Parameters
 from mehc_checks.installation.context import Context
@@ -58,7 +58,7 @@ class StoreFacts:
     buckets: tuple[BucketFacts, ...] = ()
     asked: str = ""
     unreadable: bool = False
-    network: NetworkFailure | None = None
+    network: NetworkProblem | None = None
 
 
 async def store_facts(context: Context) -> StoreFacts:
@@ -71,7 +71,7 @@ async def store_facts(context: Context) -> StoreFacts:
         host = _HOSTS[found.cloud].format(account=account)
         try:
             await handshake(host, 443, client_context(), timeout=context.network_timeout)
-        except NetworkFailure as failure:
+        except NetworkProblem as failure:
             return StoreFacts(store=found, asked=host, network=failure)
         return StoreFacts(store=found, asked=host)
     if found.endpoint:
@@ -79,7 +79,7 @@ async def store_facts(context: Context) -> StoreFacts:
             return StoreFacts(store=found, unreadable=True)
         try:
             await _reach(*address, context.network_timeout / 3)
-        except NetworkFailure as failure:
+        except NetworkProblem as failure:
             return StoreFacts(store=found, asked=found.endpoint, network=failure)
     parameters = context.parameters(StoreParameters)
     aws = Aws(
@@ -120,7 +120,7 @@ def _address(url: str) -> tuple[str, int, bool] | None:
 
 
 async def _reach(host: str, port: int, tls: bool, timeout: float) -> None:
-    """Raises NetworkFailure: boto says less of what is wrong with a connection."""
+    """Raises NetworkProblem: boto says less of what is wrong with a connection."""
     if tls:
         named = _authorities()
         await handshake(host, port, _trust(named) if named else client_context(), timeout=timeout)

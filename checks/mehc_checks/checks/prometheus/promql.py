@@ -21,8 +21,9 @@ from prometheus_api_client.exceptions import PrometheusApiClientException
 from requests.adapters import HTTPAdapter
 from urllib3.util.retry import Retry
 
-from mehc_checks.clients import network as net
-from mehc_checks.clients.network import Fault, NetworkFailure
+from mehc_checks.clients.network import connect as net
+from mehc_checks.clients.network.connect import NetworkProblem
+from mehc_checks.clients.network.reasons import NetworkReasons as N
 from mehc_checks.modelengine.scaling import ServerAddress
 
 T = TypeVar("T")
@@ -64,16 +65,16 @@ class Trouble(StrEnum):
 
 
 _OF_FAULT: Final = {
-    Fault.UNRESOLVABLE: Trouble.HOST_UNRESOLVABLE,
-    Fault.REFUSED: Trouble.CONNECTION_REFUSED,
-    Fault.NO_ANSWER: Trouble.NO_ANSWER,
-    Fault.UNREACHABLE: Trouble.CONNECTION_FAILED,
-    Fault.CLOSED: Trouble.CONNECTION_FAILED,
-    Fault.NOT_TLS: Trouble.TLS_NOT_SPOKEN,
-    Fault.TLS_UNTRUSTED: Trouble.TLS_UNTRUSTED,
-    Fault.TLS_EXPIRED: Trouble.TLS_EXPIRED,
-    Fault.TLS_WRONG_HOST: Trouble.TLS_WRONG_HOST,
-    Fault.TLS_OTHER: Trouble.TLS_FAILED,
+    N.HOST_UNRESOLVABLE: Trouble.HOST_UNRESOLVABLE,
+    N.CONNECTION_REFUSED: Trouble.CONNECTION_REFUSED,
+    N.CONNECTION_TIMEOUT: Trouble.NO_ANSWER,
+    N.HOST_UNREACHABLE: Trouble.CONNECTION_FAILED,
+    N.CONNECTION_CLOSED: Trouble.CONNECTION_FAILED,
+    N.SERVER_NOT_TLS: Trouble.TLS_NOT_SPOKEN,
+    N.TLS_UNTRUSTED: Trouble.TLS_UNTRUSTED,
+    N.TLS_EXPIRED: Trouble.TLS_EXPIRED,
+    N.TLS_WRONG_HOST: Trouble.TLS_WRONG_HOST,
+    N.TLS_HANDSHAKE_FAILED: Trouble.TLS_FAILED,
 }
 
 
@@ -114,7 +115,7 @@ class Prometheus:
         """Resolve and connect, without taking a worker thread. Raises PrometheusFailure."""
         try:
             await net.connect(self._address.host, self._address.port, timeout=self._timeout)
-        except NetworkFailure as failure:
+        except NetworkProblem as failure:
             raise _failure(failure) from None
 
     async def query(self, promql: str, at: datetime) -> Answer:
@@ -213,9 +214,9 @@ class Prometheus:
                 Trouble.NOT_PROMETHEUS, f"{self._where} sends a body that cannot be unpacked"
             )
         failure = net.classify(error, self._address.host, self._address.port)
-        if failure.fault is Fault.NO_ANSWER:  # connected, and a read ran out of time
+        if failure.reason is N.CONNECTION_TIMEOUT:  # connected, and a read ran out of time
             return self._late()
-        if failure.fault in (Fault.CLOSED, Fault.UNREACHABLE):
+        if failure.reason in (N.CONNECTION_CLOSED, N.HOST_UNREACHABLE):
             return _Unclear(0, "does not answer in HTTP", failure)
         return _failure(failure)
 
@@ -229,7 +230,7 @@ class Prometheus:
         ):
             return Trouble.TLS_REQUIRED, f"{where} speaks TLS, and the address begins with http://"
         if unclear.failure is not None:
-            if unclear.failure.fault is Fault.CLOSED:
+            if unclear.failure.reason is N.CONNECTION_CLOSED:
                 return Trouble.CONNECTION_FAILED, str(unclear.failure)
             return Trouble.NOT_PROMETHEUS, f"{where} {unclear.what}"
         try:
@@ -249,8 +250,8 @@ class Prometheus:
     async def _speaks_tls(self) -> bool:
         try:
             await net.handshake(self._address.host, self._address.port, self._tls, timeout=self._timeout)
-        except NetworkFailure as failure:
-            return failure.fault in (Fault.TLS_UNTRUSTED, Fault.TLS_EXPIRED, Fault.TLS_WRONG_HOST)
+        except NetworkProblem as failure:
+            return failure.reason in (N.TLS_UNTRUSTED, N.TLS_EXPIRED, N.TLS_WRONG_HOST)
         return True
 
     def _identify(self) -> tuple[str, str | None]:
@@ -287,7 +288,7 @@ class Prometheus:
 class _Unclear(Exception):  # noqa: N818
     """An answer that asks for a second look. ``status`` is 0 where it was not even HTTP."""
 
-    def __init__(self, status: int, what: str, failure: NetworkFailure | None = None) -> None:
+    def __init__(self, status: int, what: str, failure: NetworkProblem | None = None) -> None:
         super().__init__(what)
         self.status, self.what, self.failure = status, what, failure
 
@@ -350,8 +351,8 @@ def _session(adapter: _Adapter) -> requests.Session:
     return session
 
 
-def _failure(failure: NetworkFailure) -> PrometheusFailure:
-    return PrometheusFailure(_OF_FAULT[failure.fault], str(failure))
+def _failure(failure: NetworkProblem) -> PrometheusFailure:
+    return PrometheusFailure(_OF_FAULT[failure.reason], str(failure))
 
 
 def _error_type(response: requests.Response) -> str:

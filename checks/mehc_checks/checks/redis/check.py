@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from mehc_checks.checks.redis.gather import RedisFacts, Refusal, WayFacts, redis_facts
 from mehc_checks.clients.aws.reasons import AwsReasons, aws_finding
-from mehc_checks.clients.network import Fault
+from mehc_checks.clients.network.reasons import NetworkReasons as N
 from mehc_checks.core.outcome import Finding, Outcome, Reason, Severity, Status
 from mehc_checks.core.permission import Permission
 from mehc_checks.engine.check import check
@@ -294,14 +294,14 @@ _WANTED = {
 }
 
 _NETWORK = {
-    Fault.UNRESOLVABLE: R.HOST_UNRESOLVABLE,
-    Fault.REFUSED: R.CONNECTION_REFUSED,
-    Fault.NO_ANSWER: R.NO_ANSWER,
-    Fault.NOT_TLS: R.TLS_NOT_OFFERED,
-    Fault.TLS_UNTRUSTED: R.TLS_UNTRUSTED,
-    Fault.TLS_EXPIRED: R.TLS_EXPIRED,
-    Fault.TLS_WRONG_HOST: R.TLS_WRONG_HOST,
-    Fault.TLS_OTHER: R.TLS_FAILED,
+    N.HOST_UNRESOLVABLE: R.HOST_UNRESOLVABLE,
+    N.CONNECTION_REFUSED: R.CONNECTION_REFUSED,
+    N.CONNECTION_TIMEOUT: R.NO_ANSWER,
+    N.SERVER_NOT_TLS: R.TLS_NOT_OFFERED,
+    N.TLS_UNTRUSTED: R.TLS_UNTRUSTED,
+    N.TLS_EXPIRED: R.TLS_EXPIRED,
+    N.TLS_WRONG_HOST: R.TLS_WRONG_HOST,
+    N.TLS_HANDSHAKE_FAILED: R.TLS_FAILED,
 }
 
 _REFUSED = {
@@ -399,7 +399,7 @@ def _way(asked: WayFacts, facts: RedisFacts) -> Iterator[Finding]:
     where = f"{server.host}:{server.port}" if server else ""
     unusable = way.trouble is Trouble.SECRET_UNUSABLE
     if asked.network:
-        yield found(_NETWORK.get(asked.network.fault, R.CONNECTION_FAILED), str(asked.network))
+        yield found(_NETWORK.get(asked.network.reason, R.CONNECTION_FAILED), str(asked.network))
     elif way.failure:
         yield aws_finding(
             way.failure, subject=str(way.path), concerning=f"{way.path}: secret {words['secret']}"

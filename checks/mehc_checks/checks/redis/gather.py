@@ -18,7 +18,8 @@ from redis.exceptions import (
 )
 
 from mehc_checks.clients.kubernetes.api import NoCluster, object_path
-from mehc_checks.clients.network import Fault, NetworkFailure, classify, client_context, connect, handshake
+from mehc_checks.clients.network.connect import NetworkProblem, classify, client_context, connect, handshake
+from mehc_checks.clients.network.reasons import NetworkReasons as N
 from mehc_checks.core.errors import CannotEvaluate, NotApplicable
 from mehc_checks.installation.cloudsecrets import aws_secret
 from mehc_checks.installation.context import Context
@@ -109,7 +110,7 @@ class WayFacts:
     """One way, asked. The first failure that is set says where it ends."""
 
     way: Way
-    network: NetworkFailure | None = None
+    network: NetworkProblem | None = None
     refusal: Refusal | None = None
     command: str = ""
     """The command that was refused, "" for the connection itself."""
@@ -222,20 +223,19 @@ async def _ask(way: Way, timeout: float) -> WayFacts:
     try:
         async with asyncio.timeout(timeout / 2):
             return await _converse(way, server, timeout / 4)
-    except NetworkFailure as failure:
+    except NetworkProblem as failure:
         return WayFacts(way=way, network=failure)
     except TimeoutError:
         return WayFacts(way=way, network=await _no_answer(server, timeout / 2))
 
 
-async def _no_answer(server: Server, timeout: float) -> NetworkFailure:
+async def _no_answer(server: Server, timeout: float) -> NetworkProblem:
     """Which step is not answered: the name, the connection, or what is said over it."""
     try:
         await connect(server.host, server.port, timeout=timeout)
-    except NetworkFailure as failure:
+    except NetworkProblem as failure:
         return failure
-    where = f"{server.host}:{server.port}"
-    return NetworkFailure(Fault.NO_ANSWER, f"{where} accepts connections and does not answer")
+    return NetworkProblem(N.CONNECTION_TIMEOUT, server.host, server.port)
 
 
 async def _converse(way: Way, server: Server, timeout: float) -> WayFacts:
@@ -298,20 +298,19 @@ async def _explained(facts: WayFacts, server: Server, error: Exception, timeout:
     failure = classify(error, server.host, server.port)
     if server.tls:
         return replace(facts, network=await _behind_tls(server, failure, timeout))
-    if failure.fault in (Fault.CLOSED, Fault.UNREACHABLE, Fault.NO_ANSWER):
+    if failure.reason in (N.CONNECTION_CLOSED, N.HOST_UNREACHABLE, N.CONNECTION_TIMEOUT):
         refusal = await _behind_plain(server, failure, timeout)
         return replace(facts, refusal=refusal) if refusal else replace(facts, network=failure)
     return replace(facts, network=failure)
 
 
-async def _behind_tls(server: Server, failure: NetworkFailure, timeout: float) -> NetworkFailure:
+async def _behind_tls(server: Server, failure: NetworkProblem, timeout: float) -> NetworkProblem:
     """Redis' plain port waits for the rest of what looks like a command: it leaves TLS clients without an answer."""
-    where = f"{server.host}:{server.port}"
-    if failure.fault is Fault.NO_ANSWER and await _answers_plain(server, timeout):
-        return NetworkFailure(Fault.NOT_TLS, f"{where} does not speak TLS")
-    if failure.fault is Fault.CLOSED:
-        words = f"{where} closed the connection after the handshake failed, perhaps for want of a client certificate"
-        return NetworkFailure(Fault.TLS_OTHER, words)
+    if failure.reason is N.CONNECTION_TIMEOUT and await _answers_plain(server, timeout):
+        return NetworkProblem(N.SERVER_NOT_TLS, server.host, server.port)
+    if failure.reason is N.CONNECTION_CLOSED:
+        detail = "the server closed it; it may require a client certificate"
+        return NetworkProblem(N.TLS_HANDSHAKE_FAILED, server.host, server.port, detail=detail)
     return failure
 
 
@@ -329,15 +328,15 @@ async def _answers_plain(server: Server, timeout: float) -> bool:
         return False
 
 
-async def _behind_plain(server: Server, failure: NetworkFailure, timeout: float) -> Refusal | None:
+async def _behind_plain(server: Server, failure: NetworkProblem, timeout: float) -> Refusal | None:
     """A plain client was not understood: by a TLS port, or by something that is no Redis."""
     try:
         await handshake(server.host, server.port, client_context(), timeout=timeout)
-    except NetworkFailure as second:
-        if second.fault in (Fault.TLS_UNTRUSTED, Fault.TLS_EXPIRED, Fault.TLS_WRONG_HOST, Fault.TLS_OTHER):
+    except NetworkProblem as second:
+        if second.reason in (N.TLS_UNTRUSTED, N.TLS_EXPIRED, N.TLS_WRONG_HOST, N.TLS_HANDSHAKE_FAILED):
             return Refusal.SPEAKS_TLS
-        answered = second.fault in (Fault.NOT_TLS, Fault.CLOSED)
-        return Refusal.NOT_REDIS if answered and failure.fault is Fault.UNREACHABLE else None
+        answered = second.reason in (N.SERVER_NOT_TLS, N.CONNECTION_CLOSED)
+        return Refusal.NOT_REDIS if answered and failure.reason is N.HOST_UNREACHABLE else None
     return Refusal.SPEAKS_TLS
 
 
@@ -380,7 +379,7 @@ async def _open_to_all(server: Server, command: tuple[str, ...]) -> bool:
     try:
         await connection.connect()  # type: ignore[no-untyped-call]
         return await _refusal(connection, *command) is None
-    except (RedisError, NetworkFailure, OSError):
+    except (RedisError, NetworkProblem, OSError):
         return False
     finally:
         await connection.disconnect(nowait=True)

@@ -13,6 +13,7 @@ from urllib.parse import quote, urlsplit
 import aiohttp
 from kubernetes.aio import client
 
+from mehc_checks.clients.kubernetes.reasons import KubernetesReasons as K
 from mehc_checks.core.errors import CannotEvaluate, Forbidden, NotApplicable
 
 _REQUEST_TIMEOUT = aiohttp.ClientTimeout(total=30)
@@ -187,10 +188,7 @@ class KubernetesCluster:
         try:
             return await self.request(method, path, **words)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise CannotEvaluate(
-                f"the Kubernetes API cannot be reached ({type(error).__name__})",
-                reason="KubernetesApiUnreachable",
-            ) from None
+            raise CannotEvaluate(K.UNREACHABLE, detail=type(error).__name__) from None
 
     async def request(
         self,
@@ -266,9 +264,7 @@ class KubernetesCluster:
 
 
 def _unexpected(status: int, method: str, path: str) -> CannotEvaluate:
-    return CannotEvaluate(
-        f"the Kubernetes API answered {status} to {method} {path}", reason="KubernetesApiError"
-    )
+    return CannotEvaluate(K.ERROR, detail=f"{status} to {method} {path}")
 
 
 async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:

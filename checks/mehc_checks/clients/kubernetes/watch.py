@@ -15,6 +15,7 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 import aiohttp
 
 from mehc_checks.clients.kubernetes.api import Cluster, KubernetesCluster, forbidden
+from mehc_checks.clients.kubernetes.reasons import KubernetesReasons as K
 from mehc_checks.core.errors import CannotEvaluate
 
 log = logging.getLogger(__name__)
@@ -61,7 +62,7 @@ async def listed(
         read = cluster.list_metadata if metadata_only else cluster.get
         page = await read(path, limit=PAGE, **query, **({"continue": more} if more else {}))
         if page is None:
-            raise CannotEvaluate(f"the Kubernetes API does not serve {path}", reason="KubernetesApiError")
+            raise CannotEvaluate(K.ERROR, detail=f"404 to {path}")
         for manifest in page["items"] or ():  # null where there are none and only metadata was asked for
             store.put(manifest)
         more = page["metadata"].get("continue") or ""
@@ -121,11 +122,11 @@ class Watch(Generic[S]):
         await self.settled()
         error = self._error
         if error is not None and (
-            self._store is None or error.reason == "Forbidden" or time.monotonic() - self._since > STALE_AFTER
+            self._store is None or error.reason is K.FORBIDDEN or time.monotonic() - self._since > STALE_AFTER
         ):
             raise error.with_traceback(None)
         if self._store is None:
-            raise CannotEvaluate("the watch was stopped", reason="KubernetesApiUnreachable")
+            raise CannotEvaluate(K.UNREACHABLE, detail="the watch was stopped")
         return self._store
 
     async def _follow(self) -> None:
@@ -145,15 +146,11 @@ class Watch(Generic[S]):
             except CannotEvaluate as refused:
                 error = refused
             except (aiohttp.ClientError, OSError, TimeoutError) as broken:
-                error = CannotEvaluate(
-                    f"the Kubernetes API cannot be reached ({type(broken).__name__})",
-                    reason="KubernetesApiUnreachable",
-                )
+                error = CannotEvaluate(K.UNREACHABLE, detail=type(broken).__name__)
             except Exception as garbled:  # whatever it is, the watch goes on, from a new list
                 self._version = ""
                 error = CannotEvaluate(
-                    f"the Kubernetes API's answer to {self.path} cannot be read ({type(garbled).__name__})",
-                    reason="KubernetesApiError",
+                    K.ERROR, detail=f"an unreadable answer to {self.path} ({type(garbled).__name__})"
                 )
             if error is not None:
                 self._failed(error)
@@ -187,10 +184,7 @@ class Watch(Generic[S]):
             if status == HTTPStatus.GONE:
                 raise _Expired
             if status != HTTPStatus.OK:
-                raise CannotEvaluate(
-                    f"the Kubernetes API answered {status} to a watch of {self.path}",
-                    reason="KubernetesApiError",
-                )
+                raise CannotEvaluate(K.ERROR, detail=f"{status} to the watch of {self.path}")
             self._well()
             async for line in lines:
                 if line:
@@ -201,7 +195,7 @@ class Watch(Generic[S]):
         if kind == "ERROR":
             if manifest.get("code") == HTTPStatus.GONE:
                 raise _Expired
-            raise CannotEvaluate(f"the watch of {self.path} ended in an error", reason="KubernetesApiError")
+            raise CannotEvaluate(K.ERROR, detail=f"an error to the watch of {self.path}")
         self._version = manifest["metadata"]["resourceVersion"]
         if self._store is None or kind == "BOOKMARK":
             return

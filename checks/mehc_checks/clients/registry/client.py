@@ -22,7 +22,8 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
-from mehc_checks.clients import network as net
+from mehc_checks.clients.network import connect as net
+from mehc_checks.clients.network.reasons import NetworkReasons as N
 from mehc_checks.clients.registry.keyring import Login
 from mehc_checks.clients.registry.trouble import RegistryFailure, Trouble, of_network
 
@@ -172,9 +173,9 @@ class Registry:
     async def _without_tls(self, failure: RegistryFailure) -> URL:
         """The plain origin, if HTTPS failed for want of TLS and plain HTTP is allowed here. Raises otherwise."""
         cause = failure.__cause__
-        if not isinstance(cause, net.NetworkFailure) or cause.fault not in (
-            net.Fault.NOT_TLS,
-            net.Fault.CLOSED,
+        if not isinstance(cause, net.NetworkProblem) or cause.reason not in (
+            N.SERVER_NOT_TLS,
+            N.CONNECTION_CLOSED,
         ):
             raise failure
         plain = URL(f"http://{self.host}")
@@ -220,8 +221,8 @@ class Registry:
                     host=address,
                 )
         except TimeoutError:
-            waited = net.NetworkFailure(
-                net.Fault.NO_ANSWER, f"{address} did not answer within {self._timeout:g} s"
+            waited = net.NetworkProblem(
+                N.CONNECTION_TIMEOUT, url.host or "", url.port or 0, seconds=f"{self._timeout:g}"
             )
             raise of_network(waited) from waited
         except aiohttp.ClientHttpProxyError as error:
@@ -230,7 +231,7 @@ class Registry:
             ) from None
         except (aiohttp.ClientResponseError, aiohttp.ClientPayloadError):
             raise RegistryFailure(Trouble.NOT_A_REGISTRY, f"{address} does not speak HTTP properly") from None
-        except (aiohttp.ClientError, OSError, net.NetworkFailure, ValueError) as error:
+        except (aiohttp.ClientError, OSError, net.NetworkProblem, ValueError) as error:
             failure = _classify(error, url)
             raise of_network(failure) from failure
 
@@ -344,10 +345,10 @@ async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes:
     return b"".join(parts)
 
 
-def _classify(error: Exception, url: URL) -> net.NetworkFailure:
+def _classify(error: Exception, url: URL) -> net.NetworkProblem:
     host, port = url.host or "", url.port or 0
     if isinstance(error, aiohttp.ServerDisconnectedError):
-        return net.NetworkFailure(net.Fault.CLOSED, f"{host}:{port} closed the connection without an answer")
+        return net.NetworkProblem(N.CONNECTION_CLOSED, host, port)
     if isinstance(error, aiohttp.ClientError) and isinstance(error.__cause__, Exception):
         error = error.__cause__  # aiohttp's own pass for errors of ssl without having what those have
     return net.classify(error, host, port)

@@ -2,7 +2,8 @@
 
 from enum import StrEnum
 
-from mehc_checks.clients.network import Fault, NetworkFailure
+from mehc_checks.clients.network.connect import NetworkProblem
+from mehc_checks.clients.network.reasons import NetworkReasons as N
 
 
 class Trouble(StrEnum):
@@ -50,19 +51,19 @@ class RegistryFailure(Exception):  # noqa: N818
 
 
 _OF_FAULT = {
-    Fault.UNRESOLVABLE: Trouble.UNRESOLVABLE,
-    Fault.REFUSED: Trouble.REFUSED,
-    Fault.UNREACHABLE: Trouble.UNREACHABLE,
-    Fault.NO_ANSWER: Trouble.NO_ANSWER,
-    Fault.CLOSED: Trouble.UNREACHABLE,
-    Fault.NOT_TLS: Trouble.NOT_A_REGISTRY,
-    Fault.TLS_UNTRUSTED: Trouble.TLS_UNTRUSTED,
-    Fault.TLS_EXPIRED: Trouble.TLS_EXPIRED,
-    Fault.TLS_WRONG_HOST: Trouble.TLS_WRONG_HOST,
-    Fault.TLS_OTHER: Trouble.TLS_OTHER,
+    N.HOST_UNRESOLVABLE: Trouble.UNRESOLVABLE,
+    N.CONNECTION_REFUSED: Trouble.REFUSED,
+    N.HOST_UNREACHABLE: Trouble.UNREACHABLE,
+    N.CONNECTION_TIMEOUT: Trouble.NO_ANSWER,
+    N.CONNECTION_CLOSED: Trouble.UNREACHABLE,
+    N.SERVER_NOT_TLS: Trouble.NOT_A_REGISTRY,
+    N.TLS_UNTRUSTED: Trouble.TLS_UNTRUSTED,
+    N.TLS_EXPIRED: Trouble.TLS_EXPIRED,
+    N.TLS_WRONG_HOST: Trouble.TLS_WRONG_HOST,
+    N.TLS_HANDSHAKE_FAILED: Trouble.TLS_OTHER,
 }
 
 
-def of_network(failure: NetworkFailure) -> RegistryFailure:
+def of_network(failure: NetworkProblem) -> RegistryFailure:
     """The same failure in this vocabulary."""
-    return RegistryFailure(_OF_FAULT[failure.fault], str(failure))
+    return RegistryFailure(_OF_FAULT[failure.reason], str(failure))

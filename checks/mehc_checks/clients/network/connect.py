@@ -1,4 +1,4 @@
-"""Reaching a server step by step, so that each way of not reaching it has its own name."""
+"""The steps: resolve, connect, shake hands. Each raises NetworkProblem."""
 
 import asyncio
 import errno
@@ -8,39 +8,21 @@ import ssl
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import StrEnum
 from functools import cache
+
+from mehc_checks.clients.network.reasons import NetworkReasons as N
+from mehc_checks.core.errors import Problem
+from mehc_checks.core.outcome import Reason
 
 _RESOLVERS = ThreadPoolExecutor(max_workers=32, thread_name_prefix="resolve")
 """getaddrinfo blocks and cannot be cancelled: kept apart, so that a dead DNS server starves nothing else."""
 
 
-class Fault(StrEnum):
-    """Why a server could not be reached, in the order in which a connection meets them."""
+class NetworkProblem(Problem):
+    """A step of reaching a server failed: one of ``NetworkReasons``, naming the address and never echoing the peer."""
 
-    UNRESOLVABLE = "unresolvable"
-    REFUSED = "refused"
-    UNREACHABLE = "unreachable"
-    """No route, or the network said so."""
-    NO_ANSWER = "no answer"
-    """Nothing came back in time: a firewall that drops, a dead host, or a server that hangs."""
-    CLOSED = "closed"
-    """The peer closed the connection in the middle of the conversation."""
-    NOT_TLS = "not tls"
-    """TLS was begun and the peer does not speak it."""
-    TLS_UNTRUSTED = "tls untrusted"
-    TLS_EXPIRED = "tls expired"
-    TLS_WRONG_HOST = "tls wrong host"
-    TLS_OTHER = "tls other"
-    """The handshake failed otherwise: versions, ciphers, a client certificate asked for."""
-
-
-class NetworkFailure(Exception):  # noqa: N818
-    """A step failed. ``str()`` names the address and the step in one line, without echoing the peer."""
-
-    def __init__(self, fault: Fault, message: str) -> None:
-        super().__init__(message)
-        self.fault = fault
+    def __init__(self, reason: Reason, host: str, port: int, **words: object) -> None:
+        super().__init__(reason, host=host, port=port, address=f"{host}:{port}", **words)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,7 +52,7 @@ def _client_context(verify: bool, trust: str | None) -> ssl.SSLContext:
 
 
 async def resolve(host: str, port: int, *, timeout: float) -> list[str]:
-    """The IP addresses of ``host``, in the system's order of preference. Raises NetworkFailure."""
+    """The IP addresses of ``host``, in the system's order of preference. Raises NetworkProblem."""
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(timeout):
@@ -78,19 +60,17 @@ async def resolve(host: str, port: int, *, timeout: float) -> list[str]:
                 _RESOLVERS, lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
             )
     except TimeoutError:
-        raise NetworkFailure(
-            Fault.UNRESOLVABLE, f"the name {host} was not resolved within {timeout:g} s (DNS does not answer)"
-        ) from None
+        raise NetworkProblem(N.DNS_TIMEOUT, host, port, seconds=f"{timeout:g}") from None
     except (socket.gaierror, UnicodeError) as error:
-        cause = error.strerror if isinstance(error, socket.gaierror) else "not a host name"
-        raise NetworkFailure(Fault.UNRESOLVABLE, f"the name {host} does not resolve ({cause})") from None
+        detail = error.strerror if isinstance(error, socket.gaierror) else "not a host name"
+        raise NetworkProblem(N.HOST_UNRESOLVABLE, host, port, detail=detail) from None
     return list(dict.fromkeys(str(address[4][0]) for address in found))
 
 
 async def connect(host: str, port: int, *, timeout: float) -> str:
     """Resolve ``host``, open a TCP connection and close it; return the address that accepted.
 
-    Raises NetworkFailure with the fault of the last address tried.
+    Raises NetworkProblem with the fault of the last address tried.
     """
     async with _deadline(host, port, timeout):
         addresses = await resolve(host, port, timeout=timeout)
@@ -109,7 +89,7 @@ async def connect(host: str, port: int, *, timeout: float) -> str:
 async def handshake(
     host: str, port: int, context: ssl.SSLContext, *, timeout: float, server_name: str | None = None
 ) -> Peer:
-    """Open a TCP connection, shake hands by ``context`` and close. Raises NetworkFailure."""
+    """Open a TCP connection, shake hands by ``context`` and close. Raises NetworkProblem."""
     async with _deadline(host, port, timeout):
         try:
             _, writer = await asyncio.open_connection(
@@ -124,53 +104,47 @@ async def handshake(
             writer.transport.abort()
 
 
-def classify(error: Exception, host: str, port: int) -> NetworkFailure:
-    """Name the fault behind an exception of a socket, of ssl or of a client library that wraps one."""
-    where = f"{host}:{port}"
+def classify(error: Exception, host: str, port: int) -> NetworkProblem:
+    """Name what is behind an exception of a socket, of ssl or of a client library that wraps one."""
     for cause in _chain(error):
-        if isinstance(cause, NetworkFailure):
+        if isinstance(cause, NetworkProblem):
             return cause
         if isinstance(cause, ssl.SSLCertVerificationError):
             return _certificate(cause, host, port)
         if isinstance(cause, ssl.SSLError):
-            return _tls(cause, where)
+            return _tls(cause, host, port)
         if isinstance(cause, socket.gaierror):
-            return NetworkFailure(Fault.UNRESOLVABLE, f"the name {host} does not resolve ({cause.strerror})")
+            return NetworkProblem(N.HOST_UNRESOLVABLE, host, port, detail=cause.strerror)
         if isinstance(cause, ConnectionRefusedError):
-            return NetworkFailure(Fault.REFUSED, f"{where} refused the connection (nothing listens there)")
+            return NetworkProblem(N.CONNECTION_REFUSED, host, port)
         if isinstance(cause, TimeoutError):
-            return NetworkFailure(Fault.NO_ANSWER, f"{where} did not answer in time")
+            return NetworkProblem(N.CONNECTION_TIMEOUT, host, port)
         if isinstance(cause, ConnectionResetError | BrokenPipeError | asyncio.IncompleteReadError):
-            return NetworkFailure(Fault.CLOSED, f"{where} closed the connection without an answer")
+            return NetworkProblem(N.CONNECTION_CLOSED, host, port)
         if isinstance(cause, OSError) and cause.errno in (errno.EHOSTUNREACH, errno.ENETUNREACH):
-            return NetworkFailure(Fault.UNREACHABLE, f"there is no route to {where}")
-    return NetworkFailure(Fault.UNREACHABLE, f"{where} could not be reached ({type(error).__name__})")
+            return NetworkProblem(N.HOST_UNREACHABLE, host, port, detail="no route to host")
+    return NetworkProblem(N.HOST_UNREACHABLE, host, port, detail=type(error).__name__)
 
 
 _X509_EXPIRED = 10
 _X509_HOST_MISMATCH = (62, 64)
 
 
-def _certificate(error: ssl.SSLCertVerificationError, host: str, port: int) -> NetworkFailure:
-    where = f"{host}:{port}"
+def _certificate(error: ssl.SSLCertVerificationError, host: str, port: int) -> NetworkProblem:
     if error.verify_code == _X509_EXPIRED:
-        return NetworkFailure(Fault.TLS_EXPIRED, f"the certificate of {where} has expired")
+        return NetworkProblem(N.TLS_EXPIRED, host, port)
     if error.verify_code in _X509_HOST_MISMATCH:
-        return NetworkFailure(Fault.TLS_WRONG_HOST, f"the certificate of {where} is not for {host}")
-    return NetworkFailure(
-        Fault.TLS_UNTRUSTED, f"the certificate of {where} is not trusted ({error.verify_message})"
-    )
+        return NetworkProblem(N.TLS_WRONG_HOST, host, port)
+    return NetworkProblem(N.TLS_UNTRUSTED, host, port, detail=error.verify_message)
 
 
-def _tls(error: ssl.SSLError, where: str) -> NetworkFailure:
+def _tls(error: ssl.SSLError, host: str, port: int) -> NetworkProblem:
     reason = error.reason or ""
     if reason in ("WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"):
-        return NetworkFailure(Fault.NOT_TLS, f"{where} does not speak TLS")
+        return NetworkProblem(N.SERVER_NOT_TLS, host, port)
     if isinstance(error, ssl.SSLEOFError) or reason == "UNEXPECTED_EOF_WHILE_READING":
-        return NetworkFailure(Fault.NOT_TLS, f"{where} closed the connection when TLS was begun")
-    return NetworkFailure(
-        Fault.TLS_OTHER, f"the TLS handshake with {where} failed ({reason or 'no reason given'})"
-    )
+        return NetworkProblem(N.SERVER_NOT_TLS, host, port)
+    return NetworkProblem(N.TLS_HANDSHAKE_FAILED, host, port, detail=reason or "no reason given")
 
 
 def _chain(error: BaseException | None) -> list[BaseException]:
@@ -189,10 +163,10 @@ def _not_after(channel: ssl.SSLObject) -> datetime | None:
 
 
 class _deadline:  # noqa: N801 - reads as a statement
-    """Like asyncio.timeout, but the timeout is a NetworkFailure naming the address."""
+    """Like asyncio.timeout, but the timeout is a NetworkProblem naming the address."""
 
     def __init__(self, host: str, port: int, timeout: float) -> None:
-        self._where = f"{host}:{port}"
+        self._host, self._port = host, port
         self._seconds = timeout
         self._timeout = asyncio.timeout(timeout)
 
@@ -205,6 +179,6 @@ class _deadline:  # noqa: N801 - reads as a statement
         try:
             await self._timeout.__aexit__(kind, error, trace)  # type: ignore[arg-type]
         except TimeoutError:
-            raise NetworkFailure(
-                Fault.NO_ANSWER, f"{self._where} did not answer within {self._seconds:g} s"
+            raise NetworkProblem(
+                N.CONNECTION_TIMEOUT, self._host, self._port, seconds=f"{self._seconds:g}"
             ) from None

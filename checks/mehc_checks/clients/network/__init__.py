@@ -1,0 +1,1 @@
+"""Reaching a server step by step, so that each way of not reaching it has its own reason."""

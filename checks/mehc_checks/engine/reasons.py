@@ -1,0 +1,52 @@
+"""What every check can have, because it is about carrying it out."""
+
+from mehc_checks.clients.kubernetes.reasons import KubernetesReasons
+from mehc_checks.core.outcome import SHARED_PAGE, Reason, ReasonSet, Status
+from mehc_checks.installation.reasons import InstallationReasons
+
+
+class RunnerReasons(ReasonSet):
+    """They say nothing about the installation."""
+
+    SKIPPED = Reason(
+        "Skipped",
+        Status.SKIP,
+        "The check is disabled, or was not selected.",
+        message="{detail}",
+        page=SHARED_PAGE,
+    )
+    NOT_APPLICABLE = Reason(
+        "NotApplicable",
+        Status.SKIP,
+        "The check has nothing to judge in this installation.",
+        message="{detail}",
+        page=SHARED_PAGE,
+    )
+    INVALID_VALUE = Reason(
+        "InvalidValue",
+        Status.ERROR,
+        "A value that the check needs cannot be read.",
+        message="{detail}",
+        remedy="Correct the value that the message names.",
+        page=SHARED_PAGE,
+    )
+    PROBE_TIMEOUT = Reason(
+        "ProbeTimeout",
+        Status.ERROR,
+        "The check did not finish within its own timeout. A dependency that does not answer has a reason of its own.",
+        message="the check did not finish within its timeout of {allowed}",
+        remedy="Raise spec.timeout or spec.checks.{check}.timeout if its dependencies are known to be slow.",
+        page=SHARED_PAGE,
+    )
+    INTERNAL_ERROR = Reason(
+        "InternalError",
+        Status.ERROR,
+        "The check itself crashed, which says nothing about the installation.",
+        message="the check crashed ({error})",
+        remedy="Report this as a bug, with the operator's log.",
+        page=SHARED_PAGE,
+    )
+
+
+COMMON: tuple[type[ReasonSet], ...] = (RunnerReasons, KubernetesReasons, InstallationReasons)
+"""The families of reasons that every check can have; ``SHARED_PAGE`` explains them."""

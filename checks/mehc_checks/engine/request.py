@@ -1,0 +1,194 @@
+"""What is asked, and the one way to have it answered: a Request becomes a Report.
+
+The operator's probe runs, ``mehc check`` and the tests are callers of ``diagnose``; ``mehc explain`` shares
+``prepare``, the part that finds out what is installed.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from itertools import groupby
+from typing import Any
+
+from pydantic import ValidationError
+
+from mehc_checks.clients.kubernetes.api import Cluster
+from mehc_checks.clients.kubernetes.reasons import KubernetesReasons
+from mehc_checks.core import duration
+from mehc_checks.core.errors import CannotEvaluate, Problem, UsageError
+from mehc_checks.core.outcome import Outcome, Severity
+from mehc_checks.core.parameters import Parameters
+from mehc_checks.core.redact import Redactor
+from mehc_checks.engine.check import Check
+from mehc_checks.engine.correlate import root_causes
+from mehc_checks.engine.reasons import RunnerReasons
+from mehc_checks.engine.report import CheckResult, Report
+from mehc_checks.engine.runner import Limiter, Planned, result_of, run
+from mehc_checks.installation.context import Context, now
+from mehc_checks.installation.discover import discover, nothing_found
+from mehc_checks.installation.installation import WITHOUT_CLUSTER, Installation
+from mehc_checks.installation.inventory import Inventory, ListedInventory
+from mehc_checks.installation.objects import ListedReleases, Releases
+from mehc_checks.installation.reasons import InstallationReasons
+from mehc_checks.installation.sources import Reference, referenced
+from mehc_checks.modelengine.values import Layer, Values
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CheckRequest:
+    """How one check is to run. ``severity`` and ``timeout`` None: as the check, and the request, say.
+
+    ``skip`` is why it is not to run, "" where it is. ``parameters`` are in the resource's spelling; ``field`` is what a
+    message about them begins with: "spec.checks.RedisReachable.parameters".
+    """
+
+    skip: str = ""
+    severity: Severity | None = None
+    timeout: timedelta | None = None
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    field: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Request:
+    """What is to be diagnosed, and by what.
+
+    ``namespace`` is the one the chart is installed in, "" without a cluster. ``release`` names one of several.
+    ``references`` and over them ``layers`` are values that win over what is found. ``checks`` has the checks that are
+    to run otherwise than by default; ``ignored_rules`` maps ids of configuration rules to why they do not hold here.
+    """
+
+    namespace: str = ""
+    release: str = ""
+    references: tuple[Reference, ...] = ()
+    layers: tuple[Layer, ...] = ()
+    timeout: timedelta = timedelta(seconds=10)
+    checks: Mapping[str, CheckRequest] = field(default_factory=dict)
+    ignored_rules: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sources:
+    """What is asked, shared by all requests of a process. Without a cluster, only the given values are judged."""
+
+    cluster: Cluster | None = None
+    inventory: Inventory | None = None
+    releases: Releases | None = None
+    limiter: Limiter = field(default_factory=lambda: Limiter(32))
+    clock: Callable[[], datetime] = now
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prepared:
+    """What is installed, and the effective values."""
+
+    installation: Installation | None
+    values: Values
+
+
+async def prepare(request: Request, sources: Sources) -> Prepared:
+    """Find out what is installed. Raises CannotEvaluate where that cannot be told, or is nothing at all."""
+    cluster = sources.cluster
+    if cluster is None:
+        return Prepared(installation=None, values=WITHOUT_CLUSTER.under(request.layers))
+    releases = sources.releases or ListedReleases(cluster)
+    try:
+        async with asyncio.timeout(request.timeout.total_seconds()):
+            try:
+                given = await referenced(request.references, cluster, request.namespace)
+            except UsageError as error:
+                raise CannotEvaluate(InstallationReasons.VALUES_INVALID, detail=str(error)) from None
+            given += request.layers
+            found = await discover(cluster, releases, request.namespace, release=request.release, given=given)
+    except TimeoutError:
+        late = f"what is installed was not read within {duration.show(request.timeout)}"
+        raise CannotEvaluate(KubernetesReasons.UNREACHABLE, detail=late) from None
+    if not found.layers and not any(layer.values for layer in given):
+        raise nothing_found(found)
+    return Prepared(installation=found, values=found.under(given))
+
+
+async def diagnose(
+    checks: Iterable[Check], request: Request, sources: Sources, *, prepared: Prepared | None = None
+) -> Report:
+    """Carry out ``checks``, in their order. Raises what ``prepare`` raises, unless that was done before."""
+    started = sources.clock()
+    planned = [_planned(check, request) for check in checks]
+    parameters, invalid = _parameters(planned, request)
+    prepared = prepared or await prepare(request, sources)
+    cluster = sources.cluster
+    # One for all contexts: without it, each would list nodes and pods for itself.
+    inventory = sources.inventory or (ListedInventory(cluster) if cluster else None)
+    good = [item for item in planned if item.check.name not in invalid]
+    # Checks that share a timeout share gathered facts; one with less time gets facts gathered in less.
+    good.sort(key=lambda item: item.timeout)
+    runs = [
+        run(
+            list(group),
+            Context(
+                values=prepared.values,
+                cluster=cluster,
+                inventory=inventory,
+                releases=sources.releases,
+                installation=prepared.installation,
+                ignored_rules=request.ignored_rules,
+                namespace=request.namespace,
+                timeout=timeout,
+                parameters=parameters,
+                clock=sources.clock,
+            ),
+            sources.limiter,
+        )
+        for timeout, group in groupby(good, key=lambda item: item.timeout)
+    ]
+    results = {result.name: result for done in await asyncio.gather(*runs) for result in done}
+    results |= invalid
+    ordered = tuple(results[item.check.name] for item in planned)
+    return Report(
+        checks=ordered,
+        root_causes=root_causes(ordered, [item.check for item in planned]),
+        started=started,
+        duration=sources.clock() - started,
+        release=prepared.installation.release if prepared.installation else None,
+    )
+
+
+def not_evaluated(checks: Iterable[Check], request: Request, problem: Problem, started: datetime) -> Report:
+    """The report where ``problem`` kept every check from running; those that are skipped stay skipped."""
+    planned = [_planned(check, request) for check in checks]
+    results = tuple(_instead(item, problem) for item in planned)
+    return Report(checks=results, root_causes=(), started=started, duration=timedelta())
+
+
+def _planned(check: Check, request: Request) -> Planned:
+    own = request.checks.get(check.name, CheckRequest())
+    return Planned(
+        check=check,
+        severity=own.severity or check.severity,
+        timeout=own.timeout or request.timeout,
+        skip=own.skip,
+    )
+
+
+def _parameters(
+    planned: Iterable[Planned], request: Request
+) -> tuple[dict[type[Parameters], Parameters], dict[str, CheckResult]]:
+    """The parameters by their type, and by check the results of those whose parameters cannot be read."""
+    read: dict[type[Parameters], Parameters] = {}
+    invalid: dict[str, CheckResult] = {}
+    for item in planned:
+        own = request.checks.get(item.check.name, CheckRequest())
+        try:
+            read[item.check.parameters] = item.check.parameters.model_validate(own.parameters)
+        except ValidationError as error:
+            first = error.errors(include_input=False, include_url=False)[0]
+            where = ".".join(map(str, (own.field, *first["loc"])))
+            problem = Problem(RunnerReasons.INVALID_VALUE, detail=f"{where}: {first['msg']}")
+            invalid[item.check.name] = _instead(item, problem)
+    return read, invalid
+
+
+def _instead(item: Planned, problem: Problem) -> CheckResult:
+    finding = RunnerReasons.SKIPPED(detail=item.skip) if item.skip else problem.finding()
+    return result_of(item, Outcome.of([finding]), Redactor())

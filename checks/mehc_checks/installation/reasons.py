@@ -1,0 +1,82 @@
+"""Why what is installed could not be told: every check can have these."""
+
+from mehc_checks.core.outcome import SHARED_PAGE, Reason, ReasonSet, Status
+
+
+class InstallationReasons(ReasonSet):
+    """They say nothing about whether the installation works.
+
+    ``release_field`` is how the caller is told a release: "spec.release.name", "--release".
+    """
+
+    INSTALLATION_NOT_FOUND = Reason(
+        "InstallationNotFound",
+        Status.ERROR,
+        "The namespace has no Helm release of model engine and no Deployments of its control plane.",
+        message="no model engine installation found in namespace {namespace}{detail}",
+        remedy="{fix}",
+        defaults={
+            "fix": "Create the resource in the namespace the chart is installed in, or set spec.values.",
+            "detail": "",
+        },
+        page=SHARED_PAGE,
+    )
+    RELEASE_NOT_FOUND = Reason(
+        "ReleaseNotFound",
+        Status.ERROR,
+        "The namespace has no Helm release of that name, or it is not a release of model engine.",
+        message="namespace {namespace} has no model engine release {release}{detail}",
+        remedy="Correct {release_field}, or leave it out to use the release found in the namespace.",
+        defaults={"release_field": "spec.release.name", "detail": ""},
+        page=SHARED_PAGE,
+    )
+    RELEASE_AMBIGUOUS = Reason(
+        "ReleaseAmbiguous",
+        Status.ERROR,
+        "The namespace has several releases of model engine.",
+        message="namespace {namespace} has several model engine releases: {releases}",
+        remedy="Set {release_field} to one of {releases}.",
+        defaults={"release_field": "spec.release.name"},
+        page=SHARED_PAGE,
+    )
+    RELEASE_UNREADABLE = Reason(
+        "ReleaseUnreadable",
+        Status.ERROR,
+        "The Secret in which Helm stores the release cannot be decoded.",
+        message="Secret {secret} cannot be read as a Helm release: {detail}",
+        remedy="Run helm upgrade to write a new revision, or set spec.values.",
+        page=SHARED_PAGE,
+    )
+    INSTALLATION_AMBIGUOUS = Reason(
+        "InstallationAmbiguous",
+        Status.ERROR,
+        "The namespace has the control planes of several installations, and no Helm release.",
+        message="namespace {namespace} has several model engine installations: {names}",
+        remedy="Set spec.values.fullnameOverride to one of {names}.",
+        page=SHARED_PAGE,
+    )
+    VALUES_INVALID = Reason(
+        "ValuesInvalid",
+        Status.ERROR,
+        "spec.valuesFrom names an object or key that does not exist, or that is not YAML.",
+        message="{detail}",
+        remedy="Correct spec.valuesFrom, or the object that it names.",
+        page=SHARED_PAGE,
+    )
+    NAMESPACE_NOT_VERIFIED = Reason(
+        "EndpointNamespaceNotVerified",
+        Status.ERROR,
+        "The endpoint namespace does not say that it belongs to this installation, so its Secrets are not read.",
+        message="endpoint namespace {namespace} is not verified to belong to this installation: {detail}",
+        remedy="Set config.values.launch.endpoint_namespace to the namespace the chart was installed with, or run "
+        "helm upgrade so that the chart's service ConfigMap exists in it.",
+        page=SHARED_PAGE,
+    )
+    RECORD_NOT_READ = Reason(
+        "RecordNotRead",
+        Status.ERROR,
+        "The platform's table of endpoints could not be read, so endpoints that have no pods are not seen.",
+        message="the platform's table of endpoints could not be read: {detail}",
+        remedy="Fix what DatabaseMigrated reports.",
+        page=SHARED_PAGE,
+    )
