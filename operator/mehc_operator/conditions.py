@@ -10,6 +10,7 @@ from mehc_checks.core.outcome import EndpointStatus as Endpoint
 from mehc_checks.core.outcome import Severity, Status
 from mehc_checks.engine.check import Check
 from mehc_checks.engine.correlate import SHOWN, root_causes
+from mehc_checks.engine.health import DECISIVE, health
 from mehc_checks.engine.report import CheckResult, RootCause
 from mehc_operator.models import (
     CheckStatus,
@@ -23,7 +24,6 @@ from mehc_operator.models import (
 )
 
 READY, DEGRADED = "Ready", "Degraded"
-_DECISIVE = frozenset({Severity.CRITICAL, Severity.HIGH})
 _GOOD = frozenset({Status.PASS, Status.WARN})
 _OF_STATUS = {
     Status.PASS: ConditionStatus.TRUE,
@@ -78,7 +78,7 @@ def judge(
     passing = sum(state.status is Status.PASS for state in applicable)
     return StatusReport(
         observed_generation=verdict.generation,
-        health=_health(states),
+        health=health((state.status, state.severity) for state in states),
         passing=f"{passing}/{len(applicable)}",
         summary=_summary(states, troubles),
         root_causes=[_cause(cause) for cause in causes[:SHOWN]],
@@ -212,7 +212,7 @@ def _summary_conditions(
 ) -> list[tuple[str, ConditionStatus, str, str]]:
     """Ready and Degraded. Reason and message are those of the worst trouble that the deciding row covers."""
     evaluated = any(check.status is not Status.SKIP for check in states)
-    decisive = [trouble for trouble in troubles if trouble.severity in _DECISIVE]
+    decisive = [trouble for trouble in troubles if trouble.severity in DECISIVE]
     conditions = []
     for kind, table, concerned, fine, text in (
         (READY, _READY, decisive, ConditionStatus.TRUE, "no critical or high check fails"),
@@ -228,18 +228,6 @@ def _summary_conditions(
             else:
                 conditions.append((kind, ConditionStatus.UNKNOWN, "NothingToCheck", "no check applies"))
     return conditions
-
-
-def _health(states: list[CheckStatus]) -> Health:
-    decisive = {state.status for state in states if state.severity in _DECISIVE}
-    others = {state.status for state in states if state.severity not in _DECISIVE}
-    if Status.FAIL in decisive:
-        return Health.FAILING
-    if Status.ERROR in decisive or not (decisive | others) - {Status.SKIP}:
-        return Health.UNKNOWN
-    if Status.WARN in decisive or others & {Status.FAIL, Status.WARN, Status.ERROR}:
-        return Health.DEGRADED
-    return Health.HEALTHY
 
 
 def _summary(states: list[CheckStatus], troubles: list[_Trouble]) -> str:

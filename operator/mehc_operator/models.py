@@ -13,6 +13,7 @@ from pydantic.alias_generators import to_camel
 
 from mehc_checks.core import duration
 from mehc_checks.core.outcome import Severity, Status
+from mehc_checks.engine.health import Health as Health
 
 GROUP = "health.modelengine.io"
 VERSION = "v1alpha1"
@@ -30,16 +31,6 @@ Key = Annotated[str, Field(pattern=r"^[-._a-zA-Z0-9]+$", max_length=253)]
 Time = Annotated[
     datetime, PlainSerializer(lambda value: value.strftime("%Y-%m-%dT%H:%M:%SZ"), when_used="json")
 ]
-
-
-class Health(StrEnum):
-    """One word for the whole installation."""
-
-    HEALTHY = "Healthy"
-    DEGRADED = "Degraded"
-    FAILING = "Failing"
-    UNKNOWN = "Unknown"
-    SUSPENDED = "Suspended"
 
 
 class ConditionStatus(StrEnum):
