@@ -12,11 +12,12 @@ from mehc_checks.core.errors import CannotEvaluate, Forbidden, NotApplicable, Us
 from mehc_checks.core.outcome import EndpointStatus, Outcome, Reason, ReasonSet, Severity, Status
 from mehc_checks.engine.check import Check
 from mehc_checks.engine.report import CheckResult, Report
-from mehc_checks.engine.runner import Limiter
+from mehc_checks.engine.runner import Limiter, Planned, run
 from mehc_checks.installation.context import Context
 from mehc_checks.modelengine.values import Layer, Values
 from mehc_checks.render import json as as_json
 from mehc_checks.render import text as as_text
+from testbed.judging import reported
 
 SECOND = timedelta(seconds=1)
 
@@ -57,12 +58,12 @@ def declare(
     )
 
 
-def context(**values: Any) -> Context:
-    return Context(values=Values.merged([Layer(source="test", values=values)]))
+def context(*, timeout: timedelta = SECOND, **values: Any) -> Context:
+    return Context(values=Values.merged([Layer(source="test", values=values)]), timeout=timeout)
 
 
-async def report(*checks: Check, **options: Any) -> Report:
-    return await run(plan(checks, timeout=SECOND, **options), context())
+async def report(*checks: Check) -> Report:
+    return await reported(checks, context())
 
 
 def by_name(report: Report) -> dict[str, CheckResult]:
@@ -111,9 +112,7 @@ async def test_the_limiter_bounds_what_is_in_flight() -> None:
 
         return work
 
-    await run(
-        plan([declare(str(n), gatherer()) for n in range(9)], timeout=SECOND), context(), limiter=Limiter(2)
-    )
+    await reported([declare(str(n), gatherer()) for n in range(9)], context(), limiter=Limiter(2))
     assert most == 2
 
 
@@ -127,8 +126,8 @@ async def test_a_slow_check_is_cancelled_and_named_and_the_others_go_on() -> Non
             ended.set()
         return ""
 
-    planned = plan([declare("Slow", forever), declare("Quick")], timeout=timedelta(milliseconds=50))
-    found = by_name(await run(planned, context()))
+    short = context(timeout=timedelta(milliseconds=50))
+    found = by_name(await reported([declare("Slow", forever), declare("Quick")], short))
     assert (found["Slow"].status, found["Slow"].reason) == (Status.ERROR, "ProbeTimeout")
     assert "50ms" in found["Slow"].message
     assert found["Quick"].status is Status.PASS
@@ -140,12 +139,11 @@ async def test_one_askers_timeout_does_not_cancel_what_another_waits_for() -> No
         await asyncio.sleep(0.1)
         return "late"
 
-    planned = plan(
-        [declare("Hasty", slow), declare("Patient", slow)],
-        timeout=SECOND,
-        timeouts={"Hasty": timedelta(milliseconds=10)},
-    )
-    found = by_name(await run(planned, context()))
+    planned = [
+        Planned(check=declare("Hasty", slow), severity=Severity.HIGH, timeout=timedelta(milliseconds=10)),
+        Planned(check=declare("Patient", slow), severity=Severity.HIGH, timeout=SECOND),
+    ]
+    found = {result.name: result for result in await run(planned, context())}
     assert found["Hasty"].reason == "ProbeTimeout"
     assert found["Patient"].message == "saw late"
 
@@ -204,7 +202,7 @@ async def test_what_is_left_out_is_listed_with_its_reason() -> None:
 
 
 async def test_secrets_of_the_values_leave_nowhere() -> None:
-    found = await run(plan([declare("A", judge=broken)], timeout=SECOND), context(redis={"auth": "s3cret"}))
+    found = await reported([declare("A", judge=broken)], context(redis={"auth": "s3cret"}))
     assert found.checks[0].evidence == {"seen": "a <redacted> thing"}
 
 
@@ -257,7 +255,7 @@ async def test_root_causes_are_redacted_as_all_else() -> None:
             [Reason("Torn", Status.FAIL, "It is torn.", "Sew {it}.").finding("a s3cret", it="s3cret")]
         )
 
-    found = await run(plan([declare("A", judge=judge)], timeout=SECOND), context(redis={"auth": "s3cret"}))
+    found = await reported([declare("A", judge=judge)], context(redis={"auth": "s3cret"}))
     (cause,) = found.root_causes
     assert (cause.message, cause.remediation) == ("a <redacted>", "Sew <redacted>.")
 
@@ -303,7 +301,7 @@ async def test_endpoints_are_redacted_as_all_else() -> None:
         reason = Reason("Stuck", Status.FAIL, "It is stuck.", "Mend it.")
         return Outcome.of([reason.finding("x")], endpoints=[status])
 
-    found = await run(plan([declare("A", judge=judge)], timeout=SECOND), context(redis={"auth": "s3cret"}))
+    found = await reported([declare("A", judge=judge)], context(redis={"auth": "s3cret"}))
     (endpoint,) = found.checks[0].endpoints or ()
     assert (endpoint.message, endpoint.remediation) == ("it says <redacted>", "forget <redacted>")
     assert "s3cret" not in as_json.render(found)
