@@ -59,9 +59,7 @@ async def judge(given: Tree) -> CheckResult:
 
 def _is_at_head(result: CheckResult) -> bool:
     """Whatever it says of the size of pools besides."""
-    return (
-        "SchemaAtHead" in {reason for _, _, reason, _ in result.findings} and result.status is not Status.FAIL
-    )
+    return "SchemaAtHead" in {found.reason for found in result.findings} and result.status is not Status.FAIL
 
 
 async def test_the_schema_behind_a_secret_of_aws(on_aws: Aws, database: dict[str, str]) -> None:

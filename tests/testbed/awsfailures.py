@@ -123,9 +123,9 @@ class AwsCase:
 
 CASES = (
     AwsCase("no credentials", "AWSNoCredentials", _no_credentials, "no AWS credentials"),
-    AwsCase("no profile", "AWSProfileAbsent", _no_profile, "no profile absent"),
+    AwsCase("no profile", "AWSProfileNotFound", _no_profile, "no profile absent"),
     AwsCase("no web identity token", "AWSNoCredentials", _no_token, "web identity token"),
-    AwsCase("role refused", "AWSRoleRefused", _role_refused, "AssumeRoleWithWebIdentity: AccessDenied"),
+    AwsCase("role refused", "AWSAssumeRoleDenied", _role_refused, "AWS denied sts:AssumeRoleWithWebIdentity"),
     AwsCase("unreachable", "AWSUnreachable", _unreachable, "EndpointConnectionError"),
     AwsCase("untrusted", "AWSEndpointUntrusted", _untrusted, "TLS handshake"),
     AwsCase("denied", "AWSAccessDenied", answering("AccessDenied", 403), "AccessDenied"),

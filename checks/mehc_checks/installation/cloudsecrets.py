@@ -3,7 +3,8 @@
 import json
 from typing import Final
 
-from mehc_checks.clients.aws.client import Aws, AwsFailure, Trouble
+from mehc_checks.clients.aws.client import Aws, AwsProblem
+from mehc_checks.clients.aws.reasons import NOT_FOUND
 from mehc_checks.installation.context import Context
 from mehc_checks.modelengine.redis import INFRA, cloud_provider
 from mehc_checks.modelengine.secrets import CloudSecret
@@ -32,8 +33,8 @@ async def aws_secret(context: Context, name: str) -> CloudSecret:
     aws = Aws(region=region, timeout=context.network_timeout / 2)
     try:
         text = (await aws.call("secretsmanager", "GetSecretValue", SecretId=name)).get("SecretString")
-    except AwsFailure as failure:
-        if failure.trouble is Trouble.NOT_FOUND:
+    except AwsProblem as failure:
+        if failure.reason is NOT_FOUND:
             return CloudSecret(name=name, trouble=f"does not exist in AWS Secrets Manager of {region}")
         return CloudSecret(name=name, failure=failure)
     if text is None:

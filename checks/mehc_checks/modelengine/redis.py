@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from redis.asyncio.connection import parse_url
 
-from mehc_checks.clients.aws.client import AwsFailure
+from mehc_checks.core.errors import Problem
 from mehc_checks.modelengine.secrets import CloudSecret
 from mehc_checks.modelengine.values import Values
 
@@ -91,7 +91,7 @@ class Way:
     detail: str = ""
     secret: str = ""
     password_secret: str = ""
-    failure: AwsFailure | None = None
+    failure: Problem | None = None
 
     def without_password(self, trouble: Trouble, detail: str) -> "Way":
         """The same way, its server not to be sent the credentials."""

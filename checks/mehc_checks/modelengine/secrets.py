@@ -1,9 +1,9 @@
-"""A secret of AWS Secrets Manager, as far as it could be read."""
+"""A secret of the cloud, as far as it could be read."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from mehc_checks.clients.aws.client import AwsFailure
+from mehc_checks.core.errors import Problem
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -18,7 +18,7 @@ class CloudSecret:
     text: str | None = field(default=None, repr=False)
     fields: Mapping[str, str] | None = field(default=None, repr=False)
     trouble: str = ""
-    failure: AwsFailure | None = None
+    failure: Problem | None = None
 
     def wrong(self, *wanted: str) -> str:
         """What keeps one who reads the fields ``wanted``, as a phrase: "lacks host, port"; "" where nothing does."""

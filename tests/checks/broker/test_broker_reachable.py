@@ -271,7 +271,7 @@ async def test_this_process_cannot_ask_aws(on_aws: Tree, monkeypatch: pytest.Mon
     assert (result.status, result.reason) == (Status.ERROR, "AWSNoCredentials")
     monkeypatch.setenv("AWS_PROFILE", "nobody")
     result = await judge(on_aws)
-    assert (result.status, result.reason) == (Status.ERROR, "AWSProfileAbsent")
+    assert (result.status, result.reason) == (Status.ERROR, "AWSProfileNotFound")
 
 
 async def test_service_bus_that_does_not_exist() -> None:

@@ -12,7 +12,7 @@ from botocore.exceptions import BotoCoreError, SSLError
 from mehc_checks.checks.object_store import gather as stores
 from mehc_checks.checks.object_store.check import StoreReasons
 from mehc_checks.clients.aws.client import Aws as Asked
-from mehc_checks.clients.aws.client import AwsFailure, Trouble
+from mehc_checks.clients.aws.client import AwsProblem
 from mehc_checks.clients.aws.reasons import AwsReasons
 from mehc_checks.core.outcome import Status
 from mehc_checks.engine.report import CheckResult
@@ -35,7 +35,7 @@ WEIGHTS = f"{LAUNCH}.hf_user_fine_tuned_weights_prefix"
 
 async def judge(given: Tree, **parameters: Any) -> CheckResult:
     result = await judged("ObjectStoreReachable", given, parameters=parameters)
-    PRODUCED.update(reason for _, _, reason, _ in result.findings)
+    PRODUCED.update(found.reason for found in result.findings)
     return result
 
 
@@ -142,7 +142,7 @@ async def test_the_scheme_of_another_cloud(bucket: str, cloud: str, address: str
     given = overlaid(values(bucket), at(f"{INFRA}.cloud_provider", cloud), at(FILE, address))
     result = await judge(given)
     assert result.status is Status.FAIL
-    said = [message for _, _, reason, message in result.findings if reason == "WrongScheme"]
+    said = [found.message for found in result.findings if found.reason == "WrongScheme"]
     assert any(f"{FILE} has the scheme" in message and f"needs {wanted}" in message for message in said)
 
 
@@ -194,7 +194,14 @@ async def test_a_store_that_can_be_listed_only(bucket: str, monkeypatch: pytest.
 
     async def refused(self: Asked, service: str, operation: str, **words: Any) -> Any:
         if operation == "PutObject":
-            raise AwsFailure(Trouble.DENIED, "s3 PutObject answered AccessDenied", action="s3:PutObject")
+            raise AwsProblem(
+                AwsReasons.DENIED,
+                service="s3",
+                operation="PutObject",
+                where="",
+                code="AccessDenied",
+                action="s3:PutObject",
+            )
         return await call(self, service, operation, **words)
 
     monkeypatch.setattr(Asked, "call", refused)
@@ -294,7 +301,7 @@ async def test_the_stores_of_other_clouds_under_their_own_names(
     assert result.message == f"{host} answers with a sound certificate; no object was asked for"
     result = await answered("elsewhere.example")
     assert (result.status, result.reason) == (Status.FAIL, "StoreUntrusted")
-    assert f"is not for {host}" in result.message
+    assert f"is not valid for {host}" in result.message
     with refused_port() as (address, port), leading({f"{host}:443": f"{address}:{port}"}):
         assert (await judge(given)).reason == "StoreUnreachable"
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 import pytest
 
 from mehc_checks.checks.redis.check import RedisReasons
-from mehc_checks.clients.aws.client import METADATA_ADDRESS
+from mehc_checks.clients.aws.identity import METADATA_ADDRESS
 from mehc_checks.clients.kubernetes.api import KubernetesCluster
 from mehc_checks.core.outcome import Status
 from mehc_checks.engine.report import CheckResult
@@ -414,7 +414,7 @@ async def test_a_region_that_is_none(
     given = overlaid(sound(on_aws, locked), at(f"{INFRA}.default_region", "us-east-1.evil.example/"))
     live(monkeypatch, isolation(tmp_path) | IDENTITY)
     result = await judge(given)
-    assert (result.status, result.reason) == (Status.ERROR, "AWSRegionUnusable")
+    assert (result.status, result.reason) == (Status.ERROR, "AWSRegionInvalid")
     assert "default_region" in result.remediation
 
 

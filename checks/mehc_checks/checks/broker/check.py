@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from mehc_checks.checks.broker.gather import BrokerFacts, broker_facts
-from mehc_checks.clients.aws.client import AwsFailure
-from mehc_checks.clients.aws.reasons import AwsReasons, aws_finding
+from mehc_checks.clients.aws.client import AwsProblem
+from mehc_checks.clients.aws.reasons import AwsReasons
 from mehc_checks.clients.network.connect import NetworkProblem
 from mehc_checks.core.outcome import Evidence, Finding, Outcome, Reason, Severity, Status
 from mehc_checks.core.permission import Permission
@@ -161,8 +161,8 @@ def _answer(facts: BrokerFacts) -> Iterator[Finding]:
             f"this process is of account {facts.account}, ml_account_id is {facts.wanted_account}",
             account=facts.wanted_account,
         )
-    elif isinstance(failure, AwsFailure):
-        yield aws_finding(failure, concerning=f"queue {queue.name}")
+    elif isinstance(failure, AwsProblem):
+        yield failure.finding(concerning=f"queue {queue.name}: ")
     elif isinstance(failure, NetworkProblem):
         yield R.BUS_UNREACHABLE.finding(str(failure))
     elif facts.bus:

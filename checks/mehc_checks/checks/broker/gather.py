@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from mehc_checks.clients.aws.client import Aws, AwsFailure, Trouble
+from mehc_checks.clients.aws.client import Aws, AwsProblem
+from mehc_checks.clients.aws.reasons import NOT_FOUND
 from mehc_checks.clients.network.connect import NetworkProblem, Peer, client_context, handshake
 from mehc_checks.installation.context import Context
 from mehc_checks.installation.endpoint_records import ask_broker, queue_depth
@@ -50,7 +51,7 @@ class BrokerFacts:
     wanted_account: str = ""
     celery_region: str = ""
     bus: str = ""
-    failure: AwsFailure | NetworkProblem | None = None
+    failure: AwsProblem | NetworkProblem | None = None
 
 
 async def broker_facts(context: Context) -> BrokerFacts:
@@ -111,8 +112,8 @@ async def _sqs(context: Context, found: Brokers, name: str) -> BrokerFacts:
         answer = await aws.call("sqs", "GetQueueAttributes", QueueUrl=url, AttributeNames=names)
         counts = [int(answer["Attributes"][each]) for each in names]
         queue = Queue(name=name, exists=True, waiting=counts[0], taken=counts[1], region=celery)
-    except AwsFailure as error:
-        if error.trouble is Trouble.NOT_FOUND:
+    except AwsProblem as error:
+        if error.reason is NOT_FOUND:
             queue = Queue(name=name, exists=False, region=celery)
         else:
             failure = error

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pydantic import Field
 
 from mehc_checks.checks.database.gather import DatabaseFacts, Refusal, Schema, database_facts
-from mehc_checks.clients.aws.reasons import AwsReasons, aws_finding
+from mehc_checks.clients.aws.reasons import AwsReasons
 from mehc_checks.clients.network.reasons import NetworkReasons as N
 from mehc_checks.core.outcome import Finding, Outcome, Reason, Severity, Status
 from mehc_checks.core.parameters import Parameters
@@ -339,7 +339,7 @@ def _cloud_secret(facts: DatabaseFacts) -> Finding | None:
             "connection, revision and schema were not tried"
         )
     if kept.failure:
-        return aws_finding(kept.failure, concerning=f"secret {name}")
+        return kept.failure.finding(concerning=f"secret {name}: ")
     wrong = kept.wrong(*CLOUD_FIELDS) or facts.url_error
     return R.CLOUD_SECRET_UNUSABLE.finding(f"secret {name}: {wrong}", secret=name) if wrong else None
 

@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 
 from mehc_checks.checks.object_store.gather import BucketFacts, StoreFacts, StoreParameters, store_facts
-from mehc_checks.clients.aws.client import Trouble
-from mehc_checks.clients.aws.reasons import AwsReasons, aws_finding
+from mehc_checks.clients.aws.reasons import AwsReasons
 from mehc_checks.clients.network.reasons import NetworkReasons as N
 from mehc_checks.core.outcome import Evidence, Finding, Outcome, Reason, Severity, Status
 from mehc_checks.engine.check import check
@@ -142,11 +141,11 @@ def _of_bucket(facts: BucketFacts, around: StoreFacts) -> Iterator[Finding]:
             f"bucket {bucket.name} ({', '.join(bucket.sources)}) does not exist", source=source
         )
     elif failure := facts.failure:
-        rejected = failure.trouble in (Trouble.CREDENTIALS_REJECTED, Trouble.DENIED)
+        rejected = failure.reason in (R.CREDENTIALS_REJECTED, R.DENIED)
         if around.store.endpoint and rejected:
             yield R.STORE_REFUSES.finding(f"bucket {bucket.name}: {failure}", subject=bucket.name)
         else:
-            yield aws_finding(failure, subject=bucket.name, concerning=f"bucket {bucket.name}")
+            yield failure.finding(subject=bucket.name, concerning=f"bucket {bucket.name}: ")
     elif facts.writing:
         yield R.WRITE_DENIED.finding(f"bucket {bucket.name}: {facts.writing}", subject=bucket.name)
     elif (

@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 
 from pydantic import Field
 
-from mehc_checks.clients.aws.client import Aws, AwsFailure, Trouble
+from mehc_checks.clients.aws.client import Aws, AwsProblem
+from mehc_checks.clients.aws.reasons import NOT_FOUND
 from mehc_checks.clients.network.connect import NetworkProblem, client_context, connect, handshake
 from mehc_checks.core.errors import NotApplicable, UsageError
 from mehc_checks.core.parameters import Parameters
@@ -44,8 +45,8 @@ class BucketFacts:
     bucket: Bucket
     exists: bool | None = None
     region: str = ""
-    failure: AwsFailure | None = None
-    writing: AwsFailure | None = None
+    failure: AwsProblem | None = None
+    writing: AwsProblem | None = None
     written: bool = False
 
 
@@ -138,15 +139,15 @@ async def _bucket(aws: Aws, bucket: Bucket, write: bool) -> BucketFacts:
         facts = replace(facts, exists=True, region=str(headers.get("x-amz-bucket-region", "")))
         for prefix in bucket.prefixes:
             await aws.call("s3", "ListObjectsV2", Bucket=bucket.name, Prefix=prefix, MaxKeys=1)
-    except AwsFailure as failure:
-        if failure.trouble is Trouble.NOT_FOUND:
+    except AwsProblem as failure:
+        if failure.reason is NOT_FOUND:
             return replace(facts, exists=False)
         return replace(facts, failure=failure)
     if not write:
         return facts
     try:
         await _write(aws, bucket.name)
-    except AwsFailure as failure:
+    except AwsProblem as failure:
         return replace(facts, writing=failure)
     return replace(facts, written=True)
 

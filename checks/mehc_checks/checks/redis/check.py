@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from mehc_checks.checks.redis.gather import RedisFacts, Refusal, WayFacts, redis_facts
-from mehc_checks.clients.aws.reasons import AwsReasons, aws_finding
+from mehc_checks.clients.aws.reasons import AwsReasons
 from mehc_checks.clients.network.reasons import NetworkReasons as N
 from mehc_checks.core.outcome import Finding, Outcome, Reason, Severity, Status
 from mehc_checks.core.permission import Permission
@@ -401,9 +401,7 @@ def _way(asked: WayFacts, facts: RedisFacts) -> Iterator[Finding]:
     if asked.network:
         yield found(_NETWORK.get(asked.network.reason, R.CONNECTION_FAILED), str(asked.network))
     elif way.failure:
-        yield aws_finding(
-            way.failure, subject=str(way.path), concerning=f"{way.path}: secret {words['secret']}"
-        )
+        yield way.failure.finding(subject=str(way.path), concerning=f"{way.path}: secret {words['secret']}: ")
     elif unusable and (server is None or asked.refusal is Refusal.NO_AUTH):
         yield found(R.CLOUD_SECRET_UNUSABLE, f"secret {words['secret']} {way.detail}")
     elif asked.refusal is Refusal.WRONG_PASSWORD and way.trouble is Trouble.KEDA_SECRET_JSON:

@@ -5,18 +5,19 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from mehc_checks.clients.aws.client import Aws, AwsFailure
-from mehc_checks.clients.aws.client import Trouble as AwsTrouble
+from mehc_checks.clients.aws.client import Aws, AwsProblem
+from mehc_checks.clients.aws.reasons import AwsReasons
 from mehc_checks.clients.registry.keyring import Login
 from mehc_checks.clients.registry.trouble import RegistryFailure, Trouble
+from mehc_checks.core.outcome import Reason
 
 _HOST = re.compile(r"(?P<account>\d{12})\.dkr\.ecr(-fips)?\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(\.cn)?")
-_TROUBLES: Final[Mapping[AwsTrouble, Trouble]] = {
-    AwsTrouble.NO_CREDENTIALS: Trouble.AWS_NO_CREDENTIALS,
-    AwsTrouble.NO_PROFILE: Trouble.AWS_NO_CREDENTIALS,
-    AwsTrouble.UNREACHABLE: Trouble.AWS_UNREACHABLE,
-    AwsTrouble.UNTRUSTED: Trouble.AWS_UNREACHABLE,
-    AwsTrouble.REGION: Trouble.AWS_UNREACHABLE,
+_TROUBLES: Final[Mapping[Reason, Trouble]] = {
+    AwsReasons.NO_CREDENTIALS: Trouble.AWS_NO_CREDENTIALS,
+    AwsReasons.NO_PROFILE: Trouble.AWS_NO_CREDENTIALS,
+    AwsReasons.UNREACHABLE: Trouble.AWS_UNREACHABLE,
+    AwsReasons.UNTRUSTED: Trouble.AWS_UNREACHABLE,
+    AwsReasons.REGION: Trouble.AWS_UNREACHABLE,
 }
 
 
@@ -38,8 +39,8 @@ async def login(region: str, *, timeout: float) -> Login:
         answer = await Aws(region=region, timeout=timeout).call("ecr", "GetAuthorizationToken")
         token = answer["authorizationData"][0]["authorizationToken"]
         username, _, password = base64.b64decode(token).decode().partition(":")
-    except AwsFailure as failure:
-        trouble = _TROUBLES.get(failure.trouble, Trouble.AWS_DENIED)
+    except AwsProblem as failure:
+        trouble = _TROUBLES.get(failure.reason, Trouble.AWS_DENIED)
         raise RegistryFailure(trouble, f"there is no ECR token for {region}: {failure}") from None
     except (KeyError, IndexError, TypeError, ValueError):
         raise RegistryFailure(Trouble.AWS_DENIED, f"AWS gives an unusable ECR token for {region}") from None
