@@ -17,9 +17,9 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from mehc_checks.core.outcome import Reason, Severity, Status
+from mehc_checks.core.outcome import Severity, Status
 from mehc_checks.engine.check import catalogue
-from mehc_checks.engine.report import CheckResult
+from mehc_checks.engine.report import CheckResult, Found
 from mehc_operator import metrics
 from mehc_operator.alerts import ALERTS, RUNBOOKS
 from mehc_operator.conditions import Verdict, judge, suspended
@@ -48,11 +48,12 @@ def found(name: str, status: Status, reason: str = "Any", severity: Severity | N
     return CheckResult(
         name=name,
         title=check.title,
-        status=status,
         severity=severity or check.severity,
-        reason=reason,
-        message="",
-        failures=(Reason(reason, status, "").finding(""),) if status is Status.FAIL else (),
+        findings=(
+            Found(
+                subject="", status=status, severity=severity or check.severity, reason=reason, message="said"
+            ),
+        ),
     )
 
 

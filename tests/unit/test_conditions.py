@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from mehc_checks.core.outcome import EndpointStatus, Outcome, Reason, ReasonSet, Severity, Status
 from mehc_checks.engine.check import Check
-from mehc_checks.engine.report import CheckResult
+from mehc_checks.engine.report import CheckResult, Found
 from mehc_checks.installation.context import Context
 from mehc_operator.conditions import Verdict, judge, significant, suspended, unconfirmed
 from mehc_operator.events import transitions
@@ -24,10 +25,18 @@ async def nothing(_: Context) -> None:
     return None
 
 
-REFUSED = Reason("Refused", Status.FAIL, "It is refused.", "Mend it.")
+class Reasons(ReasonSet):
+    FINE = Reason("Fine", Status.PASS, "It is fine.")
+    EXPIRING = Reason("Expiring", Status.WARN, "It expires.")
+    REFUSED = Reason("Refused", Status.FAIL, "It is refused.")
+    FORBIDDEN = Reason("Forbidden", Status.ERROR, "It is forbidden.")
+    NOT_APPLICABLE = Reason("NotApplicable", Status.SKIP, "There is none.")
 
 
-def declared(name: str, severity: Severity = Severity.CRITICAL, *needs: str) -> Check:
+REASON_OF = {reason.status: reason.name for reason in Reasons.all()}
+
+
+def declared(name: str, severity: Severity = Severity.CRITICAL) -> Check:
     def never(_: object) -> Outcome:
         raise NotImplementedError
 
@@ -37,48 +46,56 @@ def declared(name: str, severity: Severity = Severity.CRITICAL, *needs: str) -> 
         severity=severity,
         gather=nothing,
         judge=never,
-        reasons=ReasonSet,
-        depends_on={REFUSED: needs},
+        reasons=Reasons,
     )
 
 
 CHECKS = {
     check.name: check
-    for check in (
-        declared("Alpha"),
-        declared("Beta", Severity.HIGH, "Alpha"),
-        declared("Gamma", Severity.WARNING),
+    for check in (declared("Alpha"), declared("Beta", Severity.HIGH), declared("Gamma", Severity.WARNING))
+}
+CAUSE_OF = {"Beta": ("Alpha",)}
+
+
+def finding(name: str, status: Status, message: str = "said", **other: Any) -> Found:
+    return Found(
+        **{
+            "subject": "",
+            "status": status,
+            "severity": CHECKS[name].severity,
+            "reason": REASON_OF[status],
+            "message": message,
+            "remediation": "" if status is Status.PASS else f"Fix {name}.",
+            "explained_by": CAUSE_OF.get(name),
+            **other,
+        }
     )
-}
-REASONS = {
-    Status.PASS: "Fine",
-    Status.WARN: "Expiring",
-    Status.FAIL: "Refused",
-    Status.ERROR: "Forbidden",
-    Status.SKIP: "NotApplicable",
-}
 
 
-def result(name: str, status: Status, message: str = "said") -> CheckResult:
-    failures = (REFUSED.finding(message),) if status is Status.FAIL else ()
+def result(name: str, *findings: Found, **other: Any) -> CheckResult:
     return CheckResult(
         name=name,
         title=CHECKS[name].title,
-        status=status,
         severity=CHECKS[name].severity,
-        reason=REASONS[status],
-        message=message,
-        remediation="" if status is Status.PASS else f"mend {name}",
+        findings=findings,
         duration=timedelta(milliseconds=12),
-        evidence={"latency_ms": 1.5, "absent": None},
-        failures=failures,
+        evidence={"latencyMs": 1.5, "absent": None},
+        **other,
     )
+
+
+def with_alpha(given: Verdict, *findings: Found, **other: Any) -> Verdict:
+    """``given``, with these findings of Alpha."""
+    return replace(given, results=(result("Alpha", *findings, **other), *given.results[1:]))
 
 
 def verdict(alpha: Status, beta: Status = Status.PASS, gamma: Status = Status.PASS) -> Verdict:
     return Verdict(
         generation=1,
-        results=(result("Alpha", alpha), result("Beta", beta), result("Gamma", gamma)),
+        results=tuple(
+            result(name, finding(name, status))
+            for name, status in zip(CHECKS, (alpha, beta, gamma), strict=True)
+        ),
         confirmations=2,
         started=START,
         took=timedelta(milliseconds=30),
@@ -157,9 +174,8 @@ def test_an_unconfirmed_consequence_is_none() -> None:
 
 def test_ready_is_false_by_what_a_lesser_check_explains() -> None:
     """The check that names the cause may be of any severity: what it keeps from working decides."""
-    lesser = verdict(Status.FAIL, Status.FAIL)
-    alpha = replace(lesser.results[0], severity=Severity.INFO)
-    ready = judged(replace(lesser, results=(alpha, *lesser.results[1:]))).condition("Ready")
+    lesser = finding("Alpha", Status.FAIL, severity=Severity.INFO)
+    ready = judged(with_alpha(verdict(Status.FAIL, Status.FAIL), lesser)).condition("Ready")
     assert ready
     assert (ready.status, ready.message) == (ConditionStatus.FALSE, "Alpha: said")
 
@@ -174,17 +190,13 @@ def test_an_error_is_told_as_one() -> None:
     assert status.summary == "Alpha could not be evaluated: said"
 
 
-@given(
-    st.lists(st.sampled_from(["Refused", "Absent", "Denied", "Late", "Torn", "Lost", "Gone"]), unique=True)
-)
-def test_five_root_causes_are_listed_and_the_others_counted(reasons: list[str]) -> None:
-    found = tuple(Reason(name, Status.FAIL, "It is.", "Mend it.").finding(name) for name in reasons)
-    given_ = verdict(Status.FAIL if found else Status.PASS)
-    alpha = replace(given_.results[0], failures=found)
-    status = judged(replace(given_, results=(alpha, *given_.results[1:])))
+@given(st.lists(st.sampled_from([f"Reason{letter}" for letter in "ABCDEFGHIJKLMN"]), unique=True))
+def test_ten_root_causes_are_listed_and_the_others_counted(reasons: list[str]) -> None:
+    failures = [finding("Alpha", Status.FAIL, name, reason=name) for name in reasons]
+    status = judged(with_alpha(verdict(Status.PASS), *failures or [finding("Alpha", Status.PASS)]))
     ready = status.condition("Ready")
     assert ready
-    assert [cause.reason for cause in status.root_causes] == reasons[:5]
+    assert [cause.reason for cause in status.root_causes] == reasons[:10]
     more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
     if reasons:
         assert (ready.reason, ready.message, status.summary) == (
@@ -277,7 +289,9 @@ def test_times_durations_evidence_and_passing_messages_are_no_news() -> None:
         started=START + timedelta(minutes=1),
         took=timedelta(seconds=1),
         results=(
-            replace(later.results[0], message="PING in 9 ms", evidence={"latency_ms": 9}),
+            replace(
+                result("Alpha", finding("Alpha", Status.PASS, "PING in 9 ms")), evidence={"latencyMs": 9}
+            ),
             *later.results[1:],
         ),
     )
@@ -295,7 +309,7 @@ def test_times_durations_evidence_and_passing_messages_are_no_news() -> None:
             verdict(Status.PASS, gamma=Status.FAIL),
             results=(
                 *verdict(Status.PASS).results[:2],
-                result("Gamma", Status.FAIL, "something else"),
+                result("Gamma", finding("Gamma", Status.FAIL, "something else")),
             ),
         ),
     ],
@@ -312,7 +326,7 @@ def test_events_only_for_what_turned() -> None:
     fall = {(e.type, e.reason, e.message) for e in transitions(healthy, broken)}
     assert fall == {
         ("Warning", "Refused", "Ready is False: Alpha: said"),
-        ("Warning", "Refused", "Alpha is False: said mend Alpha"),
+        ("Warning", "Refused", "Alpha is False: said Fix Alpha."),
     }
     assert {e.type for e in transitions(broken, healthy)} == {"Normal"}
     paused = suspended(healthy, 2, START)
@@ -321,9 +335,8 @@ def test_events_only_for_what_turned() -> None:
 
 
 def test_an_event_fits_the_api_servers_limit_in_bytes() -> None:
-    given = verdict(Status.FAIL)
-    given = replace(given, results=(result("Alpha", Status.FAIL, "ü" * 5000), *given.results[1:]))
-    for event in transitions(EMPTY, judged(given)):
+    long = with_alpha(verdict(Status.FAIL), finding("Alpha", Status.FAIL, "ü" * 5000))
+    for event in transitions(EMPTY, judged(long)):
         assert 1000 < len(event.message.encode()) <= 1024
 
 
@@ -335,7 +348,7 @@ def test_a_status_survives_the_cluster_and_its_patch_empties_what_is_gone() -> N
     assert patch["endpoints"] is None
     assert merge_patch(judged(verdict(Status.PASS)))["rootCauses"] is None
     assert patch["lastProbeTime"] == "2026-01-01T00:00:00Z"
-    assert patch["checks"][0]["evidence"] == {"latency_ms": 1.5}
+    assert patch["checks"][0]["evidence"] == {"latencyMs": 1.5}
 
 
 def stuck(number: int) -> EndpointStatus:
@@ -352,8 +365,7 @@ def stuck(number: int) -> EndpointStatus:
 
 
 def endpoints(*found: EndpointStatus) -> StatusReport:
-    given = verdict(Status.FAIL)
-    return judged(replace(given, results=(replace(given.results[0], endpoints=found), *given.results[1:])))
+    return judged(with_alpha(verdict(Status.FAIL), finding("Alpha", Status.FAIL), endpoints=found))
 
 
 def test_endpoints_that_are_not_ready_are_counted_and_listed_up_to_a_limit() -> None:

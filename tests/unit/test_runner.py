@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from mehc_checks.core.errors import CannotEvaluate, Forbidden, NotApplicable, UsageError
-from mehc_checks.core.outcome import EndpointStatus, Outcome, Reason, ReasonSet, Severity, Status
+from mehc_checks.core.outcome import EndpointStatus, Finding, Outcome, Reason, ReasonSet, Severity, Status
 from mehc_checks.engine.check import Check
 from mehc_checks.engine.report import CheckResult, Report
-from mehc_checks.engine.runner import Limiter, Planned, run
+from mehc_checks.engine.request import CheckRequest, Request, Sources, diagnose
+from mehc_checks.engine.runner import Limiter
 from mehc_checks.installation.context import Context
 from mehc_checks.modelengine.values import Layer, Values
 from mehc_checks.render import json as as_json
@@ -23,8 +24,11 @@ SECOND = timedelta(seconds=1)
 
 
 class Reasons(ReasonSet):
-    FINE = Reason("Fine", Status.PASS, "all is well")
-    BROKEN = Reason("Broken", Status.FAIL, "it is broken", "Mend it.")
+    FINE = Reason("Fine", Status.PASS, "All is well.", message="saw {seen}")
+    BROKEN = Reason("Broken", Status.FAIL, "It is broken.", message="it broke", remedy="Fix it.")
+    NO_TOKEN = Reason("NoToken", Status.ERROR, "There is no token.", message="no token")
+    STUCK = Reason("Stuck", Status.FAIL, "It is stuck.", message="Stuck", remedy="Push it.")
+    TORN = Reason("Torn", Status.FAIL, "It is torn.", message="a {what}", remedy="Sew {what}.")
 
 
 async def nothing(_: Context) -> str:
@@ -32,11 +36,15 @@ async def nothing(_: Context) -> str:
 
 
 def fine(facts: str) -> Outcome:
-    return Outcome.of([Reasons.FINE.finding(f"saw {facts}")])
+    return Outcome.of([Reasons.FINE(seen=facts)])
 
 
 def broken(_: object) -> Outcome:
-    return Outcome.of([Reasons.BROKEN.finding("it broke")], evidence={"seen": "a s3cret thing"})
+    return Outcome.of([Reasons.BROKEN()], evidence={"seen": "a s3cret thing"})
+
+
+def follows_from(*names: str, of: Reason = Reasons.BROKEN) -> Callable[[object], Outcome]:
+    return lambda _: Outcome.of([of(explained_by=names)])
 
 
 def declare(
@@ -44,8 +52,6 @@ def declare(
     gather: Callable[[Context], Awaitable[Any]] = nothing,
     judge: Callable[[Any], Outcome] = fine,
     severity: Severity = Severity.HIGH,
-    depends_on: tuple[str, ...] = (),
-    reason: Reason = Reasons.BROKEN,
 ) -> Check:
     return Check(
         name=name,
@@ -54,16 +60,15 @@ def declare(
         gather=gather,
         judge=judge,
         reasons=Reasons,
-        depends_on={reason: depends_on},
     )
 
 
-def context(*, timeout: timedelta = SECOND, **values: Any) -> Context:
+def context(timeout: timedelta = SECOND, **values: Any) -> Context:
     return Context(values=Values.merged([Layer(source="test", values=values)]), timeout=timeout)
 
 
-async def report(*checks: Check) -> Report:
-    return await reported(checks, context())
+async def report(*checks: Check, **values: Any) -> Report:
+    return await reported(checks, context(**values))
 
 
 def by_name(report: Report) -> dict[str, CheckResult]:
@@ -112,7 +117,7 @@ async def test_the_limiter_bounds_what_is_in_flight() -> None:
 
         return work
 
-    await reported([declare(str(n), gatherer()) for n in range(9)], context(), limiter=Limiter(2))
+    await reported([declare(str(n), gatherer()) for n in range(9)], context(), Limiter(2))
     assert most == 2
 
 
@@ -126,8 +131,8 @@ async def test_a_slow_check_is_cancelled_and_named_and_the_others_go_on() -> Non
             ended.set()
         return ""
 
-    short = context(timeout=timedelta(milliseconds=50))
-    found = by_name(await reported([declare("Slow", forever), declare("Quick")], short))
+    checks = [declare("Slow", forever), declare("Quick")]
+    found = by_name(await reported(checks, context(timeout=timedelta(milliseconds=50))))
     assert (found["Slow"].status, found["Slow"].reason) == (Status.ERROR, "ProbeTimeout")
     assert "50ms" in found["Slow"].message
     assert found["Quick"].status is Status.PASS
@@ -139,16 +144,13 @@ async def test_one_askers_timeout_does_not_cancel_what_another_waits_for() -> No
         await asyncio.sleep(0.1)
         return "late"
 
-    planned = [
-        Planned(check=declare("Hasty", slow), severity=Severity.HIGH, timeout=timedelta(milliseconds=10)),
-        Planned(check=declare("Patient", slow), severity=Severity.HIGH, timeout=SECOND),
-    ]
-    found = {result.name: result for result in await run(planned, context())}
+    request = Request(timeout=SECOND, checks={"Hasty": CheckRequest(timeout=timedelta(milliseconds=10))})
+    found = by_name(await diagnose([declare("Hasty", slow), declare("Patient", slow)], request, Sources()))
     assert found["Hasty"].reason == "ProbeTimeout"
     assert found["Patient"].message == "saw late"
 
 
-async def test_cancelling_a_pass_ends_its_probes() -> None:
+async def test_cancelling_a_probe_run_ends_its_probes() -> None:
     started, ended = asyncio.Event(), asyncio.Event()
 
     async def forever(_: Context) -> str:
@@ -172,12 +174,12 @@ async def test_cancelling_a_pass_ends_its_probes() -> None:
     [
         (NotApplicable("no GPU here"), Status.SKIP, "NotApplicable", "no GPU here"),
         (UsageError("redis.port: not a port"), Status.ERROR, "InvalidValue", "redis.port"),
-        (CannotEvaluate("no token", reason="NoToken"), Status.ERROR, "NoToken", "no token"),
+        (CannotEvaluate(Reasons.NO_TOKEN), Status.ERROR, "NoToken", "no token"),
         (
             Forbidden("get", "secrets", namespace="x", name="db"),
             Status.ERROR,
             "Forbidden",
-            "not allowed to get secrets 'db' in namespace x",
+            'not allowed to get secrets "db" in namespace x',
         ),
         (ZeroDivisionError("at line 3 with hunter2"), Status.ERROR, "InternalError", "ZeroDivisionError"),
     ],
@@ -193,23 +195,24 @@ async def test_what_a_gatherer_raises(error: Exception, status: Status, reason: 
 
 
 async def test_what_is_left_out_is_listed_with_its_reason() -> None:
-    found = by_name(await report(declare("A"), declare("B"), declare("C"), only=["A", "B"], skip=["B"]))
-    assert [(r.status, r.message) for r in found.values()] == [
-        (Status.PASS, "saw facts"),
-        (Status.SKIP, "disabled"),
-        (Status.SKIP, "not selected"),
+    request = Request(checks={"B": CheckRequest(skip="disabled"), "C": CheckRequest(skip="not selected")})
+    found = await diagnose([declare(name) for name in "ABC"], request, Sources())
+    assert [(result.name, result.status, result.message) for result in found.checks] == [
+        ("A", Status.PASS, "saw facts"),
+        ("B", Status.SKIP, "disabled"),
+        ("C", Status.SKIP, "not selected"),
     ]
 
 
 async def test_secrets_of_the_values_leave_nowhere() -> None:
-    found = await reported([declare("A", judge=broken)], context(redis={"auth": "s3cret"}))
+    found = await report(declare("A", judge=broken), redis={"auth": "s3cret"})
     assert found.checks[0].evidence == {"seen": "a <redacted> thing"}
 
 
 async def test_a_failure_that_another_explains_is_no_root_cause() -> None:
     found = await report(
-        declare("Third", judge=broken, depends_on=("Second",)),
-        declare("Second", judge=broken, depends_on=("First",)),
+        declare("Third", judge=follows_from("Second")),
+        declare("Second", judge=follows_from("First")),
         declare("First", judge=broken),
         declare("Other", judge=broken, severity=Severity.CRITICAL),
     )
@@ -221,53 +224,41 @@ async def test_a_failure_that_another_explains_is_no_root_cause() -> None:
 
 async def test_what_passes_explains_nothing_and_passes_nothing_on() -> None:
     found = await report(
-        declare("Third", judge=broken, depends_on=("Second",)),
-        declare("Second", depends_on=("First",)),
+        declare("Third", judge=follows_from("Second")),
+        declare("Second"),
         declare("First", judge=broken),
     )
     assert [(cause.check, cause.explains) for cause in found.root_causes] == [("First", ()), ("Third", ())]
 
 
 async def test_a_check_is_a_consequence_only_if_each_of_its_failures_is() -> None:
-    stuck = Reason("Stuck", Status.FAIL, "It is stuck.", "Mend it.")
-    torn = Reason("Torn", Status.FAIL, "It is torn.", "Sew it.")
-
-    async def causes(*reasons: Reason) -> list[tuple[str, str, tuple[str, ...]]]:
-        def judge(_: str) -> Outcome:
-            return Outcome.of([reason.finding(reason.name) for reason in reasons])
-
+    async def causes(*findings: Finding) -> list[tuple[str, str, tuple[str, ...]]]:
         found = await report(
             declare("First", judge=broken),
-            declare(
-                "Parts", judge=judge, depends_on=("First", "Absent"), reason=stuck, severity=Severity.INFO
-            ),
+            declare("Parts", judge=lambda _: Outcome.of(findings), severity=Severity.INFO),
         )
         return [(cause.check, cause.message, cause.explains) for cause in found.root_causes]
 
+    stuck, torn = Reasons.STUCK(explained_by=("First", "Absent")), Reasons.TORN(what="sail")
     assert await causes(stuck) == [("First", "it broke", ("Parts",))]
-    assert await causes(torn) == [("First", "it broke", ()), ("Parts", "Torn", ())]
-    assert await causes(stuck, torn) == [("First", "it broke", ()), ("Parts", "Torn", ())]
+    assert await causes(torn) == [("First", "it broke", ()), ("Parts", "a sail", ())]
+    assert await causes(stuck, torn) == [("First", "it broke", ()), ("Parts", "a sail", ())]
 
 
 async def test_root_causes_are_redacted_as_all_else() -> None:
-    def judge(_: str) -> Outcome:
-        return Outcome.of(
-            [Reason("Torn", Status.FAIL, "It is torn.", "Sew {it}.").finding("a s3cret", it="s3cret")]
-        )
-
-    found = await reported([declare("A", judge=judge)], context(redis={"auth": "s3cret"}))
-    (cause,) = found.root_causes
+    check = declare("A", judge=lambda _: Outcome.of([Reasons.TORN(what="s3cret")]))
+    (cause,) = (await report(check, redis={"auth": "s3cret"})).root_causes
     assert (cause.message, cause.remediation) == ("a <redacted>", "Sew <redacted>.")
 
 
-async def test_renderers_list_five_root_causes_and_count_the_others() -> None:
-    checks = [declare(name, judge=broken) for name in "ABCDEFG"]
-    found = await report(*checks, declare("Z", judge=broken, depends_on=("A",)))
+async def test_renderers_list_ten_root_causes_and_count_the_others() -> None:
+    checks = [declare(name, judge=broken) for name in "ABCDEFGHIJKL"]
+    found = await report(*checks, declare("Z", judge=follows_from("A")))
     listed = json.loads(as_json.render(found))["rootCauses"]
     assert [(cause["check"], cause["explains"]) for cause in listed][:2] == [("A", ["Z"]), ("B", [])]
-    assert len(listed) == 5
+    assert len(listed) == 10
     shown = as_text.render(found, color=False).partition("Root causes\n")[2]
-    assert shown.startswith("  A: it broke\n    → Mend it.\n    explains Z\n  B: it broke\n")
+    assert shown.startswith("  A: it broke\n    → Fix it.\n    explains Z\n  B: it broke\n")
     assert "\n  and 2 more\n" in shown
 
 
@@ -279,7 +270,7 @@ async def test_the_text_says_how_many_endpoints_a_cause_keeps() -> None:
             )
             for kind in ("sync", "async")
         ]
-        return Outcome.of([Reasons.BROKEN.finding("stuck")], endpoints=stuck)
+        return Outcome.of([Reasons.BROKEN()], endpoints=stuck)
 
     shown = as_text.render(await report(declare("A", judge=judge)), color=False)
     assert "    keeps 2 endpoints from being ready (async, sync)\n" in shown
@@ -298,10 +289,9 @@ async def test_endpoints_are_redacted_as_all_else() -> None:
     )
 
     def judge(_: str) -> Outcome:
-        reason = Reason("Stuck", Status.FAIL, "It is stuck.", "Mend it.")
-        return Outcome.of([reason.finding("x")], endpoints=[status])
+        return Outcome.of([Reasons.STUCK()], endpoints=[status])
 
-    found = await reported([declare("A", judge=judge)], context(redis={"auth": "s3cret"}))
+    found = await report(declare("A", judge=judge), redis={"auth": "s3cret"})
     (endpoint,) = found.checks[0].endpoints or ()
     assert (endpoint.message, endpoint.remediation) == ("it says <redacted>", "forget <redacted>")
     assert "s3cret" not in as_json.render(found)
