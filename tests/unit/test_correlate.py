@@ -1,7 +1,7 @@
 """Causes and consequences: what is declared, and what must hold for any results of any checks."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Final
 
 import pytest
@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from mehc_checks.checks.config.check import RULES
 from mehc_checks.checks.config.rules.catalogue import all_rules
 from mehc_checks.checks.config.rules.rule import NO_INSTALL, NO_START
-from mehc_checks.core.outcome import EndpointStatus, Finding, Severity, Status
-from mehc_checks.engine.check import catalogue
-from mehc_checks.engine.correlate import Failure, RootCause, root_causes
+from mehc_checks.core.outcome import EndpointStatus, Reason, Severity, Status
+from mehc_checks.engine.check import Check, catalogue
+from mehc_checks.engine.correlate import Failure, root_causes
+from mehc_checks.engine.report import CheckResult, Found, RootCause
 from mehc_checks.modelengine.redis import Path
 
 CHECKS = catalogue()
@@ -25,31 +26,43 @@ SUBJECTS: Final = {
 """Of the checks that declarations narrow by the subject of a finding."""
 
 
-@dataclass(frozen=True)
-class Result:
-    """As much of a check's result as correlation reads."""
-
-    name: str
-    status: Status
-    severity: Severity = Severity.HIGH
-    failures: Sequence[Finding] = ()
-    endpoints: Sequence[EndpointStatus] | None = None
-
-
-def failing(name: str, *reasons: str, severity: Severity = Severity.HIGH, **options: object) -> Result:
-    """A result with a finding for each of ``reasons``, "Reason" or "subject/Reason"; rules are named by their id."""
-    findings = [_finding(name, reason) for reason in reasons]
-    return replace(Result(name, Status.FAIL, severity, findings), **options)  # type: ignore[arg-type]
+def failing(
+    name: str,
+    *given: str,
+    severity: Severity = Severity.HIGH,
+    endpoints: Sequence[EndpointStatus] | None = None,
+) -> CheckResult:
+    """A result with a failure for each of ``given``, "Reason" or "subject/Reason"; rules are named by their id."""
+    return result(name, [failure(name, one, severity) for one in given], endpoints)
 
 
-def _finding(name: str, given: str) -> Finding:
+def result(
+    name: str, findings: Iterable[Found], endpoints: Sequence[EndpointStatus] | None = None
+) -> CheckResult:
+    return CheckResult(
+        name=name,
+        title=CHECKS[name].title,
+        severity=CHECKS[name].severity,
+        findings=tuple(findings),
+        endpoints=None if endpoints is None else tuple(endpoints),
+    )
+
+
+def failure(name: str, given: str, severity: Severity = Severity.HIGH) -> Found:
     if name == CONFIG and given in RULES:
-        found = RULES[given].finding(f"{given} is broken", subject=given)
-        return replace(found, explains=all_rules()[given].explains)
-    subject, _, reason = given.rpartition("/")
-    (declared,) = (each for each in CHECKS[name].reasons.all() if each.name == reason)
-    return Finding(
-        reason=declared, message=f"{given} was found", remediation=f"mend {given}", subject=subject
+        subject, reason, explains = given, RULES[given].name, all_rules()[given].explains
+    else:
+        (subject, _, reason), explains = given.rpartition("/"), ()
+    assert reason in {one.name for one in CHECKS[name].reasons.all()}
+    return Found(
+        subject=subject,
+        status=Status.FAIL,
+        severity=severity,
+        reason=reason,
+        message=f"{given} was found",
+        remediation=f"Fix {given}.",
+        docs=f"{CHECKS[name].docs}#{reason.lower()}",
+        explains=explains,
     )
 
 
@@ -65,17 +78,23 @@ def endpoint(number: int, cause: str, kind: str = "sync") -> EndpointStatus:
     )
 
 
-def told(*results: Result) -> list[tuple[str, str, tuple[str, ...]]]:
+def told(*results: CheckResult) -> list[tuple[str, str, tuple[str, ...]]]:
     return [(cause.check, cause.reason, cause.explains) for cause in root_causes(results, CHECKS.values())]
 
 
 # What is declared
 
 
+def needed(check: Check, reason: Reason) -> tuple[str, ...]:
+    """What would explain ``reason`` of ``check``."""
+    return (*reason.explained_by, *check.depends_on.get(reason, ()))
+
+
 def declared() -> Iterator[tuple[str, str]]:
     """Each name in a declaration, with the check whose finding follows from it, or "" where it names what follows."""
     for check in CHECKS.values():
-        yield from ((check.name, name) for names in check.depends_on.values() for name in names)
+        for reason in check.reasons.all():
+            yield from ((check.name, name) for name in needed(check, reason))
     yield from (("", name) for rule in all_rules().values() for name in rule.explains)
     yield from (("", name) for name in (*NO_INSTALL, *NO_START, "EndpointsReady/VolumeSourceMissing"))
 
@@ -89,10 +108,9 @@ def test_a_declaration_names_failures_that_a_check_can_have(name: str) -> None:
     assert len(set(narrowed) - reasons) <= 1
 
 
-def test_what_depends_on_others_are_reasons_that_fail() -> None:
+def test_what_follows_from_others_are_reasons_that_fail() -> None:
     for check in CHECKS.values():
-        assert {reason.status for reason in check.depends_on} <= {Status.FAIL}
-        assert set(check.depends_on) <= set(check.reasons.all())
+        assert {one.status for one in check.reasons.all() if needed(check, one)} <= {Status.FAIL}
 
 
 def test_only_a_rule_that_can_fail_explains() -> None:
@@ -120,15 +138,15 @@ def test_the_rule_leads_and_another_rule_stands_on_its_own() -> None:
         failing("PrometheusQueryable", "AddressUnset"),
         failing("EndpointsReady", "StuckAtZero"),
     ) == [
-        (CONFIG, "RuleS4_06", ("EndpointsReady", "PrometheusQueryable")),
-        (CONFIG, "RuleS5_04", ()),
+        (CONFIG, RULES["S4-06"].name, ("EndpointsReady", "PrometheusQueryable")),
+        (CONFIG, RULES["S5-04"].name, ()),
     ]
 
 
 def test_a_cause_has_the_words_of_its_own_finding() -> None:
     cause, _ = root_causes([failing(CONFIG, "S4-06", "S5-04")], CHECKS.values())
-    assert (cause.message, cause.remediation) == ("S4-06 is broken", all_rules()["S4-06"].remedy)
-    assert cause.docs == "docs/checks/ConfigValid.md#rules4_06"
+    assert (cause.message, cause.remediation) == ("S4-06 was found", "Fix S4-06.")
+    assert cause.docs == CHECKS[CONFIG].docs_of(RULES["S4-06"])
 
 
 def test_a_rule_that_explains_nothing_swallows_nothing() -> None:
@@ -138,7 +156,7 @@ def test_a_rule_that_explains_nothing_swallows_nothing() -> None:
         failing("BrokerReachable", "ServiceBusUnreachable"),
     ) == [
         ("BrokerReachable", "ServiceBusUnreachable", ()),
-        (CONFIG, "RuleS5_04", ()),
+        (CONFIG, RULES["S5-04"].name, ()),
         ("ObjectStoreReachable", "BucketMissing", ()),
     ]
 
@@ -146,7 +164,7 @@ def test_a_rule_that_explains_nothing_swallows_nothing() -> None:
 def test_a_rule_explains_one_reason_and_not_the_next() -> None:
     broken = failing(CONFIG, "S4-06")
     assert told(broken, failing("PrometheusQueryable", "AddressUnset", "KedaOperatorNotReady")) == [
-        (CONFIG, "RuleS4_06", ()),
+        (CONFIG, RULES["S4-06"].name, ()),
         ("PrometheusQueryable", "KedaOperatorNotReady", ()),
     ]
 
@@ -166,7 +184,7 @@ def test_findings_of_one_reason_are_one_cause() -> None:
     (cause,) = root_causes(
         [failing("RedisReachable", "cache/NoAnswer", "keda/NoAnswer", "keda/NoAnswer")], CHECKS.values()
     )
-    assert cause.message == "cache/NoAnswer was found; keda/NoAnswer was found"
+    assert cause.message == "cache/NoAnswer was found (and 2 more)"
 
 
 def test_a_cause_is_as_severe_as_the_worst_that_it_explains() -> None:
@@ -221,54 +239,68 @@ def test_an_endpoint_of_an_unexplained_cause_is_its_own() -> None:
 # What must hold of any results
 
 
-def _findings(name: str) -> st.SearchStrategy[list[Finding]]:
-    own = [reason.name for reason in CHECKS[name].reasons.all() if reason.status is Status.FAIL]
-    if name == CONFIG:
-        own = [reason for reason in own if not reason.startswith("Rule")] + list(RULES)
+def _failures(name: str) -> st.SearchStrategy[list[Found]]:
+    of_rules = {reason.name for reason in RULES.values()} if name == CONFIG else set()
+    own = [one.name for one in CHECKS[name].reasons.all() if one.status is Status.FAIL]
+    own = [*(one for one in own if one not in of_rules), *(RULES if name == CONFIG else ())]
     subjects = ["", *SUBJECTS.get(name, ())]
     given = st.tuples(st.sampled_from(sorted(subjects)), st.sampled_from(own))
     said = given.map(lambda one: f"{one[0]}/{one[1]}" if one[0] else one[1])
-    return st.lists(said.map(lambda one: _finding(name, one)), min_size=1, max_size=6)
+    failures = st.builds(lambda one, severity: failure(name, one, severity), said, st.sampled_from(Severity))
+    return st.lists(failures, min_size=1, max_size=6)
 
 
-def _results(name: str) -> st.SearchStrategy[Result]:
+def _results(name: str) -> st.SearchStrategy[CheckResult]:
+    """Of a check that fails, and warns besides, or whose findings are all of another status."""
     causes = [reason.name for reason in CHECKS["EndpointsReady"].reasons.all()]
     stuck = st.lists(
         st.builds(endpoint, st.integers(0, 99), st.sampled_from(causes), st.sampled_from(["sync", "async"])),
         max_size=5,
     )
+    warns = replace(failure(name, _fails(name)), status=Status.WARN)
+    other = st.builds(
+        lambda findings, status: [replace(one, status=status) for one in findings],
+        _failures(name),
+        st.sampled_from([status for status in Status if status is not Status.FAIL]),
+    )
     return st.builds(
-        Result,
+        result,
         st.just(name),
-        st.sampled_from([Status.FAIL, Status.FAIL, Status.FAIL, *Status]),
-        st.sampled_from(Severity),
-        _findings(name),
+        _failures(name).map(lambda findings: [*findings, warns]) | other,
         stuck if name == "EndpointsReady" else st.none(),
     )
+
+
+def _fails(name: str) -> str:
+    return next(one.name for one in CHECKS[name].reasons.all() if one.status is Status.FAIL)
 
 
 RESULTS: Final = st.tuples(*(_results(name) for name in CHECKS)).flatmap(st.permutations)
 
 
-def _names(results: Sequence[Result]) -> set[str]:
+def _names(results: Sequence[CheckResult]) -> set[str]:
     return {result.name for result in results if result.status is Status.FAIL}
 
 
-def _causes(results: Sequence[Result]) -> tuple[RootCause, ...]:
+def _causes(results: Sequence[CheckResult]) -> tuple[RootCause, ...]:
     return root_causes(results, CHECKS.values())
 
 
-def _explains(cause: tuple[str, Finding], of: tuple[str, Finding]) -> bool:
+def _failing(of: CheckResult) -> list[Found]:
+    return [finding for finding in of.findings if finding.status is Status.FAIL]
+
+
+def _explains(cause: tuple[str, Found], of: tuple[str, Found]) -> bool:
     """Whether one finding directly explains another, by the declarations alone."""
     (name, finding), (other, found) = cause, of
-    needed = CHECKS[other].depends_on.get(found.reason, ())
-    return Failure(name, finding.reason.name, finding.subject).is_one_of(needed) or Failure(
-        other, found.reason.name, found.subject
+    (reason,) = (one for one in CHECKS[other].reasons.all() if one.name == found.reason)
+    return Failure(name, finding.reason, finding.subject).is_one_of(needed(CHECKS[other], reason)) or Failure(
+        other, found.reason, found.subject
     ).is_one_of(finding.explains)
 
 
 @given(RESULTS)
-def test_every_failing_check_is_a_cause_or_explained_by_one(results: Sequence[Result]) -> None:
+def test_every_failing_check_is_a_cause_or_explained_by_one(results: Sequence[CheckResult]) -> None:
     causes = _causes(results)
     named = {cause.check for cause in causes}
     explained = {name for cause in causes for name in cause.explains}
@@ -277,27 +309,25 @@ def test_every_failing_check_is_a_cause_or_explained_by_one(results: Sequence[Re
 
 
 @given(RESULTS)
-def test_every_finding_that_nothing_explains_is_told_and_no_other(results: Sequence[Result]) -> None:
-    found = [(r.name, finding) for r in results if r.status is Status.FAIL for finding in r.failures]
+def test_every_finding_that_nothing_explains_is_told_and_no_other(results: Sequence[CheckResult]) -> None:
+    found = [(each.name, finding) for each in results for finding in _failing(each)]
     standing = [one for one in found if not any(_explains(other, one) for other in found)]
     causes = {(cause.check, cause.reason): cause for cause in _causes(results)}
-    assert causes.keys() == {(name, finding.reason.name) for name, finding in standing}
-    for name, finding in standing:
-        assert finding.message in causes[name, finding.reason.name].message
+    assert causes.keys() == {(name, finding.reason) for name, finding in standing}
     for key, cause in causes.items():
-        own = {finding.message for name, finding in standing if (name, finding.reason.name) == key}
-        assert set(cause.message.split("; ")) == own
+        own = [finding.message for name, finding in standing if (name, finding.reason) == key]
+        assert cause.message == own[0] + (f" (and {len(own) - 1} more)" if len(own) > 1 else "")
 
 
 @given(RESULTS)
-def test_no_failure_explains_itself(results: Sequence[Result]) -> None:
-    for result in results:
-        for one in result.failures:
-            assert not any(_explains((result.name, one), (result.name, other)) for other in result.failures)
+def test_no_failure_explains_itself(results: Sequence[CheckResult]) -> None:
+    for each in results:
+        for one in _failing(each):
+            assert not any(_explains((each.name, one), (each.name, other)) for other in _failing(each))
 
 
 @given(RESULTS)
-def test_the_order_is_total_and_does_not_hang_on_that_of_the_results(results: Sequence[Result]) -> None:
+def test_the_order_is_total_and_does_not_hang_on_that_of_the_results(results: Sequence[CheckResult]) -> None:
     causes = _causes(results)
     assert causes == _causes(sorted(results, key=lambda result: result.name))
     assert [cause.severity.rank for cause in causes] == sorted(cause.severity.rank for cause in causes)
@@ -305,19 +335,19 @@ def test_the_order_is_total_and_does_not_hang_on_that_of_the_results(results: Se
 
 
 @given(RESULTS)
-def test_no_severity_is_lost(results: Sequence[Result]) -> None:
+def test_no_severity_is_lost(results: Sequence[CheckResult]) -> None:
     """The condition Ready is judged by the root causes alone."""
-    ranks = [result.severity.rank for result in results if result.status is Status.FAIL]
+    ranks = [finding.severity.rank for each in results for finding in _failing(each)]
     assert min((cause.severity.rank for cause in _causes(results)), default=None) == min(ranks, default=None)
 
 
 @given(RESULTS)
-def test_no_endpoint_is_lost(results: Sequence[Result]) -> None:
+def test_no_endpoint_is_lost(results: Sequence[CheckResult]) -> None:
     (ready,) = (result for result in results if result.name == "EndpointsReady")
     if ready.status is not Status.FAIL:
         assert {cause.endpoints for cause in _causes(results)} <= {0}
         return
-    found = {finding.reason.name for finding in ready.failures}
+    found = {finding.reason for finding in _failing(ready)}
     counted = [each for each in ready.endpoints or () if each.cause in found]
     assert sum(cause.endpoints for cause in _causes(results)) >= len(counted)
     assert all(cause.endpoints <= len(ready.endpoints or ()) for cause in _causes(results))
