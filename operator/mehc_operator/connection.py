@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 from kubernetes.aio import client, config
@@ -61,13 +62,22 @@ class Access:
         """The namespace of the context, or of the pod; "default" where none is set."""
         if self.in_cluster:
             return _NAMESPACE_FILE.read_text().strip() if _NAMESPACE_FILE.exists() else "default"
+        return str(((self._active() or {}).get("context") or {}).get("namespace") or "default")
+
+    def context_name(self) -> str:
+        """The context in use; "" in a pod, or where the kubeconfig does not say."""
+        return "" if self.in_cluster else self.context or str((self._active() or {}).get("name") or "")
+
+    def _active(self) -> dict[str, Any] | None:
         files = os.pathsep.join(map(str, self._files()))
         try:
             contexts, active = config.list_kube_config_contexts(config_file=files)  # type: ignore[no-untyped-call]
         except (config.ConfigException, OSError, ValueError, TypeError, AttributeError, KeyError):
-            return "default"
-        chosen = next((item for item in contexts if item["name"] == self.context), active)
-        return str(((chosen or {}).get("context") or {}).get("namespace") or "default")
+            return None
+        found: dict[str, Any] | None = next(
+            (item for item in contexts if item["name"] == self.context), active
+        )
+        return found
 
     def _files(self) -> list[Path]:
         named = self.kubeconfig or os.environ.get("KUBECONFIG") or "~/.kube/config"

@@ -6,17 +6,16 @@ from datetime import datetime, timedelta
 
 from mehc_checks.clients.kubernetes.api import Cluster
 from mehc_checks.core import duration
-from mehc_checks.core.errors import CannotEvaluate, UsageError
+from mehc_checks.core.errors import CannotEvaluate
 from mehc_checks.core.outcome import Status
 from mehc_checks.engine.check import Check
 from mehc_checks.engine.report import CheckResult
-from mehc_checks.engine.request import CheckRequest, Request, Sources, diagnose, not_evaluated
+from mehc_checks.engine.request import Sources, diagnose, not_evaluated
 from mehc_checks.installation.helm import ReleaseFacts
 from mehc_checks.installation.objects import ObjectName, Recording
-from mehc_checks.installation.sources import Reference
-from mehc_checks.modelengine.values import Layer
 from mehc_operator.metrics import PROBE_DURATION
-from mehc_operator.models import CheckOptions, Spec, ValuesSource
+from mehc_operator.models import CheckOptions, Spec
+from mehc_operator.request import request
 from mehc_operator.scheduler import Trigger
 
 _ASKS_FOR_ALL = frozenset({Trigger.PROBE_NOW, Trigger.CONFIGURATION})
@@ -89,39 +88,18 @@ class Passes:
         return now - self._probed[check.name] >= _interval(spec, check.name) * _SLACK
 
     async def _carry_out(self, due: list[Check], spec: Spec, namespace: str) -> tuple[CheckResult, ...]:
-        request = _request(spec, namespace)
+        asked = request(spec, namespace)
         cluster = Recording(self.cluster)
         sources = replace(self.sources, cluster=cluster)
         started = self.clock()
         try:
-            report = await diagnose(due, request, sources)
+            report = await diagnose(due, asked, sources)
         except CannotEvaluate as problem:
-            report = not_evaluated(due, request, problem, started)
+            report = not_evaluated(due, asked, problem, started)
         finally:
             self.asked |= cluster.asked
         self.facts = report.release
         return report.checks
-
-
-def _request(spec: Spec, namespace: str) -> Request:
-    return Request(
-        namespace=namespace,
-        release=spec.release.name if spec.release else "",
-        references=tuple(map(_reference, spec.values_from)),
-        layers=(Layer(source="spec.values", values=spec.values),),
-        timeout=spec.timeout_time,
-        checks={
-            name: CheckRequest(
-                skip="" if options.enabled else "disabled",
-                severity=options.severity,
-                timeout=duration.parse(options.timeout) if options.timeout else None,
-                parameters=options.parameters,
-                field=f"spec.checks.{name}.parameters",
-            )
-            for name, options in spec.checks.items()
-        },
-        ignored_rules={rule.id: rule.reason for rule in spec.ignore_rules},
-    )
 
 
 def _options(spec: Spec, name: str) -> CheckOptions:
@@ -131,15 +109,3 @@ def _options(spec: Spec, name: str) -> CheckOptions:
 def _interval(spec: Spec, name: str) -> timedelta:
     own = _options(spec, name).interval
     return duration.parse(own) if own else spec.interval_time
-
-
-def _reference(source: ValuesSource) -> Reference:
-    reference = source.secret_key_ref or source.config_map_key_ref
-    if reference is None:
-        raise UsageError("spec.valuesFrom: an item names neither secretKeyRef nor configMapKeyRef")
-    return Reference(
-        kind="Secret" if source.secret_key_ref else "ConfigMap",
-        name=reference.name,
-        key=reference.key,
-        optional=reference.optional,
-    )

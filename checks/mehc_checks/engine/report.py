@@ -90,11 +90,13 @@ class RootCause:
 class Report:
     """A probe run: its results in the order of the catalogue, and all root causes among them, worst first.
 
-    ``release`` is the Helm release that was found, None where there is none or nobody looked.
+    ``namespace`` is the one that was asked about, "" without a cluster. ``release`` is the Helm release that was found,
+    None where there is none or nobody looked.
     """
 
     checks: tuple[CheckResult, ...]
     root_causes: tuple[RootCause, ...]
     started: datetime
     duration: timedelta
+    namespace: str = ""
     release: ReleaseFacts | None = None

@@ -150,15 +150,29 @@ async def diagnose(
         root_causes=root_causes(ordered, [item.check for item in planned]),
         started=started,
         duration=sources.clock() - started,
+        namespace=request.namespace,
         release=prepared.installation.release if prepared.installation else None,
     )
+
+
+def require_parameters(checks: Iterable[Check], request: Request) -> None:
+    """Raises UsageError for the first parameter that its check cannot read."""
+    _, invalid = _parameters([_planned(check, request) for check in checks], request)
+    for result in invalid.values():
+        raise UsageError(result.message)
 
 
 def not_evaluated(checks: Iterable[Check], request: Request, problem: Problem, started: datetime) -> Report:
     """The report where ``problem`` kept every check from running; those that are skipped stay skipped."""
     planned = [_planned(check, request) for check in checks]
     results = tuple(_instead(item, problem) for item in planned)
-    return Report(checks=results, root_causes=(), started=started, duration=timedelta())
+    return Report(
+        checks=results,
+        root_causes=(),
+        started=started,
+        duration=timedelta(),
+        namespace=request.namespace,
+    )
 
 
 def _planned(check: Check, request: Request) -> Planned:

@@ -7,8 +7,9 @@ from typing import Any
 from mehc_checks.checks.endpoints.explain import Explained, Explanation
 from mehc_checks.checks.endpoints.timeline import Step
 from mehc_checks.core import duration
+from mehc_checks.core.outcome import Status
 from mehc_checks.core.text import ago, counted
-from mehc_checks.render.text import wrapped
+from mehc_checks.render.terminal import Style
 
 
 def document(explanation: Explanation) -> dict[str, Any]:
@@ -20,11 +21,11 @@ def document(explanation: Explanation) -> dict[str, Any]:
     }
 
 
-def text(explanation: Explanation, *, one: bool) -> str:
+def text(explanation: Explanation, *, one: bool, style: Style) -> str:
     """The explanation, without a final newline. ``one``: of one endpoint, with its timeline and evidence."""
     lines: list[str] = []
     for found in explanation.endpoints:
-        lines += _lines(found, explanation, whole=one)
+        lines += _lines(found, explanation, style, whole=one)
         lines.append("")
     lines += [f"not read: {why}" for why in explanation.unread]
     if not one:
@@ -34,9 +35,9 @@ def text(explanation: Explanation, *, one: bool) -> str:
     return "\n".join(lines).rstrip()
 
 
-def _lines(found: Explained, explanation: Explanation, *, whole: bool) -> Iterator[str]:
+def _lines(found: Explained, explanation: Explanation, style: Style, *, whole: bool) -> Iterator[str]:
     now = explanation.now
-    mark = "×" if found.is_stuck else "‼" if found.cause else "√"
+    mark = style.mark(Status.FAIL if found.is_stuck else Status.WARN if found.cause else Status.PASS)
     unrecorded = ", without a record" if explanation.recorded else ""
     recorded = f", recorded as {found.recorded}" if found.recorded else unrecorded
     yield (
@@ -46,9 +47,9 @@ def _lines(found: Explained, explanation: Explanation, *, whole: bool) -> Iterat
     if cause := found.cause:
         since = f" for {ago(now, cause.since)}" if cause.since else ""
         early = "" if cause.overdue else ", which is within its grace period"
-        yield from wrapped(f"{cause.reason.name}{since}{early}: {cause.message}", "    ")
+        yield from style.wrapped(f"{cause.reason.name}{since}{early}: {cause.message}", "    ")
         if cause.remedy:
-            yield from wrapped(cause.remedy, "    → ", "      ")
+            yield from style.remedy(cause.remedy, "    ")
         if cause.consequence_of and whole:
             yield f"    see what says: mehc check --only {','.join(cause.consequence_of)}"
     if not whole:
@@ -56,19 +57,19 @@ def _lines(found: Explained, explanation: Explanation, *, whole: bool) -> Iterat
     if found.steps:
         yield from ("", "  Timeline (UTC)")
         for step in found.steps:
-            yield from _step(step, now)
+            yield from _step(step, now, style)
     if found.cause and found.cause.evidence:
         yield from ("", "  Evidence")
         for line in found.cause.evidence:
-            yield from wrapped(line, "    ", "      ")
+            yield from style.wrapped(line, "    ", "      ")
 
 
-def _step(step: Step, now: datetime) -> Iterator[str]:
+def _step(step: Step, now: datetime, style: Style) -> Iterator[str]:
     seconds = round(step.took(now).total_seconds())
     took = duration.show(timedelta(seconds=seconds)) if seconds else "<1s"
     waits, end = ("waits", "now") if step.until is None else ("waited", f"{step.until:%H:%M:%S}")
     head = f"    {step.since:%Y-%m-%d %H:%M:%S} to {end:<8} {took:>7}  "
-    yield from wrapped(f"{step.who} {waits} for {step.whom}", head, " " * len(head))
+    yield from style.wrapped(f"{step.who} {waits} for {step.whom}", head, " " * len(head))
 
 
 def _document(found: Explained, now: datetime) -> dict[str, Any]:

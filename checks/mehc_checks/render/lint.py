@@ -15,7 +15,7 @@ from mehc_checks.checks.config.rules.catalogue import SECTIONS
 from mehc_checks.checks.config.rules.evaluate import Verdict
 from mehc_checks.checks.config.rules.rule import Rule
 from mehc_checks.core.outcome import Severity
-from mehc_checks.render.text import wrapped
+from mehc_checks.render.terminal import Style
 
 FAILS: Final = frozenset({Severity.CRITICAL, Severity.HIGH})
 _LEVELS: Final = {
@@ -25,22 +25,19 @@ _LEVELS: Final = {
     Severity.INFO: "note",
 }
 _NOT_XML: Final = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_COLORS: Final = {Severity.CRITICAL: "31", Severity.HIGH: "31", Severity.WARNING: "33", Severity.INFO: "36"}
 
 
-def as_text(report: LintReport, *, color: bool = False) -> str:
+def as_text(report: LintReport, *, style: Style) -> str:
     """Findings as ``file:line:column: severity id: path message``, and what was not judged in a few lines below."""
     lines: list[str] = []
     explained: set[str] = set()
     for finding in report.findings:
-        severity = (
-            f"\x1b[{_COLORS[finding.severity]}m{finding.severity}\x1b[0m" if color else str(finding.severity)
-        )
+        severity = style.colored(str(finding.severity), finding.severity)
         lines.append(f"{_where(finding)}: {severity} {finding.rule.id}: {finding.path} {finding.message}")
         if finding.rule.id not in explained:
             explained.add(finding.rule.id)
-            lines += wrapped(finding.rule.consequence, "    ")
-            lines += wrapped(finding.rule.remedy, "    → ", "      ")
+            lines += style.wrapped(finding.rule.consequence, "    ")
+            lines += style.remedy(finding.rule.remedy, "    ")
             lines += [f"    see {finding.rule.docs}"]
     if lines:
         lines.append("")
@@ -50,7 +47,7 @@ def as_text(report: LintReport, *, color: bool = False) -> str:
     for one in report.skipped():
         by_reason[_why(one.verdict, one.why)].append(one.rule.id)
     for why, ids in by_reason.items():
-        lines += wrapped(f"skipped, {why}: {', '.join(ids)}", "", "  ")
+        lines += style.wrapped(f"skipped, {why}: {', '.join(ids)}", "", "  ")
     counts = [f"{report.count(severity)} {severity}" for severity in Severity if report.count(severity)]
     judged = sum(one.verdict in (Verdict.HOLDS, Verdict.BROKEN) for one in report.judged)
     lines.append(f"{', '.join(counts) or 'nothing found'} ({judged} rules over {', '.join(report.files)})")

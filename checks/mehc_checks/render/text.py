@@ -1,77 +1,93 @@
-"""A report for people: one line per check, and below what does not pass, why and what to do."""
+"""A report for people: the verdict, the root causes with what to do first, then one line per check."""
 
-import textwrap
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import Final
 
 from mehc_checks.core import duration
 from mehc_checks.core.outcome import Status
 from mehc_checks.core.text import counted
 from mehc_checks.engine.correlate import SHOWN
-from mehc_checks.engine.report import CheckResult, Report, RootCause
+from mehc_checks.engine.health import health
+from mehc_checks.engine.report import CheckResult, Found, Report, RootCause
+from mehc_checks.render.terminal import Style
 
-_MARKS = {Status.PASS: "√", Status.WARN: "‼", Status.FAIL: "×", Status.ERROR: "?", Status.SKIP: "-"}
-_COLORS = {Status.PASS: "32", Status.WARN: "33", Status.FAIL: "31", Status.ERROR: "35", Status.SKIP: "90"}
-_WIDTH = 110
+_UNHEALTHY: Final = (Status.FAIL, Status.ERROR, Status.WARN)
+_NAMED: Final = 5
+"""Findings with one remedy that are shown in full; the subjects of the others are listed."""
 
 
-def render(report: Report, *, color: bool) -> str:
-    """The report, without a final newline. ``color`` marks with ANSI colors."""
-    lines: list[str] = []
+def render(report: Report, *, style: Style, context: str = "") -> str:
+    """The report, without a final newline. ``context`` names the cluster that was asked, "" where none was."""
+    lines = [*_header(report, context), ""]
+    for number, cause in enumerate(report.root_causes[:SHOWN], 1):
+        lines += [*_cause(number, cause, style), ""]
+    if (more := len(report.root_causes) - SHOWN) > 0:
+        lines += [f"and {counted(more, 'more root cause')}", ""]
+    width = max((len(check.name) for check in report.checks), default=0)
+    shown = {(cause.check, cause.reason) for cause in report.root_causes[:SHOWN]}
     for check in report.checks:
-        lines += _check(check, color)
-    if report.root_causes:
-        lines += ["", "Root causes"]
-        for cause in report.root_causes[:SHOWN]:
-            lines += _cause(cause)
-        if (more := len(report.root_causes) - SHOWN) > 0:
-            lines.append(f"  and {more} more")
-    counts = Counter(check.status for check in report.checks)
-    words = [f"{counts[status]} {word}" for status, word in _WORDS if counts[status]]
-    lines += ["", f"{', '.join(words) or 'no checks'} ({duration.show(report.duration)})"]
-    return "\n".join(lines)
+        lines += _check(check, width, shown, style)
+    return "\n".join(lines).rstrip()
 
 
-_WORDS = (
-    (Status.PASS, "pass"),
-    (Status.WARN, "warn"),
-    (Status.FAIL, "fail"),
-    (Status.ERROR, "could not be evaluated"),
-    (Status.SKIP, "skipped"),
-)
+def _header(report: Report, context: str) -> Iterator[str]:
+    places = [f"context {context}"] if context else []
+    if report.namespace:
+        places.append(f"namespace {report.namespace}")
+    if report.release:
+        places.append(
+            f"release {report.release.name} revision {report.release.revision} ({report.release.status})"
+        )
+    if places:
+        yield ", ".join(places)
+    results = [check for check in report.checks if check.status is not Status.SKIP]
+    word = health((found.status, found.severity) for check in results for found in check.findings)
+    passing = sum(check.status is Status.PASS for check in results)
+    took = duration.show(report.duration)
+    yield f"{word}: {passing} of {counted(len(results), 'check')} pass ({took})"
 
 
-def _cause(cause: RootCause) -> Iterator[str]:
-    yield from wrapped(f"{cause.check}: {cause.message}", "  ")
-    yield from wrapped(cause.remediation, "    → ", "      ")
-    if cause.explains:
-        yield from wrapped(f"explains {', '.join(cause.explains)}", "    ")
+def _cause(number: int, cause: RootCause, style: Style) -> Iterator[str]:
+    indent = "   "
+    yield f"{number}. {style.colored(f'{cause.check}/{cause.reason}', Status.FAIL)} ({cause.severity})"
+    yield from style.wrapped(cause.message, indent)
+    if cause.remediation:
+        yield from style.remedy(cause.remediation, indent)
     if cause.endpoints:
-        yield f"    keeps {counted(cause.endpoints, 'endpoint')} from being ready ({', '.join(cause.modes)})"
+        kinds = ", ".join(cause.modes)
+        verb = "is" if cause.endpoints == 1 else "are"
+        yield f"{indent}{counted(cause.endpoints, 'endpoint')} ({kinds}) {verb} not ready because of it"
+    if cause.explains:
+        yield from style.wrapped(f"causes {', '.join(cause.explains)}", indent)
+    if cause.docs:
+        yield f"{indent}{cause.docs}"
 
 
-def _check(check: CheckResult, color: bool) -> Iterator[str]:
-    mark = _MARKS[check.status]
-    if color:
-        mark = f"\x1b[{_COLORS[check.status]}m{mark}\x1b[0m"
-    skipped = f" (skipped: {check.message})" if check.status is Status.SKIP else ""
-    yield f"{mark} {check.title}{skipped}"
-    if check.status in (Status.PASS, Status.SKIP):
+def _check(check: CheckResult, width: int, shown: set[tuple[str, str]], style: Style) -> Iterator[str]:
+    head = f"{style.mark(check.status)} {check.name:<{width}}  "
+    if check.status is Status.SKIP:
+        yield f"{head}skipped: {check.message}"
         return
-    yield from wrapped(f"{check.reason}: {check.message}", "    ")
-    if check.remediation:
-        yield from wrapped(check.remediation, "    → ", "      ")
-    if check.docs:
-        yield f"    see {check.docs}"
+    unhealthy = [found for found in check.findings if found.status in _UNHEALTHY]
+    count = f"  {counted(len(unhealthy), 'finding')}" if unhealthy else ""
+    yield f"{head}{check.title}{count}"
+    for (remedy, _), group in groupby(unhealthy, key=lambda found: (found.remediation, found.reason)):
+        yield from _findings(list(group), remedy, shown, check.name, style)
 
 
-def wrapped(text: str, first: str, rest: str | None = None) -> list[str]:
-    """``text`` in lines of at most 110 columns; ``rest`` indents all but the first, None: as ``first``."""
-    return textwrap.wrap(
-        text,
-        width=_WIDTH,
-        initial_indent=first,
-        subsequent_indent=first if rest is None else rest,
-        break_long_words=False,
-        break_on_hyphens=False,
-    ) or [first.rstrip()]
+def _findings(
+    group: Sequence[Found], remedy: str, shown: set[tuple[str, str]], check: str, style: Style
+) -> Iterator[str]:
+    """Findings with one remedy, with that remedy once; that of a root cause stands above."""
+    indent = "    "
+    for found in group[:_NAMED]:
+        told = found.message if found.message.startswith(found.reason) else f"{found.reason}: {found.message}"
+        yield from style.wrapped(told, indent, indent + "  ")
+    if rest := [found.subject or found.message for found in group[_NAMED:]]:
+        yield from style.wrapped(f"and {len(rest)} more: {', '.join(rest)}", indent, indent + "  ")
+    above = any((check, found.reason) in shown for found in group[:1])
+    if remedy and not above:
+        yield from style.remedy(remedy, indent)
+    if group[0].docs and not above:
+        yield f"{indent}{group[0].docs}"

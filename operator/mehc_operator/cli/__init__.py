@@ -8,19 +8,36 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import NoReturn
+from importlib.metadata import version
+from typing import Final, NoReturn
 
 from mehc_checks.core.errors import MehcError
 
-_COMMANDS = ("check", "explain", "lint", "catalog", "run")
-"""Each is a module of this package with HELP, ``arguments(parser)`` and ``execute(options) -> int``."""
+_COMMANDS: Final = {
+    "check": "check an installation once and print the report",
+    "explain": "explain why endpoints are not ready",
+    "lint": "judge values files before the install",
+    "catalog": "list the checks and everything that each can find",
+    "run": "run the operator",
+}
+"""Each is a module of this package with ``arguments(parser)`` and ``execute(options) -> int``, imported when used."""
+
+_EXIT_STATUS: Final = "exit status: 0 healthy, 1 a check failed (see --fail-on), 2 it could not run"
+_EXAMPLES: Final = """\
+examples:
+  {name} check -n model-engine              check the installation in namespace model-engine
+  {name} explain -n model-engine            explain every endpoint that is not ready
+  {name} lint values.yaml                   judge a values file before helm install
+  {name} check -n model-engine -o json      the same report for programs
+"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status."""
     name = "kubectl mehc" if sys.argv[0].endswith("kubectl-mehc") else "mehc"
+    _survive_any_encoding()
     try:
-        options = _parser(name).parse_args(argv)
+        options = _parser(name, sys.argv[1:] if argv is None else argv)
         status: int = options.execute(options)
         sys.stdout.flush()
     except MehcError as error:
@@ -36,21 +53,44 @@ def main(argv: Sequence[str] | None = None) -> int:
     return status
 
 
+def _survive_any_encoding() -> None:
+    """A character that the terminal cannot show becomes "?", never a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """One line, where argparse would print the whole usage before it."""
         self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
 
 
-def _parser(name: str) -> argparse.ArgumentParser:
+def _parser(name: str, argv: Sequence[str]) -> argparse.Namespace:
+    """The arguments, read. Only the module of the command that is asked for is imported."""
     parser = _Parser(
         prog=name,
-        description="Says what is broken in an installation of model engine, why, and how to mend it.",
+        description="Diagnose a model engine installation: what is broken, why, and how to fix it.",
+        epilog=f"{_EXAMPLES.format(name=name)}\n{_EXIT_STATUS}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--version", action="version", version=f"mehc {version('mehc')}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for command in _COMMANDS:
+    asked = next((word for word in argv if not word.startswith("-")), "")
+    for command, summary in _COMMANDS.items():
+        if command != asked:
+            commands.add_parser(command, help=summary)
+            continue
         module = import_module(f"{__name__}.{command}")
-        sub = commands.add_parser(command, help=module.HELP, description=module.__doc__)
+        sub = commands.add_parser(
+            command,
+            help=summary,
+            description=module.__doc__,
+            epilog="\n\n".join(
+                filter(None, (getattr(module, "EXAMPLES", "").format(name=name), _EXIT_STATUS))
+            ),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
         module.arguments(sub)
         sub.set_defaults(execute=module.execute)
-    return parser
+    return parser.parse_args(argv)

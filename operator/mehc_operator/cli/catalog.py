@@ -5,8 +5,6 @@ import json
 
 from mehc_checks.engine.check import Check, catalogue
 
-HELP = "list the checks and what they can find"
-
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", choices=["text", "json"], default="text")

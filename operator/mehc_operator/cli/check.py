@@ -1,52 +1,67 @@
-"""Check an installation once, with no operator: from values files, a cluster, or both."""
+"""Check an installation once, with no operator: from a cluster, from values files, or both."""
 
 import argparse
 import asyncio
-import difflib
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AsyncExitStack
+from dataclasses import replace
+from typing import Any, Final
 
-import yaml
-
+from mehc_checks.checks.config.rules.evaluate import require_rules
 from mehc_checks.core.errors import CannotEvaluate, UsageError
-from mehc_checks.core.outcome import Status
+from mehc_checks.core.outcome import Severity, Status
 from mehc_checks.engine.check import Check, catalogue
 from mehc_checks.engine.report import Report
-from mehc_checks.engine.request import CheckRequest, Request, Sources, diagnose
+from mehc_checks.engine.request import CheckRequest, Request, Sources, diagnose, require_parameters
 from mehc_checks.modelengine.values import Layer
-from mehc_checks.render import json as as_json
-from mehc_checks.render import text as as_text
-from mehc_operator.cli.cluster import opened
-from mehc_operator.cli.options import cluster_arguments, length, values_file
+from mehc_checks.render import document
+from mehc_checks.render.terminal import Style
+from mehc_checks.render.text import render
+from mehc_operator.cli.cluster import Asked, could_not_run, opened, resource_spec
+from mehc_operator.cli.options import (
+    RULE,
+    cluster_arguments,
+    known,
+    length,
+    named,
+    namespace_arguments,
+    pair,
+    parameter,
+    values_arguments,
+    values_files,
+)
+from mehc_operator.request import request as request_of
 
-HELP = "check an installation once and print the report"
+EXAMPLES: Final = """\
+examples:
+  {name} check -n model-engine
+  {name} check -n model-engine --only RedisReachable --timeout 30s
+  {name} check -n model-engine --resource model-engine
+  {name} check -n model-engine --set-parameter EndpointsReady.gracePeriod=5m
+  {name} check -f values.yaml"""
 
-_FAILS = {
+_FAILS: Final = {
     "warn": frozenset({Status.WARN, Status.FAIL, Status.ERROR}),
     "fail": frozenset({Status.FAIL, Status.ERROR}),
     "never": frozenset[Status](),
 }
+_UNSELECTED: Final = "not selected"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-o", "--output", choices=["text", "json", "yaml"], default="text")
     parser.add_argument(
-        "-f",
-        "--values",
-        action="append",
-        default=[],
-        metavar="FILE",
-        help="values of the model engine chart; repeatable, later ones win; - reads standard input. "
-        "With values and no --namespace, --context or --kubeconfig, no cluster is asked",
+        "-o", "--output", choices=["text", "json", "yaml"], default="text", help="the form of the report"
     )
-    parser.add_argument(
-        "-n", "--namespace", default="", metavar="NAME", help="the namespace it is installed in"
-    )
-    parser.add_argument(
-        "--release", default="", metavar="NAME", help="the Helm release, where the namespace has several"
-    )
+    values_arguments(parser)
+    namespace_arguments(parser)
     cluster_arguments(parser)
+    parser.add_argument(
+        "--resource",
+        default="",
+        metavar="NAME",
+        help="check as this ModelEngineHealthCheck asks: release, values, options of checks, ignored rules",
+    )
     parser.add_argument(
         "--only", action="append", default=[], metavar="CHECK", help="run this check only; repeatable"
     )
@@ -54,8 +69,30 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--skip", action="append", default=[], metavar="CHECK", help="leave this check out; repeatable"
     )
     parser.add_argument(
-        "--timeout", type=length, default=length("10s"), help="time that one check may take (default: 10s)"
+        "--set-parameter",
+        type=parameter,
+        action="append",
+        default=[],
+        metavar="CHECK.NAME=VALUE",
+        help="set a parameter of a check, as spec.checks.CHECK.parameters.NAME; repeatable",
     )
+    parser.add_argument(
+        "--severity",
+        type=pair("CHECK=SEVERITY"),
+        action="append",
+        default=[],
+        metavar="CHECK=SEVERITY",
+        help="how much a failure of this check weighs: critical, high, warning or info; repeatable",
+    )
+    parser.add_argument(
+        "--ignore-rule",
+        type=pair(RULE),
+        action="append",
+        default=[],
+        metavar=RULE,
+        help="leave a configuration rule out, and say why; repeatable",
+    )
+    parser.add_argument("--timeout", type=length, help="the time each check may take (default: 10s)")
     parser.add_argument(
         "--fail-on",
         choices=list(_FAILS),
@@ -66,55 +103,100 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(options: argparse.Namespace) -> int:
     checks = catalogue()
-    for name in (*_names(options.only), *_names(options.skip)):
-        _require_known(name, checks)
-    layers = [Layer(source=file, values=values_file(file).values) for file in options.values]
-    report = asyncio.run(_check(options, checks, layers))
+    asked = _asked(options, checks)
+    files = [Layer(source=file, values=read.values) for file, read in values_files(options.values)]
+    report, context = asyncio.run(_check(options, checks, asked, files))
     if options.output == "text":
-        print(as_text.render(report, color=sys.stdout.isatty()))
-    elif options.output == "json":
-        print(as_json.render(report))
+        print(render(report, style=Style.of(sys.stdout), context=context))
     else:
-        print(yaml.safe_dump(as_json.document(report), sort_keys=False, allow_unicode=True), end="")
+        write = {"json": document.as_json, "yaml": document.as_yaml}[options.output]
+        print(write(document.check_report(report, context=context)))
     return int(any(result.status in _FAILS[options.fail_on] for result in report.checks))
 
 
-async def _check(options: argparse.Namespace, checks: Mapping[str, Check], layers: list[Layer]) -> Report:
+def _asked(options: argparse.Namespace, checks: Mapping[str, Check]) -> dict[str, CheckRequest]:
+    """What the arguments say of single checks. Raises UsageError for what does not exist."""
+    asked: dict[str, CheckRequest] = {}
+
+    def change(name: str, **changes: Any) -> None:
+        asked[name] = replace(asked.get(name, CheckRequest(field=f"--set-parameter {name}")), **changes)
+
+    for name, path, value in options.set_parameter:
+        known(name, checks)
+        parameters = {**asked.get(name, CheckRequest()).parameters, path: value}
+        change(name, parameters=parameters)
+    for name, word in options.severity:
+        known(name, checks)
+        try:
+            change(name, severity=Severity(word))
+        except ValueError:
+            words = ", ".join(Severity)
+            raise UsageError(f"--severity {name}={word}: the severities are {words}") from None
+    require_rules(id for id, _ in options.ignore_rule)
+    only, skip = named(options.only), named(options.skip)
+    for name in (*only, *skip):
+        known(name, checks)
+    for name in checks:
+        if only and name not in only:
+            change(name, skip=_UNSELECTED)
+        if name in skip:
+            change(name, skip="disabled")
+    if all(asked.get(name, CheckRequest()).skip for name in checks):
+        raise UsageError("--only and --skip leave no check to run")
+    return asked
+
+
+async def _check(
+    options: argparse.Namespace,
+    checks: Mapping[str, Check],
+    asked: Mapping[str, CheckRequest],
+    files: Iterable[Layer],
+) -> tuple[Report, str]:
+    """The report, and the name of the context whose cluster was asked."""
+    files = tuple(files)
     async with AsyncExitStack() as stack:
-        cluster, namespace = None, options.namespace
-        if not layers or options.namespace or options.context or options.kubeconfig:
-            cluster, namespace = await stack.enter_async_context(
+        at: Asked | None = None
+        if not files or options.namespace or options.context or options.kubeconfig or options.resource:
+            at = await stack.enter_async_context(
                 opened(options, otherwise=", or --values to check without one")
             )
-        request = Request(
-            namespace=namespace,
-            release=options.release,
-            layers=tuple(layers),
-            timeout=options.timeout,
-            checks={name: CheckRequest(skip=why) for name, why in _skipped(options, checks).items()},
+        base = Request(namespace=at.namespace if at else "")
+        if at and options.resource:
+            base = request_of(await resource_spec(at, options.resource), at.namespace)
+        request = replace(
+            base,
+            release=options.release or base.release,
+            layers=(*base.layers, *files),
+            timeout=options.timeout or base.timeout,
+            checks=_over(base.checks, asked),
+            ignored_rules={**base.ignored_rules, **dict(options.ignore_rule)},
         )
+        require_parameters(checks.values(), request)
+        selected = [check for name, check in checks.items() if not _unselected(request, name)]
+        if all(request.checks.get(check.name, CheckRequest()).skip for check in selected):
+            raise UsageError("there is no check to run: all are disabled")
         try:
-            return await diagnose(checks.values(), request, Sources(cluster=cluster))
-        except CannotEvaluate as error:
-            raise UsageError(f"{error}. {error.remediation}".rstrip()) from None
+            report = await diagnose(selected, request, Sources(cluster=at.cluster if at else None))
+        except CannotEvaluate as problem:
+            raise await could_not_run(problem, at) from None
+        return report, at.context if at else ""
     raise AssertionError("unreachable")  # an exit stack may swallow exceptions as far as mypy knows
 
 
-def _skipped(options: argparse.Namespace, checks: Mapping[str, Check]) -> dict[str, str]:
-    """The checks that are not to run, with the reason."""
-    only, skip = _names(options.only), _names(options.skip)
-    left_out = {name: "not selected" for name in checks if only and name not in only}
-    return left_out | dict.fromkeys(skip, "disabled")
+def _over(base: Mapping[str, CheckRequest], asked: Mapping[str, CheckRequest]) -> dict[str, CheckRequest]:
+    """What a resource says of checks, and over it what the arguments say."""
+    merged = dict(base)
+    for name, own in asked.items():
+        below = base.get(name, CheckRequest())
+        merged[name] = replace(
+            below,
+            skip=own.skip or below.skip,
+            severity=own.severity or below.severity,
+            parameters={**below.parameters, **own.parameters},
+            field=own.field if own.parameters else below.field,
+        )
+    return merged
 
 
-def _names(given: list[str]) -> list[str]:
-    return [name for text in given for name in text.split(",") if name]
-
-
-def _require_known(name: str, checks: Mapping[str, Check]) -> None:
-    if name in checks:
-        return
-    by_lower = {known.lower(): known for known in checks}
-    near = difflib.get_close_matches(name.lower(), by_lower, n=1)
-    hint = f"did you mean {by_lower[near[0]]}?" if near else f"the checks are {', '.join(checks)}"
-    raise UsageError(f"there is no check {name}; {hint}")
+def _unselected(request: Request, name: str) -> bool:
+    return request.checks.get(name, CheckRequest()).skip == _UNSELECTED

@@ -2,20 +2,38 @@
 
 import argparse
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Final
 
 import aiohttp
+from pydantic import ValidationError
 
-from mehc_checks.clients.kubernetes.api import KubernetesCluster
-from mehc_checks.core.errors import UsageError
+from mehc_checks.clients.kubernetes.api import KubernetesCluster, object_path
+from mehc_checks.core.errors import CannotEvaluate, UsageError
+from mehc_checks.installation.reasons import InstallationReasons
+from mehc_checks.modelengine.workloads import PRODUCT
 from mehc_operator.connection import Access, connected
+from mehc_operator.models import GROUP, KIND, PLURAL, VERSION, Spec
+
+_NAMED: Final = 8
+"""Namespaces that are named at most."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Asked:
+    """A cluster, and the namespace in it. ``context`` is "" where a pod's own ServiceAccount is used."""
+
+    cluster: KubernetesCluster
+    namespace: str
+    context: str
+    explicit: bool
+    """Whether the namespace was given, and is not only that of the context."""
 
 
 @asynccontextmanager
-async def opened(
-    options: argparse.Namespace, *, otherwise: str = ""
-) -> AsyncIterator[tuple[KubernetesCluster, str]]:
+async def opened(options: argparse.Namespace, *, otherwise: str = "") -> AsyncIterator[Asked]:
     """The cluster of ``--kubeconfig`` and ``--context``, and the namespace of ``--namespace`` or of the context.
 
     ``otherwise`` is what can be given in place of one.
@@ -28,7 +46,12 @@ async def opened(
     async with connected(access) as api:
         cluster = KubernetesCluster(api)
         await _require_reachable(cluster)
-        yield cluster, options.namespace or access.namespace()
+        yield Asked(
+            cluster=cluster,
+            namespace=options.namespace or access.namespace(),
+            context=access.context_name(),
+            explicit=bool(options.namespace),
+        )
 
 
 async def _require_reachable(cluster: KubernetesCluster) -> None:
@@ -40,3 +63,42 @@ async def _require_reachable(cluster: KubernetesCluster) -> None:
         raise UsageError(f"the Kubernetes API cannot be reached: {reason}") from None
     if status == 401:
         raise UsageError("the Kubernetes API does not accept these credentials")
+
+
+async def resource_spec(at: Asked, name: str) -> Spec:
+    """The spec of the ModelEngineHealthCheck ``name``. Raises UsageError."""
+    path = object_path(PLURAL, at.namespace, name, group=GROUP, version=VERSION)
+    try:
+        found = await at.cluster.get(path)
+    except CannotEvaluate as error:
+        raise UsageError(f"--resource {name}: {error}") from None
+    if found is None:
+        raise UsageError(f"--resource {name}: namespace {at.namespace} has no {KIND} {name}")
+    try:
+        return Spec.model_validate(found.get("spec") or {})
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise UsageError(f"--resource {name}: spec.{where}: {first['msg']}") from None
+
+
+async def could_not_run(problem: CannotEvaluate, at: Asked | None) -> UsageError:
+    """``problem`` in words that fit a command: its arguments in place of fields of a resource."""
+    if problem.reason is InstallationReasons.INSTALLATION_NOT_FOUND and at is not None:
+        hint = "Set it with -n." if not at.explicit else "Correct -n."
+        if found := await _installations(at.cluster):
+            more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+            hint = f"Use -n; found in: {', '.join(found[:_NAMED])}{more}."
+        return UsageError(f"{problem}. {hint}")
+    remedy = problem.finding(release_field="--release").remediation
+    return UsageError(f"{problem}. {remedy}".rstrip())
+
+
+async def _installations(cluster: KubernetesCluster) -> list[str]:
+    """The namespaces with a gateway of model engine, as far as we may look."""
+    found: Mapping[str, Any] | None
+    try:
+        found = await cluster.list_metadata("/apis/apps/v1/deployments", labelSelector=PRODUCT, limit="500")
+    except CannotEvaluate:
+        return []
+    return sorted({item["metadata"]["namespace"] for item in (found or {}).get("items") or ()})

@@ -1,8 +1,10 @@
-"""Say why endpoints are not ready: all that are not, worst first, or one with its timeline from request to now."""
+"""Explain why endpoints are not ready: all of them, worst first, or one with its timeline from request to now."""
 
 import argparse
 import asyncio
 import json
+import sys
+from typing import Final
 
 import yaml
 
@@ -14,10 +16,20 @@ from mehc_checks.engine.request import Request, Sources, prepare
 from mehc_checks.installation.context import Context
 from mehc_checks.modelengine.values import Layer
 from mehc_checks.render import explain as written
-from mehc_operator.cli.cluster import opened
-from mehc_operator.cli.options import cluster_arguments, length, values_file
+from mehc_checks.render.terminal import Style
+from mehc_operator.cli.cluster import could_not_run, opened
+from mehc_operator.cli.options import (
+    cluster_arguments,
+    length,
+    namespace_arguments,
+    values_arguments,
+    values_files,
+)
 
-HELP = "say why an endpoint is not ready, or all that are not"
+EXAMPLES: Final = """\
+examples:
+  {name} explain -n model-engine              every endpoint that is not ready, worst first
+  {name} explain -n model-engine my-endpoint  one endpoint, with its timeline and evidence"""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,20 +41,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="its id, its name or its Kubernetes name (default: all that are not ready)",
     )
     parser.add_argument("-o", "--output", choices=["text", "json", "yaml"], default="text")
-    parser.add_argument(
-        "-f",
-        "--values",
-        action="append",
-        default=[],
-        metavar="FILE",
-        help="values of the model engine chart; repeatable, later ones win; - reads standard input",
-    )
-    parser.add_argument(
-        "-n", "--namespace", default="", metavar="NAME", help="the namespace it is installed in"
-    )
-    parser.add_argument(
-        "--release", default="", metavar="NAME", help="the Helm release, where the namespace has several"
-    )
+    values_arguments(parser)
+    namespace_arguments(parser)
     cluster_arguments(parser)
     parser.add_argument(
         "--grace-period",
@@ -51,14 +51,17 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="how long an endpoint may be without ready pods before it counts as stuck (default: 15m)",
     )
     parser.add_argument(
-        "--timeout", type=length, default=length("30s"), help="time that the reading may take (default: 30s)"
+        "--timeout",
+        type=length,
+        default=length("30s"),
+        help="the time reading the endpoints may take (default: 30s)",
     )
 
 
 def execute(options: argparse.Namespace) -> int:
     explanation = asyncio.run(_explain(options))
     if options.output == "text":
-        print(written.text(explanation, one=bool(options.endpoint)))
+        print(written.text(explanation, one=bool(options.endpoint), style=Style.of(sys.stdout)))
     elif options.output == "json":
         print(json.dumps(written.document(explanation), indent=2, ensure_ascii=False))
     else:
@@ -67,21 +70,21 @@ def execute(options: argparse.Namespace) -> int:
 
 
 async def _explain(options: argparse.Namespace) -> Explanation:
-    layers = [Layer(source=file, values=values_file(file).values) for file in options.values]
-    async with opened(options) as (cluster, namespace):
+    layers = [Layer(source=file, values=read.values) for file, read in values_files(options.values)]
+    async with opened(options) as at:
         request = Request(
-            namespace=namespace, release=options.release, layers=tuple(layers), timeout=options.timeout
+            namespace=at.namespace, release=options.release, layers=tuple(layers), timeout=options.timeout
         )
         try:
-            prepared = await prepare(request, Sources(cluster=cluster))
-        except CannotEvaluate as error:
-            raise UsageError(f"{error}. {error.remediation}".rstrip()) from None
+            prepared = await prepare(request, Sources(cluster=at.cluster))
+        except CannotEvaluate as problem:
+            raise await could_not_run(problem, at) from None
         parameters = EndpointParameters(grace_period=duration.show(options.grace_period))
         context = Context(
             values=prepared.values,
             installation=prepared.installation,
-            cluster=cluster,
-            namespace=namespace,
+            cluster=at.cluster,
+            namespace=at.namespace,
             timeout=options.timeout,
             parameters={EndpointParameters: parameters},
         )

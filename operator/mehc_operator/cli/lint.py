@@ -9,12 +9,10 @@ import sys
 
 from mehc_checks.checks.config.lint import lint
 from mehc_checks.checks.config.rules.evaluate import Verdict
-from mehc_checks.core.errors import UsageError
 from mehc_checks.core.outcome import Severity
 from mehc_checks.render.lint import FAILS, RENDERERS, as_text
-from mehc_operator.cli.options import values_file
-
-HELP = "judge values files before the install"
+from mehc_checks.render.terminal import Style
+from mehc_operator.cli.options import RULE, pair, values_file
 
 _FAIL_ON = {
     "warn": FAILS | {Severity.WARNING},
@@ -30,9 +28,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", choices=["text", *RENDERERS], default="text")
     parser.add_argument(
         "--ignore",
+        type=pair(RULE),
         action="append",
         default=[],
-        metavar="RULE=REASON",
+        metavar=RULE,
         help="leave this rule out, and say why; repeatable",
     )
     parser.add_argument(
@@ -44,18 +43,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(options: argparse.Namespace) -> int:
-    report = lint([(file, values_file(file)) for file in options.files], dict(map(_ignored, options.ignore)))
+    report = lint([(file, values_file(file)) for file in options.files], dict(options.ignore))
     if options.output == "text":
-        print(as_text(report, color=sys.stdout.isatty()))
+        print(as_text(report, style=Style.of(sys.stdout)))
     else:
         print(RENDERERS[options.output](report))
     crashed = any(one.verdict is Verdict.CRASHED for one in report.judged)
     worth = _FAIL_ON[options.fail_on]
     return int(any(finding.severity in worth for finding in report.findings) or (crashed and bool(worth)))
-
-
-def _ignored(text: str) -> tuple[str, str]:
-    id, equals, reason = text.partition("=")
-    if not equals or not reason.strip():
-        raise UsageError(f"--ignore {text}: expected RULE=REASON, such as S6-04='an incident'")
-    return id, reason

@@ -1,18 +1,51 @@
 """Arguments that several commands take."""
 
 import argparse
+import difflib
 import sys
+from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any, Final
+
+import yaml
 
 from mehc_checks.core import duration
 from mehc_checks.core.errors import UsageError
 from mehc_checks.modelengine.valuesfile import LARGEST, ValuesFile, read
 
+RULE: Final = "RULE=REASON"
+"""How an ignored rule is given."""
+
 
 def cluster_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--kubeconfig", default="", metavar="FILE", help="the kubeconfig to use")
     parser.add_argument("--context", default="", metavar="NAME", help="the context of the kubeconfig to use")
+
+
+def namespace_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "-n",
+        "--namespace",
+        default="",
+        metavar="NAME",
+        help="the namespace model engine is installed in (default: that of the context)",
+    )
+    parser.add_argument(
+        "--release", default="", metavar="NAME", help="the Helm release, where the namespace has several"
+    )
+
+
+def values_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "-f",
+        "--values",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="values of the model engine chart, over what the cluster has; repeatable, later ones win; "
+        "- reads standard input. Without -n, --context or --kubeconfig, no cluster is asked",
+    )
 
 
 def positive(text: str) -> int:
@@ -30,14 +63,60 @@ def port(text: str) -> int:
 
 
 def length(text: str) -> timedelta:
-    """An argument's type: a duration longer than nothing."""
+    """An argument's type: a duration longer than zero."""
     try:
         time = duration.parse(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
     if not time:
-        raise argparse.ArgumentTypeError("must be longer than nothing")
+        raise argparse.ArgumentTypeError("must be longer than 0s")
     return time
+
+
+def pair(form: str) -> Callable[[str], tuple[str, str]]:
+    """An argument's type: two texts around an equals sign, neither empty. ``form`` is shown in the error."""
+
+    def split(text: str) -> tuple[str, str]:
+        name, equals, value = text.partition("=")
+        if not (equals and name.strip() and value.strip()):
+            raise argparse.ArgumentTypeError(f"{text!r} is not of the form {form}")
+        return name.strip(), value.strip()
+
+    return split
+
+
+def parameter(text: str) -> tuple[str, str, Any]:
+    """An argument's type: check, name and value of a parameter; the value is read as YAML, as in the resource."""
+    place, value = pair("CHECK.NAME=VALUE")(text)
+    check, dot, name = place.partition(".")
+    if not (dot and check and name):
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form CHECK.NAME=VALUE")
+    try:
+        return check, name, yaml.safe_load(value)
+    except yaml.YAMLError:
+        return check, name, value
+
+
+def named(given: Iterable[str]) -> list[str]:
+    """The names in arguments that may each hold several, separated by commas."""
+    return [name for text in given for name in text.split(",") if name]
+
+
+def known(name: str, checks: Iterable[str]) -> None:
+    """Raises UsageError where there is no check ``name``, with the nearest that there is."""
+    names = list(checks)
+    if name in names:
+        return
+    by_lower = {each.lower(): each for each in names}
+    near = difflib.get_close_matches(name.lower(), by_lower, n=1)
+    hint = f"did you mean {by_lower[near[0]]}?" if near else f"the checks are {', '.join(names)}"
+    raise UsageError(f"there is no check {name}; {hint}")
+
+
+def values_files(files: Iterable[str]) -> Iterator[tuple[str, ValuesFile]]:
+    """The values files, read. Raises UsageError that names the file."""
+    for file in files:
+        yield file, values_file(file)
 
 
 def values_file(file: str) -> ValuesFile:

@@ -6,8 +6,6 @@ import os
 
 from mehc_operator.cli.options import cluster_arguments, port, positive
 
-HELP = "run the operator"
-
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     cluster_arguments(parser)
@@ -53,7 +51,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--log-format", choices=["text", "json"], default=os.environ.get("MEHC_LOG_FORMAT", "text")
     )
-    parser.add_argument("-v", "--verbose", action="store_true", help="log what kopf does, too")
+    parser.add_argument("-v", "--verbose", action="store_true", help="log what kopf does as well")
 
 
 def execute(options: argparse.Namespace) -> int:

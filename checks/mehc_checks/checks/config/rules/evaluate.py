@@ -1,7 +1,7 @@
 """Carries the rules out over values."""
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -57,13 +57,18 @@ def evaluate(
     verdict of its own and disturbs no other.
     """
     ignored = ignored or {}
+    require_rules(ignored)
+    view = View(values, facts=facts, whole=whole)
+    return [_judged(rule, view, ignored.get(rule.id)) for rule in all_rules().values()]
+
+
+def require_rules(ids: Iterable[str]) -> None:
+    """Raises UsageError for the first of ``ids`` that is no rule, with the nearest that is."""
     rules = all_rules()
-    for given in ignored:
+    for given in ids:
         if given not in rules:
             near = difflib.get_close_matches(given.upper(), rules, n=1, cutoff=0.5)
             raise UsageError(f"there is no rule {given}" + (f"; did you mean {near[0]}?" if near else ""))
-    view = View(values, facts=facts, whole=whole)
-    return [_judged(rule, view, ignored.get(rule.id)) for rule in rules.values()]
 
 
 def _judged(rule: Rule, view: View, ignored: str | None) -> Judged:
