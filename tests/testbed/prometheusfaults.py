@@ -86,10 +86,11 @@ class Stage(contextlib.ExitStack):
         return self.enter_context(server).url
 
     def relay(self, answer: Any = None, *, delay: float = 0) -> str:
-        """The URL of the sound server seen through one that is slow, or answers KEDA's query by itself."""
+        """The URL of the sound server behind one whose queries are slow, or that answers KEDA's query itself."""
 
         def script(request: Request) -> Reply:
-            time.sleep(delay)
+            if "/query" in request.path:
+                time.sleep(delay)
             query = parse_qs(urlsplit(request.path).query).get("query", [""])[0]
             if answer is not None and query.startswith("sum("):
                 return _json({"status": "success", "data": {"resultType": "vector", "result": answer}})
@@ -175,7 +176,7 @@ def _strict(name: str, reason: str, address: Callable[[Stage], str | None], says
     return Case(name=name, reason=reason, address=address, keda=True, stricter=True, says=says)
 
 
-EMPTY = "the answer is empty, which is normal"
+EMPTY = "the result is empty, which is normal"
 
 CASES = [
     _bad("unset", "AddressUnset", lambda s: None),
@@ -193,11 +194,11 @@ CASES = [
     _bad("with a fragment", "AddressInvalid", lambda s: f"{s.sound.url()}/#x", "fragment"),
     _bad("unresolvable", "HostUnresolvable", lambda s: "http://prometheus.invalid:9090"),
     _bad("refused", "ConnectionRefused", lambda s: s.at(ports.refused_port())),
-    _bad("black hole", "NoAnswer", lambda s: s.at(ports.black_hole())),
-    _bad("hangs", "NoAnswer", lambda s: s.at(ports.silent_server())),
-    _bad("hangs up", "ConnectionFailed", lambda s: s.at(ports.garbage_server(b""))),
-    _bad("hangs up on TLS", "TLSNotSpoken", lambda s: s.at(ports.garbage_server(b""), "https")),
-    _bad("not HTTP", "NotPrometheus", lambda s: s.at(ports.garbage_server(b"220 smtp ready\r\n"))),
+    _bad("black hole", "ConnectionTimeout", lambda s: s.at(ports.black_hole())),
+    _bad("hangs", "ConnectionTimeout", lambda s: s.at(ports.silent_server())),
+    _bad("hangs up", "ConnectionClosed", lambda s: s.at(ports.garbage_server(b""))),
+    _bad("hangs up on TLS", "ConnectionClosed", lambda s: s.at(ports.garbage_server(b""), "https")),
+    _bad("not HTTP", "ServerNotHTTP", lambda s: s.at(ports.garbage_server(b"220 smtp ready\r\n"))),
     _bad("foreign CA", "TLSUntrusted", lambda s: s.scripted(always(200), s.foreign_ca.issue())),
     _bad("expired", "TLSExpired", lambda s: s.scripted(always(200), s.ca.expired())),
     _bad("wrong host", "TLSWrongHost", lambda s: s.scripted(always(200), s.ca.wrong_host())),
@@ -206,28 +207,28 @@ CASES = [
         "TLSHandshakeFailed",
         lambda s: s.scripted(always(200), s.ca.issue(), client_ca=True),
     ),
-    _bad("https to http", "TLSNotSpoken", lambda s: f"https://{s.sound.address}"),
+    _bad("https to http", "ServerNotTLS", lambda s: f"https://{s.sound.address}"),
     _bad("http to https", "TLSRequired", lambda s: f"http://{s.private.address}"),
     _bad(
         "http to https that hangs up",
         "TLSRequired",
         lambda s: s.scripted(always(200), s.ca.issue()).replace("https", "http"),
     ),
-    _bad("401", "CredentialsRequired", lambda s: s.secured.url(), "wants credentials"),
+    _bad("401", "AuthRequired", lambda s: s.secured.url(), "requires credentials"),
     _bad(
         "401 with credentials",
-        "CredentialsRequired",
+        "AuthRejected",
         lambda s: s.secured.url(user=USER, password="wrong"),
-        "rejects",
+        "rejected the user and password",
     ),
     _bad("403", "AccessDenied", lambda s: s.scripted(always(403, b"RBAC: access denied"))),
     _bad(
         "prefix forgotten",
         "PathNotFound",
         lambda s: f"http://{s.prefixed.address}",
-        "answers at path /prometheus",
+        "answers below path /prometheus",
     ),
-    _bad("prefix too much", "PathNotFound", lambda s: f"{s.sound.url()}/prom", "answers at path /"),
+    _bad("prefix too much", "PathNotFound", lambda s: f"{s.sound.url()}/prom", "answers below path /"),
     _bad("404", "PathNotFound", lambda s: s.scripted(always(404)), "does not exist"),
     _bad(
         "web page",
@@ -236,18 +237,18 @@ CASES = [
         "not Prometheus",
     ),
     _bad("login page", "NotPrometheus", lambda s: s.scripted(_login_page)),
-    _bad("redirects", "NotPrometheus", lambda s: s.scripted(always(302, Location="/")), "without end"),
+    _bad("redirects", "NotPrometheus", lambda s: s.scripted(always(302, Location="/")), "endlessly"),
     _bad("Grafana", "NotPrometheus", lambda s: s.scripted(_grafana), "is Grafana"),
     _bad("Alertmanager", "NotPrometheus", lambda s: s.scripted(_alertmanager), "is Alertmanager"),
     _bad("other status", "NotPrometheus", lambda s: s.scripted(always(418))),
     _strict("other JSON", "NotPrometheus", lambda s: s.scripted(always(200, b'{"status": "ok"}'))),
-    _bad("cut short", "ConnectionFailed", lambda s: s.at(ports.garbage_server(SHORT))),
-    _bad("not gzip", "NotPrometheus", lambda s: s.scripted(always(200, b"{}", Content_Encoding="gzip"))),
+    _bad("cut short", "ConnectionClosed", lambda s: s.at(ports.garbage_server(SHORT))),
+    _bad("not gzip", "ServerNotHTTP", lambda s: s.scripted(always(200, b"{}", Content_Encoding="gzip"))),
     _strict(
         "endless",
         "NotPrometheus",
         lambda s: s.scripted(always(200, b'{"filler": "' + b"x" * 5_000_000 + b'"}')),
-        "more than",
+        "larger than 4 MiB",
     ),
     _bad("too many samples", "QueryRejected", lambda s: s.limited.url(), "execution"),
     _bad("starting", "ServerError", lambda s: s.scripted(always(503, b"Service Unavailable"))),
@@ -255,6 +256,13 @@ CASES = [
     _bad("two elements", "AnswerUnusable", lambda s: s.relay([_element("1", pod="a"), _element("2")])),
     _bad("no number", "AnswerUnusable", lambda s: s.relay([_element("many")])),
     _bad("half a pair", "AnswerUnusable", lambda s: s.relay([{"metric": {}, "value": [1]}])),
+    Case(
+        name="never done",
+        reason="QueryTimeout",
+        address=lambda s: s.relay(delay=9),
+        says="did not finish the query within 4 s",
+        seconds=5,
+    ),
     Case(
         name="slow",
         reason="SlowerThanKeda",
@@ -280,7 +288,7 @@ CASES = [
     _ok("not a number", lambda s: s.relay([_element("NaN")]), "KEDA reads 0 requests"),
     _ok("infinite", lambda s: s.relay([_element("+Inf")]), "KEDA reads 0 requests"),
     _ok("some", lambda s: s.relay([_element("1.5")]), "KEDA reads 1.5 requests"),
-    _ok("prefixed, no request yet", lambda s: s.prefixed.url(), "1 sidecars", "NoTrafficYet"),
+    _ok("prefixed, no request yet", lambda s: s.prefixed.url(), "1 sidecar;", "NoTrafficYet"),
 ]
 
 

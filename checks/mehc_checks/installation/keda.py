@@ -54,6 +54,7 @@ class Workload:
 class Scaled:
     """An endpoint's ScaledObject. ``ready`` is the condition's status, "" before KEDA's first look."""
 
+    namespace: str
     name: str
     target: str
     addresses: tuple[str, ...]
@@ -66,6 +67,8 @@ class Scaled:
 class KedaFacts:
     """Everything about KEDA that the check judges."""
 
+    namespace: str
+    """Of endpoints."""
     served: frozenset[str] | Unknown
     """Resources of keda.sh/v1alpha1."""
     operator: Workload | Unknown | None
@@ -108,6 +111,7 @@ async def keda_facts(context: Context, *, namespace: str = "") -> KedaFacts:
     )
     external, operator, server, timeout = installation
     return KedaFacts(
+        namespace=where,
         served=served,
         operator=operator,
         metrics_server=server,
@@ -227,6 +231,7 @@ async def scaled_objects(context: Context) -> tuple[Scaled, ...]:
 def _scaled(item: Mapping[str, Any]) -> Scaled:
     ready = _condition(item, "Ready")
     return Scaled(
+        namespace=item["metadata"]["namespace"],
         name=item["metadata"]["name"],
         target=item.get("spec", {}).get("scaleTargetRef", {}).get("name", ""),
         addresses=tuple(scaling.prometheus_addresses(item)),

@@ -268,7 +268,7 @@ async def test_keda_and_we_agree_on_redis(
     complaints = verdicts.get(resource_name(case.endpoint_id), [])
     assert bool(complaints) is not case.keda, complaints
     result = await judged("RedisReachable", case.values(caches[case.server]), seconds=5)
-    ours = {status for subject, status, *_ in result.findings if subject == "keda"}
+    ours = {found.status for found in result.findings if found.subject == "keda"}
     assert ours, result
     assert Status.ERROR not in ours, result
     assert (Status.FAIL in ours) is bool(complaints), (result.findings, complaints)

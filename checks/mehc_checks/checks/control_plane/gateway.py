@@ -4,7 +4,6 @@ Sources: ``api/app.py``, ``api/model_endpoints_v1.py``, ``verify_authentication`
 ``fake_authentication_repository.py`` and ``db_model_endpoint_record_repository.py`` of model engine.
 """
 
-import asyncio
 import base64
 import json
 from collections.abc import Mapping
@@ -14,10 +13,10 @@ from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-import aiohttp
 from pydantic import Field
 
-from mehc_checks.clients.network.connect import NetworkProblem, classify, client_context, connect
+from mehc_checks.clients import http
+from mehc_checks.clients.network.connect import NetworkProblem, connect
 from mehc_checks.clients.network.reasons import NetworkReasons as N
 from mehc_checks.core.errors import UsageError
 from mehc_checks.core.parameters import Parameters
@@ -28,9 +27,7 @@ USER: Final = "mehc-probe"
 QUESTION: Final = f"/v1/model-endpoints?name={USER}"
 """One SELECT of all columns of endpoints, that finds nothing: neither the cache nor Kubernetes is asked."""
 _HEADERS: Final = {
-    "User-Agent": "mehc",
     "Accept": "application/json",
-    "Accept-Encoding": "identity",
     "Authorization": f"Basic {base64.b64encode(f'{USER}:'.encode()).decode()}",
 }
 _LIST: Final = "model_endpoints"
@@ -116,33 +113,13 @@ def _address(url: str) -> tuple[str, int]:
 async def _ask(url: str, host: str, port: int, timeout: float) -> GatewayAnswer:
     where = f"{host}:{port}"
     try:
-        async with (
-            asyncio.timeout(timeout),
-            aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(ssl=client_context()),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                headers=_HEADERS,
-                auto_decompress=False,  # what is packed stays so: few bytes may unpack to very many
-            ) as session,
-            session.get(url + QUESTION, allow_redirects=False) as response,
-        ):
-            body = b""
-            async for chunk in response.content.iter_any():
-                body += chunk
-                if len(body) > _MOST:
-                    break
-            return _judged(response.status, body, where)
-    except TimeoutError:
-        text = f"{where} accepts connections and does not answer within {timeout:g} s"
-        return GatewayAnswer(proof=Proof.SILENT, text=text)
-    except aiohttp.ClientResponseError:
-        return GatewayAnswer(proof=Proof.NOTHING, text=f"{where} does not speak HTTP")
-    except (aiohttp.ClientError, OSError) as error:
-        if isinstance(error, aiohttp.ServerDisconnectedError):
-            error = ConnectionResetError()
-        # aiohttp's own pass for errors of ssl without having what those have
-        failure = classify(error.__cause__ if isinstance(error.__cause__, Exception) else error, host, port)
-        return GatewayAnswer(proof=Proof.NOTHING, text=str(failure))
+        response = await http.get(url + QUESTION, timeout=timeout, headers=_HEADERS, most=_MOST)
+    except NetworkProblem as problem:
+        if problem.reason is N.CONNECTION_TIMEOUT:
+            text = f"{where} accepts connections and does not answer within {timeout:g} s"
+            return GatewayAnswer(proof=Proof.SILENT, text=text)
+        return GatewayAnswer(proof=Proof.NOTHING, text=str(problem))
+    return _judged(response.status, response.body, where)
 
 
 def _judged(status: int, body: bytes, where: str) -> GatewayAnswer:

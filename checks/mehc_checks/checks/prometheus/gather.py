@@ -3,20 +3,23 @@
 import asyncio
 import os
 import ssl
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Final, TypeVar
 
 from pydantic import Field
 
-from mehc_checks.checks.prometheus.promql import Answer, Prometheus, PrometheusFailure
 from mehc_checks.clients.kubernetes.api import NoCluster
-from mehc_checks.core.errors import CannotEvaluate, NotApplicable, UsageError
+from mehc_checks.clients.prometheus import Answer, Prometheus
+from mehc_checks.core.errors import CannotEvaluate, NotApplicable, Problem, UsageError
 from mehc_checks.core.parameters import Parameters
 from mehc_checks.installation.context import Context
 from mehc_checks.installation.keda import KedaFacts, keda_facts, scaled_objects
 from mehc_checks.modelengine import scaling
 from mehc_checks.modelengine.scaling import AddressKind, ServerAddress, server_address
+
+T = TypeVar("T")
 
 NO_ENDPOINT: Final = f"{scaling.ENDPOINT_PREFIX}health-check"
 """Stands in the query's place of an endpoint where there is none yet; no endpoint has this id."""
@@ -56,10 +59,8 @@ class PrometheusFacts:
     address: ServerAddress
     endpoint: str
     """The name that the query was asked for."""
-    patience: float
-    """Seconds that we wait for an answer."""
-    answer: Answer | PrometheusFailure | None = None
-    istio: IstioSeries | PrometheusFailure | None = None
+    answer: Answer | Problem | None = None
+    istio: IstioSeries | Problem | None = None
     keda: KedaFacts | None = None
 
     @property
@@ -78,7 +79,6 @@ async def prometheus_facts(context: Context) -> PrometheusFacts:
     return PrometheusFacts(
         address=address,
         endpoint=endpoint,
-        patience=context.network_timeout,
         answer=answer,
         istio=istio,
         keda=keda,
@@ -93,18 +93,14 @@ async def _keda(context: Context, namespace: str) -> KedaFacts | None:
 
 async def _ask(
     context: Context, address: ServerAddress, parameters: PrometheusParameters
-) -> tuple[str, Answer | PrometheusFailure | None, IstioSeries | PrometheusFailure | None]:
+) -> tuple[str, Answer | Problem | None, IstioSeries | Problem | None]:
+    """The name that was asked for, the answer, and what it rests on."""
     if address.kind is not AddressKind.URL:
         return "", None, None
-    tls = await _tls(context, parameters)
-    server = Prometheus(address, tls=tls, timeout=context.network_timeout)
-    try:
-        endpoint, _ = await asyncio.gather(_an_endpoint(context), server.reach())
-    except PrometheusFailure as failure:
-        return "", failure, None
-    answer, istio = await asyncio.gather(
-        _attempt(server, scaling.concurrency_query(endpoint), context), _istio(server, context)
-    )
+    tls, endpoint = await asyncio.gather(_tls(context, parameters), _an_endpoint(context))
+    server = Prometheus(address.given, tls=tls, timeout=context.network_timeout)
+    query = server.query(scaling.concurrency_query(endpoint), context.clock())
+    answer, istio = await asyncio.gather(_attempt(query), _attempt(_istio(server, context)))
     return endpoint, answer, istio
 
 
@@ -117,24 +113,22 @@ async def _an_endpoint(context: Context) -> str:
     return scaled[0].target if scaled else NO_ENDPOINT
 
 
-async def _attempt(server: Prometheus, query: str, context: Context) -> Answer | PrometheusFailure:
+async def _attempt(asked: Awaitable[T]) -> T | Problem:
+    """The answer, or why there is none."""
     try:
-        return await server.query(query, context.clock())
-    except PrometheusFailure as failure:
-        return failure
+        return await asked
+    except Problem as problem:
+        return problem
 
 
-async def _istio(server: Prometheus, context: Context) -> IstioSeries | PrometheusFailure:
-    now = await _attempt(server, _NOW, context)
-    if isinstance(now, PrometheusFailure):
-        return now
+async def _istio(server: Prometheus, context: Context) -> IstioSeries:
+    """Raises Problem."""
+    now = await server.query(_NOW, context.clock())
     found = {element.labels.get("fact", ""): element.value for element in now.elements}
     age, proxies = found.get("age"), int(found.get("proxies", 0))
     if age is not None or proxies:
         return IstioSeries(age=age, proxies=proxies)
-    lately = await _attempt(server, _LATELY, context)
-    if isinstance(lately, PrometheusFailure):
-        return lately
+    lately = await server.query(_LATELY, context.clock())
     return IstioSeries(age=None, proxies=0, lately=bool(lately.elements))
 
 
@@ -152,9 +146,9 @@ async def _tls(context: Context, parameters: PrometheusParameters) -> ssl.SSLCon
 
 @lru_cache(maxsize=64)
 def _trust(_system: str | None, bundles: tuple[tuple[str, str], ...]) -> ssl.SSLContext:
-    """Read once, which takes longer than the rest of a pass; ``_system`` is read by OpenSSL itself.
+    """Read once, which takes longer than the rest of a probe run; ``_system`` is read by OpenSSL itself.
 
-    Not the other probes' context: urllib3 sets ALPN on what it is given. Raises UsageError.
+    Raises UsageError.
     """
     tls = ssl.create_default_context()
     for where, bundle in bundles:
