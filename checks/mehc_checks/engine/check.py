@@ -2,11 +2,12 @@
 
 A check is a pure function of gathered facts::
 
-    @check("RedisReachable", title="redis accepts the configured TLS and credentials", gather=redis_facts, ...)
+    @check("RedisReachable", title="Redis is reachable with the configured TLS and credentials", ...)
     def redis_reachable(facts: RedisFacts) -> Outcome: ...
 
-Adding a check is adding a folder to ``mehc_checks.checks``; removing the folder
-removes the check, its condition, its metric and its page.
+Its room, a folder of ``mehc_checks.checks``, has the judgement in ``check.py`` and in ``gather.py`` the coroutine
+function ``gather(context)``, which returns the facts. Adding a check is adding a room; removing the room removes the
+check, its condition, its metric and its page.
 """
 
 import importlib
@@ -56,7 +57,7 @@ def check(
     *,
     title: str,
     severity: Severity,
-    gather: Callable[[Context], Awaitable[F]],
+    gather: Callable[[Context], Awaitable[F]] | None = None,
     reasons: type[ReasonSet],
     parameters: type[Parameters] = NoParameters,
     depends_on: Mapping[Reason, tuple[str, ...]] | None = None,
@@ -79,7 +80,7 @@ def check(
             name=name,
             title=title,
             severity=severity,
-            gather=gather,
+            gather=gather or _of_room(judge),
             judge=judge,
             reasons=reasons,
             parameters=parameters,
@@ -90,6 +91,17 @@ def check(
         return judge
 
     return declare
+
+
+def _of_room(judge: Callable[[F], Outcome]) -> Callable[[Context], Awaitable[F]]:
+    """``gather`` of the room of ``judge``, imported when it is first needed: what only lists checks asks no server."""
+    room = judge.__module__.rpartition(".")[0]
+
+    async def gather(context: Context) -> F:
+        facts: F = await importlib.import_module(f"{room}.gather").gather(context)
+        return facts
+
+    return gather
 
 
 def catalogue() -> dict[str, Check]:
