@@ -120,19 +120,31 @@ def test_without_a_cluster_checks_that_need_one_are_skipped(values: Path) -> Non
 
 
 def test_a_failing_check_is_exit_status_1_with_cause_and_remedy(values: Path) -> None:
-    done = mehc("check", "-f", values, "--only", "RedisReachable")
+    done = mehc("check", "--inside", "-f", values, "--only", "RedisReachable")
     assert done.returncode == 1, done.stderr
     assert f"× RedisReachable  {catalogue()['RedisReachable'].title}" in done.stdout
     assert "→" in done.stdout
     assert "docs/checks/RedisReachable.md#" in done.stdout
     assert "\x1b" not in done.stdout
-    assert mehc("check", "-f", values, "--only", "RedisReachable", "--fail-on", "never").returncode == 0
+    assert (
+        mehc("check", "--inside", "-f", values, "--only", "RedisReachable", "--fail-on", "never").returncode
+        == 0
+    )
+
+
+def test_what_only_the_cluster_can_reach_is_no_failure_from_outside(values: Path) -> None:
+    done = mehc("check", "-f", values, "--only", "RedisReachable", "-o", "json")
+    (check,) = json.loads(done.stdout)["checks"]
+    assert (done.returncode, check["status"], check["reason"]) == (1, "Error", "NotTestableFromHere")
+    assert "127.0.0.1:1 refused" in check["message"]
 
 
 def test_json_and_yaml_say_the_same(values: Path) -> None:
     reports = []
     for output, read in (("json", json.loads), ("yaml", yaml.safe_load)):
-        report = read(mehc("check", "-f", values, "--only", "RedisReachable", "-o", output).stdout)
+        report = read(
+            mehc("check", "--inside", "-f", values, "--only", "RedisReachable", "-o", output).stdout
+        )
         checks = [(c["name"], c["status"], c["reason"], c["message"]) for c in report["checks"]]
         reports.append((report["counts"], report["rootCauses"], checks))
     assert reports[0] == reports[1]
@@ -142,7 +154,7 @@ def test_later_values_win_and_standard_input_is_a_file(values: Path) -> None:
     overlay = yaml.safe_dump(
         {"config": {"values": {"launch": {"cache_redis_aws_url": "redis://127.0.0.1:2/15"}}}}
     )
-    done = mehc("check", "-f", values, "-f", "-", "--only", "RedisReachable", stdin=overlay)
+    done = mehc("check", "--inside", "-f", values, "-f", "-", "--only", "RedisReachable", stdin=overlay)
     assert "127.0.0.1:2" in done.stdout
     assert "127.0.0.1:1 " not in done.stdout
 

@@ -85,6 +85,7 @@ class Reason:
             severity=severity,
             explains=explains,
             explained_by=explained_by,
+            words=words,
         )
 
     def finding(self, message: str, *, subject: str = "", **placeholders: object) -> "Finding":
@@ -141,6 +142,8 @@ class Finding:
     severity: Severity | None = None
     explains: tuple[str, ...] = ()
     explained_by: tuple[str, ...] | None = None
+    words: Mapping[str, object] = field(default_factory=dict, compare=False, repr=False)
+    """What its message and remedy were filled with; not redacted, so for the engine alone."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

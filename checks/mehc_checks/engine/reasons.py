@@ -30,6 +30,15 @@ class RunnerReasons(ReasonSet):
         remedy="Correct the value that the message names.",
         page=SHARED_PAGE,
     )
+    NOT_TESTABLE_FROM_HERE = Reason(
+        "NotTestableFromHere",
+        Status.ERROR,
+        "The command ran outside the cluster, and the address, or the authority of its certificate, may only be known "
+        "inside.",
+        message="not testable from outside the cluster: {detail}",
+        remedy="Run the check inside the cluster: install the operator, or run mehc check in one of its pods.",
+        page=SHARED_PAGE,
+    )
     PROBE_TIMEOUT = Reason(
         "ProbeTimeout",
         Status.ERROR,

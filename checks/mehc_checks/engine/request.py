@@ -57,6 +57,7 @@ class Request:
     ``namespace`` is the one the chart is installed in, "" without a cluster. ``release`` names one of several.
     ``references`` and over them ``layers`` are values that win over what is found. ``checks`` has the checks that are
     to run otherwise than by default; ``ignored_rules`` maps ids of configuration rules to why they do not hold here.
+    ``inside`` is whether this process reaches and trusts what the cluster's pods do (``engine.vantage``).
     """
 
     namespace: str = ""
@@ -66,6 +67,7 @@ class Request:
     timeout: timedelta = timedelta(seconds=10)
     checks: Mapping[str, CheckRequest] = field(default_factory=dict)
     ignored_rules: Mapping[str, str] = field(default_factory=dict)
+    inside: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -134,6 +136,7 @@ async def diagnose(
                 installation=prepared.installation,
                 ignored_rules=request.ignored_rules,
                 namespace=request.namespace,
+                inside=request.inside,
                 timeout=timeout,
                 parameters=parameters,
                 clock=sources.clock,

@@ -20,6 +20,7 @@ from mehc_checks.core.redact import Redactor
 from mehc_checks.engine.check import Check
 from mehc_checks.engine.reasons import RunnerReasons
 from mehc_checks.engine.report import CheckResult, Found
+from mehc_checks.engine.vantage import seen_from_outside
 from mehc_checks.installation.context import Context
 
 log = logging.getLogger(__name__)
@@ -66,6 +67,8 @@ async def _run_one(planned: Planned, context: Context, limiter: Limiter) -> Chec
     async with limiter:
         clock = time.monotonic()
         outcome = await _judge(planned, context)
+        if not context.inside:
+            outcome = seen_from_outside(outcome)
         took = timedelta(seconds=time.monotonic() - clock)
     return result_of(planned, outcome, context.redactor, took)
 

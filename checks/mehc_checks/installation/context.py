@@ -31,6 +31,7 @@ class Context:
     ``timeout`` is the time that one check has. ``inventory`` knows nodes and pods, ``releases`` the revisions of
     Helm releases; without one, they are listed when first asked for. ``installation`` is what discovery found,
     None where nobody looked; ``ignored_rules`` maps ids of configuration rules to why they do not hold here.
+    ``inside`` is whether this process reaches and trusts what the cluster's pods do.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Context:
         installation: Installation | None = None,
         releases: Releases | None = None,
         ignored_rules: Mapping[str, str] | None = None,
+        inside: bool = True,
     ) -> None:
         self.values = values
         self.installation = installation
@@ -54,6 +56,7 @@ class Context:
         self.inventory: Inventory = inventory or ListedInventory(self.cluster)
         self.releases: Releases = releases or ListedReleases(self.cluster)
         self.namespace = namespace
+        self.inside = inside
         self.timeout = timeout
         self.clock = clock
         self.redactor = Redactor()

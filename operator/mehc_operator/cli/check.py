@@ -92,6 +92,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar=RULE,
         help="leave a configuration rule out, and say why; repeatable",
     )
+    parser.add_argument(
+        "--inside",
+        action="store_true",
+        help="this machine reaches and trusts what the cluster's pods do: report what fails from here as a failure, "
+        "not as untestable (default: only in a pod of the cluster)",
+    )
     parser.add_argument("--timeout", type=length, help="the time each check may take (default: 10s)")
     parser.add_argument(
         "--fail-on",
@@ -168,6 +174,7 @@ async def _check(
             release=options.release or base.release,
             layers=(*base.layers, *files),
             timeout=options.timeout or base.timeout,
+            inside=options.inside or bool(at and at.cluster.surrounds_us),
             checks=_over(base.checks, asked),
             ignored_rules={**base.ignored_rules, **dict(options.ignore_rule)},
         )

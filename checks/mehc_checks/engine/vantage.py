@@ -1,0 +1,56 @@
+"""Where a probe run looks from: what only the cluster can reach or trust is no failure seen from outside.
+
+A laptop resolves no Service name, has no route into a private network, and lacks the authorities that the platform's
+images trust. What fails so from outside says nothing about the installation: it is Unknown, and says how to find out.
+"""
+
+import ipaddress
+from dataclasses import replace
+from typing import Final
+
+from mehc_checks.clients.network.reasons import NetworkReasons
+from mehc_checks.core.outcome import Finding, Outcome, Status, worst_first
+from mehc_checks.engine.reasons import RunnerReasons
+
+_BY_PLACE: Final = frozenset(
+    {
+        NetworkReasons.HOST_UNRESOLVABLE,
+        NetworkReasons.DNS_TIMEOUT,
+        NetworkReasons.HOST_UNREACHABLE,
+        NetworkReasons.CONNECTION_TIMEOUT,
+        NetworkReasons.TLS_UNTRUSTED,
+    }
+)
+"""What depends on the place for any address: private zones of DNS, firewalls, and authorities of one's own."""
+_CLUSTER_NAMES: Final = (".svc", ".local", ".internal", ".localhost")
+"""How names end that public DNS does not have."""
+
+
+def seen_from_outside(outcome: Outcome) -> Outcome:
+    """``outcome`` of a probe run outside the cluster: failures that only the place explains are Unknown."""
+    findings = tuple(_placed(found) for found in outcome.findings)
+    if findings == outcome.findings:
+        return outcome
+    return replace(outcome, findings=tuple(worst_first(findings)))
+
+
+def _placed(found: Finding) -> Finding:
+    host = found.words.get("host")
+    if found.status is not Status.FAIL or not isinstance(host, str):
+        return found
+    if found.reason not in _BY_PLACE and not (
+        found.reason in tuple(NetworkReasons.all()) and only_inside(host)
+    ):
+        return found
+    return RunnerReasons.NOT_TESTABLE_FROM_HERE(
+        subject=found.subject, severity=found.severity, detail=found.message
+    )
+
+
+def only_inside(host: str) -> bool:
+    """Whether ``host`` means another server, or none, outside of its cluster: a Service name, a private address."""
+    try:
+        return not ipaddress.ip_address(host).is_global
+    except ValueError:
+        name = host.rstrip(".").lower()
+        return "." not in name or name.endswith(_CLUSTER_NAMES)
