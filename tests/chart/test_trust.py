@@ -36,7 +36,7 @@ def results(values: Tree, folder: Path, variables: Mapping[str, str]) -> dict[st
     given = {**isolation(folder), **IDENTITY, **variables}
     environment = {name: value for name, value in given.items() if value}
     done = subprocess.run(
-        [MEHC, "check", "-o", "json", "--values", file, "--only", ",".join(UNTRUSTED)],
+        [MEHC, "check", "--inside", "-o", "json", "--values", file, "--only", ",".join(UNTRUSTED)],
         env={"PATH": os.environ["PATH"], **environment},
         capture_output=True,
         text=True,

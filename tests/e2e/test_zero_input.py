@@ -104,7 +104,16 @@ def test_the_command_finds_it_too(
 ) -> None:
     def check(*words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [MEHC, "check", "--inside", "--kubeconfig", str(control_plane.kubeconfig), "-n", namespace, *words],
+            [
+                MEHC,
+                "check",
+                "--inside",
+                "--kubeconfig",
+                str(control_plane.kubeconfig),
+                "-n",
+                namespace,
+                *words,
+            ],
             capture_output=True,
             text=True,
             timeout=60,
