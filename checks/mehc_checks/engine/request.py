@@ -13,7 +13,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from mehc_checks.clients.kubernetes.api import Cluster
+from mehc_checks.clients.kubernetes.api import Cluster, NoCluster
+from mehc_checks.clients.kubernetes.reader import Reader
 from mehc_checks.clients.kubernetes.reasons import KubernetesReasons
 from mehc_checks.core import duration
 from mehc_checks.core.errors import CannotEvaluate, Problem, UsageError
@@ -89,8 +90,11 @@ class Prepared:
     values: Values
 
 
-async def prepare(request: Request, sources: Sources) -> Prepared:
-    """Find out what is installed. Raises CannotEvaluate where that cannot be told, or is nothing at all."""
+async def prepare(request: Request, sources: Sources, reader: Reader | None = None) -> Prepared:
+    """Find out what is installed, with ``reader`` if what it reads is to be had afterwards, too.
+
+    Raises CannotEvaluate where that cannot be told, or is nothing at all.
+    """
     cluster = sources.cluster
     if cluster is None:
         return Prepared(installation=None, values=WITHOUT_CLUSTER.under(request.layers))
@@ -102,7 +106,9 @@ async def prepare(request: Request, sources: Sources) -> Prepared:
             except UsageError as error:
                 raise CannotEvaluate(InstallationReasons.VALUES_INVALID, detail=str(error)) from None
             given += request.layers
-            found = await discover(cluster, releases, request.namespace, release=request.release, given=given)
+            found = await discover(
+                cluster, releases, request.namespace, release=request.release, given=given, reader=reader
+            )
     except TimeoutError:
         late = f"what is installed was not read within {duration.show(request.timeout)}"
         raise CannotEvaluate(KubernetesReasons.UNREACHABLE, detail=late) from None
@@ -118,34 +124,39 @@ async def diagnose(
     started = sources.clock()
     planned = [_planned(check, request) for check in checks]
     parameters, invalid = _parameters(planned, request)
-    prepared = prepared or await prepare(request, sources)
     cluster = sources.cluster
-    # One for all contexts: without it, each would list nodes and pods for itself.
+    # One of each for all contexts: without them, each would read the same objects for itself.
     inventory = sources.inventory or (ListedInventory(cluster) if cluster else None)
-    good = [item for item in planned if item.check.name not in invalid]
-    # Checks that share a timeout share gathered facts; one with less time gets facts gathered in less.
-    good.sort(key=lambda item: item.timeout)
-    runs = [
-        run(
-            list(group),
-            Context(
-                values=prepared.values,
-                cluster=cluster,
-                inventory=inventory,
-                releases=sources.releases,
-                installation=prepared.installation,
-                ignored_rules=request.ignored_rules,
-                namespace=request.namespace,
-                inside=request.inside,
-                timeout=timeout,
-                parameters=parameters,
-                clock=sources.clock,
-            ),
-            sources.limiter,
-        )
-        for timeout, group in groupby(good, key=lambda item: item.timeout)
-    ]
-    results = {result.name: result for done in await asyncio.gather(*runs) for result in done}
+    reader = Reader(cluster or NoCluster())
+    try:
+        prepared = prepared or await prepare(request, sources, reader)
+        good = [item for item in planned if item.check.name not in invalid]
+        # Checks that share a timeout share gathered facts; one with less time gets facts gathered in less.
+        good.sort(key=lambda item: item.timeout)
+        runs = [
+            run(
+                list(group),
+                Context(
+                    values=prepared.values,
+                    cluster=cluster,
+                    inventory=inventory,
+                    releases=sources.releases,
+                    reader=reader,
+                    installation=prepared.installation,
+                    ignored_rules=request.ignored_rules,
+                    namespace=request.namespace,
+                    inside=request.inside,
+                    timeout=timeout,
+                    parameters=parameters,
+                    clock=sources.clock,
+                ),
+                sources.limiter,
+            )
+            for timeout, group in groupby(good, key=lambda item: item.timeout)
+        ]
+        results = {result.name: result for done in await asyncio.gather(*runs) for result in done}
+    finally:
+        await reader.close()
     results |= invalid
     ordered = tuple(results[item.check.name] for item in planned)
     return Report(

@@ -1,12 +1,13 @@
 """What one pass over one installation has at hand: values, cluster, parameters, and shared facts."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar, cast
 
-from mehc_checks.clients.kubernetes.api import Cluster, NoCluster, Secret
+from mehc_checks.clients.kubernetes.api import Cluster, NoCluster, Secret, object_path
+from mehc_checks.clients.kubernetes.reader import Reader
 from mehc_checks.core.errors import CannotEvaluate, NotApplicable
+from mehc_checks.core.once import Once
 from mehc_checks.core.redact import Redactor, sensitive
 from mehc_checks.installation.installation import Installation
 from mehc_checks.installation.inventory import Inventory, ListedInventory
@@ -29,9 +30,9 @@ class Context:
 
     ``namespace`` is the one that the chart is installed in; "" when there is no cluster.
     ``timeout`` is the time that one check has. ``inventory`` knows nodes and pods, ``releases`` the revisions of
-    Helm releases; without one, they are listed when first asked for. ``installation`` is what discovery found,
-    None where nobody looked; ``ignored_rules`` maps ids of configuration rules to why they do not hold here.
-    ``inside`` is whether this process reaches and trusts what the cluster's pods do.
+    Helm releases; without one, they are listed when first asked for. ``reader`` reads all other objects.
+    ``installation`` is what discovery found, None where nobody looked; ``ignored_rules`` maps ids of configuration
+    rules to why they do not hold here. ``inside`` is whether this process reaches and trusts what the cluster's pods do.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Context:
         inventory: Inventory | None = None,
         installation: Installation | None = None,
         releases: Releases | None = None,
+        reader: Reader | None = None,
         ignored_rules: Mapping[str, str] | None = None,
         inside: bool = True,
     ) -> None:
@@ -55,6 +57,8 @@ class Context:
         self.cluster: Cluster = cluster or NoCluster()
         self.inventory: Inventory = inventory or ListedInventory(self.cluster)
         self.releases: Releases = releases or ListedReleases(self.cluster)
+        self._own_reader = None if reader else Reader(self.cluster)
+        self.reader: Reader = reader or cast("Reader", self._own_reader)
         self.namespace = namespace
         self.inside = inside
         self.timeout = timeout
@@ -64,7 +68,7 @@ class Context:
             self.redactor.add(*sensitive(layer.values))  # also of what another layer hides
         self.redactor.add(*sensitive(values.tree))
         self._parameters = parameters or {}
-        self._shared: dict[Any, asyncio.Task[Any]] = {}
+        self._shared = Once()
 
     @property
     def endpoint_namespace(self) -> str:
@@ -89,7 +93,7 @@ class Context:
 
         One asker's cancellation does not disturb the others; ``close`` ends what is left.
         """
-        return cast("T", await self._once(gatherer, lambda: gatherer(self)))
+        return cast("T", await self._shared.ask(gatherer, lambda: gatherer(self)))
 
     async def secret(self, name: str, *, namespace: str | None = None) -> Secret | None:
         """The Secret ``name`` of the installation's own namespace, or of the endpoint namespace.
@@ -104,7 +108,7 @@ class Context:
             await self.prove_endpoint_namespace()
         found = cast(
             "Secret | None",
-            await self._once(("secret", where, name), lambda: self.cluster.secret(where, name)),
+            await self._shared.ask(("secret", where, name), lambda: self.cluster.secret(where, name)),
         )
         if found is not None:
             self.redactor.add(*found.data.values())
@@ -117,35 +121,27 @@ class Context:
         they. So the namespace itself must say whose it is: by the service ConfigMap that the chart puts there,
         which names the gateway's namespace. Raises CannotEvaluate (``EndpointNamespaceNotVerified``) if it does not.
         """
-        await self._once("endpoint namespace", self._prove_endpoint_namespace)
+        await self._shared.ask("endpoint namespace", self._prove_endpoint_namespace)
 
     async def _prove_endpoint_namespace(self) -> None:
         where = self.endpoint_namespace
         if where == self.namespace:
             return
         name = service_config_map(self.values)
-        data = await self.cluster.config_map(where, name)
-        if data is None:
+        found = await self.reader.get(object_path("configmaps", where, name))
+        if found is None:
             raise _unproven(where, f"it has no ConfigMap {name}")
-        owner = serviceconfig.owner(data)
+        owner = serviceconfig.owner(found.get("data") or {})
         if owner is None:
             raise _unproven(where, f"its ConfigMap {name} does not say whose it is (gateway_namespace)")
         if owner != self.namespace:
             raise _unproven(where, f"its ConfigMap {name} belongs to the installation in another namespace")
 
     async def close(self) -> None:
-        """Cancel what still runs and wait until it has ended."""
-        tasks = [task for task in self._shared.values() if not task.done()]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-    async def _once(self, key: Any, start: Callable[[], Awaitable[Any]]) -> Any:
-        task = self._shared.get(key)
-        if task is None:
-            task = self._shared[key] = asyncio.ensure_future(start())
-            task.add_done_callback(_retrieve)
-        return await asyncio.shield(task)
+        """Cancel what still runs and wait until it has ended. A reader that was given is left to its owner."""
+        await self._shared.close()
+        if self._own_reader is not None:
+            await self._own_reader.close()
 
 
 def require_cluster(context: Context) -> None:
@@ -156,9 +152,3 @@ def require_cluster(context: Context) -> None:
 
 def _unproven(namespace: str, why: str) -> CannotEvaluate:
     return CannotEvaluate(R.NAMESPACE_NOT_VERIFIED, namespace=namespace, detail=why)
-
-
-def _retrieve(task: asyncio.Task[Any]) -> None:
-    """Mark the task's exception as seen: nobody may be left to wait for it."""
-    if not task.cancelled():
-        task.exception()

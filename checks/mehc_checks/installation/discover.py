@@ -12,6 +12,7 @@ from typing import Any, Final
 import yaml
 
 from mehc_checks.clients.kubernetes.api import Cluster, object_path
+from mehc_checks.clients.kubernetes.reader import Reader
 from mehc_checks.core.errors import CannotEvaluate, Forbidden, UsageError
 from mehc_checks.core.permission import Permission
 from mehc_checks.installation import drift, helm
@@ -59,7 +60,13 @@ _HARDWARE: Final = "-recommended-hardware-config"
 
 
 async def discover(
-    cluster: Cluster, releases: Releases, namespace: str, *, release: str = "", given: Sequence[Layer] = ()
+    cluster: Cluster,
+    releases: Releases,
+    namespace: str,
+    *,
+    release: str = "",
+    given: Sequence[Layer] = (),
+    reader: Reader | None = None,
 ) -> Installation:
     """Find the installation in ``namespace``: the one of Helm release ``release`` if that is not "".
 
@@ -67,13 +74,14 @@ async def discover(
     CannotEvaluate: ReleaseNotFound, ReleaseAmbiguous, InstallationAmbiguous, ReleaseUnreadable, or what the
     Kubernetes API is to blame for. Whatever it may not read is noted in ``Installation.lost``.
     """
-    search = _Search(cluster, releases, namespace)
+    search = _Search(cluster, reader or Reader(cluster), releases, namespace)
     return await search.installation(release, given)
 
 
 class _Search:
-    def __init__(self, cluster: Cluster, releases: Releases, namespace: str) -> None:
+    def __init__(self, cluster: Cluster, reader: Reader, releases: Releases, namespace: str) -> None:
         self._cluster = cluster
+        self._reader = reader
         self._releases = releases
         self._namespace = namespace
         self._lost: list[tuple[str, CannotEvaluate]] = []
@@ -176,7 +184,7 @@ class _Search:
 
     async def _config(self, namespace: str, name: str) -> LiveConfig | None:
         try:
-            manifest = await self._cluster.get(object_path("configmaps", namespace, name))
+            manifest = await self._reader.get(object_path("configmaps", namespace, name))
         except Forbidden as refused:
             self._lost.append((f"what pods in namespace {namespace} are configured with", refused))
             return None
@@ -198,31 +206,33 @@ class _Search:
 
     async def _gateway(self, name: str) -> Mapping[str, Any] | None:
         try:
-            return await self._cluster.get(object_path("deployments", self._namespace, name, group="apps"))
+            return await self._reader.get(object_path("deployments", self._namespace, name, group="apps"))
         except Forbidden as refused:
             self._lost.append(("the environment of the gateway", refused))
             return None
 
     async def _deployments(self) -> list[Mapping[str, Any]]:
+        path = object_path("deployments", self._namespace, group="apps")
+        return await self._all("the Deployments of the control plane", path, workloads.PRODUCT)
+
+    async def _all(self, what: str, path: str, labels: str = "") -> list[Mapping[str, Any]]:
+        """The objects in the collection at ``path``; what is missing is noted as ``what``."""
         try:
-            found = await self._cluster.get(
-                object_path("deployments", self._namespace, group="apps"), labelSelector=workloads.PRODUCT
-            )
+            found = await self._reader.all(path, labels=labels)
         except Forbidden as refused:
-            self._lost.append(("the Deployments of the control plane", refused))
+            self._lost.append((what, refused))
             return []
-        return list((found or {}).get("items", ()))
+        if found.cut:
+            self._lost.append((what, found.cut))
+        return list(found.items)
 
     async def _of_objects(self, name: str, deployments: Sequence[Mapping[str, Any]]) -> list[Layer]:
         """Values that the objects of an installation without a Helm release show."""
         if name not in workloads.fullnames(deployments):
             return []
-        autoscalers: list[str] = []
-        try:
-            found = await self._cluster.get(object_path("statefulsets", self._namespace, group="apps"))
-            autoscalers = [item["metadata"]["name"] for item in (found or {}).get("items", ())]
-        except Forbidden as refused:
-            self._lost.append(("which broker the autoscaler has", refused))
+        path = object_path("statefulsets", self._namespace, group="apps")
+        stateful = await self._all("which broker the autoscaler has", path)
+        autoscalers = [item["metadata"]["name"] for item in stateful]
         values = workloads.manifest_values(name, deployments, autoscalers)
         try:
             hardware = await self._cluster.config_map(self._namespace, name + _HARDWARE)

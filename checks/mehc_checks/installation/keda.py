@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
 
-from mehc_checks.clients.kubernetes.api import Cluster, object_path
+from mehc_checks.clients.kubernetes.api import cluster_path, object_path
+from mehc_checks.clients.kubernetes.reader import Manifest, Reading
 from mehc_checks.core.errors import CannotEvaluate
 from mehc_checks.installation.context import Context
 from mehc_checks.modelengine import scaling
@@ -22,7 +23,6 @@ EXTERNAL_METRICS: Final = "v1beta1.external.metrics.k8s.io"
 CUSTOM_METRICS: Final = "v1beta1.custom.metrics.k8s.io"
 
 _NAME_LABEL = "app.kubernetes.io/name"
-_MOST_OBJECTS = "500"
 _LATELY = timedelta(minutes=10)
 """Kubernetes repeats the count of an Event that goes on every 6 minutes only."""
 
@@ -88,25 +88,27 @@ class KedaFacts:
     custom_metric_served: bool | Unknown = True
     timeout: float = scaling.KEDA_TIMEOUT_SECONDS
     """Seconds that the operator gives a request."""
+    unseen: tuple[CannotEvaluate, ...] = ()
+    """Lists that were too long to be read whole."""
 
 
 async def keda_facts(context: Context, *, namespace: str = "") -> KedaFacts:
     """Read all parts at once. ``namespace`` is where KEDA is, if not where it usually is."""
-    cluster, where = context.cluster, context.endpoint_namespace
+    read, where = Reading(context.reader), context.endpoint_namespace
     authentication = scaling.trigger_authentication(context.values)
     custom = scaling.uses_custom_metric(context.values)
     (installation, served, scaled, failing, autoscalers), (exists, api, metric) = await asyncio.gather(
         asyncio.gather(
-            _installation(cluster, namespace),
-            attempt(_served(cluster)),
-            attempt(context.gather(scaled_objects)),
-            attempt(_failing(context, where)),
-            attempt(_autoscalers(context, where)),
+            _installation(read, namespace),
+            attempt(_served(read)),
+            attempt(_scaled_objects(context, read)),
+            attempt(_failing(context, read, where)),
+            attempt(_autoscalers(context, read, where)),
         ),
         asyncio.gather(
-            attempt(_authentication(context, where, authentication)),
-            attempt(_api_service(cluster, CUSTOM_METRICS if custom else "")),
-            attempt(_custom_metric(cluster, custom)),
+            attempt(_authentication(context, read, where, authentication)),
+            attempt(_api_service(read, CUSTOM_METRICS if custom else "")),
+            attempt(_custom_metric(read, custom)),
         ),
     )
     external, operator, server, timeout = installation
@@ -125,6 +127,7 @@ async def keda_facts(context: Context, *, namespace: str = "") -> KedaFacts:
         custom_metrics=api,
         custom_metric_served=metric,
         timeout=timeout,
+        unseen=read.unseen,
     )
 
 
@@ -137,16 +140,16 @@ async def attempt(asked: Awaitable[T]) -> T | Unknown:
 
 
 async def _installation(
-    cluster: Cluster, namespace: str
+    read: Reading, namespace: str
 ) -> tuple[ApiService | Unknown | None, Workload | Unknown | None, Workload | Unknown | None, float]:
     """KEDA's APIService, operator and metrics server, and the operator's timeout in seconds."""
-    external = await attempt(_api_service(cluster, EXTERNAL_METRICS))
+    external = await attempt(_api_service(read, EXTERNAL_METRICS))
     places = [namespace] if namespace else list(NAMESPACES)
     if isinstance(external, ApiService) and "keda" in external.service:
         places = list(dict.fromkeys([external.namespace, *places]))
     found: list[Mapping[str, Any]] = []
     refused: Unknown | None = None
-    for listed in await asyncio.gather(*(attempt(_deployments(cluster, place)) for place in places)):
+    for listed in await asyncio.gather(*(attempt(_deployments(read, place)) for place in places)):
         if isinstance(listed, CannotEvaluate):
             refused = refused or listed
         else:
@@ -160,10 +163,10 @@ async def _installation(
     )
 
 
-async def _deployments(cluster: Cluster, namespace: str) -> list[Mapping[str, Any]]:
+async def _deployments(read: Reading, namespace: str) -> tuple[Manifest, ...]:
     names = ",".join((*OPERATOR_NAMES, *METRICS_SERVER_NAMES))
     path = object_path("deployments", namespace, group="apps")
-    return _items(await cluster.get(path, labelSelector=f"{_NAME_LABEL} in ({names})", limit=_MOST_OBJECTS))
+    return await read.all(path, labels=f"{_NAME_LABEL} in ({names})")
 
 
 def _named(deployments: list[Mapping[str, Any]], names: tuple[str, ...]) -> Mapping[str, Any] | None:
@@ -193,13 +196,14 @@ def _timeout(operator: Mapping[str, Any] | None) -> float:
     return scaling.KEDA_TIMEOUT_SECONDS
 
 
-async def _served(cluster: Cluster) -> frozenset[str]:
-    group = await cluster.get("/apis/keda.sh/v1alpha1")
+async def _served(read: Reading) -> frozenset[str]:
+    group = await read.get("/apis/keda.sh/v1alpha1")
     return frozenset(str(resource["name"]) for resource in (group or {}).get("resources") or [])
 
 
-async def _api_service(cluster: Cluster, name: str) -> ApiService | None:
-    found = await cluster.get(f"/apis/apiregistration.k8s.io/v1/apiservices/{name}") if name else None
+async def _api_service(read: Reading, name: str) -> ApiService | None:
+    path = cluster_path("apiservices", name, group="apiregistration.k8s.io")
+    found = await read.get(path) if name else None
     if found is None:
         return None
     service = found.get("spec", {}).get("service") or {}
@@ -217,9 +221,13 @@ async def scaled_objects(context: Context) -> tuple[Scaled, ...]:
 
     Raises what ``Context.prove_endpoint_namespace`` and ``Cluster.get`` raise.
     """
+    return await _scaled_objects(context, Reading(context.reader))
+
+
+async def _scaled_objects(context: Context, read: Reading) -> tuple[Scaled, ...]:
     await context.prove_endpoint_namespace()
     path = object_path("scaledobjects", context.endpoint_namespace, group="keda.sh", version="v1alpha1")
-    found = [_scaled(item) for item in _items(await context.cluster.get(path, limit=_MOST_OBJECTS))]
+    found = [_scaled(item) for item in await read.all(path)]
     return tuple(
         sorted(
             (item for item in found if item.name.startswith(scaling.ENDPOINT_PREFIX)),
@@ -241,15 +249,14 @@ def _scaled(item: Mapping[str, Any]) -> Scaled:
     )
 
 
-async def _failing(context: Context, namespace: str) -> frozenset[str]:
+async def _failing(context: Context, read: Reading, namespace: str) -> frozenset[str]:
     await context.prove_endpoint_namespace()
-    events = await context.cluster.get(
+    events = await read.all(
         object_path("events", namespace),
-        fieldSelector="involvedObject.kind=ScaledObject,reason=KEDAScalerFailed",
-        limit=_MOST_OBJECTS,
+        fields="involvedObject.kind=ScaledObject,reason=KEDAScalerFailed",
     )
     since = context.clock() - _LATELY
-    return frozenset(event["involvedObject"]["name"] for event in _items(events) if _last(event) > since)
+    return frozenset(event["involvedObject"]["name"] for event in events if _last(event) > since)
 
 
 def _last(event: Mapping[str, Any]) -> datetime:
@@ -264,29 +271,29 @@ def _last(event: Mapping[str, Any]) -> datetime:
     return datetime.fromisoformat(text)
 
 
-async def _autoscalers(context: Context, namespace: str) -> dict[str, str]:
+async def _autoscalers(context: Context, read: Reading, namespace: str) -> dict[str, str]:
     await context.prove_endpoint_namespace()
     path = object_path("horizontalpodautoscalers", namespace, group="autoscaling", version="v2")
     return {
         item["spec"]["scaleTargetRef"]["name"]: name
-        for item in _items(await context.cluster.get(path, limit=_MOST_OBJECTS))
+        for item in await read.all(path)
         if not (name := item["metadata"]["name"]).startswith("keda-hpa-")
     }
 
 
-async def _authentication(context: Context, namespace: str, name: str) -> bool:
+async def _authentication(context: Context, read: Reading, namespace: str, name: str) -> bool:
     if not name:
         return True
     await context.prove_endpoint_namespace()
     path = object_path("triggerauthentications", namespace, name, group="keda.sh", version="v1alpha1")
-    return await context.cluster.get(path) is not None
+    return await read.exists(path)
 
 
-async def _custom_metric(cluster: Cluster, asked: bool) -> bool:
+async def _custom_metric(read: Reading, asked: bool) -> bool:
     """Whether the adapter lists the metric; it does so as soon as one pod has it."""
     if not asked:
         return True
-    listed = await cluster.get("/apis/custom.metrics.k8s.io/v1beta1")
+    listed = await read.get("/apis/custom.metrics.k8s.io/v1beta1")
     names = {str(resource["name"]) for resource in (listed or {}).get("resources") or []}
     return f"pods/{scaling.CUSTOM_METRIC}" in names
 
@@ -297,7 +304,3 @@ def _condition(item: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
             found: Mapping[str, Any] = condition
             return found
     return {}
-
-
-def _items(listed: Mapping[str, Any] | None) -> list[Mapping[str, Any]]:
-    return (listed or {}).get("items") or []

@@ -6,7 +6,8 @@ from typing import Any, Final, TypeVar
 
 from mehc_checks.checks.config.rules.rule import LAUNCH, Cloud, ClusterFacts
 from mehc_checks.checks.config.rules.section5 import ENDPOINT_GATEWAY
-from mehc_checks.clients.kubernetes.api import Cluster, object_path
+from mehc_checks.clients.kubernetes.api import cluster_path, object_path
+from mehc_checks.clients.kubernetes.reader import Listing, Manifest, Reader
 from mehc_checks.core.errors import CannotEvaluate, NotApplicable
 from mehc_checks.core.permission import Permission
 from mehc_checks.installation.context import Context
@@ -44,22 +45,20 @@ _KEDAS_OWN: Final = "keda-hpa-"
 
 async def cluster_facts(context: Context) -> ClusterFacts:
     """Ask for all of it at once."""
-    cluster, values = context.cluster, context.values
+    reader, values = context.reader, context.values
     endpoints = values.text(f"{LAUNCH}.endpoint_namespace") or ""
     account = values.text("serviceTemplate.serviceAccountName") or ""
     (served, namespace, istio, nodes), (accounts, gateways, secrets, twice) = await asyncio.gather(
         asyncio.gather(
-            _or_none(_served(cluster)),
-            _or_none(_exists(cluster, f"/api/v1/namespaces/{endpoints}" if endpoints else "")),
-            _or_none(_exists(cluster, f"/api/v1/namespaces/{ISTIO_NAMESPACE}")),
+            _or_none(_served(reader)),
+            _or_none(_exists(reader, cluster_path("namespaces", endpoints) if endpoints else "")),
+            _or_none(_exists(reader, cluster_path("namespaces", ISTIO_NAMESPACE))),
             _or_none(_selected_nodes(context)),
         ),
         asyncio.gather(
-            _existing(
-                cluster, "serviceaccounts", [f"{endpoints}/{account}"] if endpoints and account else []
-            ),
-            _existing(cluster, "gateways", _gateways(context), group="networking.istio.io"),
-            _existing(cluster, "secrets", _pull_secrets(context, endpoints)),
+            _existing(reader, "serviceaccounts", [f"{endpoints}/{account}"] if endpoints and account else []),
+            _existing(reader, "gateways", _gateways(context), group="networking.istio.io"),
+            _existing(reader, "secrets", _pull_secrets(context, endpoints)),
             _or_none(_scaled_twice(context)),
         ),
     )
@@ -85,14 +84,14 @@ async def _or_none(asked: Awaitable[T]) -> T | None:
         return None
 
 
-async def _served(cluster: Cluster) -> tuple[frozenset[str], frozenset[str]]:
+async def _served(reader: Reader) -> tuple[frozenset[str], frozenset[str]]:
     """The API groups, and of those that rules ask for the resources, as their CRDs are named."""
-    listed = await cluster.get("/apis") or {}
+    listed = await reader.get("/apis") or {}
     versions = {
         group["name"]: group["preferredVersion"]["groupVersion"] for group in listed.get("groups", ())
     }
     wanted = [group for group in _GROUPS if group in versions]
-    answers = await asyncio.gather(*(cluster.get(f"/apis/{versions[group]}") for group in wanted))
+    answers = await asyncio.gather(*(reader.get(f"/apis/{versions[group]}") for group in wanted))
     crds = {
         f"{resource['name']}.{group}"
         for group, answer in zip(wanted, answers, strict=True)
@@ -101,18 +100,18 @@ async def _served(cluster: Cluster) -> tuple[frozenset[str], frozenset[str]]:
     return frozenset(versions), frozenset(crds)
 
 
-async def _exists(cluster: Cluster, path: str) -> bool | None:
-    return await cluster.get_metadata(path) is not None if path else None
+async def _exists(reader: Reader, path: str) -> bool | None:
+    return await reader.exists(path) if path else None
 
 
 async def _existing(
-    cluster: Cluster, resource: str, names: Iterable[str], *, group: str = ""
+    reader: Reader, resource: str, names: Iterable[str], *, group: str = ""
 ) -> dict[str, bool]:
     """Whether each "namespace/name" exists; those are left out that may not be read."""
     names = list(names)
     found = await asyncio.gather(
         *(
-            _or_none(_exists(cluster, object_path(resource, *name.split("/", 1), group=group)))
+            _or_none(_exists(reader, object_path(resource, *name.split("/", 1), group=group)))
             for name in names
         )
     )
@@ -145,20 +144,18 @@ async def _selected_nodes(context: Context) -> int | None:
     )
 
 
-async def _scaled_twice(context: Context) -> tuple[str, ...]:
+async def _scaled_twice(context: Context) -> tuple[str, ...] | None:
+    """Targets of a ScaledObject and of another HPA; None where there is none in lists that were cut."""
     await context.prove_endpoint_namespace()
     where = context.endpoint_namespace
     hpas, scaled = await asyncio.gather(
-        context.cluster.list_metadata(
-            object_path("horizontalpodautoscalers", where, group="autoscaling", version="v2")
-        ),
-        context.cluster.list_metadata(
-            object_path("scaledobjects", where, group="keda.sh", version="v1alpha1")
-        ),
+        context.reader.all(object_path("horizontalpodautoscalers", where, group="autoscaling", version="v2")),
+        context.reader.all(object_path("scaledobjects", where, group="keda.sh", version="v1alpha1")),
     )
     own = {name for name in _names(hpas) if not name.startswith(_KEDAS_OWN)}
-    return tuple(sorted(own & _names(scaled)))
+    twice = tuple(sorted(own & _names(scaled)))
+    return twice if twice or not (hpas.cut or scaled.cut) else None
 
 
-def _names(listed: Any) -> set[str]:
-    return {item["metadata"]["name"] for item in (listed or {}).get("items") or ()}
+def _names(listing: Listing[Manifest]) -> set[str]:
+    return {item["metadata"]["name"] for item in listing.items}

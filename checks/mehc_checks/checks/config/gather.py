@@ -84,14 +84,14 @@ async def stale_pods(context: Context, installation: Installation) -> Stale | No
         return None
     name = installation.fullname
     try:
-        found = await context.cluster.get(
+        found = await context.reader.all(
             object_path("pods", installation.namespace),
-            labelSelector=f"app in ({name},{name}{workloads.CACHER},{name}{workloads.BUILDER})",
+            labels=f"app in ({name},{name}{workloads.CACHER},{name}{workloads.BUILDER})",
         )
     except Forbidden:
         return None
     older = {}
-    for pod in (found or {}).get("items", ()):
+    for pod in found.items:
         began = _began(pod)
         if began is not None and began < config.changed:
             older[pod["metadata"]["name"]] = began

@@ -9,7 +9,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from mehc_checks.checks.control_plane.gateway import GatewayAnswer, gateway_answer
-from mehc_checks.clients.kubernetes.api import object_path
+from mehc_checks.clients.kubernetes.api import cluster_path, object_path
+from mehc_checks.clients.kubernetes.reader import Manifest, Reading
 from mehc_checks.core.errors import CannotEvaluate, NotApplicable, UsageError
 from mehc_checks.core.permission import Permission
 from mehc_checks.installation.context import Context, require_cluster
@@ -153,7 +154,7 @@ async def control_plane_facts(context: Context) -> ControlPlaneFacts:
         keys=keys,
         gateway=answer,
         spread=spread,
-        unseen=tuple({str(error): error for error in read.unseen}.values()),
+        unseen=read.unseen,
     )
 
 
@@ -161,7 +162,11 @@ class _Reader:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._namespace = context.namespace
-        self.unseen: list[CannotEvaluate] = []
+        self._read = Reading(context.reader)
+
+    @property
+    def unseen(self) -> tuple[CannotEvaluate, ...]:
+        return self._read.unseen
 
     async def components(self, name: str) -> tuple[Component, ...]:
         values = self._context.values
@@ -174,11 +179,11 @@ class _Reader:
         if values.text("celery_autoscaler.enabled") != "false" and not identifier:
             broker = values.text("celeryBrokerType") or ""
             wanted.append(("autoscaler", "statefulsets", f"{AUTOSCALER}{broker}"))
-        selector = {"labelSelector": f"app in ({','.join(name for _, _, name in wanted)})"}
+        selector = f"app in ({','.join(name for _, _, name in wanted)})"
         pods, owners = await asyncio.gather(
-            self._list("pods", **selector), self._list("replicasets", group="apps", **selector)
+            self._list("pods", labels=selector), self._list("replicasets", group="apps", labels=selector)
         )
-        events = await self._list("events") if any(not _is_ready(pod) for pod in pods) or not pods else []
+        events = await self._list("events") if any(not _is_ready(pod) for pod in pods) or not pods else ()
         found = await asyncio.gather(
             *(self._component(role, resource, name, pods, owners, events) for role, resource, name in wanted)
         )
@@ -195,9 +200,9 @@ class _Reader:
     ) -> Component:
         kind = "Deployment" if resource == "deployments" else "StatefulSet"
         try:
-            item = await self._context.cluster.get(object_path(resource, self._namespace, name, group="apps"))
+            item = await self._read.get(object_path(resource, self._namespace, name, group="apps"))
         except CannotEvaluate as error:
-            self.unseen.append(error)
+            self._read.note(error)
             return Component(role=role, kind=kind, name=name, exists=None)
         if item is None:
             return Component(role=role, kind=kind, name=name, exists=False)
@@ -249,10 +254,12 @@ class _Reader:
             },
             f"ServiceAccount {name}": object_path("serviceaccounts", self._namespace, name),
             **{
-                f"PriorityClass {each}": f"/apis/scheduling.k8s.io/v1/priorityclasses/{each}"
+                f"PriorityClass {each}": cluster_path("priorityclasses", each, group="scheduling.k8s.io")
                 for each in PRIORITY_CLASSES
             },
-            f"ClusterRoleBinding {name}": f"/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/{name}",
+            f"ClusterRoleBinding {name}": cluster_path(
+                "clusterrolebindings", name, group="rbac.authorization.k8s.io"
+            ),
         }
         values, endpoints = self._context.values, self._context.endpoint_namespace
         for kind, group, version, switch in _OPTIONAL:
@@ -268,9 +275,9 @@ class _Reader:
 
     async def _exists(self, path: str) -> bool | None:
         try:
-            return await self._context.cluster.get_metadata(path) is not None
+            return await self._read.exists(path)
         except CannotEvaluate as error:
-            self.unseen.append(error)
+            self._read.note(error)
             return None
 
     async def jobs(self) -> tuple[dict[str, str], dict[str, datetime]]:
@@ -289,9 +296,9 @@ class _Reader:
     async def gateway(self, name: str) -> tuple[list[str], GatewayAnswer | None]:
         """The gateway's Service if it is missing, and what the gateway answers; None if the Service may not be read."""
         try:
-            service = await self._context.cluster.get(object_path("services", self._namespace, name))
+            service = await self._read.get(object_path("services", self._namespace, name))
         except CannotEvaluate as error:
-            self.unseen.append(error)
+            self._read.note(error)
             return [], None
         answer = await gateway_answer(self._context, service)
         return [] if service else [f"Service {name}"], answer
@@ -304,9 +311,9 @@ class _Reader:
         except UsageError:
             return ""  # GpuNodesReady says so
         try:
-            served = bool(wide) and await self._context.cluster.get(f"/apis/{_LEADER_WORKER_SETS}")
+            served = bool(wide) and await self._read.get(f"/apis/{_LEADER_WORKER_SETS}")
         except CannotEvaluate as error:
-            self.unseen.append(error)
+            self._read.note(error)
             return ""
         return wide[0] if wide and not served else ""
 
@@ -315,9 +322,9 @@ class _Reader:
             "horizontalpodautoscalers", self._namespace, name, group="autoscaling", version="v2"
         )
         try:
-            found = await self._context.cluster.get(path)
+            found = await self._read.get(path)
         except CannotEvaluate as error:
-            self.unseen.append(error)
+            self._read.note(error)
             return None
         held = conditions((found or {}).get("status") or {})
         return next(
@@ -334,29 +341,21 @@ class _Reader:
         context = self._context
         try:
             await context.prove_endpoint_namespace()
-            found = await context.cluster.get(
-                object_path("deployments", context.endpoint_namespace, group="apps"), limit=str(_SAMPLE * 5)
+            found = await context.reader.all(
+                object_path("deployments", context.endpoint_namespace, group="apps")
             )
         except (CannotEvaluate, NotApplicable):
             return None  # EndpointsReady says so
-        ids = [
-            endpoint_id(item["metadata"])
-            for item in (found or {}).get("items", ())
-            if is_endpoint(item["metadata"])
-        ][:_SAMPLE]
+        ids = [endpoint_id(item["metadata"]) for item in found.items if is_endpoint(item["metadata"])][
+            :_SAMPLE
+        ]
         kept = await cached(context, ids) if ids else {}
         return {each: kept[each].ttl for each in ids if each in kept} or None
 
-    async def _list(self, resource: str, *, group: str = "", **query: str) -> list[Mapping[str, Any]]:
-        """The first page. Empty, and noted, where it may not be read."""
-        try:
-            found = await self._context.cluster.get(
-                object_path(resource, self._namespace, group=group), limit="500", **query
-            )
-        except CannotEvaluate as error:
-            self.unseen.append(error)
-            return []
-        return list((found or {}).get("items") or ())
+    async def _list(self, resource: str, *, group: str = "", labels: str = "") -> tuple[Manifest, ...]:
+        """The objects. None, and noted, where they may not be read."""
+        path = object_path(resource, self._namespace, group=group)
+        return await self._read.attempt(self._read.all(path, labels=labels), ())
 
 
 def _app(item: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ from typing import Any, Final
 from pydantic import Field, field_validator
 
 from mehc_checks.clients.kubernetes.api import object_path
-from mehc_checks.clients.kubernetes.reasons import KubernetesReasons
+from mehc_checks.clients.kubernetes.reader import Manifest, Reading
 from mehc_checks.core import duration
 from mehc_checks.core.errors import CannotEvaluate
 from mehc_checks.core.parameters import Parameters
@@ -36,8 +36,6 @@ from mehc_checks.workload.objects import (
 )
 from mehc_checks.workload.scheduling import Selected
 
-_PAGE: Final = "500"
-_PAGES: Final = 20
 _SELECTED: Final = 100
 """Endpoints whose objects are asked for by name; with more that are not ready, all are listed."""
 _CACHED: Final = 500
@@ -134,34 +132,23 @@ async def _none() -> None:
 
 
 class _Reader:
-    """Lists objects of the endpoint namespace, page by page. ``cut`` says which lists were too long."""
+    """Lists objects of the endpoint namespace."""
 
     def __init__(self, context: Context) -> None:
-        self._context = context
-        self.cut: list[CannotEvaluate] = []
+        self._namespace = context.endpoint_namespace
+        self._read = Reading(context.reader)
+
+    @property
+    def cut(self) -> tuple[CannotEvaluate, ...]:
+        """Which lists were too long to be read whole."""
+        return self._read.unseen
 
     async def all(
-        self, resource: str, group: str = "", version: str = "v1", **query: str
-    ) -> list[Mapping[str, Any]]:
+        self, resource: str, group: str = "", version: str = "v1", labels: str = ""
+    ) -> tuple[Manifest, ...]:
         """The objects; none where the resource is not served. Raises Forbidden, CannotEvaluate."""
-        path = object_path(resource, self._context.endpoint_namespace, group=group, version=version)
-        found: list[Mapping[str, Any]] = []
-        more = {"limit": _PAGE, **query}
-        for _ in range(_PAGES):
-            page = await self._context.cluster.get(path, **more)
-            found += (page or {}).get("items") or []
-            rest = ((page or {}).get("metadata") or {}).get("continue")
-            if not rest:
-                return found
-            more["continue"] = rest
-        self.cut.append(
-            CannotEvaluate(
-                KubernetesReasons.INCOMPLETE_DATA,
-                detail=f"only the first {len(found)} {resource} were read in namespace "
-                f"{self._context.endpoint_namespace}",
-            )
-        )
-        return found
+        path = object_path(resource, self._namespace, group=group, version=version)
+        return await self._read.all(path, labels=labels)
 
 
 def _assembled(
@@ -253,14 +240,12 @@ async def _in_depth(read: _Reader, deep: list[Endpoint]) -> tuple[list[Endpoint]
     ], list(unseen.values())
 
 
-async def _of(
-    read: _Reader, resource: str, group: str, label: str, names: list[str]
-) -> list[Mapping[str, Any]]:
+async def _of(read: _Reader, resource: str, group: str, label: str, names: list[str]) -> tuple[Manifest, ...]:
     """Objects whose ``label`` is one of ``names``; those of all endpoints where the names are too many."""
     if not names:
-        return []
-    query = {"labelSelector": f"{label} in ({','.join(names)})" if len(names) <= _SELECTED else label}
-    return await read.all(resource, group, **query)
+        return ()
+    chosen = f"{label} in ({','.join(names)})" if len(names) <= _SELECTED else label
+    return await read.all(resource, group, labels=chosen)
 
 
 def _owner(name: str, names: frozenset[str]) -> str:
@@ -270,8 +255,8 @@ def _owner(name: str, names: frozenset[str]) -> str:
     return name
 
 
-def _items(found: list[Mapping[str, Any]] | CannotEvaluate) -> list[Mapping[str, Any]]:
-    return [] if isinstance(found, CannotEvaluate) else found
+def _items(found: tuple[Manifest, ...] | CannotEvaluate) -> tuple[Manifest, ...]:
+    return () if isinstance(found, CannotEvaluate) else found
 
 
 def _lost(nodes: Nodes | CannotEvaluate | None) -> frozenset[str]:

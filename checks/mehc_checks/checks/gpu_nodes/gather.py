@@ -3,11 +3,12 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from pydantic import Field
 
 from mehc_checks.clients.kubernetes.api import object_path
+from mehc_checks.clients.kubernetes.reader import Manifest, Reading
 from mehc_checks.core.errors import CannotEvaluate, NotApplicable
 from mehc_checks.core.parameters import Parameters
 from mehc_checks.installation.context import Context, require_cluster
@@ -119,12 +120,12 @@ async def gpu_facts(context: Context) -> GpuFacts:
     plane = control_plane(values)
     twice = tuple(duplicates(values))
     require_cluster(context)
-    unseen: list[CannotEvaluate] = []
+    read = Reading(context.reader)
     nodes, pods, deployments, caches = await asyncio.gather(
         context.inventory.nodes(),
-        _pods(context, parameters, unseen),
-        _deployments(context, unseen),
-        _caches(context, unseen),
+        read.attempt(_pods(context, parameters), None),
+        read.attempt(_deployments(context, read), None),
+        read.attempt(_caches(context, read), None),
     )
     proven = caches is not None
     endpoints = pods.within(context.endpoint_namespace) if pods is not None and proven else ()
@@ -146,7 +147,7 @@ async def gpu_facts(context: Context) -> GpuFacts:
         endpoints=tuple(
             pod for pod in endpoints if pod.accelerator and not pod.daemon and not pod.is_balloon
         ),
-        unseen=tuple(unseen),
+        unseen=read.unseen,
         namespace=context.namespace,
         endpoint_namespace=context.endpoint_namespace,
         parameters=parameters,
@@ -157,35 +158,21 @@ def _knows_chart_values(context: Context) -> bool:
     return context.installation is None or Part.CHART in context.installation.whole
 
 
-async def _pods(context: Context, parameters: GpuParameters, unseen: list[CannotEvaluate]) -> Pods | None:
-    if not parameters.count_pods:
-        return None
-    try:
-        return await context.inventory.pods()
-    except CannotEvaluate as error:
-        unseen.append(error)
-        return None
+async def _pods(context: Context, parameters: GpuParameters) -> Pods | None:
+    return await context.inventory.pods() if parameters.count_pods else None
 
 
-async def _deployments(
-    context: Context, unseen: list[CannotEvaluate]
-) -> Mapping[str, Mapping[str, Any]] | None:
+async def _deployments(context: Context, read: Reading) -> Mapping[str, Manifest]:
     """The balloons' Deployments by accelerator."""
-    try:
-        answer = await context.cluster.get(object_path("deployments", context.namespace, group="apps"))
-    except CannotEvaluate as error:
-        unseen.append(error)
-        return None
+    found = await read.all(object_path("deployments", context.namespace, group="apps"))
     return {
         name.removeprefix(BALLOON_PREFIX): item
-        for item in (answer or {}).get("items", [])
+        for item in found
         if (name := item["metadata"]["name"]).startswith(BALLOON_PREFIX)
     }
 
 
-def _with_pods(
-    deployments: Mapping[str, Mapping[str, Any]], pods: tuple[PodSummary, ...]
-) -> dict[str, Balloon]:
+def _with_pods(deployments: Mapping[str, Manifest], pods: tuple[PodSummary, ...]) -> dict[str, Balloon]:
     found = {}
     for accelerator, item in deployments.items():
         status = item.get("status") or {}
@@ -204,18 +191,11 @@ def _with_pods(
     return found
 
 
-async def _caches(context: Context, unseen: list[CannotEvaluate]) -> Mapping[str, CacheSet] | None:
+async def _caches(context: Context, read: Reading) -> Mapping[str, CacheSet]:
     """The image-cache DaemonSets by device."""
-    try:
-        await context.prove_endpoint_namespace()
-        answer = await context.cluster.get(
-            object_path("daemonsets", context.endpoint_namespace, group="apps")
-        )
-    except CannotEvaluate as error:
-        unseen.append(error)
-        return None
+    await context.prove_endpoint_namespace()
     found = {}
-    for item in (answer or {}).get("items", []):
+    for item in await read.all(object_path("daemonsets", context.endpoint_namespace, group="apps")):
         name, status = item["metadata"]["name"], item.get("status") or {}
         if name.startswith(IMAGE_CACHE_PREFIX):
             found[name.removeprefix(IMAGE_CACHE_PREFIX)] = CacheSet(

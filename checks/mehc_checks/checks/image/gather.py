@@ -12,6 +12,7 @@ from pydantic import Field
 
 from mehc_checks.checks.image.pullprobe import PULL_TROUBLES, NodePull, NodePullState, pull_on_node
 from mehc_checks.clients.kubernetes.api import NoCluster, Secret, object_path
+from mehc_checks.clients.kubernetes.reader import Manifest
 from mehc_checks.clients.registry import ecr
 from mehc_checks.clients.registry.client import Access
 from mehc_checks.clients.registry.inspect import Inspection, inspect
@@ -27,9 +28,6 @@ from mehc_checks.modelengine.images import FRAMEWORK_CONFIG_MAP, Image, Registry
 ARCHITECTURE_LABEL: Final = "kubernetes.io/arch"
 DEFAULT_ARCHITECTURE: Final = "amd64"
 IMAGE_CACHE_PREFIX: Final = "launch-image-cache-"
-
-_MOST_OBJECTS: Final = "500"
-"""Of one list: what the cluster knows is evidence, and a sample of it is enough."""
 
 
 class ImageParameters(Parameters):
@@ -263,7 +261,7 @@ async def _pull_secrets(context: Context) -> PullSecrets:
     found: dict[str, Secret | None] = {}
     try:
         await context.prove_endpoint_namespace()
-        manifest = await context.cluster.get(object_path("serviceaccounts", where, account))
+        manifest = await context.reader.get(object_path("serviceaccounts", where, account))
         if manifest is None:
             return PullSecrets(account=account, account_missing=True)
         names = [str(entry.get("name") or "") for entry in manifest.get("imagePullSecrets") or []]
@@ -302,24 +300,29 @@ async def _nodes(context: Context) -> NodeView:
     try:
         await context.prove_endpoint_namespace()
         pods, events = await asyncio.gather(
-            context.cluster.get(object_path("pods", where), limit=_MOST_OBJECTS),
-            context.cluster.get(
-                object_path("events", where),
-                fieldSelector="involvedObject.kind=Pod,reason=Pulled",
-                limit=_MOST_OBJECTS,
+            context.reader.each(object_path("pods", where), _waiting_pod),
+            context.reader.each(
+                object_path("events", where), _pulled, fields="involvedObject.kind=Pod,reason=Pulled"
             ),
         )
     except CannotEvaluate as error:
         return NodeView(unknown=error)
     stuck, cache_stuck = {}, {}
-    for pod in (pods or {}).get("items", []):
-        for image, reason in _waiting(pod):
-            if owner := _image_cache(pod):
+    for owner, waiting in pods.items:
+        for image, reason in waiting:
+            if owner:
                 cache_stuck[owner] = image
             else:
                 stuck[image] = reason
-    pulled = {image for event in (events or {}).get("items", []) if (image := _pulled(event))}
-    return NodeView(pulled=frozenset(pulled), stuck=stuck, cache_stuck=cache_stuck)
+    return NodeView(
+        pulled=frozenset(events.items), stuck=stuck, cache_stuck=cache_stuck, unknown=pods.cut or events.cut
+    )
+
+
+def _waiting_pod(pod: Manifest) -> tuple[str, list[tuple[str, str]]] | None:
+    """The image-cache DaemonSet that owns the pod, or "", and what its containers wait for; None if for nothing."""
+    waiting = _waiting(pod)
+    return (_image_cache(pod), waiting) if waiting else None
 
 
 def _with_pull(nodes: NodeView, image: str, pull: NodePull | None) -> NodeView:
@@ -356,7 +359,7 @@ def _image_cache(pod: Mapping[str, Any]) -> str:
     return ""
 
 
-def _pulled(event: Mapping[str, Any]) -> str:
+def _pulled(event: Manifest) -> str | None:
     """The image of an Event of a pull over the network; "already present on machine" proves nothing today."""
     words = str(event.get("message", "")).split('"')
-    return words[1] if words[0] == "Successfully pulled image " and len(words) > 2 else ""
+    return words[1] if words[0] == "Successfully pulled image " and len(words) > 2 else None

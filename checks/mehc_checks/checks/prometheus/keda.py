@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from mehc_checks.checks.prometheus.reasons import PrometheusReasons
+from mehc_checks.clients.kubernetes.reader import incomplete
 from mehc_checks.clients.kubernetes.reasons import KubernetesReasons
 from mehc_checks.core.outcome import Finding, Reason
 from mehc_checks.installation.keda import CRDS, ApiService, KedaFacts, Scaled, Unknown, Workload
@@ -34,6 +35,7 @@ def keda_findings(keda: KedaFacts, address: ServerAddress) -> Iterator[Finding]:
     elif not keda.authentication_exists:
         yield R.TRIGGER_AUTHENTICATION_MISSING(name=keda.authentication, namespace=keda.namespace)
     yield from _custom_metrics(keda)
+    yield from map(incomplete, keda.unseen)
 
 
 def _workload(found: Workload | Unknown | None, reason: Reason, what: str) -> Iterator[Finding]:

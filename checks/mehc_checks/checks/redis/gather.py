@@ -171,7 +171,7 @@ async def _proved(context: Context, way: Way) -> Way:
     )
     try:
         await context.prove_endpoint_namespace()
-        found = await context.cluster.get(path)
+        found = await context.reader.get(path)
     except CannotEvaluate as error:
         return way.without_password(Trouble.KEDA_SECRET_UNPROVEN, str(error))
     given = (found or {}).get("spec", {}).get("awsSecretManager", {}).get("secrets") or []

@@ -280,9 +280,34 @@ def object_path(
     resource: str, namespace: str, name: str = "", *, group: str = "", version: str = "v1"
 ) -> str:
     """The API path of a namespaced object, or of the collection when ``name`` is empty."""
-    root = f"/apis/{group}/{version}" if group else f"/api/{version}"
-    path = f"{root}/namespaces/{quote(namespace, safe='')}/{resource}"
-    return f"{path}/{quote(name, safe='')}" if name else path
+    path = f"{_root(group, version)}/namespaces/{_segment(namespace)}/{resource}"
+    return f"{path}/{_segment(name)}" if name else path
+
+
+def cluster_path(resource: str, name: str, *, group: str = "", version: str = "v1") -> str:
+    """The API path of an object that is in no namespace."""
+    return f"{_root(group, version)}/{resource}/{_segment(name)}"
+
+
+def _root(group: str, version: str) -> str:
+    return f"/apis/{group}/{version}" if group else f"/api/{version}"
+
+
+def _segment(name: str) -> str:
+    """``name`` as one part of a path, whatever it is: names come from values.
+
+    The API server answers 400 to names with "/" or "%", and "." and ".." are resolved on the way. Nothing can have such
+    a name, nor "-", which it answers with 404.
+    """
+    impossible = name in (".", "..") or "/" in name or "%" in name
+    return "-" if impossible else quote(name, safe="")
+
+
+def collection(path: str) -> str:
+    """What is in the collection at ``path``: "jobs.batch in namespace a"."""
+    group, namespace, resource, _ = _parts(path)
+    kind = f"{resource}.{group}" if group else resource
+    return f"{kind} in namespace {namespace}" if namespace else kind
 
 
 def forbidden(path: str, verb: str = "") -> Forbidden:

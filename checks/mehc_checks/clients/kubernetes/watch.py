@@ -15,13 +15,12 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 import aiohttp
 
 from mehc_checks.clients.kubernetes.api import Cluster, KubernetesCluster, forbidden
+from mehc_checks.clients.kubernetes.reader import items, pages
 from mehc_checks.clients.kubernetes.reasons import KubernetesReasons as K
 from mehc_checks.core.errors import CannotEvaluate
 
 log = logging.getLogger(__name__)
 
-PAGE: Final = "500"
-"""Objects per request of a list: what bounds our memory while it is read."""
 STALE_AFTER: Final = 60.0
 """Seconds for which what was seen last still counts while the API cannot be asked."""
 _SILENCE: Final = 90.0
@@ -54,20 +53,16 @@ async def listed(
 ) -> str:
     """Read the list at ``path`` into ``store``, page by page; its resource version.
 
-    With ``metadata_only`` the API server sends of each object no more than its metadata.
     Raises what ``Cluster.get`` raises, and CannotEvaluate where the API does not serve the resource.
     """
-    more = ""
-    while True:
-        read = cluster.list_metadata if metadata_only else cluster.get
-        page = await read(path, limit=PAGE, **query, **({"continue": more} if more else {}))
-        if page is None:
-            raise CannotEvaluate(K.ERROR, detail=f"404 to {path}")
-        for manifest in page["items"] or ():  # null where there are none and only metadata was asked for
+    version = ""
+    async for page in pages(cluster, path, query=query, metadata_only=metadata_only):
+        for manifest in items(page):
             store.put(manifest)
-        more = page["metadata"].get("continue") or ""
-        if not more:
-            return str(page["metadata"]["resourceVersion"])
+        version = str(page["metadata"]["resourceVersion"])
+    if not version:
+        raise CannotEvaluate(K.ERROR, detail=f"404 to {path}")
+    return version
 
 
 class _Expired(Exception):  # noqa: N818 - no error: the API server forgets old versions
