@@ -853,11 +853,11 @@ async def test_a_list_that_is_too_long_is_named(world: World, monkeypatch: pytes
     eventually(world.pods, lambda found: len(found) == 3)
     whole = await judge(world, record=False)
     assert not [finding for finding in whole.findings if finding[2] == "PartlyUnseen"]
-    monkeypatch.setattr("mehc_checks.checks.endpoints.gather._PAGE", "1")
-    monkeypatch.setattr("mehc_checks.checks.endpoints.gather._PAGES", 2)
+    monkeypatch.setattr("mehc_checks.clients.kubernetes.reader.PAGE", 1)
+    monkeypatch.setattr("mehc_checks.clients.kubernetes.reader.MOST", 2)
     result = await judge(world, record=False)
     unseen = [message for _, _, reason, message in result.findings if reason == "PartlyUnseen"]
-    assert f"only the first 2 pods of namespace {world.namespace} were read" in unseen
+    assert f"only the first 2 pods in namespace {world.namespace} were read" in unseen
 
 
 @pytest.mark.integration

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from mehc_checks.clients.kubernetes import reader
 from mehc_checks.clients.kubernetes import watch as watching
 from mehc_checks.clients.kubernetes.api import KubernetesCluster
 from mehc_checks.core.errors import CannotEvaluate, Forbidden
@@ -148,7 +149,7 @@ async def test_loads_are_kept_up_to_date(plane: ControlPlane) -> None:
 
 
 async def test_a_list_of_many_pages_is_whole(plane: ControlPlane, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watching, "PAGE", "3")
+    monkeypatch.setattr(reader, "PAGE", 3)
     names = [add_node(plane, f"page-{index}", pool="paged") for index in range(8)]
     async with connected(Access(kubeconfig=str(plane.kubeconfig))) as api:
         cluster = Counting(api)
@@ -200,7 +201,7 @@ async def test_an_api_server_that_restarts(plane: ControlPlane, monkeypatch: pyt
         await until(lambda: inventory._nodes._error is not None)
         assert await inventory.nodes() is nodes  # what was seen a moment ago still counts
         monkeypatch.setattr(watching, "STALE_AFTER", 0.0)
-        with pytest.raises(CannotEvaluate, match="cannot be reached") as caught:
+        with pytest.raises(CannotEvaluate, match="is unreachable") as caught:
             await inventory.nodes()
         assert caught.value.reason == "KubernetesApiUnreachable"
         # A version that the restarted server has forgotten: it answers 410, and all is listed anew.

@@ -29,9 +29,9 @@ async def pages(
     *,
     query: Mapping[str, str] = MappingProxyType({}),
     metadata_only: bool = False,
-    size: int = PAGE,
+    size: int | None = None,
 ) -> AsyncIterator[Manifest]:
-    """The pages, of ``size`` objects, of the list at ``path``; none where the API does not serve the resource.
+    """The pages, of ``size`` objects (PAGE), of the list at ``path``; none where the API does not serve the resource.
 
     With ``metadata_only`` the API server sends of each object no more than its metadata. Raises what
     ``Cluster.get`` raises.
@@ -39,7 +39,7 @@ async def pages(
     read = cluster.list_metadata if metadata_only else cluster.get
     more = ""
     while True:
-        found = await read(path, limit=str(size), **query, **({"continue": more} if more else {}))
+        found = await read(path, limit=str(size or PAGE), **query, **({"continue": more} if more else {}))
         if found is None:
             return
         yield found
@@ -69,13 +69,13 @@ class Reader:
     """What one probe run reads of a cluster, shared by everybody in it.
 
     Every method raises what ``Cluster.get`` raises: Forbidden, CannotEvaluate, NotApplicable without a cluster.
-    What must be asked again while the run lasts is asked of the Cluster.
+    What must be asked again while the run lasts is asked of the Cluster. ``page`` and ``most`` are PAGE and MOST.
     """
 
-    def __init__(self, cluster: Cluster, *, page: int = PAGE, most: int = MOST) -> None:
+    def __init__(self, cluster: Cluster, *, page: int | None = None, most: int | None = None) -> None:
         self._cluster = cluster
-        self._page = min(page, most)
-        self._most = most
+        self._most = most or MOST
+        self._page = min(page or PAGE, self._most)
         self._once = Once()
 
     async def get(self, path: str) -> Manifest | None:
@@ -124,9 +124,10 @@ class Reader:
 
     def _cut(self, path: str, read: int, rest: int | None) -> CannotEvaluate:
         """``rest`` is how many more there are, which the API does not tell where a selector chooses."""
+        counted = f"{read} of {read + rest}" if rest else f"the first {read}"
         return CannotEvaluate(
             K.INCOMPLETE_DATA,
-            detail=f"only {read} of {read + rest if rest else 'more'} {collection(path)} were read",
+            detail=f"only {counted} {collection(path)} were read",
             fix=f"Delete objects that are no longer used: a probe run reads {self._most} of one kind, the rest is "
             "not judged.",
         )
