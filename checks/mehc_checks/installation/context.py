@@ -32,7 +32,8 @@ class Context:
     ``timeout`` is the time that one check has. ``inventory`` knows nodes and pods, ``releases`` the revisions of
     Helm releases; without one, they are listed when first asked for. ``reader`` reads all other objects.
     ``installation`` is what discovery found, None where nobody looked; ``ignored_rules`` maps ids of configuration
-    rules to why they do not hold here. ``inside`` is whether this process reaches and trusts what the cluster's pods do.
+    rules to why they do not hold here. ``inside`` is whether this process reaches and trusts what the cluster's pods
+    do.
     """
 
     def __init__(
