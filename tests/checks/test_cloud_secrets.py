@@ -81,7 +81,7 @@ async def test_a_name_by_the_context(on_aws: Aws, database: dict[str, str]) -> N
 async def test_a_secret_that_does_not_exist(on_aws: Aws) -> None:
     result = await judge(values("no/such"))
     assert (result.status, result.reason) == (Status.FAIL, "CloudSecretUnusable")
-    assert result.message == f"secret no/such: does not exist in AWS Secrets Manager of {REGION}"
+    assert result.message == f"secret no/such does not exist in AWS Secrets Manager of {REGION}"
     assert "secrets.cloudDatabaseSecretName" in result.remediation
 
 
@@ -111,7 +111,7 @@ async def test_a_secret_that_is_none(on_aws: Aws, content: Any, says: str) -> No
 async def test_a_field_that_is_missing(on_aws: Aws, database: dict[str, str], field: str) -> None:
     result = await judge(values(kept(on_aws, {k: v for k, v in database.items() if k != field})))
     assert result.reason == "CloudSecretUnusable"
-    assert result.message.endswith(f": lacks {field}")
+    assert result.message.endswith(f" lacks {field}")
 
 
 async def test_a_port_that_is_none(on_aws: Aws, database: dict[str, str]) -> None:

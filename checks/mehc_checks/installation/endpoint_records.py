@@ -4,20 +4,19 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any, Final
 
-import psycopg
 from redis.exceptions import RedisError
 
-from mehc_checks.checks.database.gather import Refused, open_session
 from mehc_checks.checks.redis.gather import auth_token, open_connection, redis_secrets
-from mehc_checks.clients.network.connect import NetworkProblem, resolve
-from mehc_checks.core.errors import CannotEvaluate, UsageError
+from mehc_checks.clients.network.connect import NetworkProblem
+from mehc_checks.clients.postgres.client import session
+from mehc_checks.clients.postgres.server import Server as Database
+from mehc_checks.core.errors import CannotEvaluate, Problem, UsageError
 from mehc_checks.installation.cloudsecrets import cloud_secret
 from mehc_checks.installation.context import Context
 from mehc_checks.installation.reasons import InstallationReasons as R
 from mehc_checks.modelengine.database import (
     CLOUD_FIELDS,
     SECRET_KEY,
-    Address,
     SourceKind,
     from_cloud,
     from_environment,
@@ -42,29 +41,20 @@ FROM (SELECT to_jsonb(e) - 'endpoint_metadata' AS j FROM hosted_model_inference.
 
 async def records(context: Context) -> tuple[Record, ...]:
     """All records, at most ``MOST``. Raises CannotEvaluate saying why the table cannot be read."""
-    address = await _address(context)
-    context.redactor.add(address.password)
+    database = await _database(context)
+    context.redactor.add(database.password)
+    timeout = context.network_timeout * _DATABASE_PART
     try:
-        async with asyncio.timeout(context.network_timeout * _DATABASE_PART):
-            addresses = await resolve(address.host, address.port, timeout=context.network_timeout)
-            async with await open_session(address, addresses) as session:
-                await session.execute(
-                    f"SET statement_timeout = {int(context.network_timeout * 500)}".encode()
-                )
-                cursor = await session.execute(_QUERY.encode(), {"most": MOST})
-                rows = await cursor.fetchall()
-    except NetworkProblem as failure:
-        raise _unread(str(failure)) from None
-    except Refused as refused:
-        raise _unread(f"{address} refuses a session ({refused.refusal})") from None
-    except TimeoutError:
-        raise _unread(f"{address} does not answer in time") from None
-    except psycopg.Error as error:
-        raise _unread(f"{address} refuses the query ({error.sqlstate or type(error).__name__})") from None
+        async with session(database, timeout=timeout) as opened:
+            await opened.execute(f"SET statement_timeout = {int(timeout * 1000)}".encode())
+            cursor = await opened.execute(_QUERY.encode(), {"most": MOST})
+            rows = await cursor.fetchall()
+    except Problem as problem:
+        raise _unread(str(problem)) from None
     return tuple(_record(row) for row in rows)
 
 
-async def _address(context: Context) -> Address:
+async def _database(context: Context) -> Database:
     """Where the gateway's database is. Raises CannotEvaluate where that is not known here."""
     chosen = source(context.values)
     try:

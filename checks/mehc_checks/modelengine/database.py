@@ -5,11 +5,12 @@ Source: model engine's ``db/base.py`` and the chart's environment of the gateway
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 from urllib.parse import parse_qsl, unquote
 
+from mehc_checks.clients.postgres.server import Server
 from mehc_checks.core.errors import UsageError
 from mehc_checks.modelengine.values import Values
 
@@ -45,6 +46,11 @@ class Source:
     shadowed: str = ""
     store: str = ""
 
+    def __str__(self) -> str:
+        if self.kind is SourceKind.KUBERNETES_SECRET:
+            return f"{SECRET_KEY} of Secret {self.name}"
+        return f"secret {self.name} of {self.store}" if self.store else f"{self.name} in extraEnvVars"
+
 
 def source(values: Values) -> Source:
     """Which source the gateway uses: the Kubernetes Secret, else by cloud provider the environment or its secret."""
@@ -68,21 +74,6 @@ def source(values: Values) -> Source:
     return Source(kind=SourceKind.CLOUD_SECRET, name=name, store=store)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Address:
-    """A database URL, taken apart. ``options`` are libpq's parameters from its query, such as ``sslmode``."""
-
-    host: str
-    port: int
-    database: str
-    user: str
-    password: str = field(default="", repr=False)
-    options: Mapping[str, str] = field(default_factory=dict)
-
-    def __str__(self) -> str:
-        return f"{self.host}:{self.port}/{self.database}"
-
-
 _URL = re.compile(
     r"(?P<scheme>[\w+]+)://"
     r"(?:(?P<user>[^:/@]*)(?::(?P<password>[^@]*))?@)?"
@@ -93,7 +84,7 @@ _URL = re.compile(
 )
 
 
-def parse(url: str) -> Address:
+def parse(url: str) -> Server:
     """Read a database URL as SQLAlchemy does. Raises ValueError saying what is wrong, without the URL."""
     match = _URL.fullmatch(url)
     if match is None:
@@ -114,7 +105,7 @@ def parse(url: str) -> Address:
             "its port is not a number from 1 to 65535 (a password with / or @ must be percent-encoded)"
         )
     user = unquote(match["user"] or "")
-    return Address(
+    return Server(
         host=host,
         port=int(port),
         database=match["database"] or user,
@@ -124,7 +115,7 @@ def parse(url: str) -> Address:
     )
 
 
-def from_environment(values: Values) -> Address | None:
+def from_environment(values: Values) -> Server | None:
     """The address that an on-premises gateway reads from ``extraEnvVars``; None where DB_HOST is not set there.
 
     Raises UsageError where DB_PORT is no number.
@@ -143,7 +134,7 @@ def from_environment(values: Values) -> Address | None:
     port = environment.get("DB_PORT") or str(_DEFAULT_PORT)
     if not port.isdecimal():
         raise UsageError("extraEnvVars: DB_PORT is not a number")
-    return Address(
+    return Server(
         host=host,
         port=int(port),
         database=environment.get("DB_NAME") or "llm_engine",
@@ -156,12 +147,12 @@ CLOUD_FIELDS: Final = ("username", "password", "clusterHost", "port", "dbname")
 """What the platform takes from AWS' secret; of a missing one it makes None, in the URL too. Source: ``db/base.py``."""
 
 
-def from_cloud(fields: Mapping[str, str]) -> Address:
+def from_cloud(fields: Mapping[str, str]) -> Server:
     """The address in a secret that has all ``CLOUD_FIELDS``. Raises ValueError where the port is no number."""
     port = fields["port"]
     if not port.isdecimal() or not 0 < int(port) < 65536:
         raise ValueError("its port is not a number from 1 to 65535")
-    return Address(
+    return Server(
         host=fields["clusterHost"],
         port=int(port),
         database=fields["dbname"],

@@ -11,9 +11,10 @@ from typing import Any
 import psycopg
 import pytest
 
-from mehc_checks.checks.database.check import DatabaseReasons
+from mehc_checks.checks.database.reasons import DatabaseReasons
 from mehc_checks.clients.aws.reasons import AwsReasons
 from mehc_checks.clients.kubernetes.api import KubernetesCluster
+from mehc_checks.clients.network.reasons import NetworkReasons
 from mehc_checks.core.outcome import Status
 from mehc_checks.engine.report import CheckResult
 from mehc_checks.modelengine.schema import HEAD
@@ -161,26 +162,26 @@ CASES = [
     ),
     Case(
         id="accepts and is silent",
-        reason="NoAnswer",
-        says="accepts connections and does not answer",
+        reason="ConnectionTimeout",
+        says="did not answer within",
         data=url(lambda stage: "postgresql://u:p@{}:{}/x".format(*stage.silent)),
     ),
     Case(
         id="never accepts",
-        reason="NoAnswer",
+        reason="ConnectionTimeout",
         says="did not answer within",
         data=url(lambda stage: "postgresql://u:p@{}:{}/x".format(*stage.deaf)),
     ),
     Case(
         id="TLS required",
         reason="TLSRequired",
-        says="TLS only",
+        says="requires TLS",
         data=url(lambda stage: stage.tls.url("modelengine", PASSWORD, "postgres", sslmode="disable")),
     ),
     Case(
         id="TLS unavailable",
-        reason="TLSUnavailable",
-        says="offers no TLS",
+        reason="ServerNotTLS",
+        says="does not speak TLS",
         data=url(lambda stage: stage.postgres.url("modelengine", PASSWORD, "postgres", sslmode="require")),
     ),
     Case(
@@ -205,8 +206,8 @@ CASES = [
     ),
     Case(
         id="no password",
-        reason="PasswordRejected",
-        says="has none",
+        reason="PasswordMissing",
+        says="database_url of Secret postgres-credentials has none",
         data=url(lambda stage: stage.postgres.url("modelengine", None, "postgres")),
     ),
     Case(
@@ -217,8 +218,8 @@ CASES = [
     ),
     Case(
         id="no access rule",
-        reason="AccessRulesReject",
-        says="no access rule for user stranger",
+        reason="PgHbaRejected",
+        says="does not admit user stranger to database postgres",
         data=url(lambda stage: stage.postgres.url("stranger", PASSWORD, "postgres")),
         around=rejecting,
     ),
@@ -231,7 +232,7 @@ CASES = [
     Case(
         id="connections exhausted",
         reason="TooManyConnections",
-        says="no connection left",
+        says="no connection slot left",
         data=url(lambda stage: stage.postgres.url("lonely", PASSWORD, "postgres")),
         around=crowded,
     ),
@@ -254,7 +255,7 @@ CASES = [
     Case(
         id="never migrated",
         reason="NeverMigrated",
-        says="neither schema",
+        says="neither the platform's schemas nor its version table",
         data=url(lambda stage: stage.url(None)),
     ),
     Case(
@@ -278,20 +279,20 @@ CASES = [
     Case(
         id="two behind",
         reason="RevisionBehind",
-        says="2 behind c4d5e6f7a8b9: a1b2c3d4e5f6 adds endpoints.queue_message_timeout_seconds; c4d5e6f7a8b9 adds",
+        says="2 behind c4d5e6f7a8b9: missing endpoints.queue_message_timeout_seconds (a1b2c3d4e5f6), endpoints.status",
         data=url(lambda stage: stage.url("62da4f8b3403")),
     ),
     Case(
         id="ahead of what is expected",
         reason="RevisionAhead",
-        says="ahead of the expected a1b2c3d4e5f6 by c4d5e6f7a8b9",
+        says="ahead of a1b2c3d4e5f6 by c4d5e6f7a8b9",
         data=url(lambda stage: stage.url()),
         parameters={"expectedRevision": "a1b2c3d4e5f6"},
     ),
     Case(
         id="a foreign history",
         reason="RevisionUnknown",
-        says="0123456789ab is not in the history",
+        says="0123456789ab is not in the known history",
         data=url(
             lambda stage: stage.url(
                 "head", "UPDATE public.alembic_version_model_engine SET version_num = '0123456789ab'"
@@ -301,7 +302,7 @@ CASES = [
     Case(
         id="a column missing",
         reason="SchemaDrift",
-        says="hosted_model_inference.endpoints.status_reason missing",
+        says="missing: hosted_model_inference.endpoints.status_reason",
         data=url(
             lambda stage: stage.url("head", "ALTER TABLE hosted_model_inference.endpoints DROP status_reason")
         ),
@@ -309,18 +310,18 @@ CASES = [
     Case(
         id="a table missing",
         reason="SchemaDrift",
-        says="model.models missing",
+        says="missing: model.models",
         data=url(lambda stage: stage.url("head", "DROP TABLE model.models")),
     ),
     Case(
         id="no right on a schema",
-        reason="RightsMissing",
+        reason="PrivilegesMissing",
         says="schema model",
         data=url(lambda stage: stage.postgres.url("stranger", PASSWORD, stage.database("head"))),
     ),
     Case(
         id="no right on one table",
-        reason="RightsMissing",
+        reason="PrivilegesMissing",
         says="table hosted_model_inference.triggers",
         data=url(
             lambda stage: stage.url(
@@ -332,8 +333,8 @@ CASES = [
     ),
     Case(
         id="no right to connect",
-        reason="RightsMissing",
-        says="does not let user stranger connect",
+        reason="PrivilegesMissing",
+        says="user stranger lacks privileges on database",
         data=url(lambda stage: stage.postgres.url("stranger", PASSWORD, stage.database(None, NO_CONNECT))),
     ),
     Case(
@@ -346,14 +347,14 @@ CASES = [
     Case(
         id="pool size set",
         reason="PoolSizeSet",
-        says="db_engine_pool_size is set",
+        says="db_engine_pool_size must be unset",
         data=url(lambda stage: stage.url()),
         values={"config": {"values": {"infra": {"db_engine_pool_size": "5"}}}},
     ),
     Case(
         id="pools exceed the server",
         reason="PoolsExceedServer",
-        says="320 connections (2 replicas × 4 workers × 2 pools × (10 + 10)), the server allows 100",
+        says="320 connections (2 replicas × 4 workers × 2 pools × (10 + 10)); the server allows 100",
         data=url(lambda stage: stage.url()),
         values={
             "replicaCount": {"gateway": 2},
@@ -363,14 +364,14 @@ CASES = [
     Case(
         id="two secrets",
         reason="TwoDatabaseSecrets",
-        says="ml/db is ignored",
+        says="(ml/db) is ignored",
         data=url(lambda stage: stage.url()),
         values={"secrets": {"cloudDatabaseSecretName": "ml/db"}},
     ),
     Case(
         id="a secret of Azure",
         reason="CloudSecretNotRead",
-        says="secret ml/db of Azure Key Vault vault-1; connection, revision and schema were not tried",
+        says="secret ml/db of Azure Key Vault vault-1, which mehc cannot read",
         data=lambda _: None,
         values={
             "secrets": {"kubernetesDatabaseSecretName": None, "cloudDatabaseSecretName": "ml/db"},
@@ -381,7 +382,7 @@ CASES = [
     Case(
         id="a secret of GCP",
         reason="CloudSecretNotRead",
-        says="secret ml/db of GCP Secret Manager; connection, revision and schema were not tried",
+        says="secret ml/db of GCP Secret Manager, which mehc cannot read",
         data=lambda _: None,
         values={
             "secrets": {"kubernetesDatabaseSecretName": None, "cloudDatabaseSecretName": "ml/db"},
@@ -438,7 +439,7 @@ async def judge(
             cluster=cluster,
             namespace=namespace,
             parameters=case.parameters,
-            seconds=1 if case.reason == "NoAnswer" else 5,
+            seconds=1 if case.reason == "ConnectionTimeout" else 5,
         )
 
 
@@ -463,7 +464,7 @@ async def test_case(
 async def test_a_server_that_answers_garbage(
     cluster: KubernetesCluster, control_plane: ControlPlane, namespace: str, stage: Stage, produced: set[str]
 ) -> None:
-    for answer, reason in ((b"HTTP/1.1 400 Bad Request\r\n\r\n", "NotPostgreSQL"), (b"", "ConnectionFailed")):
+    for answer, reason in ((b"HTTP/1.1 400 Bad Request\r\n\r\n", "NotPostgreSQL"), (b"", "ConnectionClosed")):
         with ports.garbage_server(answer) as (host, port):
             case = Case(
                 id="", reason=reason, says="", data=url(lambda _: f"postgresql://u:p@{host}:{port}/x")
@@ -503,6 +504,6 @@ async def test_a_server_that_is_not_ready(
 
 
 def test_every_reason_has_a_case(produced: set[str]) -> None:
-    """Those of AWS are in test_aws.py, the secret's own in test_cloud_secrets.py."""
-    elsewhere = {*AwsReasons.all(), DatabaseReasons.CLOUD_SECRET_UNUSABLE}
-    assert produced == {reason.name for reason in DatabaseReasons.all() if reason not in elsewhere}
+    """Those of AWS are in test_aws.py, the secret's own in test_cloud_secrets.py, the network's in test_net.py."""
+    elsewhere = {*AwsReasons.all(), *NetworkReasons.all(), DatabaseReasons.CLOUD_SECRET_UNUSABLE}
+    assert {reason.name for reason in DatabaseReasons.all() if reason not in elsewhere} <= produced

@@ -10,10 +10,11 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, SSLError
 
 from mehc_checks.checks.object_store import gather as stores
-from mehc_checks.checks.object_store.check import StoreReasons
+from mehc_checks.checks.object_store.reasons import StoreReasons
 from mehc_checks.clients.aws.client import Aws as Asked
 from mehc_checks.clients.aws.client import AwsProblem
 from mehc_checks.clients.aws.reasons import AwsReasons
+from mehc_checks.clients.network.reasons import NetworkReasons
 from mehc_checks.core.outcome import Status
 from mehc_checks.engine.report import CheckResult
 from mehc_checks.modelengine.stores import store
@@ -73,7 +74,7 @@ def test_buckets_are_named_once_with_all_their_sources() -> None:
 
 async def test_sound(bucket: str) -> None:
     result = await judge(values(bucket))
-    assert (result.status, result.message) == (Status.PASS, f"{bucket} can be listed"), result.message
+    assert (result.status, result.message) == (Status.PASS, f"can be listed: {bucket}"), result.message
     assert result.evidence["written"] == 0
 
 
@@ -107,7 +108,7 @@ def _keys(aws: Aws, bucket: str) -> list[str]:
 
 async def test_a_bucket_that_does_not_exist(bucket: str) -> None:
     result = await judge(values(bucket, at(WEIGHTS, "s3://no-such-bucket-here/w")))
-    assert (result.status, result.reason) == (Status.FAIL, "BucketMissing")
+    assert (result.status, result.reason) == (Status.FAIL, "BucketNotFound")
     assert result.message == f"bucket no-such-bucket-here ({WEIGHTS}) does not exist"
     assert WEIGHTS in result.remediation
 
@@ -125,8 +126,8 @@ async def test_a_bucket_in_another_region(aws: Aws, bucket: str) -> None:
         Bucket=name, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"}
     )
     result = await judge(values(name))
-    assert (result.status, result.reason) == (Status.WARN, "BucketInAnotherRegion")
-    assert result.message == f"bucket {name} is in eu-west-1, default_region is {REGION}"
+    assert (result.status, result.reason) == (Status.WARN, "BucketRegionMismatch")
+    assert result.message == f"bucket {name} is in eu-west-1; default_region is {REGION}"
 
 
 @pytest.mark.parametrize(
@@ -185,7 +186,7 @@ async def test_this_process_may_not(aws: Aws, bucket: str, monkeypatch: pytest.M
         result = await judge(values(bucket))
         assert (result.status, result.reason) == (Status.ERROR, "AWSAccessDenied"), result.message
         result = await judge(onprem(strict.url, bucket))
-        assert (result.status, result.reason) == (Status.ERROR, "StoreRefusesCredentials"), result.message
+        assert (result.status, result.reason) == (Status.ERROR, "StoreCredentialsRejected"), result.message
 
 
 async def test_a_store_that_can_be_listed_only(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -217,13 +218,16 @@ async def test_a_store_of_ones_own(aws: Aws, bucket: str) -> None:
 
 async def test_stores_that_do_not_answer(certificate_authority: CertificateAuthority) -> None:
     result = await judge(onprem(f"http://127.0.0.1:{free_port()}"))
-    assert (result.status, result.reason) == (Status.FAIL, "StoreUnreachable")
-    assert "correct s3EndpointUrl" in result.remediation
+    assert (result.status, result.reason) == (Status.FAIL, "ConnectionRefused")
+    assert "correct the host and port in s3EndpointUrl" in result.remediation
     result = await judge(onprem("https://no-such-host.invalid"))
-    assert (result.status, result.reason) == (Status.FAIL, "StoreUnresolvable")
+    assert (result.status, result.reason) == (Status.FAIL, "HostUnresolvable")
+    with ScriptedServer(lambda _: Reply(200, b"")) as server:
+        result = await judge(onprem(f"https://{server.address}"))
+    assert (result.status, result.reason) == (Status.FAIL, "ServerNotTLS")
     with ScriptedServer(lambda _: Reply(200, b""), certificate=certificate_authority.issue()) as server:
         result = await judge(onprem(f"https://{server.address}"))
-    assert (result.status, result.reason) == (Status.FAIL, "StoreUntrusted")
+    assert (result.status, result.reason) == (Status.FAIL, "TLSUntrusted")
 
 
 @pytest.mark.parametrize("variable", ["AWS_CA_BUNDLE", "SSL_CERT_FILE"])
@@ -240,8 +244,8 @@ async def test_a_store_of_a_private_authority(
         server.client("s3").create_bucket(Bucket="models")
         given = onprem(server.url)
         result = await judge(given, write=True)
-        assert (result.status, result.reason) == (Status.FAIL, "StoreUntrusted")
-        assert "AWS_CA_BUNDLE (extraEnvVars)" in result.remediation
+        assert (result.status, result.reason) == (Status.FAIL, "TLSUntrusted")
+        assert "point AWS_CA_BUNDLE to the file (extraEnvVars)" in result.remediation
         with pytest.raises(SSLError, match="CERTIFICATE_VERIFY_FAILED"):
             _platforms(server.url).head_bucket(Bucket="models")
 
@@ -253,7 +257,7 @@ async def test_a_store_of_a_private_authority(
             _platforms(server.url).head_bucket(Bucket="models")
         else:  # which boto3 does not look at
             monkeypatch.setenv("AWS_CA_BUNDLE", str(CertificateAuthority("another").ca_file))
-            assert (await judge(given)).reason == "StoreUntrusted"
+            assert (await judge(given)).reason == "TLSUntrusted"
 
 
 def _platforms(url: str) -> Any:
@@ -265,7 +269,9 @@ async def test_authorities_that_cannot_be_read(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("AWS_CA_BUNDLE", "/nonexistent/ca.crt")
     result = await judge(onprem("https://127.0.0.1:1"))
     assert (result.status, result.reason) == (Status.ERROR, "InvalidValue")
-    assert result.message == "AWS_CA_BUNDLE of this process: /nonexistent/ca.crt is no file of certificates"
+    assert (
+        result.message == "AWS_CA_BUNDLE of this process: /nonexistent/ca.crt is not a file of certificates"
+    )
 
 
 OTHERS = {
@@ -294,21 +300,24 @@ async def test_the_stores_of_other_clouds_under_their_own_names(
             return await judge(given)
 
     result = await answered(host)
-    assert (result.status, result.reason) == (Status.FAIL, "StoreUntrusted")
+    assert (result.status, result.reason) == (Status.FAIL, "TLSUntrusted")
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate_authority.ca_file))
     result = await answered(host)
     assert (result.status, result.reason) == (Status.ERROR, "StoreNotEvaluated")
-    assert result.message == f"{host} answers with a sound certificate; no object was asked for"
+    assert (
+        result.message
+        == f"{host} is reachable over TLS; access was not tested, because only the pods' identity could"
+    )
     result = await answered("elsewhere.example")
-    assert (result.status, result.reason) == (Status.FAIL, "StoreUntrusted")
+    assert (result.status, result.reason) == (Status.FAIL, "TLSWrongHost")
     assert f"is not valid for {host}" in result.message
     with refused_port() as (address, port), leading({f"{host}:443": f"{address}:{port}"}):
-        assert (await judge(given)).reason == "StoreUnreachable"
+        assert (await judge(given)).reason == "ConnectionRefused"
 
 
 async def test_a_storage_account_that_does_not_exist() -> None:
     result = await judge(OTHERS["ours.blob.core.windows.net"])
-    assert (result.status, result.reason) == (Status.FAIL, "StoreUnresolvable")
+    assert (result.status, result.reason) == (Status.FAIL, "HostUnresolvable")
     assert "ours.blob.core.windows.net" in result.message
 
 
@@ -318,6 +327,6 @@ async def test_no_bucket_at_all() -> None:
 
 
 def test_every_reason_has_a_case() -> None:
-    """Those of AWS are in tests/checks/test_aws.py."""
-    own = {reason.name for reason in StoreReasons.all()} - {reason.name for reason in AwsReasons.all()}
-    assert own <= PRODUCED
+    """Those of AWS are in tests/checks/test_aws.py, those of the network in tests/unit/test_net.py."""
+    families = {*AwsReasons.all(), *NetworkReasons.all()}
+    assert {reason.name for reason in StoreReasons.all() if reason not in families} <= PRODUCED

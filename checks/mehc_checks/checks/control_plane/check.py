@@ -178,7 +178,7 @@ CONSEQUENCE_OF: Final = {
     R.CACHER_STALE: ("DatabaseMigrated", "RedisReachable/cache"),
     R.MIGRATION_FAILED: ("DatabaseMigrated",),
     R.GATEWAY_FAILS: ("DatabaseMigrated",),
-    R.GATEWAY_SILENT: ("DatabaseMigrated/NoAnswer", "DatabaseMigrated/TooManyConnections"),
+    R.GATEWAY_SILENT: ("DatabaseMigrated/ConnectionTimeout", "DatabaseMigrated/TooManyConnections"),
 }
 """The cacher ends when its first loop fails; gateway and builder start without their database and say 500 later."""
 _OF_THE_PROCESS: Final = frozenset(

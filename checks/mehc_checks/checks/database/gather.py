@@ -1,26 +1,22 @@
-"""Asks the database that the gateway will use: one connection, one read-only transaction."""
+"""Asks the database that the gateway will use: one session, which only reads."""
 
-import asyncio
-import re
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
-from enum import StrEnum
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Final
 
-import psycopg
 from psycopg import sql
 
-from mehc_checks.clients.network.connect import NetworkProblem, classify, connect, resolve
-from mehc_checks.clients.network.reasons import NetworkReasons as N
+from mehc_checks.checks.database.reasons import DatabaseReasons as R
+from mehc_checks.clients.postgres.client import Session, session
+from mehc_checks.clients.postgres.server import Server
+from mehc_checks.core.errors import Problem
 from mehc_checks.installation.cloudsecrets import cloud_secret
 from mehc_checks.installation.context import Context, require_cluster
 from mehc_checks.modelengine import schema
 from mehc_checks.modelengine.database import (
     CLOUD_FIELDS,
+    DOCUMENTED_KEY,
     SECRET_KEY,
-    Address,
     Pools,
     Source,
     SourceKind,
@@ -30,46 +26,6 @@ from mehc_checks.modelengine.database import (
     pools,
     source,
 )
-from mehc_checks.modelengine.secrets import CloudSecret
-
-
-class Refusal(StrEnum):
-    """Why the server, or the way to it, refused a session."""
-
-    PASSWORD = "password"  # noqa: S105
-    NO_PASSWORD = "no password"  # noqa: S105
-    ROLE = "role"
-    ACCESS_RULES = "access rules"
-    DATABASE = "database"
-    DATABASE_RIGHTS = "database rights"
-    TLS_REQUIRED = "tls required"
-    TLS_UNAVAILABLE = "tls unavailable"
-    CERTIFICATE = "certificate"
-    TOO_MANY = "too many"
-    STARTING = "starting"
-    NOT_POSTGRESQL = "not postgresql"
-    OTHER = "other"
-
-
-_REFUSALS = (
-    ("password authentication failed", Refusal.PASSWORD),
-    ("no password supplied", Refusal.NO_PASSWORD),
-    ("is not permitted to log in", Refusal.ROLE),
-    ("role .* does not exist", Refusal.ROLE),
-    ("no pg_hba.conf entry .*no encryption", Refusal.TLS_REQUIRED),
-    ("pg_hba.conf (entry|rejects)", Refusal.ACCESS_RULES),
-    ("database .* does not exist", Refusal.DATABASE),
-    ("permission denied for database", Refusal.DATABASE_RIGHTS),
-    ("does not support SSL", Refusal.TLS_UNAVAILABLE),
-    ("certificate verify failed|server certificate|root certificate", Refusal.CERTIFICATE),
-    ("too many (clients|connections)|remaining connection slots", Refusal.TOO_MANY),
-    ("the database system is", Refusal.STARTING),
-    (
-        "received invalid response|invalid response to SSL|expected authentication request",
-        Refusal.NOT_POSTGRESQL,
-    ),
-)
-"""libpq gives no SQLSTATE for what happens before a session exists, so its own English words must do."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -93,142 +49,77 @@ class Schema:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DatabaseFacts:
-    """How far the way to the schema leads. The first of the failures that is set says where it ends."""
+    """Either ``found`` is what the schema looks like, or ``problem`` is why nothing is known of it."""
 
     source: Source
     pools: Pools
     sets_pool_size: bool
     expected: str
-    namespace: str = ""
-    secret_keys: tuple[str, ...] | None = None
-    """Keys of the Secret; None where it does not exist, or the source is another."""
-    cloud_secret: CloudSecret | None = None
-    """The cloud's secret; None where the source is another, or this cloud's cannot be read here."""
-    url_error: str = ""
     percent_in_url: bool = False
-    address: Address | None = None
-    network: NetworkProblem | None = None
-    refusal: Refusal | None = None
-    query_error: str = ""
-    """SQLSTATE of a query that failed."""
+    server: Server | None = None
+    problem: Problem | None = None
     found: Schema | None = None
     latency_ms: float = 0.0
 
 
 async def database_facts(context: Context, expected: str) -> DatabaseFacts:
     """Resolve the URL as the gateway does, connect, and read what the schema looks like."""
-    chosen = source(context.values)
-    base: dict[str, Any] = {
-        "source": chosen,
-        "pools": pools(context.values),
-        "sets_pool_size": context.values.get("config.values.infra.db_engine_pool_size") is not None,
-        "expected": expected,
-        "namespace": context.namespace,
-    }
+    facts = DatabaseFacts(
+        source=source(context.values),
+        pools=pools(context.values),
+        sets_pool_size=context.values.get("config.values.infra.db_engine_pool_size") is not None,
+        expected=expected,
+    )
+    try:
+        server, text = await _server(context, facts.source)
+        facts = replace(facts, server=server, percent_in_url="%" in text)
+        context.redactor.add(server.password)
+        clock = time.monotonic()
+        async with session(server, timeout=context.network_timeout) as opened:
+            latency = (time.monotonic() - clock) * 1000
+            found = await _look(opened, context.network_timeout)
+    except Problem as problem:
+        return replace(facts, problem=problem)
+    return replace(facts, found=found, latency_ms=latency)
+
+
+async def _server(context: Context, chosen: Source) -> tuple[Server, str]:
+    """Where the gateway's database is, and the text that says so. Raises Problem."""
     if chosen.kind is SourceKind.CLOUD_SECRET:
-        kept = base["cloud_secret"] = await cloud_secret(context, chosen.name)
-        if kept is None or kept.fields is None or kept.wrong(*CLOUD_FIELDS):
-            return DatabaseFacts(**base)
-        try:
-            address = from_cloud(kept.fields)
-        except ValueError as error:
-            return DatabaseFacts(**base, url_error=str(error))
-    elif chosen.kind is SourceKind.ENVIRONMENT:
-        given = from_environment(context.values)
-        if given is None:
-            return DatabaseFacts(**base)
-        address = given
-    else:
-        require_cluster(context)
-        secret = await context.secret(chosen.name)
-        base["secret_keys"] = None if secret is None else tuple(secret.data)
-        if secret is None or not secret.data.get(SECRET_KEY):
-            return DatabaseFacts(**base)
-        url = secret.data[SECRET_KEY].strip()
-        base["percent_in_url"] = "%" in url
-        try:
-            address = parse(url)
-        except ValueError as error:
-            return DatabaseFacts(**base, url_error=str(error))
-    context.redactor.add(address.password)
-    return await _probe(address, base, context.network_timeout)
-
-
-async def _probe(address: Address, base: Mapping[str, Any], timeout: float) -> DatabaseFacts:
-    clock = time.monotonic()
+        return await _from_cloud(context, chosen), ""
+    if chosen.kind is SourceKind.ENVIRONMENT:
+        if (given := from_environment(context.values)) is None:
+            raise Problem(R.NOT_CONFIGURED)
+        return given, ""
+    require_cluster(context)
+    name = chosen.name
+    secret = await context.secret(name)
+    if secret is None:
+        raise Problem(R.SECRET_NOT_FOUND, secret=name, namespace=context.namespace)
+    if not (url := secret.data.get(SECRET_KEY)):
+        only = DOCUMENTED_KEY in secret.data and SECRET_KEY not in secret.data
+        raise Problem(R.DOCUMENTED_KEY_ONLY if only else R.KEY_NOT_FOUND, secret=name)
     try:
-        async with asyncio.timeout(timeout / 2):
-            addresses = await resolve(address.host, address.port, timeout=timeout / 2)
-            async with await open_session(address, addresses) as session:
-                latency = (time.monotonic() - clock) * 1000
-                found = await _look(session, timeout)
-    except NetworkProblem as failure:
-        return DatabaseFacts(**base, address=address, network=failure)
-    except (TimeoutError, Refused) as error:
-        refusal = error.refusal if isinstance(error, Refused) else None
-        unreachable = (
-            None if refusal not in (None, Refusal.OTHER) else await _unreachable(address, timeout / 2)
-        )
-        if unreachable:
-            return DatabaseFacts(**base, address=address, network=unreachable)
-        network = None if refusal else NetworkProblem(N.CONNECTION_TIMEOUT, address.host, address.port)
-        return DatabaseFacts(**base, address=address, refusal=refusal, network=network)
-    except psycopg.Error as error:
-        return DatabaseFacts(**base, address=address, query_error=error.sqlstate or type(error).__name__)
-    return DatabaseFacts(**base, address=address, found=found, latency_ms=latency)
+        return parse(url.strip()), url
+    except ValueError as error:
+        raise Problem(R.URL_UNPARSABLE, source=str(chosen), detail=str(error)) from None
 
 
-async def _unreachable(address: Address, timeout: float) -> NetworkProblem | None:
-    """Why no connection can be opened; None where one can. For after libpq, whose errors have no codes."""
+async def _from_cloud(context: Context, chosen: Source) -> Server:
+    kept = await cloud_secret(context, chosen.name)
+    if kept is None:
+        raise Problem(R.CLOUD_SECRET_NOT_READ, secret=chosen.name, store=chosen.store)
+    if kept.failure:
+        raise kept.failure
+    if kept.fields is None or kept.wrong(*CLOUD_FIELDS):
+        raise Problem(R.CLOUD_SECRET_UNUSABLE, secret=chosen.name, wrong=kept.wrong(*CLOUD_FIELDS))
     try:
-        await connect(address.host, address.port, timeout=timeout)
-    except NetworkProblem as failure:
-        return failure
-    return None
+        return from_cloud(kept.fields)
+    except ValueError as error:
+        raise Problem(R.CLOUD_SECRET_UNUSABLE, secret=chosen.name, wrong=f"cannot be used: {error}") from None
 
 
-class Refused(Exception):  # noqa: N818 - the server's answer
-    """The server's answer instead of a session."""
-
-    def __init__(self, refusal: Refusal) -> None:
-        super().__init__(refusal)
-        self.refusal = refusal
-
-
-async def open_session(address: Address, addresses: list[str]) -> psycopg.AsyncConnection[tuple[Any, ...]]:
-    """Open a session to the first of the ``addresses`` that accepts, with the URL's own TLS settings."""
-    try:
-        return await psycopg.AsyncConnection.connect(
-            host=",".join([address.host] * len(addresses)),
-            hostaddr=",".join(addresses),
-            port=address.port,
-            user=address.user,
-            password=address.password,
-            dbname=address.database,
-            application_name="mehc",
-            gssencmode="disable",
-            autocommit=True,
-            **_tls(address.options),
-        )
-    except psycopg.OperationalError as error:
-        text = str(error)
-        for pattern, refusal in _REFUSALS:
-            if re.search(pattern, text):
-                raise Refused(refusal) from None
-        if re.search("server closed the connection|Connection reset", text):
-            raise classify(ConnectionResetError(), address.host, address.port) from None
-        raise Refused(Refusal.OTHER) from None
-
-
-def _tls(options: Mapping[str, str]) -> dict[str, Any]:
-    """libpq's TLS parameters. A certificate file of the gateway's image is not here to verify with."""
-    mode = options.get("sslmode", "prefer")
-    if options.get("sslrootcert") and not Path(options["sslrootcert"]).exists():
-        return {"sslmode": "require"}
-    return {"sslmode": mode, **({"sslrootcert": options["sslrootcert"]} if "sslrootcert" in options else {})}
-
-
-_LOOK = """
+_LOOK: Final = """
 WITH tables AS (
   SELECT c.oid, n.nspname || '.' || c.relname AS name
   FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
@@ -258,22 +149,22 @@ SELECT
 """
 
 
-_REVISIONS = sql.SQL("SELECT version_num FROM {} ORDER BY 1").format(
+_REVISIONS: Final = sql.SQL("SELECT version_num FROM {} ORDER BY 1").format(
     sql.Identifier("public", schema.VERSION_TABLE)
 )
 
 
-async def _look(session: psycopg.AsyncConnection[tuple[Any, ...]], timeout: float) -> Schema:
+async def _look(opened: Session, timeout: float) -> Schema:
     version_table = f"public.{schema.VERSION_TABLE}"
-    async with session.pipeline():  # one round trip for both
-        await session.execute(f"SET statement_timeout = {int(timeout * 250)}".encode())
-        cursor = await session.execute(
+    async with opened.pipeline():  # one round trip for both
+        await opened.execute(f"SET statement_timeout = {int(timeout * 250)}".encode())
+        cursor = await opened.execute(
             _LOOK, {"schemas": list(schema.SCHEMAS), "version_table": version_table}
         )
     (row,) = await cursor.fetchall()
-    revisions: list[tuple[Any, ...]] = []
+    revisions: list[tuple[str]] = []
     if row[10]:
-        answer = await session.execute(_REVISIONS)
+        answer = await opened.execute(_REVISIONS)
         revisions = await answer.fetchall()
     denied = tuple(row[8])
     if row[9] and not row[10]:

@@ -33,27 +33,27 @@ class StoreParameters(Parameters):
 
     write: bool = Field(
         default=False,
-        description="ObjectStoreReachable: put, get and delete a small object under .mehc-probe/ in each bucket.",
+        description="Put, get and delete a small object under .mehc-probe/ in each bucket.",
     )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BucketFacts:
-    """``region`` is where the bucket is, "" if not told. ``failure`` is what went wrong first; ``writing`` in
-    a write."""
+    """``region`` is where the bucket is, "" if not told. ``problem`` is what went wrong first; ``writing``: in a
+    write."""
 
     bucket: Bucket
     exists: bool | None = None
     region: str = ""
-    failure: AwsProblem | None = None
-    writing: AwsProblem | None = None
+    problem: AwsProblem | None = None
+    writing: bool = False
     written: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StoreFacts:
-    """``network`` is why the store itself cannot be reached; ``asked`` the address of one that only the
-    network tells of. ``unreadable``: the values' address of the store is none."""
+    """``network`` is why the store itself cannot be reached; ``asked`` the address of one of which only the network
+    is tested. ``unreadable``: s3EndpointUrl is not a URL."""
 
     store: Store
     buckets: tuple[BucketFacts, ...] = ()
@@ -72,16 +72,16 @@ async def store_facts(context: Context) -> StoreFacts:
         host = _HOSTS[found.cloud].format(account=account)
         try:
             await handshake(host, 443, client_context(), timeout=context.network_timeout)
-        except NetworkProblem as failure:
-            return StoreFacts(store=found, asked=host, network=failure)
+        except NetworkProblem as problem:
+            return StoreFacts(store=found, asked=host, network=problem)
         return StoreFacts(store=found, asked=host)
     if found.endpoint:
         if (address := _address(found.endpoint)) is None:
             return StoreFacts(store=found, unreadable=True)
         try:
             await _reach(*address, context.network_timeout / 3)
-        except NetworkProblem as failure:
-            return StoreFacts(store=found, asked=found.endpoint, network=failure)
+        except NetworkProblem as problem:
+            return StoreFacts(store=found, asked=found.endpoint, network=problem)
     parameters = context.parameters(StoreParameters)
     aws = Aws(
         region=found.region or "us-east-1",
@@ -107,11 +107,13 @@ def _trust(authorities: str) -> ssl.SSLContext:
     try:
         return ssl.create_default_context(cafile=authorities)
     except OSError:  # ssl.SSLError is one
-        raise UsageError(f"AWS_CA_BUNDLE of this process: {authorities} is no file of certificates") from None
+        raise UsageError(
+            f"AWS_CA_BUNDLE of this process: {authorities} is not a file of certificates"
+        ) from None
 
 
 def _address(url: str) -> tuple[str, int, bool] | None:
-    """Host, port and whether TLS is spoken there; None for what boto3 takes for no URL either."""
+    """Host, port and whether it is TLS; None for what boto3 rejects too."""
     try:
         parts = urlsplit(url)
         port = parts.port or _PORTS[parts.scheme]
@@ -139,16 +141,16 @@ async def _bucket(aws: Aws, bucket: Bucket, write: bool) -> BucketFacts:
         facts = replace(facts, exists=True, region=str(headers.get("x-amz-bucket-region", "")))
         for prefix in bucket.prefixes:
             await aws.call("s3", "ListObjectsV2", Bucket=bucket.name, Prefix=prefix, MaxKeys=1)
-    except AwsProblem as failure:
-        if failure.reason is NOT_FOUND:
+    except AwsProblem as problem:
+        if problem.reason is NOT_FOUND:
             return replace(facts, exists=False)
-        return replace(facts, failure=failure)
+        return replace(facts, problem=problem)
     if not write:
         return facts
     try:
         await _write(aws, bucket.name)
-    except AwsProblem as failure:
-        return replace(facts, writing=failure)
+    except AwsProblem as problem:
+        return replace(facts, problem=problem, writing=True)
     return replace(facts, written=True)
 
 

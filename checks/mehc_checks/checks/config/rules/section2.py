@@ -28,7 +28,7 @@ _AZURE: Final = (
 )
 _AZURE_EXPLAINS: Final = {
     "servicebus_namespace": ("BrokerReachable/ServiceBusUnreachable",),
-    "abs_account_name": ("ObjectStoreReachable/StoreUnresolvable", "ObjectStoreReachable/StoreUnreachable"),
+    "abs_account_name": ("ObjectStoreReachable/HostUnresolvable", "ObjectStoreReachable/ConnectionRefused"),
 }
 _NO_GATEWAY: Final = ("ControlPlaneReady/GatewayNotReady", "ControlPlaneReady/RolloutStuck")
 _AWS_CACHE: Final = (f"{LAUNCH}.cache_redis_aws_url", f"{LAUNCH}.cache_redis_aws_secret_name")
@@ -432,7 +432,7 @@ def one_redis(view: View) -> Iterator[Broken]:
     remedy="Set s3EndpointUrl to the URL of the S3-compatible store, and extraPodEnvFrom to the Secret with "
     "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
     clouds=(Cloud.ONPREM,),
-    explains=("ObjectStoreReachable/BucketMissing", "ObjectStoreReachable/StoreAddressInvalid"),
+    explains=("ObjectStoreReachable/BucketNotFound", "ObjectStoreReachable/StoreAddressInvalid"),
 )
 def onprem_store(view: View) -> Iterator[Broken]:
     if view.absent("s3EndpointUrl"):

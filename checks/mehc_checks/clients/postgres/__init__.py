@@ -1,0 +1,1 @@
+"""PostgreSQL: sessions, and a reason for each way of being refused one."""

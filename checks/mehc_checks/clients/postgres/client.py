@@ -1,0 +1,132 @@
+"""Opens a session and says why that is not possible: the server's own words are read, and never repeated."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import psycopg
+
+from mehc_checks.clients.network.connect import NetworkProblem, classify, connect, resolve
+from mehc_checks.clients.network.reasons import NetworkReasons as N
+from mehc_checks.clients.postgres.reasons import PostgresReasons
+from mehc_checks.clients.postgres.server import Server
+from mehc_checks.core.errors import Problem
+from mehc_checks.core.outcome import Reason
+
+R = PostgresReasons
+Session = psycopg.AsyncConnection[tuple[Any, ...]]
+
+
+class PostgresProblem(Problem):
+    """The server answered, and not with a session: one of ``PostgresReasons``."""
+
+    def __init__(self, reason: Reason, server: Server, **words: object) -> None:
+        super().__init__(
+            reason,
+            host=server.host,
+            address=server.address,
+            user=server.user,
+            database=server.database,
+            **words,
+        )
+
+
+_REFUSALS: Final[tuple[tuple[str, Reason], ...]] = (
+    ("password authentication failed", R.PASSWORD_REJECTED),
+    ("no password supplied", R.PASSWORD_MISSING),
+    ("is not permitted to log in", R.ROLE_REJECTED),
+    ("role .* does not exist", R.ROLE_REJECTED),
+    ("no pg_hba.conf entry .*no encryption", R.TLS_REQUIRED),
+    ("pg_hba.conf (entry|rejects)", R.PG_HBA_REJECTED),
+    ("database .* does not exist", R.DATABASE_NOT_FOUND),
+    ("permission denied for database", R.PRIVILEGES_MISSING),
+    ("does not support SSL", R.SERVER_NOT_TLS),
+    ("server certificate for .* does not match", R.TLS_WRONG_HOST),
+    ("certificate has expired", R.TLS_EXPIRED),
+    ("certificate verify failed|server certificate|root certificate", R.TLS_UNTRUSTED),
+    ("too many (clients|connections)|remaining connection slots", R.TOO_MANY_CONNECTIONS),
+    ("the database system is", R.SERVER_NOT_READY),
+    ("received invalid response|invalid response to SSL|expected authentication request", R.NOT_POSTGRESQL),
+)
+"""libpq gives no SQLSTATE for what happens before a session exists, so its own English words must do."""
+
+
+@asynccontextmanager
+async def session(server: Server, *, timeout: float) -> AsyncIterator[Session]:
+    """An open session, which is to be done with within ``timeout`` seconds after it was begun.
+
+    Raises NetworkProblem and PostgresProblem, also for what fails in the block: a query, or its time.
+    """
+    try:
+        async with asyncio.timeout(timeout):
+            async with await _open(server, timeout) as opened:
+                yield opened
+    except TimeoutError:
+        raise NetworkProblem(N.CONNECTION_TIMEOUT, server.host, server.port, seconds=f"{timeout:g}") from None
+    except psycopg.Error as error:
+        state = error.sqlstate or type(error).__name__
+        raise PostgresProblem(R.QUERY_FAILED, server, sqlstate=state) from None
+
+
+async def _open(server: Server, timeout: float) -> Session:
+    """Half of the time is for libpq; what it leaves unclear is looked into with the other half."""
+    try:
+        async with asyncio.timeout(timeout / 2):
+            addresses = await resolve(server.host, server.port, timeout=timeout / 2)
+            return await _connect(server, addresses)
+    except TimeoutError:
+        await connect(server.host, server.port, timeout=timeout / 4)
+        seconds = f"{timeout / 2:g}"
+        raise NetworkProblem(N.CONNECTION_TIMEOUT, server.host, server.port, seconds=seconds) from None
+    except PostgresProblem as problem:
+        if (
+            problem.reason is R.SESSION_REJECTED
+        ):  # libpq says in words of the system that there is no connection
+            await connect(server.host, server.port, timeout=timeout / 4)
+        raise
+
+
+async def _connect(server: Server, addresses: list[str]) -> Session:
+    """A session with the first of the ``addresses`` that accepts, by the server's own TLS options."""
+    try:
+        return await psycopg.AsyncConnection.connect(
+            host=",".join([server.host] * len(addresses)),
+            hostaddr=",".join(addresses),
+            port=server.port,
+            user=server.user,
+            password=server.password,
+            dbname=server.database,
+            application_name="mehc",
+            gssencmode="disable",
+            autocommit=True,
+            **_tls(server.options),
+        )
+    except psycopg.OperationalError as error:
+        raise _refused(str(error), server) from None
+
+
+def _refused(text: str, server: Server) -> Problem:
+    """The problem that ``text``, libpq's, is about."""
+    for pattern, reason in _REFUSALS:
+        if re.search(pattern, text):
+            words = {"detail": "the authority is unknown"} if reason is R.TLS_UNTRUSTED else {}
+            if reason is R.PRIVILEGES_MISSING:
+                words = {
+                    "objects": f"database {server.database}",
+                    "grant": f'GRANT CONNECT ON DATABASE "{server.database}" TO "{server.user}";',
+                }
+            return PostgresProblem(reason, server, **words)
+    if re.search("server closed the connection|Connection reset", text):
+        return classify(ConnectionResetError(), server.host, server.port)
+    return PostgresProblem(R.SESSION_REJECTED, server)
+
+
+def _tls(options: Mapping[str, str]) -> dict[str, Any]:
+    """libpq's TLS parameters. A certificate file of the gateway's image is not here to verify with."""
+    mode = options.get("sslmode", "prefer")
+    if options.get("sslrootcert") and not Path(options["sslrootcert"]).exists():
+        return {"sslmode": "require"}
+    return {"sslmode": mode, **({"sslrootcert": options["sslrootcert"]} if "sslrootcert" in options else {})}
