@@ -16,8 +16,9 @@ from mehc_checks.engine.request import CheckRequest, Request, Sources, diagnose
 from mehc_checks.engine.runner import Limiter
 from mehc_checks.installation.context import Context
 from mehc_checks.modelengine.values import Layer, Values
-from mehc_checks.render import json as as_json
+from mehc_checks.render import document
 from mehc_checks.render import text as as_text
+from mehc_checks.render.terminal import Style
 from testbed.judging import reported
 
 SECOND = timedelta(seconds=1)
@@ -254,12 +255,13 @@ async def test_root_causes_are_redacted_as_all_else() -> None:
 async def test_renderers_list_ten_root_causes_and_count_the_others() -> None:
     checks = [declare(name, judge=broken) for name in "ABCDEFGHIJKL"]
     found = await report(*checks, declare("Z", judge=follows_from("A")))
-    listed = json.loads(as_json.render(found))["rootCauses"]
+    listed = json.loads(document.as_json(document.check_report(found)))["rootCauses"]
     assert [(cause["check"], cause["explains"]) for cause in listed][:2] == [("A", ["Z"]), ("B", [])]
     assert len(listed) == 10
-    shown = as_text.render(found, color=False).partition("Root causes\n")[2]
-    assert shown.startswith("  A: it broke\n    → Fix it.\n    explains Z\n  B: it broke\n")
-    assert "\n  and 2 more\n" in shown
+    shown = as_text.render(found, style=Style()).partition("\n\n")[2]
+    first = "1. A/Broken (high)\n   it broke\n   → Fix it.\n   causes Z\n   docs/checks/A.md#broken\n\n2. B/Broken (high)\n"
+    assert shown.startswith(first)
+    assert "\nand 2 more root causes\n" in shown
 
 
 async def test_the_text_says_how_many_endpoints_a_cause_keeps() -> None:
@@ -272,8 +274,8 @@ async def test_the_text_says_how_many_endpoints_a_cause_keeps() -> None:
         ]
         return Outcome.of([Reasons.BROKEN()], endpoints=stuck)
 
-    shown = as_text.render(await report(declare("A", judge=judge)), color=False)
-    assert "    keeps 2 endpoints from being ready (async, sync)\n" in shown
+    shown = as_text.render(await report(declare("A", judge=judge)), style=Style())
+    assert "   2 endpoints (async, sync) are not ready because of it\n" in shown
 
 
 async def test_endpoints_are_redacted_as_all_else() -> None:
@@ -294,7 +296,7 @@ async def test_endpoints_are_redacted_as_all_else() -> None:
     found = await report(declare("A", judge=judge), redis={"auth": "s3cret"})
     (endpoint,) = found.checks[0].endpoints or ()
     assert (endpoint.message, endpoint.remediation) == ("it says <redacted>", "forget <redacted>")
-    assert "s3cret" not in as_json.render(found)
+    assert "s3cret" not in document.as_json(document.check_report(found))
 
 
 async def test_secrets_of_other_namespaces_are_out_of_bounds() -> None:
