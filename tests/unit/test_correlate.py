@@ -157,11 +157,11 @@ def test_a_cause_has_the_words_of_its_own_finding() -> None:
 def test_a_rule_that_explains_nothing_swallows_nothing() -> None:
     assert told(
         failing(CONFIG, "S5-04"),
-        failing("ObjectStoreReachable", "BucketMissing"),
+        failing("ObjectStoreReachable", "BucketNotFound"),
         failing("VllmImagePullable", "TagMissing"),
     ) == [
         (CONFIG, RULES["S5-04"].name, ()),
-        ("ObjectStoreReachable", "BucketMissing", ()),
+        ("ObjectStoreReachable", "BucketNotFound", ()),
         ("VllmImagePullable", "TagMissing", ()),
     ]
 
@@ -198,7 +198,7 @@ def test_a_cause_is_as_severe_as_the_worst_that_it_explains() -> None:
         [
             failing(CONFIG, "S4-06", severity=Severity.INFO),
             failing("PrometheusQueryable", "AddressUnset", severity=Severity.CRITICAL),
-            failing("ObjectStoreReachable", "BucketMissing", severity=Severity.HIGH),
+            failing("ObjectStoreReachable", "BucketNotFound", severity=Severity.HIGH),
         ],
         CHECKS.values(),
     )
