@@ -24,7 +24,7 @@ MEHC = Path(sys.executable).with_name("mehc")
 UNTRUSTED = {
     "RedisReachable": "TLSUntrusted",
     "BrokerReachable": "AWSEndpointUntrusted",
-    "VllmImagePullable": "RegistryTlsUntrusted",
+    "VllmImagePullable": "TLSUntrusted",
 }
 QUEUE = {"QueueUrl": "https://127.0.0.1/1/model-engine-service-builder"}
 

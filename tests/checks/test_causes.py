@@ -253,7 +253,7 @@ async def test_more_endpoints_come_first(world: World) -> None:
             asks_for_h100(),
         )
     assert names(causes) == [
-        ("VllmImagePullable", "RegistryRefused", ("EndpointsReady",)),
+        ("VllmImagePullable", "ConnectionRefused", ("EndpointsReady",)),
         ("GpuNodesReady", "NoNodeWithLabel", ("EndpointsReady",)),
     ]
     assert [cause.endpoints for cause in causes] == [3, 1]
@@ -287,7 +287,7 @@ async def test_an_endpoint_with_a_trouble_of_its_own_is_told_beside(world: World
         )
     assert names(causes) == [
         ("EndpointsReady", "EndpointUpdateFailed", ()),
-        ("VllmImagePullable", "RegistryRefused", ()),
+        ("VllmImagePullable", "ConnectionRefused", ()),
     ]
     assert "no bundle of that name" in causes[0].message
     assert "connection refused" not in causes[0].message

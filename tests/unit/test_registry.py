@@ -4,9 +4,8 @@ import ssl
 
 import pytest
 
-from mehc_checks.clients.registry import ecr
-from mehc_checks.clients.registry.client import Access
-from mehc_checks.clients.registry.reference import InvalidReference, parse
+from mehc_checks.clients.registry.exchange import Access
+from mehc_checks.clients.registry.reference import InvalidReference, ecr_registry, parse
 
 SHA = "sha256:" + "0" * 64
 
@@ -72,7 +71,7 @@ def test_what_no_runtime_accepts_is_refused(text: str) -> None:
     ],
 )
 def test_only_a_private_ecr_registry_gets_a_token(host: str, account: str, region: str) -> None:
-    assert (ecr.account_of(host), ecr.region_of(host)) == (account, region)
+    assert ecr_registry(host) == (account, region)
 
 
 @pytest.mark.parametrize(

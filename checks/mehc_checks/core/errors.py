@@ -41,9 +41,16 @@ class Problem(MehcError):  # noqa: N818 - a finding that is yet to be placed
         """What to do about it, as far as this side knows."""
         return self.finding().remediation
 
-    def finding(self, *, subject: str = "", severity: Severity | None = None, **words: Any) -> Finding:
+    def finding(
+        self,
+        *,
+        subject: str = "",
+        status: Status | None = None,
+        severity: Severity | None = None,
+        **words: Any,
+    ) -> Finding:
         """The problem as a finding about ``subject``; ``words`` go before its own."""
-        return self.reason(subject=subject, severity=severity, **{**self.words, **words})
+        return self.reason(subject=subject, status=status, severity=severity, **{**self.words, **words})
 
 
 class CannotEvaluate(Problem):

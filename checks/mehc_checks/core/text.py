@@ -46,3 +46,11 @@ def since(then: datetime | None) -> str:
 def counted(count: int, what: str) -> str:
     """ "1 pod", "3 pods"."""
     return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
+def byte_count(count: int) -> str:
+    """ "19.1 GB", "12 B"."""
+    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= size / 10:
+            return f"{count / size:.1f} {unit}"
+    return f"{count} B"

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Final
 
 from mehc_checks.clients.network.reasons import NetworkReasons
+from mehc_checks.clients.registry.reasons import RegistryReasons
 from mehc_checks.core.outcome import Finding, Outcome, Status, worst_first
 from mehc_checks.engine.reasons import RunnerReasons
 
@@ -19,6 +20,8 @@ _BY_PLACE: Final = frozenset(
         NetworkReasons.HOST_UNREACHABLE,
         NetworkReasons.CONNECTION_TIMEOUT,
         NetworkReasons.TLS_UNTRUSTED,
+        RegistryReasons.TOKEN_SERVICE_UNREACHABLE,
+        RegistryReasons.LAYER_STORE_UNREACHABLE,
     }
 )
 """What depends on the place for any address: private zones of DNS, firewalls, and authorities of one's own."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from mehc_checks.clients.registry.ecr import account_of
+from mehc_checks.clients.registry.reference import ecr_registry
 from mehc_checks.modelengine.values import Values
 
 FRAMEWORK_CONFIG_MAP: Final = "model-engine-inference-framework-latest-config"
@@ -169,7 +169,7 @@ def is_placeholder(reference: str) -> bool:
 
 def is_vendor(reference: str) -> bool:
     """Whether ``reference`` points at the platform vendor's private registry."""
-    return bool(account_of(reference.partition("/")[0])) and reference.startswith(_VENDOR)
+    return any(ecr_registry(reference.partition("/")[0])) and reference.startswith(_VENDOR)
 
 
 def _tag(use: _Use, tag: str | None, frameworks: Mapping[str, str] | None) -> tuple[str, str]:

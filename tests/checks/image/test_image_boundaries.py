@@ -12,6 +12,7 @@ from mehc_checks.clients.kubernetes.api import KubernetesCluster
 from mehc_checks.core.errors import CannotEvaluate
 from mehc_checks.core.outcome import Status
 from mehc_checks.installation.context import Context
+from mehc_checks.installation.reasons import InstallationReasons
 from mehc_checks.modelengine.names import fullname
 from mehc_checks.modelengine.values import Layer, Values
 from testbed.controlplane import ControlPlane
@@ -55,7 +56,7 @@ async def test_a_foreign_endpoint_namespace_is_not_read(stage: Stage, owner: str
     ask = two_namespaces(stage, owner=owner)
     result = await stage.judge(ask)
     assert result.status is Status.ERROR
-    assert result.reason == "PullCredentialsUnknown"
+    assert result.reason == "EndpointNamespaceNotVerified"
     assert why in result.message
     assert "regcred" not in json.dumps(asdict(result), default=str)
 
@@ -85,7 +86,7 @@ async def test_only_a_plain_word_of_the_namespace_itself_is_proof(
     context = Context(values=values(endpoint_namespace=foreign), cluster=cluster, namespace=own)
     with pytest.raises(CannotEvaluate) as refused:
         await context.secret("regcred", namespace=foreign)
-    assert refused.value.reason == "EndpointNamespaceUnproven"
+    assert refused.value.reason is InstallationReasons.NAMESPACE_NOT_VERIFIED
     assert refused.value.remediation
 
 
@@ -148,7 +149,7 @@ async def test_an_untrusted_token_service_gets_nothing(stage: Stage) -> None:
         challenge = f'Bearer realm="{tokens.url}/token",service="s"'
         address = stage.scripted(always(401, WWW_Authenticate=challenge))
         result = await stage.judge(stage.in_cluster(stage.ask(address), login=LOGIN))
-        assert result.reason == "RegistryTlsUntrusted"
+        assert result.reason == "TokenServiceUnreachable"
         assert tokens.requests == []
 
 
@@ -299,11 +300,11 @@ async def test_a_pass_that_finds_nothing_new_gets_no_document_again(stage: Stage
 async def test_what_all_images_of_a_registry_share_is_told_once(stage: Stage) -> None:
     others = {"tgi_repository": "tgi", "lightllm_repository": "lightllm", "sglang_repository": "sglang"}
     shared = stage.ask(stage.basic, values={"config": {"values": {"launch": others}}})
-    assert [reason for _, _, reason, _ in (await stage.judge(shared)).findings] == ["NoPullCredentials"]
+    assert [found.reason for found in (await stage.judge(shared)).findings] == ["NoPullCredentials"]
     each = stage.ask(stage.open, "missing-too", values={"config": {"values": {"launch": others}}})
     findings = (await stage.judge(each)).findings
-    assert [reason for _, _, reason, _ in findings] == ["RepositoryMissing", *["OtherImageNotPullable"] * 3]
-    assert [subject for subject, *_ in findings] == [
+    assert [found.reason for found in findings] == ["RepositoryMissing", *["RepositoryMissing"] * 3]
+    assert [found.subject for found in findings] == [
         "",
         "tgi_repository",
         "lightllm_repository",

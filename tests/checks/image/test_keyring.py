@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mehc_checks.clients.kubernetes.api import Secret
-from mehc_checks.clients.registry.keyring import Keyring, Login, UnreadableSecret
+from mehc_checks.clients.registry.keyring import Keyring, Login
+from mehc_checks.core.errors import Problem
 from testbed import tools
 
 DOCKER_CONFIG_JSON = "kubernetes.io/dockerconfigjson"
@@ -63,7 +64,7 @@ def kubelet() -> Iterator[Kubelet]:
 def ours(image: str, secrets: list[Secret]) -> list[tuple[str, str]] | None:
     try:
         return [(login.username, login.password) for login in Keyring(secrets).lookup(image)]
-    except UnreadableSecret:
+    except Problem:
         return None
 
 

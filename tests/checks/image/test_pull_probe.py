@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from mehc_checks.checks.image.pullprobe import POD_NAME, NodePull, NodePullState, read_pull
+from mehc_checks.checks.image.facts import NodePull, NodePullState
+from mehc_checks.checks.image.pullprobe import POD_NAME, read_pull
 from mehc_checks.clients.kubernetes.api import KubernetesCluster
 from mehc_checks.core.outcome import Status
 from mehc_operator.connection import Access, connected
@@ -63,7 +64,7 @@ async def test_the_node_knows_better_than_a_registry_that_is_hidden_from_here(
     ask = asking(stage, trusted=False)
     with gpu_node(kwok, "pulls-2"):
         result = await stage.judge(ask)
-    assert result.reason == "NodesPullOtherwise", result
+    assert result.reason == "RegistryUnreachableFromOperator", result
 
 
 async def test_a_node_that_cannot_pull_is_told_although_the_registry_gives_the_image(
@@ -124,10 +125,10 @@ async def test_a_probe_that_cannot_run_says_why(stage: Stage, hinder: Any, says:
     ask = asking(stage)
     await asyncio.to_thread(hinder, stage, ask)
     result = await stage.judge(ask)
-    found = [finding for finding in result.findings if finding[2] == "PullProbeNotRun"]
+    found = [finding for finding in result.findings if finding.reason == "PullProbeNotRun"]
     assert found, result
-    assert says in found[0][3]
-    assert found[0][1] is Status.WARN
+    assert says in found[0].message
+    assert found[0].status is Status.WARN
 
 
 async def test_without_the_permission_it_says_which_one(stage: Stage, control_plane: ControlPlane) -> None:
@@ -148,10 +149,10 @@ async def test_without_the_permission_it_says_which_one(stage: Stage, control_pl
             namespace=ask.namespace,
             parameters=ask.parameters,
         )
-    found = [finding for finding in result.findings if finding[2] == "PullProbeNotRun"]
+    found = [finding for finding in result.findings if finding.reason == "PullProbeNotRun"]
     assert found, result
-    assert "create" in found[0][3]
-    assert "pods" in found[0][3]
+    assert "create" in found[0].message
+    assert "pods" in found[0].message
 
 
 async def test_a_cancelled_pass_leaves_no_pod(stage: Stage) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from mehc_checks.checks.image.check import VllmImageReasons
+from mehc_checks.checks.image.reasons import VllmImageReasons
+from mehc_checks.clients.aws.reasons import AwsReasons
 from mehc_checks.clients.kubernetes.api import KubernetesCluster
 from mehc_checks.core.outcome import Status
 from mehc_operator.connection import Access, connected
@@ -16,7 +17,7 @@ from testbed import ports
 from testbed.aws import Aws
 from testbed.containerd import Containerd
 from testbed.controlplane import ControlPlane
-from testbed.httpserver import Script
+from testbed.httpserver import Reply, Request, Script
 from testbed.images import (
     ACR_HOST,
     CHECK,
@@ -134,6 +135,11 @@ def garbage(stage: Stage) -> Ask:
     return stage.ask(f"{host}:{port}")
 
 
+def closing(_: Request) -> Reply:
+    """A server that drops every connection once it has the request."""
+    raise ConnectionError
+
+
 def full_path(stage: Stage) -> Ask:
     return stage.ask(stage.open, f"{stage.open.address}/vllm")
 
@@ -168,6 +174,30 @@ def tampered(stage: Stage) -> Ask:
     return stage.ask(stage.scripted(serves(MANIFEST, manifest, claimed=digest(b"another"))))
 
 
+def redirecting(stage: Stage, store: str) -> Ask:
+    """A registry whose manifests come and whose blobs are in a store elsewhere, as with ECR and S3."""
+    config = json.dumps({"os": "linux", "architecture": "amd64", "store": store}).encode()
+    part = {"digest": digest(config), "size": len(config)}
+    manifest = json.dumps({"schemaVersion": 2, "config": part, "layers": []}).encode()
+
+    def registry(request: Request) -> Reply:
+        if "/blobs/" in request.path and request.method == "GET":
+            return Reply(307, b"", {"Location": f"https://{store}/bucket/blob?signed=yes"})
+        return serves(MANIFEST, manifest)(request) if "/blobs/" not in request.path else Reply(200)
+
+    return stage.ask(stage.scripted(registry))
+
+
+def store_refused(stage: Stage) -> Ask:
+    host, port = stage.enter_context(ports.refused_port())
+    return redirecting(stage, f"{host}:{port}")
+
+
+def store_denies(stage: Stage) -> Ask:
+    """As S3 does, when the policy of the gateway endpoint allows other buckets only."""
+    return redirecting(stage, stage.scripted(always(403)))
+
+
 def half_mute(stage: Stage) -> Ask:
     """A registry whose token service is gone."""
     realm = 'Bearer realm="https://127.0.0.1:1/token",service="x"'
@@ -185,7 +215,8 @@ def no_metadata(stage: Stage) -> Ask:
 
 
 def ecr_denied(stage: Stage) -> Ask:
-    return ecr(stage, aws=stage.enter_context(Aws(enforce_iam=True)).client_environment())
+    denied = stage.enter_context(Aws(enforce_iam=True)).client_environment()
+    return replace(ecr(stage, aws=denied), seconds=8)
 
 
 def ecr_unreachable(stage: Stage) -> Ask:
@@ -270,17 +301,18 @@ CASES = [
     Case("vendor", "VendorRegistry", invalid("692474966980.dkr.ecr.us-west-2.amazonaws.com")),
     Case("full path", "FullPathRepository", full_path, says="is the full path"),
     Case("full path on GAR", "DoubleRegistryPrefix", doubled),
-    Case("no such host", "RegistryUnresolvable", invalid("registry.invalid"), pulls=False),
-    Case("refused", "RegistryRefused", refused, pulls=False),
-    Case("proxy refuses", "RegistryUnreachable", named("unrouted.example")),
-    Case("black hole", "RegistryTimeout", swallowed, pulls=False),
-    Case("hangs", "RegistryTimeout", silent, pulls=False),
-    Case("plain HTTP", "RegistryPlainHttp", named(PLAIN_HOST)),
-    Case("redirect to HTTP", "RegistryPlainHttp", downgrade, pulls=False),
-    Case("private CA", "RegistryTlsUntrusted", at("open", trusted=False), pulls=False),
-    Case("expired", "RegistryTlsExpired", lambda s: s.ask(s.serving(s.ca.expired())), pulls=False),
-    Case("wrong host", "RegistryTlsWrongHost", lambda s: s.ask(s.serving(s.ca.wrong_host())), pulls=False),
-    Case("client certificate", "RegistryTlsFailed", mutual_tls, pulls=False),
+    Case("no such host", "HostUnresolvable", invalid("registry.invalid"), pulls=False),
+    Case("refused", "ConnectionRefused", refused, pulls=False),
+    Case("proxy refuses", "HostUnreachable", named("unrouted.example")),
+    Case("closes", "ConnectionClosed", answering(closing), pulls=False),
+    Case("black hole", "ConnectionTimeout", swallowed, pulls=False),
+    Case("hangs", "ConnectionTimeout", silent, pulls=False),
+    Case("plain HTTP", "ServerNotTLS", named(PLAIN_HOST)),
+    Case("redirect to HTTP", "ServerNotTLS", downgrade, pulls=False),
+    Case("private CA", "TLSUntrusted", at("open", trusted=False), pulls=False),
+    Case("expired", "TLSExpired", lambda s: s.ask(s.serving(s.ca.expired())), pulls=False),
+    Case("wrong host", "TLSWrongHost", lambda s: s.ask(s.serving(s.ca.wrong_host())), pulls=False),
+    Case("client certificate", "TLSHandshakeFailed", mutual_tls, pulls=False),
     Case(
         "web page",
         "NotARegistry",
@@ -313,7 +345,7 @@ CASES = [
     ),
     Case("not granted", "PullDenied", inside("token", login=OUTSIDER), pulls=False),
     Case("403", "PullDenied", answering(always(403)), pulls=False),
-    Case("token service refused", "RegistryRefused", half_mute, pulls=False),
+    Case("token service refused", "TokenServiceUnreachable", half_mute, pulls=False),
     Case(
         "429",
         "RegistryRateLimited",
@@ -334,7 +366,7 @@ CASES = [
         "TagMissing",
         at("open", tag="0.10.3"),
         pulls=False,
-        says="there are 0.10.2, 0.10.1",
+        says="it has 0.10.2, 0.10.1",
     ),
     Case(
         "schema 1",
@@ -348,11 +380,13 @@ CASES = [
     Case("arm, no index", "NoVariantForNodes", at("open", "vllm-arm", "1"), pulls=True),
     Case("no child", "IndexIncomplete", at("open", "vllm-lost-child", "1"), pulls=False),
     Case("no layer", "BlobsMissing", at("open", "vllm-lost-layer", "1"), pulls=False),
+    Case("store refused", "LayerStoreUnreachable", store_refused, says="layer store: 127.0.0.1:"),
+    Case("store denies", "LayerStoreError", store_denies, says="returned HTTP 403"),
     Case("no configuration", "BlobsMissing", at("open", "vllm-lost-config", "1"), pulls=False),
-    Case("no AWS identity", "AwsCredentialsMissing", ecr, Status.ERROR),
-    Case("no metadata service", "AwsCredentialsMissing", no_metadata, Status.ERROR),
-    Case("AWS says no", "EcrTokenDenied", ecr_denied, Status.ERROR),
-    Case("AWS refused", "EcrApiUnreachable", ecr_unreachable, Status.ERROR),
+    Case("no AWS identity", "AWSNoCredentials", ecr, Status.ERROR),
+    Case("no metadata service", "AWSNoCredentials", no_metadata, Status.ERROR),
+    Case("AWS says no", "AWSAccessDenied", ecr_denied, Status.ERROR),
+    Case("AWS refused", "AWSUnreachable", ecr_unreachable, Status.ERROR),
     Case(
         "no ServiceAccount",
         "InferenceServiceAccountMissing",
@@ -377,32 +411,32 @@ CASES = [
     ),
     Case(
         "may not read secrets",
-        "PullCredentialsUnknown",
+        "Forbidden",
         unreadable_secrets,
         Status.ERROR,
         says="not allowed to get",
     ),
-    Case("somebody else's namespace", "EndpointNamespaceUnproven", elsewhere, Status.WARN),
-    Case("nodes have another way", "NodesPullOtherwise", pulled_by_nodes, Status.WARN),
+    Case("somebody else's namespace", "EndpointNamespaceNotVerified", elsewhere, Status.WARN),
+    Case("nodes have another way", "RegistryUnreachableFromOperator", pulled_by_nodes, Status.WARN),
     Case("nodes have no way", "NodesCannotPull", stuck, Status.WARN),
     Case("image cache waits", "ImageCacheStuck", cache_stuck, Status.WARN, says="proxyv2"),
     Case("no framework map", "FrameworkTagUnknown", without_framework_map, Status.WARN),
     Case("huge", "PullTooSlow", at("open", "vllm-huge", "1"), Status.WARN, says="400.0 GB"),
     Case(
         "full path of another",
-        "OtherRepositoryFullPath",
+        "FullPathRepository",
         other_full_path,
         Status.WARN,
     ),
     Case(
         "batch doubled",
-        "BatchRepositoryDoublePrefix",
+        "DoubleRegistryPrefix",
         batch_doubled,
         Status.WARN,
     ),
     Case(
         "another is missing",
-        "OtherImageNotPullable",
+        "RepositoryMissing",
         other_missing,
         Status.WARN,
     ),
@@ -473,13 +507,13 @@ async def test_each_installation_is_judged(
     ask = case.stage(stage)
     for name, value in ask.environment.items():
         monkeypatch.setenv(name, value)
-    if case.reason == VllmImageReasons.CREDENTIALS_UNKNOWN.name:
+    if case.reason == "Forbidden":
         result = await judged(
             CHECK, ask.values, cluster=reader, namespace=ask.namespace, parameters=ask.parameters
         )
     else:
         result = await stage.judge(ask)
-    found = {reason for _, _, reason, _ in result.findings}
+    found = {finding.reason for finding in result.findings}
     assert case.reason in found, result
     assert (result.status, result.reason) == (case.status, case.reason), result
     assert case.says in result.message
@@ -500,4 +534,8 @@ def containerd() -> Iterator[Containerd]:
 
 
 def test_every_reason_has_a_case() -> None:
-    assert {case.reason for case in CASES} == {reason.name for reason in VllmImageReasons.all()}
+    """Those of AWS that are not staged here are in tests/checks/test_aws.py."""
+    produced = {case.reason for case in CASES} - {"Forbidden", "EndpointNamespaceNotVerified"}
+    elsewhere = {*AwsReasons.all(), VllmImageReasons.DNS_TIMEOUT, VllmImageReasons.TLS_REQUIRED}
+    own = {reason.name for reason in VllmImageReasons.all() if reason not in elsewhere}
+    assert produced - {reason.name for reason in elsewhere} == own

@@ -4,144 +4,61 @@ import asyncio
 import functools
 import ssl
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import datetime
-from typing import Any, Final, Literal
 
-from pydantic import Field
-
-from mehc_checks.checks.image.pullprobe import PULL_TROUBLES, NodePull, NodePullState, pull_on_node
-from mehc_checks.clients.kubernetes.api import NoCluster, Secret, object_path
-from mehc_checks.clients.kubernetes.reader import Manifest
-from mehc_checks.clients.registry import ecr
-from mehc_checks.clients.registry.client import Access
-from mehc_checks.clients.registry.inspect import Inspection, inspect
-from mehc_checks.clients.registry.keyring import Keyring, Login, UnreadableSecret
-from mehc_checks.clients.registry.reference import InvalidReference, Reference, parse
-from mehc_checks.clients.registry.trouble import RegistryFailure, Trouble
-from mehc_checks.core.errors import CannotEvaluate, NotApplicable, UsageError
-from mehc_checks.core.parameters import Parameters
+from mehc_checks.checks.image.facts import (
+    ImageFacts,
+    ImageParameters,
+    NodePull,
+    NodePullState,
+    Probed,
+    PullSecrets,
+)
+from mehc_checks.checks.image.nodes import gpu_architectures, node_view
+from mehc_checks.checks.image.pullprobe import pull_on_node
+from mehc_checks.checks.image.pullsecrets import pull_secrets
+from mehc_checks.checks.image.reasons import VllmImageReasons as R
+from mehc_checks.clients.aws import ecr
+from mehc_checks.clients.registry.exchange import Access
+from mehc_checks.clients.registry.inspect import inspect
+from mehc_checks.clients.registry.inspection import Inspection
+from mehc_checks.clients.registry.keyring import Login
+from mehc_checks.clients.registry.reference import InvalidReference, Reference, ecr_registry, parse
+from mehc_checks.core.errors import CannotEvaluate, NotApplicable, Problem, UsageError
 from mehc_checks.installation.context import Context
-from mehc_checks.modelengine.gpu import ACCELERATOR_LABEL
-from mehc_checks.modelengine.images import FRAMEWORK_CONFIG_MAP, Image, RegistryClass, images, registry_class
-
-ARCHITECTURE_LABEL: Final = "kubernetes.io/arch"
-DEFAULT_ARCHITECTURE: Final = "amd64"
-IMAGE_CACHE_PREFIX: Final = "launch-image-cache-"
+from mehc_checks.modelengine.images import FRAMEWORK_CONFIG_MAP, Image, images, registry_class
 
 
-class ImageParameters(Parameters):
-    """Parameters of VllmImagePullable."""
-
-    tag: str | None = Field(None, description="The vLLM tag to look for; by default the one a request gets.")
-    architectures: tuple[str, ...] = Field(
-        (), description="Architectures that must be there; by default those of the GPU nodes, else amd64."
-    )
-    ca_bundle: str = Field("", description="PEM certificates to trust besides the system's, as the nodes do.")
-    ca_config_map: str = Field(
-        "", description="A ConfigMap in the installation's namespace with such certificates, key ca.crt."
-    )
-    insecure_registries: tuple[str, ...] = Field(
-        (), description="host[:port] of registries that the nodes ask over plain HTTP."
-    )
-    bandwidth_mbit: int = Field(
-        1000, ge=1, description="Mbit/s at which nodes download, for the estimated time of a pull."
-    )
-    pull_from: Literal["", "node"] = Field(
-        "", description='"node" has a GPU node pull the vLLM image too, by a pod that is deleted again.'
-    )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PullSecrets:
-    """What the inference ServiceAccount gives a pod to pull with. ``unknown`` says why that could not be read."""
-
-    account: str = ""
-    account_missing: bool = False
-    missing: tuple[str, ...] = ()
-    ignored: tuple[str, ...] = ()
-    unreadable: str = ""
-    keyring: Keyring = field(default_factory=lambda: Keyring(()))
-    unknown: CannotEvaluate | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class NodeView:
-    """What the cluster says about pulls. Images are as pods name them."""
-
-    pulled: frozenset[str] = frozenset()
-    stuck: Mapping[str, str] = field(default_factory=dict)
-    """Image → the waiting reason of a container in an endpoint pod."""
-    cache_stuck: Mapping[str, str] = field(default_factory=dict)
-    """Image-cache pod → the image that it waits for."""
-    unknown: CannotEvaluate | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Probed:
-    """One repository and what its registry shows of it."""
-
-    image: Image
-    inspection: Inspection
-    node_identity: bool = False
-    """Nodes of this cloud may pull by an identity of their own that nobody else can show."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ImageFacts:
-    """Everything that the check judges; vLLM's image is the first of ``probed``."""
-
-    probed: tuple[Probed, ...]
-    registry: RegistryClass
-    secrets: PullSecrets
-    nodes: NodeView
-    architectures: tuple[str, ...]
-    parameters: ImageParameters
-    framework_map_missing: bool
-    now: datetime
-    node_pull: NodePull | None = None
-    """How a node fared that was asked to pull vLLM's image; None where none was asked."""
-
-
-async def image_facts(context: Context) -> ImageFacts:
+async def gather(context: Context) -> ImageFacts:
     """Ask the registries of all images at once, as endpoint pods would. Raises UsageError for bad parameters."""
     parameters = context.parameters(ImageParameters)
     access, frameworks, secrets, nodes, architectures = await asyncio.gather(
         _access(context, parameters),
         _frameworks(context),
-        _pull_secrets(context),
-        _nodes(context),
+        pull_secrets(context),
+        node_view(context),
         _architectures(context, parameters),
     )
-    tokens = _Tokens(context)
+    prober = _Prober(context, access, secrets, architectures)
     wanted = list(images(context.values, tag=parameters.tag, frameworks=frameworks))
-    node_pull, probed = await asyncio.gather(
-        _node_pull(context, parameters, wanted[0].reference, secrets.account),
-        asyncio.gather(
-            *(
-                _probe(
-                    image,
-                    context,
-                    access=access,
-                    secrets=secrets,
-                    architectures=architectures,
-                    tokens=tokens,
-                )
-                for image in wanted
-            )
-        ),
-    )
+    async with asyncio.TaskGroup() as group:  # unlike gather, it waits for a cancelled pull to delete its pod
+        pull = group.create_task(_node_pull(context, parameters, wanted[0].reference, secrets.account))
+        probes = [group.create_task(prober.probe(image)) for image in wanted]
+    node_pull = pull.result()
     return ImageFacts(
-        probed=tuple(probed),
+        probed=tuple(probe.result() for probe in probes),
         registry=registry_class(context.values),
         secrets=secrets,
-        nodes=_with_pull(nodes, wanted[0].reference, node_pull),
+        nodes=nodes.after(wanted[0].reference, node_pull),
         architectures=architectures,
         parameters=parameters,
         framework_map_missing=frameworks is None,
         now=context.clock(),
         node_pull=node_pull,
     )
+
+
+async def _architectures(context: Context, parameters: ImageParameters) -> tuple[str, ...]:
+    return parameters.architectures or await gpu_architectures(context)
 
 
 async def _node_pull(
@@ -151,64 +68,56 @@ async def _node_pull(
         return None
     try:
         return await pull_on_node(context, image, account)
-    except CannotEvaluate as error:
-        return NodePull(state=NodePullState.NOT_RUN, detail=str(error))
+    except CannotEvaluate as problem:
+        return NodePull(state=NodePullState.NOT_RUN, detail=str(problem))
 
 
-class _Tokens:
-    """ECR tokens, one request for each region however many images are there."""
+class _Prober:
+    """Asks for images, with one ECR token for each region however many images are there."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(
+        self, context: Context, access: Access, secrets: PullSecrets, architectures: Sequence[str]
+    ) -> None:
+        self._architectures = architectures
         self._context = context
-        self._tasks: dict[str, asyncio.Task[Login]] = {}
+        self._access = access
+        self._secrets = secrets
+        self._tokens: dict[str, asyncio.Task[Login]] = {}
 
-    async def of(self, region: str) -> Login:
-        if region not in self._tasks:
-            timeout = self._context.network_timeout / 2
-            self._tasks[region] = asyncio.ensure_future(ecr.login(region, timeout=timeout))
-        login = await self._tasks[region]
-        self._context.redactor.add(login.password)
-        return login
-
-
-async def _probe(
-    image: Image,
-    context: Context,
-    *,
-    access: Access,
-    secrets: PullSecrets,
-    architectures: Sequence[str],
-    tokens: _Tokens,
-) -> Probed:
-    try:
-        reference = parse(image.reference)
-    except InvalidReference as error:
-        trouble = Inspection(
-            reference=image.reference,
-            trouble=Trouble.INVALID_REFERENCE,
-            detail=f"{image.reference!r} is no image reference: {error}",
-        )
-        return Probed(image=image, inspection=trouble)
-    clock = asyncio.get_running_loop().time
-    began = clock()
-    logins = secrets.keyring.lookup(reference.name)
-    failed: RegistryFailure | None = None
-    region = ecr.region_of(reference.host)
-    if region:
+    async def probe(self, image: Image) -> Probed:
         try:
-            logins = [*logins, await tokens.of(region)]
-        except RegistryFailure as failure:
-            failed = failure
-    if failed is not None and not logins:
-        inspection = Inspection(reference=str(reference), trouble=failed.trouble, detail=str(failed))
-    else:
-        left = context.network_timeout - (clock() - began)
+            reference = parse(image.reference)
+        except InvalidReference as error:
+            problem = Problem(R.INVALID_REFERENCE, image=image.reference, detail=error)
+            return Probed(image=image, inspection=Inspection(reference=image.reference, problem=problem))
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        logins = self._secrets.keyring.lookup(reference.name)
+        identity = not logins and _has_node_identity(reference)
+        _, region = ecr_registry(reference.host)
+        if region:
+            try:
+                logins = [*logins, await self._token(region)]
+            except Problem as problem:
+                if not logins:
+                    inspection = Inspection(reference=str(reference), problem=problem)
+                    return Probed(image=image, inspection=inspection, node_identity=identity)
+        left = self._context.network_timeout - (clock() - began)
         inspection = await inspect(
-            reference, logins, access=access, architectures=architectures, timeout=max(left, 1)
+            reference, logins, access=self._access, architectures=self._architectures, timeout=max(left, 1)
         )
-    return Probed(
-        image=image, inspection=inspection, node_identity=not logins and _has_node_identity(reference)
-    )
+        return Probed(image=image, inspection=inspection, node_identity=identity)
+
+    async def _token(self, region: str) -> Login:
+        if region not in self._tokens:
+            self._tokens[region] = asyncio.ensure_future(self._login(region))
+        return await self._tokens[region]
+
+    async def _login(self, region: str) -> Login:
+        found = await ecr.token(region, timeout=self._context.network_timeout / 2)
+        self._context.redactor.add(found.password)
+        source = f"an ECR token of region {region}"
+        return Login(username=found.username, password=found.password, source=source)
 
 
 def _has_node_identity(reference: Reference) -> bool:
@@ -250,116 +159,3 @@ async def _frameworks(context: Context) -> Mapping[str, str] | None:
         return await context.cluster.config_map(context.namespace, FRAMEWORK_CONFIG_MAP)
     except NotApplicable:
         return {}
-
-
-async def _pull_secrets(context: Context) -> PullSecrets:
-    """The pull secrets of the inference ServiceAccount, as admission adds them to a pod that names none."""
-    if isinstance(context.cluster, NoCluster):
-        return PullSecrets()
-    where = context.endpoint_namespace
-    account = context.values.text("serviceTemplate.serviceAccountName") or "default"
-    found: dict[str, Secret | None] = {}
-    try:
-        await context.prove_endpoint_namespace()
-        manifest = await context.reader.get(object_path("serviceaccounts", where, account))
-        if manifest is None:
-            return PullSecrets(account=account, account_missing=True)
-        names = [str(entry.get("name") or "") for entry in manifest.get("imagePullSecrets") or []]
-        for name in filter(None, names):
-            found[name] = await context.secret(name, namespace=where)
-    except CannotEvaluate as error:
-        return PullSecrets(account=account, unknown=error)
-    missing = tuple(name for name, secret in found.items() if secret is None)
-    try:
-        keyring = Keyring([secret for secret in found.values() if secret is not None])
-    except UnreadableSecret as error:
-        return PullSecrets(account=account, missing=missing, unreadable=str(error))
-    for login in keyring.logins:
-        context.redactor.add(login.password, f"{login.username}:{login.password}")
-    return PullSecrets(account=account, missing=missing, ignored=tuple(keyring.ignored), keyring=keyring)
-
-
-async def _architectures(context: Context, parameters: ImageParameters) -> tuple[str, ...]:
-    if parameters.architectures:
-        return parameters.architectures
-    if isinstance(context.cluster, NoCluster):
-        return (DEFAULT_ARCHITECTURE,)
-    try:
-        nodes = await context.inventory.nodes()
-    except CannotEvaluate:
-        return (DEFAULT_ARCHITECTURE,)
-    pools = nodes.pools(frozenset({ACCELERATOR_LABEL, ARCHITECTURE_LABEL}))
-    found = {p.node.label(ARCHITECTURE_LABEL) for p in pools if p.node.label(ACCELERATOR_LABEL)}
-    return tuple(sorted(filter(None, found))) or (DEFAULT_ARCHITECTURE,)
-
-
-async def _nodes(context: Context) -> NodeView:
-    if isinstance(context.cluster, NoCluster):
-        return NodeView()
-    where = context.endpoint_namespace
-    try:
-        await context.prove_endpoint_namespace()
-        pods, events = await asyncio.gather(
-            context.reader.each(object_path("pods", where), _waiting_pod),
-            context.reader.each(
-                object_path("events", where), _pulled, fields="involvedObject.kind=Pod,reason=Pulled"
-            ),
-        )
-    except CannotEvaluate as error:
-        return NodeView(unknown=error)
-    stuck, cache_stuck = {}, {}
-    for owner, waiting in pods.items:
-        for image, reason in waiting:
-            if owner:
-                cache_stuck[owner] = image
-            else:
-                stuck[image] = reason
-    return NodeView(
-        pulled=frozenset(events.items), stuck=stuck, cache_stuck=cache_stuck, unknown=pods.cut or events.cut
-    )
-
-
-def _waiting_pod(pod: Manifest) -> tuple[str, list[tuple[str, str]]] | None:
-    """The image-cache DaemonSet that owns the pod, or "", and what its containers wait for; None if for nothing."""
-    waiting = _waiting(pod)
-    return (_image_cache(pod), waiting) if waiting else None
-
-
-def _with_pull(nodes: NodeView, image: str, pull: NodePull | None) -> NodeView:
-    """What a node shows when asked counts as what nodes showed of themselves, and is newer."""
-    if pull is None or pull.state not in (NodePullState.PULLED, NodePullState.FAILED):
-        return nodes
-    stuck = {name: reason for name, reason in nodes.stuck.items() if name != image}
-    if pull.state is NodePullState.PULLED:
-        return replace(nodes, pulled=nodes.pulled | {image}, stuck=stuck)
-    return replace(nodes, pulled=nodes.pulled - {image}, stuck={**stuck, image: pull.detail})
-
-
-def _waiting(pod: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Image and reason of each container that waits for its image."""
-    status, spec = pod.get("status", {}), pod.get("spec", {})
-    named = {
-        container["name"]: container.get("image", "")
-        for kind in ("initContainers", "containers")
-        for container in spec.get(kind) or []
-    }
-    return [
-        (named.get(container["name"], ""), reason)
-        for kind in ("initContainerStatuses", "containerStatuses")
-        for container in status.get(kind) or []
-        if (reason := container.get("state", {}).get("waiting", {}).get("reason")) in PULL_TROUBLES
-    ]
-
-
-def _image_cache(pod: Mapping[str, Any]) -> str:
-    """The image-cache DaemonSet that owns the pod, or ""."""
-    for owner in pod["metadata"].get("ownerReferences") or []:
-        if owner.get("kind") == "DaemonSet" and str(owner.get("name")).startswith(IMAGE_CACHE_PREFIX):
-            return str(owner["name"])
-    return ""
-
-
-def _pulled(event: Manifest) -> str | None:
-    """The image of an Event of a pull over the network; "already present on machine" proves nothing today."""
-    words = str(event.get("message", "")).split('"')
-    return words[1] if words[0] == "Successfully pulled image " and len(words) > 2 else None

@@ -1,13 +1,13 @@
 """A pull by a node itself: the one witness of the nodes' own identity, proxy and mirrors."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Coroutine, Mapping, Sequence
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Any, Final
 
+from mehc_checks.checks.image.facts import NodePull, NodePullState
 from mehc_checks.clients.kubernetes.api import object_path
+from mehc_checks.core.errors import CannotEvaluate
 from mehc_checks.installation.context import Context
 from mehc_checks.modelengine.gpu import ACCELERATOR_LABEL, gpu_tolerations
 
@@ -28,24 +28,6 @@ _PULLED: Final = frozenset(
 """Waiting reasons that a container can have only when its image has been pulled."""
 
 
-class NodePullState(StrEnum):
-    """How a pull by a node went."""
-
-    PULLED = "Pulled"
-    FAILED = "Failed"
-    UNDER_WAY = "UnderWay"
-    NOT_RUN = "NotRun"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class NodePull:
-    """``detail`` is the kubelet's reason of a failed pull, or why no node pulled; ``node`` is "" until one is known."""
-
-    state: NodePullState
-    detail: str = ""
-    node: str = ""
-
-
 async def pull_on_node(context: Context, image: str, account: str) -> NodePull:
     """Have a GPU node pull ``image`` as the ServiceAccount ``account``, for as long as the check may take.
 
@@ -55,13 +37,14 @@ async def pull_on_node(context: Context, image: str, account: str) -> NodePull:
     await context.prove_endpoint_namespace()
     namespace = context.endpoint_namespace
     pods, path = object_path("pods", namespace), object_path("pods", namespace, POD_NAME)
-    created = await context.cluster.create(pods, _manifest(context, image, account))
-    if isinstance(created, str):
-        return await _not_created(context, path, created)
+    creation = asyncio.ensure_future(context.cluster.create(pods, _manifest(context, image, account)))
     try:
+        created = await asyncio.shield(creation)
+        if isinstance(created, str):
+            return await _not_created(context, path, created)
         return await _watched(context, path)
     finally:
-        await _surely(context.cluster.delete(path, uid=created["metadata"]["uid"]))
+        await _surely(_deleted(context, path, creation))
 
 
 async def _not_created(context: Context, path: str, refusal: str) -> NodePull:
@@ -120,7 +103,17 @@ def _age(metadata: Mapping[str, Any], now: datetime) -> timedelta:
     return now - datetime.fromisoformat(str(metadata["creationTimestamp"]))
 
 
-async def _surely(deletion: Any) -> None:
+async def _deleted(context: Context, path: str, creation: asyncio.Future[Mapping[str, Any] | str]) -> None:
+    """Delete what ``creation`` made, which may still be under way when the check is cancelled."""
+    try:
+        created = await creation
+    except CannotEvaluate:
+        return
+    if not isinstance(created, str):
+        await context.cluster.delete(path, uid=created["metadata"]["uid"])
+
+
+async def _surely(deletion: Coroutine[Any, Any, None]) -> None:
     """Await ``deletion`` to its end, also when the check is being cancelled."""
     task = asyncio.ensure_future(deletion)
     try:

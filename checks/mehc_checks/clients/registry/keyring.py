@@ -12,9 +12,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
-from mehc_checks.clients.kubernetes.api import Secret
+from mehc_checks.clients.registry.reasons import RegistryReasons as R
+from mehc_checks.core.errors import Problem
 
 DOCKER_CONFIG_JSON: Final = ("kubernetes.io/dockerconfigjson", ".dockerconfigjson")
 DOCKER_CFG: Final = ("kubernetes.io/dockercfg", ".dockercfg")
@@ -29,17 +30,20 @@ _BASE64_PADDED = re.compile(r"[A-Za-z0-9+/]*={0,2}")
 _BASE64_RAW = re.compile(r"[A-Za-z0-9+/]*")
 
 
-class UnreadableSecret(ValueError):  # noqa: N818 - what it is, not what went wrong
-    """A pull secret that the kubelet cannot read, which fails every pull of the pod. Names the Secret."""
+class Secret(Protocol):
+    """What is read of a pull secret: ``data`` is decoded."""
 
-    def __init__(self, name: str, problem: str) -> None:
-        super().__init__(f"Secret {name}: {problem}")
-        self.name = name
+    @property
+    def name(self) -> str: ...
+    @property
+    def type(self) -> str: ...
+    @property
+    def data(self) -> Mapping[str, str]: ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Login:
-    """A user name and password to try. ``source`` says where it comes from: "Secret regcred, entry ghcr.io"."""
+    """A user name and password to try. ``source`` says where they come from: "Secret regcred, entry ghcr.io"."""
 
     username: str
     password: str = field(repr=False)
@@ -50,7 +54,7 @@ class Keyring:
     """The entries of several pull secrets, in the order in which a pod names them."""
 
     def __init__(self, secrets: Iterable[Secret]) -> None:
-        """Raises UnreadableSecret. Secrets of other types, or without their key, are ignored (``ignored``)."""
+        """Raises Problem (PULL_SECRET_MALFORMED). ``ignored``: Secrets of other types, or without their key."""
         self._logins: defaultdict[bytes, list[Login]] = defaultdict(list)
         self.ignored: list[str] = []
         for secret in secrets:
@@ -94,8 +98,10 @@ def _auths(secret: Secret) -> Mapping[str, tuple[str, str]] | None:
                     entries = _docker_config(entries)
                 return {location: _login(entry) for location, entry in _map(entries).items()}
             except (ValueError, TypeError, RecursionError) as error:
-                problem = "not JSON" if isinstance(error, json.JSONDecodeError) else str(error)
-                raise UnreadableSecret(secret.name, f"key {key} cannot be read ({problem})") from None
+                what = "is not JSON" if isinstance(error, json.JSONDecodeError) else f"has an error: {error}"
+                raise Problem(
+                    R.PULL_SECRET_MALFORMED, secret=secret.name, detail=f"key {key} {what}"
+                ) from None
     return None
 
 

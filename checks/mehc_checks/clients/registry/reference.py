@@ -14,12 +14,15 @@ DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
 _NAME_LENGTH = 255
 _HIGHEST_PORT = 65535
 
+_ECR_HOST = re.compile(
+    r"(?P<account>\d{12})\.dkr\.ecr(-fips)?\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(\.cn)?"
+)
 _DOCKER_HUB = "docker.io"
 _DOCKER_HUB_HOST = "registry-1.docker.io"
 
 
 class InvalidReference(ValueError):  # noqa: N818
-    """A text that no runtime accepts as an image. ``str()`` says what is wrong with it."""
+    """A text that container runtimes reject as an image. ``str()`` says what is wrong with it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,6 +51,12 @@ class Reference:
 
     def __str__(self) -> str:
         return self.name + (f":{self.tag}" if self.tag else "") + (f"@{self.digest}" if self.digest else "")
+
+
+def ecr_registry(host: str) -> tuple[str, str]:
+    """Account and region of a private registry of Amazon ECR; both "" for any other host."""
+    found = _ECR_HOST.fullmatch(host)
+    return (found["account"], found["region"]) if found else ("", "")
 
 
 def parse(text: str) -> Reference:

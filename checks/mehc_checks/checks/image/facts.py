@@ -1,0 +1,124 @@
+"""What VllmImagePullable judges, and its parameters."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import Field
+
+from mehc_checks.clients.registry.inspection import Inspection
+from mehc_checks.clients.registry.keyring import Keyring
+from mehc_checks.core.errors import CannotEvaluate, Problem
+from mehc_checks.core.parameters import Parameters
+from mehc_checks.modelengine.images import Image, RegistryClass
+
+
+class ImageParameters(Parameters):
+    """Parameters of VllmImagePullable."""
+
+    tag: str | None = Field(None, description="The vLLM tag to look for; by default the one a request gets.")
+    architectures: tuple[str, ...] = Field(
+        (), description="Architectures that must be there; by default those of the GPU nodes, else amd64."
+    )
+    ca_bundle: str = Field("", description="PEM certificates to trust besides the system's, as the nodes do.")
+    ca_config_map: str = Field(
+        "", description="A ConfigMap in the installation's namespace with such certificates, key ca.crt."
+    )
+    insecure_registries: tuple[str, ...] = Field(
+        (), description="host[:port] of registries that the nodes ask over plain HTTP."
+    )
+    bandwidth_mbit: int = Field(
+        1000, ge=1, description="Mbit/s at which nodes download, for the estimated time of a pull."
+    )
+    pull_from: Literal["", "node"] = Field(
+        "", description='"node" has a GPU node pull the vLLM image too, by a pod that is deleted again.'
+    )
+
+
+class NodePullState(StrEnum):
+    """How a pull by a node went."""
+
+    PULLED = "Pulled"
+    FAILED = "Failed"
+    UNDER_WAY = "UnderWay"
+    NOT_RUN = "NotRun"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NodePull:
+    """``detail`` is the kubelet's reason of a failed pull, or why no node pulled; ``node`` is "" until one is known."""
+
+    state: NodePullState
+    detail: str = ""
+    node: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PullSecrets:
+    """The pull secrets of the inference ServiceAccount ``account``; "" and nothing else without a cluster.
+
+    ``malformed`` is the Secret that fails every pull; ``unknown`` why the secrets could not be read.
+    """
+
+    account: str = ""
+    namespace: str = ""
+    account_missing: bool = False
+    missing: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
+    keyring: Keyring = field(default_factory=lambda: Keyring(()))
+    malformed: Problem | None = None
+    unknown: CannotEvaluate | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NodeView:
+    """What the cluster says about pulls. Images are as pods name them."""
+
+    pulled: frozenset[str] = frozenset()
+    stuck: Mapping[str, str] = field(default_factory=dict)
+    """Image → the waiting reason of a container in an endpoint pod."""
+    cache_stuck: Mapping[str, str] = field(default_factory=dict)
+    """Image-cache pod → the image that it waits for."""
+    unknown: CannotEvaluate | None = None
+
+    def after(self, image: str, pull: NodePull | None) -> "NodeView":
+        """With the result of a pull of ``image`` that was asked for: it counts as the rest does, and is newer."""
+        if pull is None or pull.state not in (NodePullState.PULLED, NodePullState.FAILED):
+            return self
+        stuck = {name: reason for name, reason in self.stuck.items() if name != image}
+        if pull.state is NodePullState.PULLED:
+            return replace(self, pulled=self.pulled | {image}, stuck=stuck)
+        return replace(self, pulled=self.pulled - {image}, stuck={**stuck, image: pull.detail})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Probed:
+    """One repository and what its registry shows of it."""
+
+    image: Image
+    inspection: Inspection
+    node_identity: bool = False
+    """Nodes of this cloud may pull by an identity of their own that this process cannot have."""
+
+    @property
+    def host(self) -> str:
+        """The registry, as the reference names it."""
+        return self.inspection.reference.partition("/")[0]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ImageFacts:
+    """Everything that the check judges; vLLM's image is the first of ``probed``."""
+
+    probed: tuple[Probed, ...]
+    registry: RegistryClass
+    secrets: PullSecrets
+    nodes: NodeView
+    architectures: tuple[str, ...]
+    parameters: ImageParameters
+    framework_map_missing: bool
+    now: datetime
+    node_pull: NodePull | None = None
+    """How the pull of vLLM's image went that a node was made to do; None where none was asked for."""

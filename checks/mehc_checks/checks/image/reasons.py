@@ -1,0 +1,136 @@
+"""What VllmImagePullable can find besides what registries and AWS answer."""
+
+from mehc_checks.clients.aws.reasons import AwsReasons
+from mehc_checks.clients.registry.reasons import RegistryReasons
+from mehc_checks.core.outcome import Reason, Status
+
+PREFIX = "config.values.infra.docker_repo_prefix"
+
+
+class VllmImageReasons(RegistryReasons, AwsReasons):
+    """Reasons of VllmImagePullable."""
+
+    PULLABLE = Reason(
+        "Pullable",
+        Status.PASS,
+        "The image is complete in its registry, and endpoint pods are allowed to pull it.",
+        message="{image} can be pulled {how}",
+    )
+    INVALID_REFERENCE = Reason(
+        "InvalidImageReference",
+        Status.FAIL,
+        "Prefix, repository and tag together are not an image reference; pods are in InvalidImageName.",
+        message="{image!r} is not an image reference: {detail}",
+        remedy=f"Set {PREFIX} to host[:port][/path] without a scheme or trailing slash, and "
+        "{path} to a path in lower case.",
+    )
+    PLACEHOLDER_REGISTRY = Reason(
+        "PlaceholderRegistry",
+        Status.FAIL,
+        "The image is in an example registry of the documentation (account 000000000000, for one).",
+        message="{image} is in an example registry of the documentation",
+        remedy=f"Set {PREFIX} to your own registry.",
+    )
+    VENDOR_REGISTRY = Reason(
+        "VendorRegistry",
+        Status.FAIL,
+        "The image is in the platform vendor's private registry, which denies access to other accounts.",
+        message="{image} is in the platform vendor's private registry",
+        remedy="Mirror {image} to your own registry and set " + PREFIX + " to it.",
+    )
+    FULL_PATH_REPOSITORY = Reason(
+        "FullPathRepository",
+        Status.FAIL,
+        "The repository is a full path: pods would pull it, but model engine first looks for the image by the same "
+        "text below its own registry, and LLM creation returns 404 or 500.",
+        message="{path} is the full path {repository!r}; model engine looks for it below its own registry",
+        remedy="Set {path} to the part after the registry, and " + PREFIX + " to the registry.",
+    )
+    DOUBLE_PREFIX = Reason(
+        "DoubleRegistryPrefix",
+        Status.FAIL,
+        "The repository is a full path where model engine always prepends the prefix (Google Artifact Registry, batch "
+        "jobs): the image name contains the registry twice.",
+        message="{path} is the full path {repository!r}, and pods would pull {image}",
+        remedy="Set {path} to the part after " + PREFIX + ".",
+    )
+    FRAMEWORK_TAG_UNKNOWN = Reason(
+        "FrameworkTagUnknown",
+        Status.WARN,
+        "The ConfigMap that turns the tag 'latest' into a version does not exist under the name the gateway reads.",
+        message="ConfigMap {config_map} does not exist, so requests for the tag 'latest' fail",
+        remedy="Install the chart without fullnameOverride and serviceIdentifier, or create ConfigMap {config_map} in "
+        "the chart's namespace; until then, name a tag in every request.",
+        defaults={"config_map": "model-engine-inference-framework-latest-config"},
+    )
+    NODE_IDENTITY = Reason(
+        "NodeIdentityNeeded",
+        Status.WARN,
+        "Only an identity of the nodes could pull here (Azure, Google), which cannot be tested from outside a node, "
+        "and no recent pull proves it.",
+        message="{host} requires credentials for {repository}; whether the nodes' own identity is enough is not known",
+        remedy="Grant the nodes' identity the right to pull from {host} (AcrPull, Artifact Registry Reader), or add a "
+        "pull secret to {account}; parameters.pullFrom: node tests it.",
+        defaults={"account": "the inference ServiceAccount"},
+    )
+    SERVICE_ACCOUNT_MISSING = Reason(
+        "InferenceServiceAccountMissing",
+        Status.FAIL,
+        "The ServiceAccount of endpoint pods does not exist, so no endpoint pod can be created.",
+        message="ServiceAccount {account} does not exist in namespace {namespace}",
+        remedy="Create it: kubectl create serviceaccount {account} -n {namespace}; "
+        "serviceTemplate.createServiceAccount has no effect without serviceTemplate.serviceAccountAnnotations.",
+    )
+    PULL_SECRET_MISSING = Reason(
+        "PullSecretMissing",
+        Status.WARN,
+        "The inference ServiceAccount names a pull secret that does not exist in the endpoint namespace.",
+        message="ServiceAccount {account} names pull secret {secret}, which does not exist in namespace {namespace}",
+        remedy="Create Secret {secret} in namespace {namespace} (kubectl create secret docker-registry), or remove it "
+        "from imagePullSecrets of ServiceAccount {account}.",
+    )
+    PULL_SECRET_IGNORED = Reason(
+        "PullSecretIgnored",
+        Status.WARN,
+        "A pull secret is of a type that the kubelet ignores.",
+        message="pull secret {secret} is of a type that the kubelet ignores",
+        remedy="Create Secret {secret} again with type kubernetes.io/dockerconfigjson.",
+    )
+    REGISTRY_UNREACHABLE_FROM_OPERATOR = Reason(
+        "RegistryUnreachableFromOperator",
+        Status.WARN,
+        "Nodes have recently pulled the image, but this process cannot: nodes have an identity, a proxy or a mirror "
+        "that it lacks.",
+        message="nodes have recently pulled {image}, but from here: {detail}",
+        remedy="Endpoints are fine. To let mehc verify the image, give the operator the registry access that the nodes "
+        "have (proxy, mirror, identity).",
+    )
+    NODES_CANNOT_PULL = Reason(
+        "NodesCannotPull",
+        Status.WARN,
+        "Nodes cannot pull the image although this process can.",
+        message="pods using {image} are in {waiting}, but the registry serves the image to this operator",
+        remedy="Compare the nodes' path to the registry: proxy, mirror, certificates, and the pull secrets of the pod.",
+    )
+    PULL_PROBE_NOT_RUN = Reason(
+        "PullProbeNotRun",
+        Status.WARN,
+        "A pull by a GPU node was requested (pullFrom: node), and none was made; the message says why.",
+        message="no node was made to pull: {detail}",
+        remedy="Free or label a GPU node, admit the pod, or grant the permission (chart value pullProbe.enabled); or "
+        "remove pullFrom from the parameters.",
+    )
+    IMAGE_CACHE_STUCK = Reason(
+        "ImageCacheStuck",
+        Status.WARN,
+        "Pods of the image cache wait for an image that cannot be pulled, so it is not pre-pulled.",
+        message="DaemonSet {owner} waits for {image}",
+        remedy="Mirror {image}, or remove the device of {owner} from imageCache.devices.",
+    )
+    SLOW_PULL = Reason(
+        "PullTooSlow",
+        Status.WARN,
+        "At the stated bandwidth the download alone takes longer than model engine's limit of a task.",
+        message="{image} has {size}: {minutes} minutes at {bandwidth} Mbit/s, and the limit is {limit} minutes",
+        remedy="Use a registry closer to the nodes, a smaller image, or the image cache.",
+    )

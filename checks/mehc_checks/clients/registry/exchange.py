@@ -1,0 +1,194 @@
+"""One HTTP exchange with a registry, its token service or its layer store: bounded, and never repeated in words."""
+
+import asyncio
+import ipaddress
+import json
+import socket
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from types import TracebackType
+from typing import Final, Self
+from urllib.request import (  # type: ignore[attr-defined]
+    getproxies_environment,
+    proxy_bypass_environment,
+)
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+from yarl import URL
+
+from mehc_checks.clients.network import connect as net
+from mehc_checks.clients.network.reasons import NetworkReasons as N
+from mehc_checks.clients.registry.reasons import RegistryReasons as R
+from mehc_checks.core.errors import Problem
+
+NOT_FOUND: Final = HTTPStatus.NOT_FOUND
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Access:
+    """How registries are reached: the certificates to trust, and those that may be asked over plain HTTP."""
+
+    tls: ssl.SSLContext
+    insecure: frozenset[str] = frozenset()
+
+    def plain_allowed(self, address: str) -> bool:
+        """Whether ``host[:port]`` is a loopback address or a registry configured as insecure."""
+        host = URL(f"//{address}").host or ""
+        return address in self.insecure or host == "localhost" or _is_loopback(host)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answer:
+    """One HTTP answer; ``body`` is cut at the limit that was asked for, and ``address`` is who gave it."""
+
+    status: int
+    headers: Mapping[str, str]
+    challenges: tuple[str, ...]
+    body: bytes
+    complete: bool
+    address: str
+
+    @property
+    def media_type(self) -> str:
+        return self.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+
+    @property
+    def codes(self) -> frozenset[str]:
+        """The error codes of the distribution protocol in the body."""
+        try:
+            errors = json.loads(self.body)["errors"]
+            return frozenset(str(error["code"]) for error in errors)
+        except (ValueError, KeyError, TypeError, RecursionError):
+            return frozenset()
+
+
+class Exchange:
+    """A session of HTTP exchanges that ends ``timeout`` seconds after entering. An asynchronous context manager."""
+
+    def __init__(self, access: Access, *, timeout: float) -> None:
+        self._access = access
+        self._timeout = timeout
+        self._deadline = 0.0
+
+    async def __aenter__(self) -> Self:
+        self._deadline = asyncio.get_running_loop().time() + self._timeout
+        connector = aiohttp.TCPConnector(
+            ssl=self._access.tls, resolver=_Resolver(self._timeout), limit=8, use_dns_cache=True
+        )
+        # nothing is decompressed: what a digest is of is the document as it was pushed, and a bomb stays one
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            headers={"User-Agent": "mehc", "Accept-Encoding": "identity"},
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._session.close()
+
+    async def once(self, method: str, url: URL, headers: Mapping[str, str], limit: int) -> Answer:
+        """The answer to one request, redirects not followed. Raises NetworkProblem, or Problem (NOT_A_REGISTRY)."""
+        address, host, port = address_of(url), url.host or "", url.port or 0
+        left = self._deadline - asyncio.get_running_loop().time()
+        try:
+            async with (
+                asyncio.timeout(max(left, 0)),
+                self._session.request(
+                    method, url, headers=headers, allow_redirects=False, proxy=_proxy(url)
+                ) as response,
+            ):
+                body = await _read(response, limit)
+                return Answer(
+                    status=response.status,
+                    headers=response.headers,
+                    challenges=tuple(response.headers.getall("WWW-Authenticate", [])),
+                    body=body[:limit],
+                    complete=len(body) <= limit,
+                    address=address,
+                )
+        except TimeoutError:
+            raise net.NetworkProblem(
+                N.CONNECTION_TIMEOUT, host, port, seconds=f"{self._timeout:.3g}"
+            ) from None
+        except aiohttp.ClientHttpProxyError as error:
+            raise net.NetworkProblem(
+                N.HOST_UNREACHABLE, host, port, detail=f"the proxy returned HTTP {error.status}"
+            ) from None
+        except (aiohttp.ClientResponseError, aiohttp.ClientPayloadError):
+            raise Problem(R.NOT_A_REGISTRY, address=address, detail="its answer is not HTTP") from None
+        except (aiohttp.ClientError, OSError, net.NetworkProblem, ValueError) as error:
+            raise _classify(error, host, port) from None
+
+
+class _Resolver(AbstractResolver):
+    """Resolution by ``net.resolve``: named when it fails, and kept off the loop's own threads."""
+
+    def __init__(self, timeout: float) -> None:
+        self._timeout = timeout
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        return [
+            ResolveResult(
+                hostname=host,
+                host=address,
+                port=port,
+                family=socket.AF_INET6 if ":" in address else socket.AF_INET,
+                proto=0,
+                flags=socket.AI_NUMERICHOST,
+            )
+            for address in await net.resolve(host, port, timeout=self._timeout)
+        ]
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
+async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes:
+    """At most one byte more than ``limit``, so that a cut is seen."""
+    parts, left = [], limit + 1
+    while left > 0 and limit:
+        part = await response.content.read(left)
+        if not part:
+            break
+        parts.append(part)
+        left -= len(part)
+    return b"".join(parts)
+
+
+def _classify(error: Exception, host: str, port: int) -> net.NetworkProblem:
+    if isinstance(error, aiohttp.ServerDisconnectedError):
+        return net.NetworkProblem(N.CONNECTION_CLOSED, host, port)
+    if isinstance(error, aiohttp.ClientError) and isinstance(error.__cause__, Exception):
+        error = error.__cause__  # aiohttp's own pass for errors of ssl without having what those have
+    return net.classify(error, host, port)
+
+
+def address_of(url: URL) -> str:
+    """``host[:port]``, the port only where it is not the scheme's own. Raises ValueError without a host."""
+    if not url.host:
+        raise ValueError("no host")
+    host = f"[{url.host}]" if ":" in url.host else url.host
+    return host if url.is_default_port() else f"{host}:{url.port}"
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _proxy(url: URL) -> str | None:
+    """The proxy that the environment names for ``url``; not aiohttp's own reading of it, which opens ~/.netrc."""
+    proxies = getproxies_environment()
+    if proxy_bypass_environment(f"{url.host}:{url.port}", proxies):
+        return None
+    return proxies.get(url.scheme)

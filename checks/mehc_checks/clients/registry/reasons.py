@@ -1,0 +1,149 @@
+"""What keeps an image from being pulled, as far as its registry shows.
+
+The client fills ``host`` (the registry), ``repository``, ``image``, ``login`` and what it measured. Whoever asks adds
+``source`` (what names the registry's address), ``path`` (what names the repository), ``account`` and ``namespace``.
+"""
+
+from mehc_checks.clients.network.reasons import NetworkReasons
+from mehc_checks.core.outcome import Reason, Status
+
+_LOGIN = {"login": "the pull secret"}
+_PATH = {"path": "the configured repository"}
+_SOURCE = {"source": "the configured address"}
+
+
+class RegistryReasons(NetworkReasons):
+    """Roughly in the order in which a pull meets them."""
+
+    NOT_A_REGISTRY = Reason(
+        "NotARegistry",
+        Status.FAIL,
+        "What answers at the address is not an image registry: a web page, a login portal, another service.",
+        message="{address} is not an image registry: {detail}",
+        remedy="Correct the host and port in {source}; a registry answers GET /v2/.",
+        defaults=_SOURCE,
+    )
+    TOKEN_SERVICE_UNREACHABLE = Reason(
+        "TokenServiceUnreachable",
+        Status.FAIL,
+        "The registry sends its clients to a token service on another host, which cannot be reached.",
+        message="token service: {detail} ({host} sends its clients there)",
+        remedy="Open the path from the nodes to {service} and trust its certificate, or correct the realm that {host} "
+        "is configured with.",
+    )
+    PULL_SECRET_MALFORMED = Reason(
+        "PullSecretMalformed",
+        Status.FAIL,
+        "A pull secret of the inference ServiceAccount is malformed; the kubelet then fails every pull of the pod.",
+        message="pull secret {secret} is malformed: {detail}; the kubelet fails every pull that uses it",
+        remedy="Create Secret {secret} again: kubectl create secret docker-registry.",
+    )
+    NO_PULL_CREDENTIALS = Reason(
+        "NoPullCredentials",
+        Status.FAIL,
+        "The registry requires credentials, and endpoint pods have none for it. Some registries return the same for "
+        "a repository that does not exist.",
+        message="{host} requires credentials for {repository}, and endpoint pods have none",
+        remedy="Run kubectl create secret docker-registry NAME --docker-server={host} -n {namespace}, and add NAME to "
+        "imagePullSecrets of {account}.",
+        defaults={"account": "the inference ServiceAccount", "namespace": "ENDPOINT_NAMESPACE"},
+    )
+    PULL_CREDENTIALS_REJECTED = Reason(
+        "PullCredentialsRejected",
+        Status.FAIL,
+        "The registry, or its token service, rejects the user name and password that endpoint pods have.",
+        message="{service} rejects the user name and password of {login}",
+        remedy="Renew the user name and password for {host} in {login}.",
+        defaults=_LOGIN,
+    )
+    PULL_DENIED = Reason(
+        "PullDenied",
+        Status.FAIL,
+        "The credentials are valid but not authorized for this repository.",
+        message="{host} denies access to {repository} (HTTP {code}) to {login}",
+        remedy="Grant {login} the right to pull {host}/{repository}; on ECR: ecr:BatchGetImage and "
+        "ecr:GetDownloadUrlForLayer, and the repository's policy for other accounts.",
+        defaults={"login": "anonymous clients"},
+    )
+    RATE_LIMITED = Reason(
+        "RegistryRateLimited",
+        Status.FAIL,
+        "The registry returned 429, too many requests; pulls by the nodes meet the same limit.",
+        message="{host} returned 429 (too many requests) for {repository}{after}",
+        remedy="Pull {repository} with credentials, or mirror it to your own registry.",
+        defaults={"after": ""},
+    )
+    SERVER_ERROR = Reason(
+        "RegistryServerError",
+        Status.FAIL,
+        "The registry, or its token service, returned an internal error.",
+        message="{service} returned HTTP {code} for {repository}",
+        remedy="Check the log and the storage of {service}.",
+    )
+    REPOSITORY_MISSING = Reason(
+        "RepositoryMissing",
+        Status.FAIL,
+        "The registry has no such repository; pods stay in ImagePullBackOff, and on ECR LLM creation returns 500.",
+        message="{host} has no repository {repository}{detail}",
+        remedy="Create the repository and push or mirror the image to it, or correct {path}.",
+        defaults={**_PATH, "detail": ""},
+    )
+    TAG_MISSING = Reason(
+        "TagMissing",
+        Status.FAIL,
+        "The repository has no such tag.",
+        message="{host}/{repository} has no tag {tag}{near}",
+        remedy="Push {repository}:{tag}, or correct the tag in {tag_source}.",
+        defaults={"near": "", "tag_source": "the request"},
+    )
+    SCHEMA_1 = Reason(
+        "ManifestSchema1",
+        Status.FAIL,
+        "The image has a manifest of schema 1, which current container runtimes reject.",
+        message="{image} has a manifest of the obsolete schema 1",
+        remedy="Push {image} again with a current tool.",
+    )
+    MANIFEST_INVALID = Reason(
+        "ManifestInvalid",
+        Status.FAIL,
+        "What the registry serves as the image is not an image manifest, or does not match its digest.",
+        message="{image} is not a valid image: {detail}",
+        remedy="Push {image} again; the tag may be taken by something that is not an image (a chart, a signature).",
+    )
+    NO_VARIANT = Reason(
+        "NoVariantForNodes",
+        Status.FAIL,
+        "The image has no variant for the architecture of the GPU nodes.",
+        message="{image} has no variant for linux/{architecture}; it has {platforms}",
+        remedy="Push {image} for linux/{architecture}, or mirror all its variants (crane copy, skopeo copy --all).",
+    )
+    INDEX_INCOMPLETE = Reason(
+        "IndexIncomplete",
+        Status.FAIL,
+        "The image's index names a manifest for the nodes that the registry does not have: an incomplete mirror.",
+        message="the manifest for {platform} ({digest}…) that the index of {image} names is missing",
+        remedy="Mirror {image} again with all its variants (crane copy, skopeo copy --all).",
+    )
+    BLOBS_MISSING = Reason(
+        "BlobsMissing",
+        Status.FAIL,
+        "The manifest exists but layers do not: an interrupted mirror, or a cleanup that deleted too much.",
+        message="{missing} of {parts} blobs ({size}) of {image} are missing, the first is {digest}…",
+        remedy="Push or mirror {image} again.",
+    )
+    LAYER_STORE_UNREACHABLE = Reason(
+        "LayerStoreUnreachable",
+        Status.FAIL,
+        "The registry redirects downloads of layers to another host, which cannot be reached.",
+        message="layer store: {detail} ({host} redirects downloads there)",
+        remedy="Open the path from the nodes to {store} (firewall, S3 gateway endpoint, private DNS) and trust its "
+        "certificate.",
+    )
+    LAYER_STORE_ERROR = Reason(
+        "LayerStoreError",
+        Status.FAIL,
+        "The registry redirects downloads of layers to another host, which rejects them.",
+        message="layer store {store} returned HTTP {code} for {repository} ({host} redirects downloads there)",
+        remedy="Allow downloads from {store}; for ECR, the policy of the S3 gateway endpoint must allow s3:GetObject "
+        "on arn:aws:s3:::prod-REGION-starport-layer-bucket/*.",
+    )
