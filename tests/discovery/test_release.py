@@ -183,15 +183,15 @@ async def test_several_releases_need_a_name(
 ) -> None:
     helm.install("one", namespace, values(endpoints))
     helm.install("two", namespace, values(endpoints, {"serviceIdentifier": "b"}, infra(redis_host="redis-b")))
-    with pytest.raises(CannotEvaluate, match="several releases of model engine: one, two") as caught:
+    with pytest.raises(CannotEvaluate, match="several model engine releases: one, two") as caught:
         await found(cluster, namespace)
-    assert caught.value.reason == "ReleaseAmbiguous"
+    assert caught.value.reason.name == "ReleaseAmbiguous"
     installation = await found(cluster, namespace, "two")
     assert installation.fullname == "model-engine-b"
     assert installation.under([]).text(REDIS_HOST) == "redis-b"
-    with pytest.raises(CannotEvaluate, match="has no Helm release three; there are one, two") as caught:
+    with pytest.raises(CannotEvaluate, match="has no model engine release three; found one, two") as caught:
         await found(cluster, namespace, "three")
-    assert caught.value.reason == "ReleaseNotFound"
+    assert caught.value.reason.name == "ReleaseNotFound"
 
 
 async def test_releases_of_other_charts_are_passed_over(
@@ -208,7 +208,9 @@ async def test_releases_of_other_charts_are_passed_over(
     installation = await found(cluster, namespace)
     assert installation.release is not None
     assert installation.release.name == "me"
-    with pytest.raises(CannotEvaluate, match="redis in namespace"):
+    with pytest.raises(
+        CannotEvaluate, match="no model engine release redis; it is a release of another chart"
+    ):
         await found(cluster, namespace, "redis")
 
 
@@ -247,7 +249,7 @@ async def test_a_release_that_cannot_be_read_is_named(
     )
     with pytest.raises(CannotEvaluate, match=why) as caught:
         await found(cluster, namespace, "me")
-    assert caught.value.reason == "ReleaseUnreadable"
+    assert caught.value.reason.name == "ReleaseUnreadable"
     installation = await found(cluster, namespace)
     assert installation.layers == ()
     assert why in str(installation.lost[0][1])
@@ -292,7 +294,7 @@ async def test_without_permission_to_list_secrets_the_objects_tell(
         installation = await found(cluster, namespace)
     assert [str(why) for _, why in installation.lost] == [
         f"not allowed to list secrets in namespace {namespace}",
-        f"not allowed to get configmaps 'model-engine-service-config' in namespace {endpoints}",
+        f'not allowed to get configmaps "model-engine-service-config" in namespace {endpoints}',
     ]
     _require_read_from_objects(installation)
 
@@ -360,7 +362,7 @@ async def test_two_installations_without_a_release_need_a_name(
         control_plane.apply([manifest for manifest in yaml.safe_load_all(rendered) if manifest])
     with pytest.raises(CannotEvaluate, match="model-engine-blue, model-engine-green") as caught:
         await found(cluster, namespace)
-    assert caught.value.reason == "InstallationAmbiguous"
+    assert caught.value.reason.name == "InstallationAmbiguous"
     named = Layer(source="spec.values", values={"fullnameOverride": "model-engine-green"})
     assert (await found(cluster, namespace, "", named)).fullname == "model-engine-green"
 

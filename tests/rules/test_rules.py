@@ -13,7 +13,7 @@ from mehc_checks.checks.config.rules.rule import INFRA, LAUNCH, ClusterFacts
 from mehc_checks.core.errors import UsageError
 from mehc_checks.core.outcome import Severity
 from mehc_checks.engine.check import catalogue
-from testbed.installation import Tree, overlaid
+from testbed.installation import Tree, overlaid, without
 from testbed.rulejudging import SOUND, at, judge
 from testbed.sound import A10, AWS, AZURE, BY_CLOUD, GCP, GPU_TOLERATION, ONPREM
 
@@ -70,13 +70,13 @@ def balloon(**given: Any) -> Tree:
 
 
 CASES = [
-    Case("S1-01", AWS, at(FILE, None), FILE, "is not set", C),
+    Case("S1-01", without(AWS, FILE), {}, FILE, "is not set", C),
     Case(
-        "S1-01", AWS, overlaid(at(FILE, ""), launch("s3_file_llm_fine_tuning_job_repository", "s3://b/x")), FILE,
+        "S1-01", without(AWS, FILE), launch("s3_file_llm_fine_tuning_job_repository", "s3://b/x"), FILE,
         "s3_file_llm_fine_tuning_job_repository, which the values reference names, is read nowhere", C,
     ),
     *(
-        Case("S1-02", AZURE, launch(name, None), f"{LAUNCH}.{name}", "no default", C)
+        Case("S1-02", without(AZURE, f"{LAUNCH}.{name}"), {}, f"{LAUNCH}.{name}", "no default", C)
         for name in (
             "endpoint_namespace", "billing_queue_arn", "sqs_profile", "sqs_queue_policy_template",
             "sqs_queue_tag_template", "model_primitive_host", "hf_user_fine_tuned_weights_prefix", "istio_enabled",
@@ -142,10 +142,10 @@ CASES = [
     Case("S1-14", AWS, at("balloons", {"a": 1}), "balloons", "is a map, not a list", C),
     Case("S1-14", AWS, at("config.values.launch", []), "config.values.launch", "is a list, not a map", C),
     *(
-        Case("S1-15", ONPREM, infra(name, None), f"{INFRA}.{name}", "no default", C)
+        Case("S1-15", without(ONPREM, f"{INFRA}.{name}"), {}, f"{INFRA}.{name}", "no default", C)
         for name in ("k8s_cluster_name", "dns_host_domain", "default_region", "ml_account_id", "s3_bucket")
     ),
-    Case("S1-15", AWS, infra("docker_repo_prefix", None), f"{INFRA}.docker_repo_prefix", "no default", C),
+    Case("S1-15", without(AWS, f"{INFRA}.docker_repo_prefix"), {}, f"{INFRA}.docker_repo_prefix", "no default", C),
     Case(
         "S2-aws-01", AWS, at("serviceAccount.annotations", {"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/x"}),
         "serviceAccount.annotations", "no role ARN", H,
@@ -208,7 +208,9 @@ CASES = [
     Case("S2-az-03", AZURE, at("celeryBrokerType", "elasticache"), "celeryBrokerType", "is elasticache", C),
     Case("S2-az-03", AZURE, at("celeryBrokerType", None), "celeryBrokerType", "is not set", C),
     Case("S2-az-04", AZURE, at("celery_broker_type_redis", True), "celery_broker_type_redis", "is true", C),
-    Case("S2-az-04", AZURE, at("celery_broker_type_redis", "false"), "celery_broker_type_redis", "counts as on", C),
+    Case(
+        "S2-az-04", AZURE, infra("celery_broker_type_redis", "false"), f"{INFRA}.celery_broker_type_redis", "is false", C
+    ),
     Case(
         "S2-az-05", AZURE, launch("cache_redis_azure_host", "c.redis.cache.windows.net"),
         f"{LAUNCH}.cache_redis_azure_host", "without :6380", H,
@@ -312,11 +314,11 @@ CASES = [
     Case("S6-01", AWS, launch("dd_trace_enabled", True), f"{LAUNCH}.dd_trace_enabled", "while dd_trace_enabled is false", W),
     Case("S6-01", AWS, at("datadog.enabled", True), "datadog.enabled", "while dd_trace_enabled is false", W),
     Case("S6-01", AWS, overlaid(at("dd_trace_enabled", "true"), launch("dd_trace_enabled", True)), "datadog.enabled", "is false", W),
-    Case("S6-02", AWS, launch("dd_trace_enabled", None), f"{LAUNCH}.dd_trace_enabled", "while dd_trace_enabled is false", W),
+    Case("S6-02", without(AWS, f"{LAUNCH}.dd_trace_enabled"), {}, f"{LAUNCH}.dd_trace_enabled", "while dd_trace_enabled is false", W),
     Case("S6-02", AWS, launch("dd_trace_enabled", "false"), f"{LAUNCH}.dd_trace_enabled", "counts as true", W),
     Case("S6-03", AWS, launch("sensitive_log_mode", False), f"{LAUNCH}.sensitive_log_mode", "is false", W),
     Case("S6-04", AWS, at("debug_mode", True), "debug_mode", "is true", I),
-    Case("S6-04", AWS, at("debug_mode", "false"), "debug_mode", "counts as on", I),
+    Case("S6-04", AWS, at("debug_mode", "yes"), "debug_mode", "is yes", I),
     Case("S7-01", AWS, at("podSecurityContext.runAsNonRoot", None), "podSecurityContext.runAsNonRoot", "not set", W),
     Case("S7-01", AWS, at("podSecurityContext.runAsUser", 0), "podSecurityContext.runAsNonRoot", "refuses every", C),
     Case("S7-01", AWS, at("podSecurityContext.fsGroup", 1), "podSecurityContext.fsGroup", "runAsGroup is 65532", W),
@@ -344,13 +346,17 @@ CASES = [
         facts(service_accounts={"llm-engine/model-engine-endpoints": False}),
     ),
     Case("S7-06", AWS, infra("default_region", "us-gov-west-1"), "celery_enable_sha256", "government", W),
-    Case("S7-06", AWS, at("celery_enable_sha256", "false"), "celery_enable_sha256", "counts as on", W),
+    Case(
+        "S7-06", AWS, overlaid(infra("default_region", "us-gov-west-1"), at("celery_enable_sha256", "false")),
+        "celery_enable_sha256", "is not on", W,
+    ),
     Case("S8-01", AWS, at("podDisruptionBudget.minAvailable", 2), "podDisruptionBudget.minAvailable", "is 2 of 2", W),
     Case("S8-01", AWS, at("podDisruptionBudget.minAvailable", "100%"), "podDisruptionBudget.minAvailable", "100%", W),
     Case("S8-01", AWS, at("podDisruptionBudget.minAvailable", 0), "podDisruptionBudget.minAvailable", "not set", H),
     Case("S8-02", AWS, at("db.runDbMigrationScript", False), "db.runDbMigrationScript", "is false", W),
     Case("S8-02", AWS, at("db.runDbInitScript", "true"), "db.runDbInitScript", "fails on what it makes", C),
     Case("S8-03", AWS, infra("db_engine_pool_size", 10), f"{INFRA}.db_engine_pool_size", "is set, to 10", C),
+    Case("S8-03", AWS, infra("db_engine_pool_size", None), f"{INFRA}.db_engine_pool_size", "is set, to null", C),
     Case("S8-03", AWS, infra("db_engine_max_overflow", "10"), f"{INFRA}.db_engine_max_overflow", "is set, to 10", C),
     Case("S8-04", AWS, infra("db_engine_disconnect_strategy", "optimistic"), f"{INFRA}.db_engine_disconnect_strategy", "optimistic", W),
     Case("S8-04", AWS, infra("db_engine_disconnect_strategy", "none"), f"{INFRA}.db_engine_disconnect_strategy", "not know", H),
@@ -401,6 +407,27 @@ def test_it_fires(case: Case) -> None:
     assert found, one.broken
     assert case.words in "; ".join(item.message for item in found)
     assert case.severity in {item.severity or one.rule.severity for item in found}
+
+
+@pytest.mark.parametrize(
+    ("base", "layer", "rules"),
+    [
+        (AZURE, at("celery_broker_type_redis", "false"), ("S2-az-04",)),  # rendered bare: off
+        (AWS, at("debug_mode", "false"), ("S6-04",)),
+        (AWS, at("celery_enable_sha256", "false"), ("S7-06",)),
+        (
+            ONPREM,
+            overlaid(at("celery_broker_type_redis", None), infra("celery_broker_type_redis", True)),
+            ("S2-op-01",),
+        ),
+        (AWS, launch("tgi_repository", None), ("S1-02",)),  # None is a value for the process
+        (AWS, launch("dd_trace_enabled", None), ("S6-02",)),
+        (AWS, launch("sensitive_log_mode", "false"), ("S6-03",)),  # text is true
+    ],
+)
+def test_it_is_quiet(base: Tree, layer: Tree, rules: tuple[str, ...]) -> None:
+    judged = judge(base, layer, facts=SOUND)
+    assert [judged[id].broken for id in rules] == [()] * len(rules)
 
 
 @pytest.mark.parametrize("cloud", BY_CLOUD)

@@ -34,6 +34,17 @@ def only(*names: str) -> Tree:
     return {"checks": {name: {"enabled": False} for name in catalogue() if name not in names}}
 
 
+def without(values: Tree, path: str) -> Tree:
+    """A copy of ``values`` without the key at ``path``; null would leave it there."""
+    *parents, key = path.split(".")
+    kept = copy.deepcopy(values)
+    table = kept
+    for parent in parents:
+        table = table[parent]
+    del table[key]
+    return kept
+
+
 def overlaid(values: Tree, *overlays: Mapping[str, Any]) -> Tree:
     """A copy of ``values`` with ``overlays`` merged in, maps key by key."""
     merged = copy.deepcopy(values)

@@ -93,7 +93,7 @@ def test_what_keda_cannot_dial(url: str, detail: str) -> None:
     [
         ("aws", None, False),
         ("aws", True, True),
-        ("aws", "false", True),
+        ("aws", "false", False),
         ("azure", None, False),
         ("azure", True, True),
         ("gcp", None, True),

@@ -1,11 +1,9 @@
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mehc_checks.core.errors import UsageError
-from mehc_checks.modelengine.values import Layer, Values
+from mehc_checks.modelengine.values import ABSENT, Layer, Values
 
 
 def merged(*layers: dict[str, Any]) -> Values:
@@ -20,7 +18,22 @@ def test_later_layers_win_key_by_key() -> None:
 def test_null_deletes_and_an_empty_map_does_not() -> None:
     assert merged({"a": {"b": 1, "c": 2}}, {"a": {"b": None}}).tree == {"a": {"c": 2}}
     assert merged({"a": {"b": 1}}, {"a": {}}).tree == {"a": {"b": 1}}
-    assert merged({"a": {"b": 1}}, {"a": None}).get("a") is None
+    assert merged({"a": {"b": 1}}, {"a": None}).tree == {}
+
+
+def test_a_null_stays_where_the_chart_has_no_such_key() -> None:
+    values = merged({"a": {"b": 1}}, {"a": {"c": None}, "x": {"y": None}})
+    assert values.tree == {"a": {"b": 1, "c": None}, "x": {"y": None}}
+    assert values.has("x.y")
+    assert not values.has("x.z")
+    assert values.get("x.y") is None
+    assert values.origin("x.y") == "layer 1"
+
+
+def test_what_a_layer_shows_to_be_absent_is_gone() -> None:
+    assert merged({"a": 1}, {"b": {"c": 1, "d": 2}}, {"a": ABSENT, "b": {"c": ABSENT}}).tree == {
+        "b": {"d": 2}
+    }
 
 
 def test_a_list_or_scalar_replaces_whole() -> None:
@@ -57,21 +70,6 @@ def test_items_of_lists_come_from_where_their_list_comes_from() -> None:
     assert values.describe("c[0]") == "c[0] (from layer 1)"
 
 
-@pytest.mark.parametrize(
-    ("raw", "expected"),
-    [(True, True), ("true", True), ("True", True), ("false", False), (0, False), ("", False), (None, False)],
-)
-def test_flags_read_as_users_write_them(raw: object, expected: bool) -> None:
-    assert merged({"flag": raw}).flag("flag") is expected
-
-
-def test_a_flag_that_is_none_names_its_path() -> None:
-    with pytest.raises(
-        UsageError, match=r"redis\.enableTLS \(from layer 0\): expected true or false, not 'maybe'"
-    ):
-        merged({"redis": {"enableTLS": "maybe"}}).flag("redis.enableTLS")
-
-
 def test_text() -> None:
     values = merged({"n": 6379, "b": True, "m": {"x": 1}})
     assert values.text("n") == "6379"
@@ -89,11 +87,10 @@ MAPS = st.dictionaries(st.sampled_from("abc"), TREES, max_size=3)
 
 
 @given(MAPS, MAPS)
-def test_merging_changes_no_layer_and_leaves_no_null(first: dict[str, Any], second: dict[str, Any]) -> None:
+def test_merging_changes_no_layer(first: dict[str, Any], second: dict[str, Any]) -> None:
     before = repr((first, second))
-    values = merged(first, second)
+    merged(first, second)
     assert repr((first, second)) == before
-    assert "None" not in repr(values.tree).replace("'None'", "")
 
 
 @given(MAPS)

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import Any, TypeVar, cast
 
 from mehc_checks.clients.kubernetes.api import Cluster, NoCluster, Secret, object_path
@@ -14,6 +15,7 @@ from mehc_checks.installation.inventory import Inventory, ListedInventory
 from mehc_checks.installation.objects import ListedReleases, Releases
 from mehc_checks.installation.reasons import InstallationReasons as R
 from mehc_checks.modelengine import serviceconfig
+from mehc_checks.modelengine.configuration import Configuration
 from mehc_checks.modelengine.names import service_config_map
 from mehc_checks.modelengine.values import Values
 
@@ -71,10 +73,15 @@ class Context:
         self._parameters = parameters or {}
         self._shared = Once()
 
+    @cached_property
+    def configuration(self) -> Configuration:
+        """What the chart and the platform make of ``values``."""
+        return Configuration(self.values)
+
     @property
     def endpoint_namespace(self) -> str:
         """Where endpoint pods run: ``config.values.launch.endpoint_namespace``, else the chart's namespace."""
-        return self.values.text("config.values.launch.endpoint_namespace") or self.namespace
+        return self.configuration.endpoint_namespace or self.namespace
 
     @property
     def network_timeout(self) -> float:

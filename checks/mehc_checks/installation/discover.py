@@ -20,6 +20,7 @@ from mehc_checks.installation.installation import Difference, Installation, Live
 from mehc_checks.installation.objects import Releases
 from mehc_checks.installation.reasons import InstallationReasons as R
 from mehc_checks.modelengine import serviceconfig, workloads
+from mehc_checks.modelengine.configuration import Configuration
 from mehc_checks.modelengine.fields import CHART_DEFAULTS
 from mehc_checks.modelengine.names import fullname
 from mehc_checks.modelengine.values import Layer, Part, Values
@@ -132,7 +133,11 @@ class _Search:
         self, layers: list[Layer], live: Mapping[str, Any], source: str, whole: tuple[str, ...] = ()
     ) -> list[Difference]:
         """Put what is live over ``layers`` where it differs from them."""
-        found = drift.differences(Values.merged(layers or [_NONE]), live, where=source, whole=whole)
+        values = Values.merged(layers or [_NONE])
+        if whole:
+            made = serviceconfig.expected(Configuration(values))
+            values = Values.merged([_NONE, Layer(source="", values=made)])
+        found = drift.differences(values, live, where=source, whole=whole)
         if found:
             layers.append(Layer(source=source, values=drift.overriding(live, found)))
         return found

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mehc_checks.installation.installation import Difference
-from mehc_checks.modelengine.values import Values, leaves
+from mehc_checks.modelengine.values import ABSENT, Values, leaves
 
 
 def differences(
@@ -30,7 +30,7 @@ def differences(
 
 
 def overriding(live: Mapping[str, Any], found: list[Difference]) -> dict[str, Any]:
-    """The part of ``live`` that makes the differences ``found``, null where it lacks a value."""
+    """The part of ``live`` that makes the differences ``found``; a value that it lacks is ABSENT."""
     shown = dict(leaves(live))
     tree: dict[str, Any] = {}
     for difference in found:
@@ -38,7 +38,7 @@ def overriding(live: Mapping[str, Any], found: list[Difference]) -> dict[str, An
         *parents, last = difference.path.split(".")
         for key in parents:
             into = into.setdefault(key, {})
-        into[last] = shown.get(difference.path)
+        into[last] = shown.get(difference.path, ABSENT)
     return tree
 
 

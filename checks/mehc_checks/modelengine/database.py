@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl, unquote
 
 from mehc_checks.clients.postgres.server import Server
 from mehc_checks.core.errors import UsageError
+from mehc_checks.modelengine.configuration import Configuration
 from mehc_checks.modelengine.values import Values
 
 SECRET_KEY = "database_url"  # noqa: S105
@@ -183,7 +184,7 @@ class Pools:
 
 def pools(values: Values) -> Pools:
     """The pools by the effective values; under the autoscaler, at its most replicas."""
-    scaled = values.flag("autoscaling.horizontal.enabled")
+    scaled = Configuration(values).flag("autoscaling.horizontal.enabled")
     replicas = "autoscaling.horizontal.maxReplicas" if scaled else "replicaCount.gateway"
     return Pools(
         replicas=_number(values, replicas, _DEFAULT_REPLICAS),

@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from redis.asyncio.connection import parse_url
 
 from mehc_checks.core.errors import Problem
+from mehc_checks.modelengine.configuration import Configuration
 from mehc_checks.modelengine.secrets import CloudSecret
 from mehc_checks.modelengine.values import Values
 
@@ -214,7 +215,7 @@ def _server(url: str) -> Server:
 
 def broker_forced(values: Values) -> bool:
     """Whether the broker is Redis by celery_broker_type_redis: a template takes any text for true, "false" included."""
-    return bool(values.get("celery_broker_type_redis"))
+    return Configuration(values).flag("celery_broker_type_redis")
 
 
 def broker_is_redis(values: Values) -> bool:
@@ -346,8 +347,8 @@ def keda(values: Values, secrets: Secrets) -> Way | None:
         host=host.strip("[]"),
         port=int(port),
         db=int(last) if last.isdecimal() else 0,
-        tls=values.flag("redis.enableTLS"),
-        verify=not values.flag("redis.unsafeSsl"),
+        tls=Configuration(values).flag("redis.enableTLS"),
+        verify=not Configuration(values).flag("redis.unsafeSsl"),
     )
     way = replace(way, server=server, trouble=_keda_auth(values))
     if way.trouble is not Trouble.SECRET_UNREAD:
@@ -357,7 +358,7 @@ def keda(values: Values, secrets: Secrets) -> Way | None:
 
 def _keda_auth(values: Values) -> Trouble | None:
     """What bars KEDA from a password; SECRET_UNREAD where it is in a secret, which is yet to be read."""
-    if not values.flag("redis.enableAuth"):
+    if not Configuration(values).flag("redis.enableAuth"):
         return None
     if cloud_provider(values) != "aws":
         return Trouble.KEDA_AUTH_ELSEWHERE

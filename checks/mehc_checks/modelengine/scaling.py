@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from mehc_checks.modelengine.configuration import Configuration
 from mehc_checks.modelengine.values import Values
 
 ADDRESS_PATH: Final = "config.values.infra.prometheus_server_address"
@@ -132,12 +133,12 @@ def trigger_authentication(values: Values) -> str:
     """The TriggerAuthentication that the chart puts into the endpoint namespace and ScaledObjects name, or ""."""
     if values.get("azure"):
         return AZURE_TRIGGER_AUTHENTICATION
-    return REDIS_TRIGGER_AUTHENTICATION if values.flag("redis.enableAuth") else ""
+    return REDIS_TRIGGER_AUTHENTICATION if Configuration(values).flag("redis.enableAuth") else ""
 
 
 def uses_custom_metric(values: Values) -> bool:
     """Whether the chart makes a HorizontalPodAutoscaler for the gateway."""
-    return values.flag("autoscaling.horizontal.enabled")
+    return Configuration(values).flag("autoscaling.horizontal.enabled")
 
 
 def scaled_object(
@@ -199,12 +200,12 @@ def redis_trigger(values: Values, endpoint_id: str, cache_url: str) -> dict[str,
             "listName": f"launch-endpoint-autoscaling:{endpoint_id}",
             "listLength": "100",
             "activationListLength": "0",
-            "enableTLS": _lower(values.flag("redis.enableTLS")),
-            "unsafeSsl": _lower(values.flag("redis.unsafeSsl")),
+            "enableTLS": _lower(Configuration(values).flag("redis.enableTLS")),
+            "unsafeSsl": _lower(Configuration(values).flag("redis.unsafeSsl")),
             "databaseIndex": last if last.isdecimal() else "0",
         },
     }
-    if values.flag("redis.enableAuth"):
+    if Configuration(values).flag("redis.enableAuth"):
         trigger["authenticationRef"] = {"name": REDIS_TRIGGER_AUTHENTICATION}
     return trigger
 

@@ -10,16 +10,13 @@ from typing import Any, Final
 import yaml
 
 from mehc_checks.core.errors import UsageError
+from mehc_checks.modelengine import paths
+from mehc_checks.modelengine.configuration import BARE_FLAGS, Configuration, printed
 
 LAUNCH_KEY: Final = "launch_service_config"
 INFRA_KEY: Final = "infra_service_config"
-_ADDED_TO_INFRA: Final = {
-    "env": "context",
-    "celery_enable_sha256": "celery_enable_sha256",
-    "debug_mode": "debug_mode",
-    "celery_broker_type_redis": "celery_broker_type_redis",
-}
-"""Keys of infra that the chart takes from elsewhere, and the values that they show."""
+_ENVIRONMENT: Final = "env"
+"""The key of infra that shows ``context``."""
 _TRACING: Final = "dd_trace_enabled"
 _NAMESPACE: Final = "gateway_namespace"
 
@@ -34,15 +31,18 @@ def owner(data: Mapping[str, str]) -> str | None:
 
 
 def values(data: Mapping[str, str]) -> dict[str, Any]:
-    """The values, in the chart's shape, that the ConfigMap's ``data`` shows.
+    """The values, in the chart's shape, that the ConfigMap's ``data`` shows; the flags that the chart adds to infra
+    are True or False, whatever they were made from.
 
     Raises UsageError where a key is missing, or is not a YAML map: no process of the platform can start with it.
     """
-    shown: dict[str, Any] = {}
+    shown: dict[str, Any] = dict.fromkeys(BARE_FLAGS, False)
     infra = {}
     for key, value in _pairs(data, INFRA_KEY):
-        if key in _ADDED_TO_INFRA:
-            shown[_ADDED_TO_INFRA[key]] = value
+        if key in BARE_FLAGS:
+            shown[key] = bool(value)
+        elif key == _ENVIRONMENT:
+            shown[paths.CONTEXT] = value
         else:
             infra[key] = value
     launch = {}
@@ -52,6 +52,22 @@ def values(data: Mapping[str, str]) -> dict[str, Any]:
         elif key != _NAMESPACE:
             launch[key] = value
     return {**shown, "config": {"values": {"infra": infra, "launch": launch}}}
+
+
+def expected(configuration: Configuration) -> dict[str, Any]:
+    """What ``values`` would return of the ConfigMap that the chart makes of ``configuration``."""
+    tables = {
+        part: {key: configuration.read(f"{path}.{key}") for key in configuration.table(path)}
+        for part, path in (("infra", paths.INFRA), ("launch", paths.LAUNCH))
+    }
+    for flag in BARE_FLAGS:
+        tables["infra"].pop(flag, None)
+    return {
+        **{flag: configuration.flag(flag) for flag in BARE_FLAGS},
+        paths.CONTEXT: printed(configuration.raw(paths.CONTEXT)),
+        paths.DD_TRACE_ENABLED: printed(configuration.raw(paths.DD_TRACE_ENABLED)),
+        "config": {"values": tables},
+    }
 
 
 def _pairs(data: Mapping[str, str], key: str) -> Iterator[tuple[str, Any]]:

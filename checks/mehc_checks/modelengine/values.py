@@ -4,12 +4,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
-from mehc_checks.core.errors import UsageError
 
-_TRUE = frozenset({"true", "yes", "on", "1"})
-_FALSE = frozenset({"false", "no", "off", "0", ""})
+class _Mark(StrEnum):
+    ABSENT = "absent"
+
+
+ABSENT: Final = _Mark.ABSENT
+"""In a layer: the key is not there, whatever the layers below say. A null is a value of its own."""
 
 
 class Part(StrEnum):
@@ -46,16 +49,18 @@ class Values:
     def merged(cls, layers: Iterable[Layer]) -> "Values":
         """Merge ``layers`` as Helm does: the first has a chart's defaults, later ones win over it and each other.
 
-        Maps merge, null deletes, anything else replaces. What a null deleted and a later layer gives again is
-        merged with the defaults again. Source: ``MergeMaps`` and ``coalesceTablesFullKey`` of Helm.
+        Maps merge, anything else replaces. A null deletes a key that the defaults have and stays where they have
+        none. What a null deleted and a later layer gives again is merged with the defaults again. Source:
+        ``MergeMaps`` and ``coalesceTablesFullKey`` of Helm.
         """
         tree: dict[str, Any] = {}
         origins: dict[str, _Origin] = {}
         defaults, *given = tuple(layers) or (Layer(source="", values={}),)
         for layer in given:
             _merge(tree, origins, layer.values, layer.source)
-        _fill(tree, origins, defaults.values, defaults.source)
-        _drop_nulls(tree, origins)
+        below = {key: _without_nulls(value) for key, value in defaults.values.items()}
+        _fill(tree, origins, below, defaults.source)
+        _drop_absent(tree, origins)
         return cls(tree, origins)
 
     @property
@@ -64,13 +69,19 @@ class Values:
         return self._tree
 
     def get(self, path: str) -> Any:
-        """The value at ``path``, or None where it or a parent is absent."""
+        """The value at ``path``, or None where it is null, or it or a parent is absent."""
         value: Any = self._tree
         for key in path.split("."):
             if not isinstance(value, Mapping) or key not in value:
                 return None
             value = value[key]
         return value
+
+    def has(self, path: str) -> bool:
+        """Whether the key at ``path`` is there, also with a null."""
+        parent, _, key = path.rpartition(".")
+        table = self.get(parent) if parent else self._tree
+        return isinstance(table, Mapping) and key in table
 
     def text(self, path: str) -> str | None:
         """The value at ``path`` as text, or None where absent. Numbers and booleans read as YAML writes them."""
@@ -81,27 +92,13 @@ class Values:
             return "true" if value else "false"
         return str(value)
 
-    def flag(self, path: str, *, default: bool = False) -> bool:
-        """The value at ``path`` as a boolean, quoted ones included; ``default`` where absent.
-
-        Raises UsageError naming the path when it is neither.
-        """
-        text = self.text(path)
-        if text is None:
-            return default
-        if text.lower() in _TRUE:
-            return True
-        if text.lower() in _FALSE:
-            return False
-        raise UsageError(f"{self.describe(path)}: expected true or false, not {text!r}")
-
     def origin(self, path: str) -> str:
         """The source that set ``path`` (or the nearest part of it that was set), or "" when unset.
 
         Items of lists may be part of it, as in ``balloons[0].replicaCount``: lists are set whole.
         """
         path = path.partition("[")[0]
-        if self.get(path) is None:
+        if not self.has(path):
             return ""
         source, origins = "", self._origins
         for key in path.split("."):
@@ -127,7 +124,7 @@ def leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
 
 
 def _merge(tree: dict[str, Any], origins: dict[str, _Origin], values: Mapping[str, Any], source: str) -> None:
-    """Put ``values`` over ``tree``. Nulls stay, as marks of what is to be deleted."""
+    """Put ``values`` over ``tree``."""
     for key, value in values.items():
         present = tree.get(key)
         if isinstance(value, Mapping) and isinstance(present, dict):
@@ -137,13 +134,23 @@ def _merge(tree: dict[str, Any], origins: dict[str, _Origin], values: Mapping[st
 
 
 def _fill(tree: dict[str, Any], origins: dict[str, _Origin], values: Mapping[str, Any], source: str) -> None:
-    """Put ``values`` under ``tree``."""
+    """Put ``values`` under ``tree``, and take out what a null in ``tree`` deletes of them."""
     for key, value in values.items():
         if key not in tree:
-            _set(tree, origins, key, value, source)
+            if value is not None:
+                _set(tree, origins, key, value, source)
+        elif tree[key] is None:
+            del tree[key], origins[key]
         elif isinstance(value, Mapping) and isinstance(tree[key], dict):
             origins[key].source = source
             _fill(tree[key], origins[key].below, value, source)
+
+
+def _without_nulls(value: Any) -> Any:
+    """A chart's nulls count for nothing, but for those at the top, which a null can delete."""
+    if not isinstance(value, Mapping):
+        return value
+    return {key: _without_nulls(item) for key, item in value.items() if item is not None}
 
 
 def _set(tree: dict[str, Any], origins: dict[str, _Origin], key: str, value: Any, source: str) -> None:
@@ -155,9 +162,9 @@ def _set(tree: dict[str, Any], origins: dict[str, _Origin], key: str, value: Any
         tree[key] = deepcopy(value) if isinstance(value, list) else value
 
 
-def _drop_nulls(tree: dict[str, Any], origins: dict[str, _Origin]) -> None:
-    for key in [key for key, value in tree.items() if value is None]:
+def _drop_absent(tree: dict[str, Any], origins: dict[str, _Origin]) -> None:
+    for key in [key for key, value in tree.items() if value is ABSENT]:
         del tree[key], origins[key]
     for key, value in tree.items():
         if isinstance(value, dict):
-            _drop_nulls(value, origins[key].below)
+            _drop_absent(value, origins[key].below)

@@ -2,15 +2,16 @@
 
 import asyncio
 from collections.abc import Awaitable, Iterable
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
-from mehc_checks.checks.config.rules.rule import LAUNCH, Cloud, ClusterFacts
+from mehc_checks.checks.config.rules.rule import Cloud, ClusterFacts
 from mehc_checks.checks.config.rules.section5 import ENDPOINT_GATEWAY
 from mehc_checks.clients.kubernetes.api import cluster_path, object_path
 from mehc_checks.clients.kubernetes.reader import Listing, Manifest, Reader
 from mehc_checks.core.errors import CannotEvaluate, NotApplicable
 from mehc_checks.core.permission import Permission
 from mehc_checks.installation.context import Context
+from mehc_checks.modelengine import paths
 
 T = TypeVar("T")
 
@@ -45,9 +46,8 @@ _KEDAS_OWN: Final = "keda-hpa-"
 
 async def cluster_facts(context: Context) -> ClusterFacts:
     """Ask for all of it at once."""
-    reader, values = context.reader, context.values
-    endpoints = values.text(f"{LAUNCH}.endpoint_namespace") or ""
-    account = values.text("serviceTemplate.serviceAccountName") or ""
+    reader, configuration = context.reader, context.configuration
+    endpoints, account = configuration.endpoint_namespace, configuration.inference_account
     (served, namespace, istio, nodes), (accounts, gateways, secrets, twice) = await asyncio.gather(
         asyncio.gather(
             _or_none(_served(reader)),
@@ -119,22 +119,21 @@ async def _existing(
 
 
 def _gateways(context: Context) -> list[str]:
-    listed: Any = context.values.get("virtualservice.gateways")
-    named = [str(name) for name in listed] if isinstance(listed, list) else []
-    if context.values.text("virtualservice.enabled") != "true":
+    if not context.configuration.flag(paths.VIRTUAL_SERVICE_ENABLED):
         return []
+    named = map(str, context.configuration.items(paths.VIRTUAL_SERVICE_GATEWAYS))
     return sorted({name for name in (*named, ENDPOINT_GATEWAY) if name.count("/") == 1})
 
 
 def _pull_secrets(context: Context, endpoints: str) -> list[str]:
-    if context.values.text("config.values.infra.cloud_provider") != Cloud.AZURE:
+    if context.configuration.cloud != Cloud.AZURE:
         return []
     return [f"{namespace}/{PULL_SECRET}" for namespace in (context.namespace, endpoints) if namespace]
 
 
 async def _selected_nodes(context: Context) -> int | None:
-    selector = context.values.get("nodeSelector")
-    if not isinstance(selector, dict) or not selector:
+    selector = context.configuration.table(paths.NODE_SELECTOR)
+    if not selector:
         return None
     nodes = await context.inventory.nodes()
     return sum(

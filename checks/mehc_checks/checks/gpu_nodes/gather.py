@@ -13,6 +13,7 @@ from mehc_checks.core.errors import CannotEvaluate, NotApplicable
 from mehc_checks.core.parameters import Parameters
 from mehc_checks.installation.context import Context, require_cluster
 from mehc_checks.installation.inventory import Nodes, Pods, PodSummary
+from mehc_checks.modelengine import paths
 from mehc_checks.modelengine.gpu import (
     ACCELERATOR_LABEL,
     BALLOON_PREFIX,
@@ -137,8 +138,9 @@ async def gpu_facts(context: Context) -> GpuFacts:
         devices=devices,
         devices_known=values.get("imageCache") is not None or _knows_chart_values(context),
         control_plane=plane,
-        # The chart's default.
-        reserve_high_priority=values.flag("balloonConfig.reserveHighPriority", default=True),
+        # The chart's default is true.
+        reserve_high_priority=not _knows_chart_values(context)
+        or context.configuration.flag(paths.RESERVE_HIGH_PRIORITY),
         has_node_selector=bool(plane.pod.node_selector),
         nodes=nodes,
         pods=pods,

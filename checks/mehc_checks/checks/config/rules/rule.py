@@ -6,18 +6,20 @@ A rule is a pure function of a `View`, in the file of its section of the values 
     def service_port(view: View) -> Iterator[Broken]: ...
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from mehc_checks.core.outcome import Severity
+from mehc_checks.modelengine import paths
+from mehc_checks.modelengine.configuration import Configuration
 from mehc_checks.modelengine.values import Part, Values
 
 T = TypeVar("T")
 
-INFRA: Final = "config.values.infra"
-LAUNCH: Final = "config.values.launch"
+INFRA: Final = paths.INFRA
+LAUNCH: Final = paths.LAUNCH
 NO_START: Final = tuple(
     f"ControlPlaneReady/{reason}"
     for reason in ("GatewayNotReady", "BuilderNotReady", "CacherNotReady", "RolloutStuck")
@@ -25,8 +27,6 @@ NO_START: Final = tuple(
 """What follows when no process of the control plane starts: pods of an older revision may go on."""
 NO_INSTALL: Final = ("ControlPlaneReady/ComponentMissing", "ControlPlaneReady/ObjectMissing")
 """What follows when the API server or Helm refuses what the chart makes of the values."""
-_ON: Final = frozenset({"true", "yes", "on", "y"})
-_OFF: Final = frozenset({"false", "no", "off", "n"})
 
 
 class Cloud(StrEnum):
@@ -83,13 +83,13 @@ def known(fact: T | None, what: str) -> T:
     return fact
 
 
-class View:
-    """The values and facts that a rule judges, read tolerantly: no reader raises for what a user wrote."""
+class View(Configuration):
+    """The configuration and the facts that a rule judges. No reader raises for what a user wrote."""
 
     def __init__(
         self, values: Values, *, facts: ClusterFacts | None = None, whole: frozenset[Part] = frozenset(Part)
     ) -> None:
-        self.values = values
+        super().__init__(values)
         self._facts = facts
         self._whole = whole
 
@@ -110,81 +110,39 @@ class View:
         crds = known(self.facts.crds, "the cluster's CustomResourceDefinitions")
         return name not in crds
 
-    @property
-    def cloud(self) -> str:
-        """``cloud_provider``, "aws" where it is not set, as the platform takes it."""
-        return self.text(f"{INFRA}.cloud_provider") or Cloud.AWS
-
-    def raw(self, path: str) -> Any:
-        """The value as it is given, None where it or a parent is missing or null."""
-        return self.values.get(path)
-
-    def text(self, path: str) -> str:
-        """The value as text without spaces around it, "" where it is not set, or is a map or list."""
-        return (self.values.text(path) or "").strip()
-
-    def flag(self, path: str) -> bool | None:
-        """The value as a boolean, quoted ones included; None where it is not set or neither."""
-        text = self.text(path).lower()
-        return True if text in _ON else False if text in _OFF else None
-
-    def truthy(self, path: str) -> bool:
-        """Whether a template takes the value for true: any text that is not empty is, "false" included."""
-        return bool(self.raw(path))
-
-    def number(self, path: str) -> int | None:
-        """The value as an integer, quoted ones included; None where it is none."""
-        return self.as_number(self.raw(path))
-
-    @staticmethod
-    def as_number(value: Any) -> int | None:
-        """``number`` of a value at hand."""
-        if isinstance(value, bool) or not isinstance(value, int | float | str):
-            return None
-        try:
-            number = float(value)
-            return int(number) if number.is_integer() else None
-        except (ValueError, OverflowError):
-            return None
-
-    def table(self, path: str) -> Mapping[str, Any]:
-        """The map at ``path``, empty where there is none."""
-        value = self.raw(path)
-        return value if isinstance(value, Mapping) else {}
-
-    def items(self, path: str) -> list[Any]:
-        """The list at ``path``, empty where there is none."""
-        value = self.raw(path)
-        return value if isinstance(value, list) else []
-
-    def entries(self, path: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-        """The maps of the list at ``path``, each with its own path."""
-        for index, item in enumerate(self.items(path)):
-            if isinstance(item, Mapping):
-                yield f"{path}[{index}]", item
+    def flag(self, path: str) -> bool:
+        """``Configuration.flag``. Raises Unknowable where the value is not there, but may be."""
+        self.seen(path)
+        return super().flag(path)
 
     def seen(self, path: str) -> bool:
         """True. Raises Unknowable where the value is not there, but its part of the values is not known whole."""
         return self.raw(path) is not None or self.absent(path)
 
-    def absent_or_false(self, path: str) -> bool:
-        """Whether the value is false, or not set (``absent``, with what that raises)."""
-        return self.flag(path) is False or self.absent(path)
-
     def absent(self, path: str) -> bool:
-        """Whether the value is not set, or is empty text.
+        """Whether the value is not set, null, or empty text.
 
-        Raises Unknowable where it is not, but its part of the values is not known whole.
+        Raises Unknowable where it is not there, but its part of the values is not known whole.
         """
         value = self.raw(path)
         if value is not None and (not isinstance(value, str) or value.strip()):
             return False
-        part = Part.CONFIG if path.startswith("config.") else Part.CHART
+        self._require_whole(path)
+        return True
+
+    def missing(self, path: str) -> bool:
+        """Whether the key is not there, as a process finds it: a null is there. Raises as ``absent`` does."""
+        if self.has(path):
+            return False
+        self._require_whole(path)
+        return True
+
+    def _require_whole(self, path: str) -> None:
+        part = Part.CONFIG if path.startswith(f"{paths.CONFIG}.") else Part.CHART
         if part not in self._whole:
             raise Unknowable(
                 "needs the values of the Helm release" if part is Part.CHART else "needs the configuration"
             )
-        return True
 
 
 Judge = Callable[[View], Iterable[Broken]]

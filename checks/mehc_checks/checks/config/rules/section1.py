@@ -97,7 +97,7 @@ _PLACEHOLDERS: Final = {
     explains=NO_START,
 )
 def fine_tune_repository(view: View) -> Iterator[Broken]:
-    if view.absent(FINE_TUNE_FILE):
+    if view.missing(FINE_TUNE_FILE):
         instead = (
             "; s3_file_llm_fine_tuning_job_repository, which the values reference names, is read nowhere"
             if view.text(_DOCUMENTED_FILE)
@@ -117,8 +117,8 @@ def fine_tune_repository(view: View) -> Iterator[Broken]:
 )
 def required_fields(view: View) -> Iterator[Broken]:
     for path in REQUIRED_LAUNCH:
-        # Empty text is a value for a field of a dataclass; only a missing one ends the process.
-        if view.raw(path) is None and view.absent(path):
+        # Null and empty text are values for a field of a dataclass; only a missing one ends the process.
+        if view.missing(path):
             yield Broken(path=path, message="is not set and has no default")
 
 
@@ -227,7 +227,7 @@ def database_secret(view: View) -> Iterator[Broken]:
 )
 def hooked_service_account(view: View) -> Iterator[Broken]:
     path = "serviceAccount.annotations"
-    if view.flag("db.runDbMigrationScript") is False:
+    if not view.flag("db.runDbMigrationScript"):
         return
     hooks = str(view.table(path).get("helm.sh/hook", ""))
     if "pre-install" not in hooks and view.seen(path):
@@ -397,5 +397,5 @@ def shapes(view: View) -> Iterator[Broken]:
 )
 def required_infra(view: View) -> Iterator[Broken]:
     for path in REQUIRED_INFRA:
-        if view.raw(path) is None and view.absent(path):
+        if view.missing(path):
             yield Broken(path=path, message="is not set and has no default")

@@ -89,9 +89,9 @@ def role_arns(view: View) -> Iterator[Broken]:
     ),
 )
 def aws_config_map(view: View) -> Iterator[Broken]:
-    if not view.truthy("aws"):
+    if not view.flag("aws"):
         return
-    if view.truthy("aws.configMap.create"):
+    if view.flag("aws.configMap.create"):
         namespaces = [str(item) for item in view.items("aws.configMap.namespaces")]
         endpoints = view.text(f"{LAUNCH}.endpoint_namespace")
         if not namespaces:
@@ -179,7 +179,7 @@ def one_region(view: View) -> Iterator[Broken]:
 )
 def known_profile(view: View) -> Iterator[Broken]:
     given, made = view.text(f"{LAUNCH}.sqs_profile"), view.text("aws.profileName")
-    if given and made and view.truthy("aws.configMap.create") and given not in (made, "default"):
+    if given and made and view.flag("aws.configMap.create") and given not in (made, "default"):
         yield Broken(path=f"{LAUNCH}.sqs_profile", message=f"is {given}, the AWS configuration has {made}")
 
 
@@ -268,10 +268,9 @@ def azure_broker(view: View) -> Iterator[Broken]:
     explains=("BrokerReachable/BuilderHearsAnotherBroker",),
 )
 def azure_split(view: View) -> Iterator[Broken]:
-    if view.truthy(_REDIS_FLAG):
-        yield Broken(
-            path=_REDIS_FLAG, message=f"is {view.text(_REDIS_FLAG)}; any text that is not empty counts as on"
-        )
+    if view.flag(_REDIS_FLAG):
+        where = _REDIS_FLAG if view.has(_REDIS_FLAG) else f"{INFRA}.{_REDIS_FLAG}"
+        yield Broken(path=where, message=f"is {view.text(where)}")
 
 
 @rule(
@@ -363,10 +362,8 @@ def gcp_async(view: View) -> Iterator[Broken]:
     explains=("BrokerReachable/BuilderHearsAnotherBroker",),
 )
 def onprem_builder(view: View) -> Iterator[Broken]:
-    if not view.truthy(_REDIS_FLAG) and view.absent(_REDIS_FLAG):
-        yield Broken(path=_REDIS_FLAG, message="is not set")
-    elif view.flag(_REDIS_FLAG) is not True:
-        yield Broken(path=_REDIS_FLAG, message=f"is {view.text(_REDIS_FLAG)}")
+    if not view.flag(_REDIS_FLAG):
+        yield Broken(path=_REDIS_FLAG, message=f"is {view.text(_REDIS_FLAG) or 'not set'}")
 
 
 @rule(
@@ -401,7 +398,7 @@ def known_broker(view: View) -> Iterator[Broken]:
     clouds=(Cloud.ONPREM,),
 )
 def onprem_aws(view: View) -> Iterator[Broken]:
-    if view.truthy("aws"):
+    if view.flag("aws"):
         yield Broken(path="aws", message="is set")
 
 

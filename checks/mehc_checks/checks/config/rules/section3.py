@@ -9,6 +9,7 @@ from typing import Final
 
 from mehc_checks.checks.config.rules.rule import NO_START, Broken, View, known, rule
 from mehc_checks.core.outcome import Severity
+from mehc_checks.modelengine.configuration import as_number
 from mehc_checks.modelengine.gpu import (
     ACCELERATOR_LABEL,
     ACCELERATORS,
@@ -35,7 +36,7 @@ def balloon_accelerators(view: View) -> Iterator[Broken]:
         name = str(entry.get("acceleratorName") or "")
         if name != CPU_DEVICE and name not in ACCELERATORS:
             yield Broken(path=f"{path}.acceleratorName", message=_unknown(name))
-        count = view.as_number(entry.get("gpuCount"))
+        count = as_number(entry.get("gpuCount"))
         if count is not None and not 1 <= count <= 8:
             yield Broken(path=f"{path}.gpuCount", message=f"is {count}; nodes have from 1 to 8 GPUs")
 
@@ -51,7 +52,7 @@ def balloon_accelerators(view: View) -> Iterator[Broken]:
 def warm_nodes(view: View) -> Iterator[Broken]:
     used = {str(entry.get("gpu_type")) for table in _TABLES for _, entry in view.entries(table)}
     for path, entry in view.entries("balloons"):
-        if entry.get("acceleratorName") in used and not view.as_number(entry.get("replicaCount")):
+        if entry.get("acceleratorName") in used and not as_number(entry.get("replicaCount")):
             yield Broken(path=f"{path}.replicaCount", message=f"is 0, and {entry['acceleratorName']} is used")
 
 
@@ -67,10 +68,10 @@ def warm_nodes(view: View) -> Iterator[Broken]:
 )
 def reserved_balloons(view: View) -> Iterator[Broken]:
     path = "balloonConfig.reserveHighPriority"
-    if view.flag(path) is not True:
+    if not view.flag(path):
         return
     for where, entry in view.entries("balloons"):
-        if entry.get("acceleratorName") != CPU_DEVICE and view.as_number(entry.get("replicaCount")):
+        if entry.get("acceleratorName") != CPU_DEVICE and as_number(entry.get("replicaCount")):
             yield Broken(
                 path=path, message=f"is true, and {where} holds GPUs for high-priority endpoints only"
             )

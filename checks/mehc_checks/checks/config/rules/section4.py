@@ -32,7 +32,7 @@ _DEAD_SCALING: Final = tuple(
     remedy="Set autoscaling.horizontal.minReplicas to at least 2, and maxReplicas above it.",
 )
 def gateway_scaling(view: View) -> Iterator[Broken]:
-    if view.flag(f"{_HPA}.enabled") is not True:
+    if not view.flag(f"{_HPA}.enabled"):
         return
     least, most = view.number(f"{_HPA}.minReplicas"), view.number(f"{_HPA}.maxReplicas")
     if least is not None and least < 2:
@@ -78,7 +78,7 @@ def request_metric(view: View) -> Iterator[Broken]:
     explains=NO_INSTALL,
 )
 def vertical_scaling(view: View) -> Iterator[Broken]:
-    if view.flag(f"{_VPA}.enabled") is not True:
+    if not view.flag(f"{_VPA}.enabled"):
         return
     for name in ("minAllowed", "maxAllowed", "updateMode"):
         if view.absent(f"{_VPA}.{name}"):
@@ -120,8 +120,8 @@ def prewarming(view: View) -> Iterator[Broken]:
 )
 def celery_autoscaler(view: View) -> Iterator[Broken]:
     path = "celery_autoscaler.enabled"
-    if view.raw(path) is not None and view.flag(path) is not True:
-        yield Broken(path=path, message=f"is {view.text(path)}", explains=())
+    if view.table("celery_autoscaler") and not view.flag(path):
+        yield Broken(path=path, message=f"is {view.text(path) or 'not set'}", explains=())
         return
     shards = view.number("celery_autoscaler.num_shards")
     if shards is not None and shards < 1:

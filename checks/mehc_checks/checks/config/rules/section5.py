@@ -8,6 +8,7 @@ from mehc_checks.checks.config.rules.rule import INFRA, LAUNCH, NO_INSTALL, Brok
 from mehc_checks.core.outcome import Severity
 from mehc_checks.modelengine.valuesfile import is_number
 
+_OFF: Final = frozenset({"false", "no", "off", "n"})
 _ISTIO: Final = f"{LAUNCH}.istio_enabled"
 _CRDS: Final = (
     "virtualservices.networking.istio.io",
@@ -34,7 +35,7 @@ ENDPOINT_GATEWAY: Final = "default/internal-gateway"
     explains=NO_INSTALL,
 )
 def istio_installed(view: View) -> Iterator[Broken]:
-    if not view.truthy("azure"):
+    if not view.flag("azure"):
         if known(view.facts.istio_namespace_exists, "the namespace istio-system") is False:
             yield Broken(path="azure", message="is empty, and the cluster has no namespace istio-system")
         for crd in _CRDS[2:]:
@@ -58,7 +59,7 @@ def istio_installed(view: View) -> Iterator[Broken]:
 def istio_flag(view: View) -> Iterator[Broken]:
     given = view.raw(_ISTIO)
     if isinstance(given, str):
-        counts = ", which counts as true" if given and view.flag(_ISTIO) is False else ""
+        counts = ", which counts as true" if given.lower() in _OFF else ""
         yield Broken(path=_ISTIO, message=f"is the text {given!r}{counts}")
         return
     if not view.installed:
@@ -83,7 +84,7 @@ def istio_flag(view: View) -> Iterator[Broken]:
     remedy="Create the Istio Gateway, as <namespace>/<name>, and list it in virtualservice.gateways.",
 )
 def istio_gateways(view: View) -> Iterator[Broken]:
-    if view.flag("virtualservice.enabled") is not True:
+    if not view.flag("virtualservice.enabled"):
         return
     for name in ("hostDomains", "gateways"):
         path = f"virtualservice.{name}"
@@ -198,8 +199,7 @@ def keda_redis(view: View) -> Iterator[Broken]:
     )
     if not (url or encrypted):
         return
-    view.seen("redis.enableTLS")  # only the release has it: what is not known is not false
-    if bool(view.flag("redis.enableTLS")) != encrypted:
+    if view.flag("redis.enableTLS") != encrypted:
         said = "rediss://" if encrypted else "redis://"
         yield Broken(
             path="redis.enableTLS",

@@ -22,13 +22,12 @@ _LAUNCH: Final = f"{LAUNCH}.dd_trace_enabled"
 )
 def tracing_toggles(view: View) -> Iterator[Broken]:
     chart = view.flag(_CHART)
-    own = view.flag(_LAUNCH)
-    if own is not None and chart is not None and own != chart:
+    if view.has(_LAUNCH) and view.flag(_LAUNCH) != chart:
         yield Broken(path=_LAUNCH, message=f"is {view.text(_LAUNCH)}, while {_CHART} is {view.text(_CHART)}")
     traced = view.flag("datadog.enabled")
-    if traced and chart is False:
+    if traced and not chart:
         yield Broken(path="datadog.enabled", message=f"is true, while {_CHART} is false")
-    elif chart and not traced and (traced is False or view.absent("datadog.enabled")):
+    elif chart and not traced:
         yield Broken(
             path="datadog.enabled",
             message=f"is {view.text('datadog.enabled') or 'not set'}, while {_CHART} is true",
@@ -44,10 +43,10 @@ def tracing_toggles(view: View) -> Iterator[Broken]:
     remedy=f"Set {_LAUNCH} to false too, without quotes: it wins over what the chart writes.",
 )
 def tracing_off(view: View) -> Iterator[Broken]:
-    if view.flag(_CHART) is False and view.raw(_LAUNCH) is None and view.absent(_LAUNCH):
+    if not view.flag(_CHART) and view.missing(_LAUNCH):
         yield Broken(path=_LAUNCH, message=f"is not set, while {_CHART} is false")
     given = view.raw(_LAUNCH)
-    if isinstance(given, str) and view.flag(_LAUNCH) is False:
+    if isinstance(given, str) and given.lower() in ("false", "no", "off", "n"):
         yield Broken(path=_LAUNCH, message=f"is the text {given!r}, which counts as true")
 
 
@@ -61,8 +60,8 @@ def tracing_off(view: View) -> Iterator[Broken]:
 )
 def sensitive_logs(view: View) -> Iterator[Broken]:
     path = f"{LAUNCH}.sensitive_log_mode"
-    if view.flag(path) is False:
-        yield Broken(path=path, message=f"is {view.text(path)}")
+    if view.has(path) and not view.flag(path):
+        yield Broken(path=path, message=f"is {view.text(path) or 'not set'}")
 
 
 @rule(
@@ -74,6 +73,5 @@ def sensitive_logs(view: View) -> Iterator[Broken]:
     remedy="Set debug_mode to null once you have seen what you were looking for.",
 )
 def debug_mode(view: View) -> Iterator[Broken]:
-    if view.truthy("debug_mode"):
-        hint = "; any text that is not empty counts as on" if view.flag("debug_mode") is False else ""
-        yield Broken(path="debug_mode", message=f"is {view.text('debug_mode')}{hint}")
+    if view.flag("debug_mode"):
+        yield Broken(path="debug_mode", message=f"is {view.text('debug_mode') or 'true'}")

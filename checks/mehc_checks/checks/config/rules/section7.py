@@ -41,12 +41,12 @@ def not_root(view: View) -> Iterator[Broken]:
                 message=f"is true, while {_POD}.runAsUser is 0: the kubelet refuses every container",
                 severity=Severity.CRITICAL,
             )
-    elif view.flag(f"{_POD}.runAsNonRoot") is not True and view.absent_or_false(f"{_POD}.runAsNonRoot"):
+    elif not view.flag(f"{_POD}.runAsNonRoot"):
         yield Broken(
             path=f"{_POD}.runAsNonRoot", message=f"is {view.text(f'{_POD}.runAsNonRoot') or 'not set'}"
         )
     path = f"{_CONTAINER}.allowPrivilegeEscalation"
-    if view.flag(path) is not False and view.seen(path):
+    if view.absent(path) or view.flag(path):
         yield Broken(path=path, message=f"is {view.text(path) or 'not set'}")
     group, files = view.text(f"{_POD}.runAsGroup"), view.text(f"{_POD}.fsGroup")
     if group and files and group != files:
@@ -100,7 +100,7 @@ def dropped_capabilities(view: View) -> Iterator[Broken]:
 )
 def mounted_config(view: View) -> Iterator[Broken]:
     path = "serviceTemplate.mountInfraConfig"
-    if not view.truthy(path) and view.seen(path):
+    if not view.flag(path):
         yield Broken(path=path, message=f"is {view.text(path) or 'not set'}")
 
 
@@ -136,7 +136,7 @@ def inference_account(view: View) -> Iterator[Broken]:
         known(None, "the ServiceAccounts of the endpoint namespace")
     create = "serviceTemplate.createServiceAccount"
     annotations = "serviceTemplate.serviceAccountAnnotations"
-    if not view.truthy(create) and view.seen(create):
+    if not view.flag(create):
         yield Broken(path=create, message=f"is {view.text(create) or 'not set'}, and the name is {name}")
     elif not view.table(annotations) and view.seen(annotations):
         yield Broken(path=annotations, message="is empty, so the chart makes no ServiceAccount")
@@ -154,7 +154,5 @@ def inference_account(view: View) -> Iterator[Broken]:
 def fips(view: View) -> Iterator[Broken]:
     region = view.text(f"{INFRA}.default_region")
     path = "celery_enable_sha256"
-    if _GOVERNMENT.match(region) and not view.truthy(path) and view.seen(path):
+    if _GOVERNMENT.match(region) and not view.flag(path):
         yield Broken(path=path, message=f"is not on, and {region} is a region of the government")
-    if view.raw(path) is not None and view.flag(path) is False and view.truthy(path):
-        yield Broken(path=path, message=f"is the text {view.text(path)!r}, which counts as on")

@@ -52,7 +52,7 @@ _SCHEMES: Final = {
     remedy="Set podDisruptionBudget.minAvailable to at least 1 and below the number of gateways.",
 )
 def disruption_budget(view: View) -> Iterator[Broken]:
-    if view.flag(f"{_PDB}.enabled") is not True:
+    if not view.flag(f"{_PDB}.enabled"):
         return
     path = f"{_PDB}.minAvailable"
     least = view.number(path)
@@ -85,9 +85,9 @@ def disruption_budget(view: View) -> Iterator[Broken]:
 )
 def migration(view: View) -> Iterator[Broken]:
     migrates = view.flag("db.runDbMigrationScript")
-    if migrates is False and not view.installed:  # afterwards DatabaseMigrated knows what is in the database
+    if not migrates and not view.installed:  # afterwards DatabaseMigrated knows what is in the database
         yield Broken(path="db.runDbMigrationScript", message="is false")
-    if view.flag("db.runDbInitScript") and migrates is not False:
+    if view.flag("db.runDbInitScript") and migrates:
         yield Broken(
             path="db.runDbInitScript",
             message="is true beside runDbMigrationScript, which fails on what it makes",
@@ -103,15 +103,15 @@ def migration(view: View) -> Iterator[Broken]:
     consequence="The chart writes numbers as text, with which SQLAlchemy ends in a TypeError: every use of the "
     "database "
     "fails.",
-    remedy="Take it out of the values, or set it to null: the default is 10. The values reference and the "
-    "sample set it.",
+    remedy="Take the key out of every values file; null is not the default of 10, but a value too. The values "
+    "reference and the sample set it.",
     explains=("DatabaseMigrated/PoolSizeSet",),
 )
 def pool_size(view: View) -> Iterator[Broken]:
     for name in ("db_engine_pool_size", "db_engine_max_overflow"):
         path = f"{INFRA}.{name}"
-        if view.raw(path) is not None:
-            yield Broken(path=path, message=f"is set, to {view.text(path)}")
+        if view.has(path):
+            yield Broken(path=path, message=f"is set, to {view.text(path) or 'null'}")
 
 
 @rule(
@@ -134,7 +134,7 @@ def database_engine(view: View) -> Iterator[Broken]:
         severity = Severity.WARNING if given == "optimistic" else Severity.HIGH
         yield Broken(path=path, message=f"is {given}{unknown}", severity=severity)
     for name in ("db_engine_echo", "db_engine_echo_pool"):
-        if view.truthy(f"{INFRA}.{name}"):
+        if view.flag(f"{INFRA}.{name}"):
             yield Broken(
                 path=f"{INFRA}.{name}", message=f"is {view.text(f'{INFRA}.{name}')}", severity=Severity.INFO
             )
@@ -205,7 +205,7 @@ def moving_tag(view: View) -> Iterator[Broken]:
     clouds=(Cloud.AWS,),
 )
 def image_builder(view: View) -> Iterator[Broken]:
-    if view.flag("imageBuilderServiceAccount.create") is not True:
+    if not view.flag("imageBuilderServiceAccount.create"):
         return
     path = "serviceAccount.namespaces"
     if "default" not in view.items(path) and view.seen(path):
