@@ -214,10 +214,10 @@ CASES = [
         "TLSRequired",
         lambda s: s.scripted(always(200), s.ca.issue()).replace("https", "http"),
     ),
-    _bad("401", "AuthRequired", lambda s: s.secured.url(), "requires credentials"),
+    _bad("401", "CredentialsRequired", lambda s: s.secured.url(), "requires credentials"),
     _bad(
         "401 with credentials",
-        "AuthRejected",
+        "CredentialsRejected",
         lambda s: s.secured.url(user=USER, password="wrong"),
         "rejected the user and password",
     ),

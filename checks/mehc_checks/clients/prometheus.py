@@ -37,8 +37,8 @@ class PrometheusApiReasons(HttpReasons):
     A check narrows the words: ``source`` is what names the address, ``client`` who asks.
     """
 
-    AUTH_REQUIRED = Reason(
-        "AuthRequired",
+    CREDENTIALS_REQUIRED = Reason(
+        "CredentialsRequired",
         Status.FAIL,
         "Prometheus, or a proxy in front of it, requires credentials, and the address contains none.",
         message="{address} requires credentials (HTTP 401)",
@@ -46,8 +46,8 @@ class PrometheusApiReasons(HttpReasons):
         "http://USER:PASSWORD@HOST:PORT.",
         defaults=_SOURCE,
     )
-    AUTH_REJECTED = Reason(
-        "AuthRejected",
+    CREDENTIALS_REJECTED = Reason(
+        "CredentialsRejected",
         Status.FAIL,
         "The user or the password in the address is wrong.",
         message="{address} rejected the user and password in the address (HTTP 401)",
@@ -195,7 +195,7 @@ class Prometheus:
         if not response.complete:
             return self._not_prometheus(f"its answer is larger than {_MOST_BYTES >> 20} MiB")
         if status == HTTPStatus.UNAUTHORIZED:
-            return Problem(R.AUTH_REJECTED if self._login else R.AUTH_REQUIRED, **words)
+            return Problem(R.CREDENTIALS_REJECTED if self._login else R.CREDENTIALS_REQUIRED, **words)
         if status == HTTPStatus.FORBIDDEN:
             return Problem(R.ACCESS_DENIED, **words)
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.TOO_MANY_REQUESTS:
