@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
-from mehc_checks.installation.keda import EXTERNAL_METRICS
+from mehc_checks.installation.metricsapi import EXTERNAL_METRICS
 from mehc_checks.modelengine.gpu import ACCELERATOR_LABEL
 from testbed import istio, keda
 from testbed.aggregation import register

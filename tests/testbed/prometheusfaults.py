@@ -26,6 +26,12 @@ HTML = b"<!doctype html><html><head><title>Sign in</title></head><body></body></
 SHORT = b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{}"
 BUSY = "busy"
 """The endpoint with traffic."""
+UNKNOWN = 'destination_workload="unknown"'
+RECEIVED = 'reporter="destination",response_code="200"'
+SENT = (
+    'reporter="source",response_code="200",'
+    f'destination_service="{resource_name(BUSY)}.endpoints.svc.cluster.local"'
+)
 
 
 class Stage(contextlib.ExitStack):
@@ -52,6 +58,16 @@ class Stage(contextlib.ExitStack):
         self.leaving = enter(IstioExporter(in_flight))
         costly = {NO_ENDPOINT: 1.0, resource_name("too-many-samples"): 1.0}
         self.costly = enter(IstioExporter(costly))
+        self.unlabelled = self.scraped(others=('reporter="destination",response_code="200"',))
+        self.unknown = self.scraped(others=(f"{UNKNOWN},{RECEIVED}",))
+        self.no_sidecar = self.scraped({"model-engine": 1.0}, others=(f"{UNKNOWN},{SENT}",))
+        self.leaves_the_mesh = self.scraped(
+            others=(
+                f"{UNKNOWN},{SENT.replace(resource_name(BUSY), 's3.amazonaws.com')}".replace(".svc", ""),
+                f"{UNKNOWN},{SENT}".replace("200", "503"),
+            )
+        )
+        self.disabled = self.scraped(counted=True)
         self.sound = Prometheus([self.busy.address])
         self.secured = Prometheus([self.busy.address], certificate=pair, users={USER: PASSWORD})
         self.private = Prometheus([self.busy.address], certificate=pair)
@@ -68,6 +84,11 @@ class Stage(contextlib.ExitStack):
             self.stale: SERIES,
             self.left: SERIES,
             self.limited: "up",
+            self.unlabelled: SERIES,
+            self.unknown: SERIES,
+            self.no_sidecar: f"count({SERIES}) == 2",
+            self.leaves_the_mesh: f"count({SERIES}) == 2",
+            self.disabled: "istio_requests_total",
         }
         with ThreadPoolExecutor(max_workers=len(scraping) + 1) as side_by_side:
             list(side_by_side.map(enter, [*scraping, self.empty]))
@@ -75,6 +96,11 @@ class Stage(contextlib.ExitStack):
         self.leaving.workloads = {}
         self.leaving.sidecars = 0
         eventually(lambda: self.left.query(SERIES), lambda found: not found)
+
+    def scraped(self, workloads: dict[str, float] | None = None, **words: Any) -> Prometheus:
+        """A server that scrapes an exporter of its own, to be started."""
+        exporter = self.enter_context(IstioExporter(workloads, **words))
+        return Prometheus([exporter.address])
 
     def scripted(
         self, script: Script, certificate: Certificate | None = None, *, client_ca: bool = False
@@ -271,6 +297,17 @@ CASES = [
         seconds=5,
     ),
     _strict("nothing scraped", "IstioNotScraped", lambda s: s.empty.url()),
+    _strict(
+        "no workload label",
+        "WorkloadLabelMissing",
+        lambda s: s.unlabelled.url(),
+        "names its destination_workload",
+    ),
+    _strict("unknown workload", "WorkloadLabelMissing", lambda s: s.unknown.url(), "none of 1 series"),
+    _strict(
+        "endpoints without sidecar", "WorkloadLabelMissing", lambda s: s.no_sidecar.url(), "of endpoints"
+    ),
+    _strict("durations disabled", "IstioSeriesDisabled", lambda s: s.disabled.url(), "istio_requests_total"),
     _strict("old samples", "IstioSeriesStale", lambda s: s.stale.url(), "s old"),
     _strict("no samples any more", "IstioSeriesStale", lambda s: s.left.url(), "within the last hour"),
     _ok("sound", lambda s: s.sound.url(), EMPTY),
@@ -288,6 +325,7 @@ CASES = [
     _ok("not a number", lambda s: s.relay([_element("NaN")]), "KEDA reads 0 requests"),
     _ok("infinite", lambda s: s.relay([_element("+Inf")]), "KEDA reads 0 requests"),
     _ok("some", lambda s: s.relay([_element("1.5")]), "KEDA reads 1.5 requests"),
+    _ok("calls out of the mesh", lambda s: s.leaves_the_mesh.url(), "no request", "NoTrafficYet"),
     _ok("prefixed, no request yet", lambda s: s.prefixed.url(), "1 sidecar;", "NoTrafficYet"),
 ]
 

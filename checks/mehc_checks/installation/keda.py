@@ -1,4 +1,4 @@
-"""KEDA itself, as the Kubernetes API shows it: each part by itself, so that one that may not be read hides no other."""
+"""KEDA itself, as the Kubernetes API shows it: each part by itself, so that one that cannot be read hides no other."""
 
 import asyncio
 from collections.abc import Awaitable, Mapping
@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
 
-from mehc_checks.clients.kubernetes.api import cluster_path, object_path
+from mehc_checks.clients.kubernetes.api import object_path
 from mehc_checks.clients.kubernetes.reader import Manifest, Reading
 from mehc_checks.core.errors import CannotEvaluate
+from mehc_checks.installation.autoscalers import CustomScaling, custom_scaling
 from mehc_checks.installation.context import Context
+from mehc_checks.installation.metricsapi import EXTERNAL_METRICS, ApiService, api_service, condition
 from mehc_checks.modelengine import scaling
 
 T = TypeVar("T")
@@ -19,35 +21,20 @@ NAMESPACES: Final = ("keda", "kube-system")
 OPERATOR_NAMES: Final = ("keda-operator",)
 METRICS_SERVER_NAMES: Final = ("keda-operator-metrics-apiserver", "keda-metrics-apiserver")
 """The Helm chart's name and the plain manifests' name."""
-EXTERNAL_METRICS: Final = "v1beta1.external.metrics.k8s.io"
-CUSTOM_METRICS: Final = "v1beta1.custom.metrics.k8s.io"
 
 _NAME_LABEL = "app.kubernetes.io/name"
 _LATELY = timedelta(minutes=10)
 """Kubernetes repeats the count of an Event that goes on every 6 minutes only."""
 
-Unknown = CannotEvaluate
-"""Stands in a fact's place when it could not be read, and says why."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ApiService:
-    """An APIService: who serves it, and whether the API server reaches that. ``why`` is the condition's reason."""
-
-    namespace: str
-    service: str
-    available: bool
-    why: str = ""
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Workload:
-    """A Deployment of KEDA's."""
+    """A Deployment of KEDA's. One that does not exist has no ``name``."""
 
-    namespace: str
-    name: str
-    ready: int
-    desired: int
+    namespace: str = ""
+    name: str = ""
+    ready: int = 0
+    desired: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,73 +52,58 @@ class Scaled:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KedaFacts:
-    """Everything about KEDA that the check judges."""
+    """Everything about KEDA that the check judges. None stands where something could not be read."""
 
     namespace: str
     """Of endpoints."""
-    served: frozenset[str] | Unknown
+    served: frozenset[str] | None
     """Resources of keda.sh/v1alpha1."""
-    operator: Workload | Unknown | None
-    metrics_server: Workload | Unknown | None
-    external_metrics: ApiService | Unknown | None
-    scaled_objects: tuple[Scaled, ...] | Unknown
-    failing: frozenset[str] | Unknown
+    operator: Workload | None
+    metrics_server: Workload | None
+    external_metrics: ApiService | None
+    scaled_objects: tuple[Scaled, ...] | None
+    failing: frozenset[str]
     """Names of ScaledObjects of which KEDA lately reported a failing trigger."""
-    autoscalers: Mapping[str, str] | Unknown
-    """Target → the HorizontalPodAutoscaler of it that is not KEDA's."""
+    custom: CustomScaling
     authentication: str = ""
     """The TriggerAuthentication that must exist, or ""."""
-    authentication_exists: bool | Unknown = True
-    wants_custom_metric: bool = False
-    """Whether the gateway scales by a custom metric; the next two are about that."""
-    custom_metrics: ApiService | Unknown | None = None
-    custom_metric_served: bool | Unknown = True
+    authentication_exists: bool = True
     timeout: float = scaling.KEDA_TIMEOUT_SECONDS
     """Seconds that the operator gives a request."""
     unseen: tuple[CannotEvaluate, ...] = ()
-    """Lists that were too long to be read whole."""
+    """What could not be read, or not all of."""
 
 
 async def keda_facts(context: Context, *, namespace: str = "") -> KedaFacts:
     """Read all parts at once. ``namespace`` is where KEDA is, if not where it usually is."""
-    read, where = Reading(context.reader), context.endpoint_namespace
+    read = Reading(context.reader)
     authentication = scaling.trigger_authentication(context.values)
-    custom = scaling.uses_custom_metric(context.values)
-    (installation, served, scaled, failing, autoscalers), (exists, api, metric) = await asyncio.gather(
-        asyncio.gather(
-            _installation(read, namespace),
-            attempt(_served(read)),
-            attempt(_scaled_objects(context, read)),
-            attempt(_failing(context, read, where)),
-            attempt(_autoscalers(context, read, where)),
-        ),
-        asyncio.gather(
-            attempt(_authentication(context, read, where, authentication)),
-            attempt(_api_service(read, CUSTOM_METRICS if custom else "")),
-            attempt(_custom_metric(read, custom)),
-        ),
+    installation, served, scaled, failing, exists, custom = await asyncio.gather(
+        _installation(read, namespace),
+        read.attempt(_served(read), None),
+        read.attempt(_scaled_objects(context, read), None),
+        read.attempt(_failing(context, read), frozenset[str]()),
+        read.attempt(_authentication(context, read, authentication), True),
+        custom_scaling(context, read),
     )
     external, operator, server, timeout = installation
     return KedaFacts(
-        namespace=where,
+        namespace=context.endpoint_namespace,
         served=served,
         operator=operator,
         metrics_server=server,
         external_metrics=external,
         scaled_objects=scaled,
         failing=failing,
-        autoscalers=autoscalers,
+        custom=custom,
         authentication=authentication,
         authentication_exists=exists,
-        wants_custom_metric=custom,
-        custom_metrics=api,
-        custom_metric_served=metric,
         timeout=timeout,
         unseen=read.unseen,
     )
 
 
-async def attempt(asked: Awaitable[T]) -> T | Unknown:
+async def attempt(asked: Awaitable[T]) -> T | CannotEvaluate:
     """The answer, or why there is none."""
     try:
         return await asked
@@ -141,24 +113,20 @@ async def attempt(asked: Awaitable[T]) -> T | Unknown:
 
 async def _installation(
     read: Reading, namespace: str
-) -> tuple[ApiService | Unknown | None, Workload | Unknown | None, Workload | Unknown | None, float]:
+) -> tuple[ApiService | None, Workload | None, Workload | None, float]:
     """KEDA's APIService, operator and metrics server, and the operator's timeout in seconds."""
-    external = await attempt(_api_service(read, EXTERNAL_METRICS))
+    external = await read.attempt(api_service(read, EXTERNAL_METRICS), None)
     places = [namespace] if namespace else list(NAMESPACES)
-    if isinstance(external, ApiService) and "keda" in external.service:
+    if external and "keda" in external.service:
         places = list(dict.fromkeys([external.namespace, *places]))
-    found: list[Mapping[str, Any]] = []
-    refused: Unknown | None = None
-    for listed in await asyncio.gather(*(attempt(_deployments(read, place)) for place in places)):
-        if isinstance(listed, CannotEvaluate):
-            refused = refused or listed
-        else:
-            found += listed
+    listed = await asyncio.gather(*(read.attempt(_deployments(read, place), None) for place in places))
+    found = [deployment for deployments in listed for deployment in deployments or ()]
+    absent = None if None in listed else Workload()
     operator, server = _named(found, OPERATOR_NAMES), _named(found, METRICS_SERVER_NAMES)
     return (
         external,
-        _workload(operator) if operator else refused,
-        _workload(server) if server else refused,
+        _workload(operator) if operator else absent,
+        _workload(server) if server else absent,
         _timeout(operator),
     )
 
@@ -201,21 +169,6 @@ async def _served(read: Reading) -> frozenset[str]:
     return frozenset(str(resource["name"]) for resource in (group or {}).get("resources") or [])
 
 
-async def _api_service(read: Reading, name: str) -> ApiService | None:
-    path = cluster_path("apiservices", name, group="apiregistration.k8s.io")
-    found = await read.get(path) if name else None
-    if found is None:
-        return None
-    service = found.get("spec", {}).get("service") or {}
-    available = _condition(found, "Available")
-    return ApiService(
-        namespace=service.get("namespace", ""),
-        service=service.get("name", ""),
-        available=available.get("status") == "True",
-        why=available.get("reason", "not yet probed"),
-    )
-
-
 async def scaled_objects(context: Context) -> tuple[Scaled, ...]:
     """Those of endpoints, by name; other people's in the namespace are none of ours.
 
@@ -237,7 +190,7 @@ async def _scaled_objects(context: Context, read: Reading) -> tuple[Scaled, ...]
 
 
 def _scaled(item: Mapping[str, Any]) -> Scaled:
-    ready = _condition(item, "Ready")
+    ready = condition(item, "Ready")
     return Scaled(
         namespace=item["metadata"]["namespace"],
         name=item["metadata"]["name"],
@@ -245,14 +198,14 @@ def _scaled(item: Mapping[str, Any]) -> Scaled:
         addresses=tuple(scaling.prometheus_addresses(item)),
         ready=ready.get("status", ""),
         why=ready.get("reason", ""),
-        fallback=_condition(item, "Fallback").get("status") == "True",
+        fallback=condition(item, "Fallback").get("status") == "True",
     )
 
 
-async def _failing(context: Context, read: Reading, namespace: str) -> frozenset[str]:
+async def _failing(context: Context, read: Reading) -> frozenset[str]:
     await context.prove_endpoint_namespace()
     events = await read.all(
-        object_path("events", namespace),
+        object_path("events", context.endpoint_namespace),
         fields="involvedObject.kind=ScaledObject,reason=KEDAScalerFailed",
     )
     since = context.clock() - _LATELY
@@ -271,36 +224,11 @@ def _last(event: Mapping[str, Any]) -> datetime:
     return datetime.fromisoformat(text)
 
 
-async def _autoscalers(context: Context, read: Reading, namespace: str) -> dict[str, str]:
-    await context.prove_endpoint_namespace()
-    path = object_path("horizontalpodautoscalers", namespace, group="autoscaling", version="v2")
-    return {
-        item["spec"]["scaleTargetRef"]["name"]: name
-        for item in await read.all(path)
-        if not (name := item["metadata"]["name"]).startswith("keda-hpa-")
-    }
-
-
-async def _authentication(context: Context, read: Reading, namespace: str, name: str) -> bool:
+async def _authentication(context: Context, read: Reading, name: str) -> bool:
     if not name:
         return True
     await context.prove_endpoint_namespace()
-    path = object_path("triggerauthentications", namespace, name, group="keda.sh", version="v1alpha1")
-    return await read.exists(path)
-
-
-async def _custom_metric(read: Reading, asked: bool) -> bool:
-    """Whether the adapter lists the metric; it does so as soon as one pod has it."""
-    if not asked:
-        return True
-    listed = await read.get("/apis/custom.metrics.k8s.io/v1beta1")
-    names = {str(resource["name"]) for resource in (listed or {}).get("resources") or []}
-    return f"pods/{scaling.CUSTOM_METRIC}" in names
-
-
-def _condition(item: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
-    for condition in item.get("status", {}).get("conditions") or []:
-        if condition.get("type") == kind:
-            found: Mapping[str, Any] = condition
-            return found
-    return {}
+    where = context.endpoint_namespace
+    return await read.exists(
+        object_path("triggerauthentications", where, name, group="keda.sh", version="v1alpha1")
+    )

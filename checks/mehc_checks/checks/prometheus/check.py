@@ -4,18 +4,15 @@ import math
 from collections.abc import Iterator
 from typing import Any, Final
 
-from mehc_checks.checks.prometheus.gather import (
-    IstioSeries,
-    PrometheusFacts,
-    PrometheusParameters,
-    prometheus_facts,
-)
+from mehc_checks.checks.prometheus.gather import PrometheusFacts, PrometheusParameters, prometheus_facts
+from mehc_checks.checks.prometheus.istio import IstioSeries
 from mehc_checks.checks.prometheus.keda import keda_findings
 from mehc_checks.checks.prometheus.reasons import PrometheusReasons
 from mehc_checks.clients.prometheus import Answer
-from mehc_checks.core.errors import CannotEvaluate, Problem
+from mehc_checks.core.errors import Problem
 from mehc_checks.core.outcome import Evidence, Finding, Outcome, Severity
 from mehc_checks.core.permission import Permission
+from mehc_checks.core.text import counted
 from mehc_checks.engine.check import check
 from mehc_checks.modelengine.scaling import ADDRESS_PATH, RATE_SECONDS, AddressKind, ServerAddress
 
@@ -94,13 +91,18 @@ def _istio(facts: PrometheusFacts) -> Iterator[Finding]:
     if isinstance(istio, Problem):
         fix = istio.finding(**_WORDS).remediation
         yield R.ISTIO_UNKNOWN(detail=istio, fix=fix)
+    elif istio.unlabelled_endpoints and not istio.endpoints:
+        yield R.WORKLOAD_LABEL_MISSING(count=istio.unlabelled_endpoints, concerning=" of endpoints")
     elif istio.age is not None and istio.age > RATE_SECONDS:
         yield R.ISTIO_STALE(age=f"the newest sample is {istio.age:.0f} s old")
     elif istio.age is not None:
         yield R.QUERYABLE(**words, reading=_reading(answer, facts.endpoint))
-    elif istio.proxies:
-        sidecars = f"{istio.proxies} sidecar{'s' if istio.proxies > 1 else ''}"
-        yield R.NO_TRAFFIC_YET(**words, sidecars=sidecars)
+    elif istio.unlabelled:
+        yield R.WORKLOAD_LABEL_MISSING(count=istio.unlabelled, concerning="")
+    elif istio.requests:
+        yield R.ISTIO_SERIES_DISABLED(**words)
+    elif istio.sidecars:
+        yield R.NO_TRAFFIC_YET(**words, sidecars=counted(istio.sidecars, "sidecar"))
     elif istio.lately:
         yield R.ISTIO_STALE(age="no sample now, the last one within the last hour, and no sidecar is scraped")
     else:
@@ -138,8 +140,8 @@ def _evidence(facts: PrometheusFacts) -> Evidence:
         age = facts.istio.age
         evidence |= {
             "istioSeriesAgeSeconds": None if age is None else round(age, 1),
-            "sidecarsScraped": facts.istio.proxies,
+            "sidecarsScraped": facts.istio.sidecars,
         }
-    if facts.keda and not isinstance(facts.keda.scaled_objects, CannotEvaluate):
+    if facts.keda and facts.keda.scaled_objects is not None:
         evidence["scaledObjects"] = len(facts.keda.scaled_objects)
     return evidence

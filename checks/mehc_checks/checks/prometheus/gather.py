@@ -10,6 +10,7 @@ from typing import Final, TypeVar
 
 from pydantic import Field
 
+from mehc_checks.checks.prometheus.istio import IstioSeries, istio_series
 from mehc_checks.clients.kubernetes.api import NoCluster
 from mehc_checks.clients.prometheus import Answer, Prometheus
 from mehc_checks.core.errors import CannotEvaluate, NotApplicable, Problem, UsageError
@@ -24,12 +25,6 @@ T = TypeVar("T")
 NO_ENDPOINT: Final = f"{scaling.ENDPOINT_PREFIX}health-check"
 """Stands in the query's place of an endpoint where there is none yet; no endpoint has this id."""
 
-_NOW = (
-    f'label_replace(time() - max(timestamp({scaling.ISTIO_SERIES})), "fact", "age", "", "") or '
-    'label_replace(count(istio_build{component="proxy"}), "fact", "proxies", "", "")'
-)
-_LATELY = f"count(last_over_time({scaling.ISTIO_SERIES}[1h]))"
-
 
 class PrometheusParameters(Parameters):
     """Parameters of PrometheusQueryable."""
@@ -39,17 +34,6 @@ class PrometheusParameters(Parameters):
         "", description="A ConfigMap in the installation's namespace with such certificates, key ca.crt."
     )
     keda_namespace: str = Field("", description="The namespace of KEDA; by default keda or kube-system.")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class IstioSeries:
-    """What Prometheus has of Istio. ``age`` is of the newest sample in seconds, None where there is none now."""
-
-    age: float | None
-    proxies: int
-    """Sidecars that Prometheus scrapes now."""
-    lately: bool = False
-    """Whether the series had samples within the last hour; asked only where it has none now."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -100,7 +84,7 @@ async def _ask(
     tls, endpoint = await asyncio.gather(_tls(context, parameters), _an_endpoint(context))
     server = Prometheus(address.given, tls=tls, timeout=context.network_timeout)
     query = server.query(scaling.concurrency_query(endpoint), context.clock())
-    answer, istio = await asyncio.gather(_attempt(query), _attempt(_istio(server, context)))
+    answer, istio = await asyncio.gather(_attempt(query), _attempt(istio_series(server, context.clock())))
     return endpoint, answer, istio
 
 
@@ -119,17 +103,6 @@ async def _attempt(asked: Awaitable[T]) -> T | Problem:
         return await asked
     except Problem as problem:
         return problem
-
-
-async def _istio(server: Prometheus, context: Context) -> IstioSeries:
-    """Raises Problem."""
-    now = await server.query(_NOW, context.clock())
-    found = {element.labels.get("fact", ""): element.value for element in now.elements}
-    age, proxies = found.get("age"), int(found.get("proxies", 0))
-    if age is not None or proxies:
-        return IstioSeries(age=age, proxies=proxies)
-    lately = await server.query(_LATELY, context.clock())
-    return IstioSeries(age=None, proxies=0, lately=bool(lately.elements))
 
 
 async def _tls(context: Context, parameters: PrometheusParameters) -> ssl.SSLContext:

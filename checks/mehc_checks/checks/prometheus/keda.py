@@ -1,13 +1,15 @@
 """The judgement of KEDA itself, part by part: one that cannot be read hides no other."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from mehc_checks.checks.prometheus.reasons import PrometheusReasons
 from mehc_checks.clients.kubernetes.reader import incomplete
-from mehc_checks.clients.kubernetes.reasons import KubernetesReasons
-from mehc_checks.core.outcome import Finding, Reason
-from mehc_checks.installation.keda import CRDS, ApiService, KedaFacts, Scaled, Unknown, Workload
+from mehc_checks.core.outcome import Finding, Reason, Status
+from mehc_checks.core.text import counted
+from mehc_checks.installation.autoscalers import Autoscaler
+from mehc_checks.installation.keda import CRDS, KedaFacts, Scaled, Workload
+from mehc_checks.installation.metricsapi import ApiService
 from mehc_checks.modelengine.scaling import DUMMY_ADDRESS, ServerAddress
 
 R = PrometheusReasons
@@ -16,47 +18,39 @@ _KEDA: Final = "KEDA"
 
 def keda_findings(keda: KedaFacts, address: ServerAddress) -> Iterator[Finding]:
     """What is wrong with KEDA; ``address`` is what its ScaledObjects must have."""
-    if isinstance(keda.served, Unknown):
-        yield _unknown(keda.served, "API group keda.sh")
-    elif absent := [name for name in CRDS if name not in keda.served]:
+    yield from map(incomplete, keda.unseen)
+    yield from _custom_metrics(keda)
+    if keda.served is not None and (absent := [name for name in CRDS if name not in keda.served]):
         yield R.KEDA_NOT_INSTALLED(subject=_KEDA, crds=" and ".join(f"{name}.keda.sh" for name in absent))
         return
-    yield from _workload(keda.operator, R.KEDA_OPERATOR_NOT_READY, "operator")
-    yield from _workload(keda.metrics_server, R.KEDA_METRICS_SERVER_NOT_READY, "metrics server")
+    yield from _workload(keda.operator, R.KEDA_OPERATOR_NOT_READY)
+    yield from _workload(keda.metrics_server, R.KEDA_METRICS_SERVER_NOT_READY)
     yield from _external_metrics(keda.external_metrics)
-    if isinstance(keda.scaled_objects, Unknown):
-        yield _unknown(keda.scaled_objects, "ScaledObjects")
-    else:
-        yield from _scaled(keda.scaled_objects, address)
-        yield from _failing(keda.scaled_objects, keda.failing)
-        yield from _conflicts(keda.scaled_objects, keda.autoscalers)
-    if isinstance(keda.authentication_exists, Unknown):
-        yield _unknown(keda.authentication_exists, "TriggerAuthentication")
-    elif not keda.authentication_exists:
+    yield from _scaled(keda.scaled_objects or (), address)
+    yield from _failing(keda.scaled_objects or (), keda.failing)
+    yield from _conflicts(keda.scaled_objects or (), keda.custom.autoscalers)
+    if not keda.authentication_exists:
         yield R.TRIGGER_AUTHENTICATION_MISSING(name=keda.authentication, namespace=keda.namespace)
-    yield from _custom_metrics(keda)
-    yield from map(incomplete, keda.unseen)
 
 
-def _workload(found: Workload | Unknown | None, reason: Reason, what: str) -> Iterator[Finding]:
-    if isinstance(found, Unknown):
-        yield _unknown(found, what)
-    elif found is None:
+def _workload(found: Workload | None, reason: Reason) -> Iterator[Finding]:
+    if found is None:
+        return
+    if not found.name:
         yield reason(subject=_KEDA, detail="no Deployment found")
     elif found.ready < found.desired or found.ready == 0:
-        detail = (
-            f"{found.ready} of {found.desired} pods of Deployment {found.namespace}/{found.name} are ready"
-        )
+        where = f"{found.namespace}/{found.name}"
+        detail = f"{found.ready} of {counted(found.desired, 'pod')} of Deployment {where} ready"
         yield reason(subject=_KEDA, detail=detail, namespace=found.namespace)
 
 
-def _external_metrics(found: ApiService | Unknown | None) -> Iterator[Finding]:
-    if isinstance(found, Unknown):
-        yield _unknown(found, "external metrics")
-    elif found is not None and "keda" not in found.service:
+def _external_metrics(found: ApiService | None) -> Iterator[Finding]:
+    if found is None:
+        return
+    if found.name and "keda" not in found.service:
         yield R.EXTERNAL_METRICS_TAKEN(subject=_KEDA, service=f"{found.namespace}/{found.service}")
-    elif state := _not_served(found):
-        yield R.EXTERNAL_METRICS_UNAVAILABLE(subject=_KEDA, state=state)
+    elif found.state:
+        yield R.EXTERNAL_METRICS_UNAVAILABLE(subject=_KEDA, state=found.state)
 
 
 def _scaled(scaled_objects: Sequence[Scaled], address: ServerAddress) -> Iterator[Finding]:
@@ -70,20 +64,15 @@ def _scaled(scaled_objects: Sequence[Scaled], address: ServerAddress) -> Iterato
         yield _of(R.STALE_ADDRESS, stale, url=address.shown or DUMMY_ADDRESS)
 
 
-def _failing(scaled_objects: Sequence[Scaled], failing: frozenset[str] | Unknown) -> Iterator[Finding]:
-    if isinstance(failing, Unknown):
-        yield _unknown(failing, "Events")
-    elif reported := [item for item in scaled_objects if item.name in failing]:
+def _failing(scaled_objects: Sequence[Scaled], failing: frozenset[str]) -> Iterator[Finding]:
+    if reported := [item for item in scaled_objects if item.name in failing]:
         yield _of(R.TRIGGER_FAILING, reported)
 
 
-def _conflicts(
-    scaled_objects: Sequence[Scaled], autoscalers: Mapping[str, str] | Unknown
-) -> Iterator[Finding]:
-    if isinstance(autoscalers, Unknown):
-        yield _unknown(autoscalers, "HorizontalPodAutoscalers")
-    elif both := [item for item in scaled_objects if item.target in autoscalers]:
-        yield _of(R.AUTOSCALER_CONFLICT, both, autoscaler=autoscalers[both[0].target])
+def _conflicts(scaled_objects: Sequence[Scaled], autoscalers: Sequence[Autoscaler]) -> Iterator[Finding]:
+    by_target = {item.target: item.name for item in autoscalers}
+    if both := [item for item in scaled_objects if item.target in by_target]:
+        yield _of(R.AUTOSCALER_CONFLICT, both, autoscaler=by_target[both[0].target])
 
 
 def _of(reason: Reason, scaled_objects: Sequence[Scaled], **words: Any) -> Finding:
@@ -96,27 +85,28 @@ def _of(reason: Reason, scaled_objects: Sequence[Scaled], **words: Any) -> Findi
 
 
 def _custom_metrics(keda: KedaFacts) -> Iterator[Finding]:
-    """Of the gateway's own autoscaler, where it has one."""
-    api, served = keda.custom_metrics, keda.custom_metric_served
-    if not keda.wants_custom_metric:
-        return
-    if isinstance(api, Unknown):
-        yield _unknown(api, "custom metrics")
-    elif state := _not_served(api):
-        yield R.CUSTOM_METRICS_UNAVAILABLE(subject="gateway", state=state)
-    elif isinstance(served, Unknown):
-        yield _unknown(served, "custom metrics")
-    elif not served:
-        yield R.CUSTOM_METRIC_MISSING(subject="gateway")
-
-
-def _not_served(api: ApiService | None) -> str:
-    """Why the API server does not serve ``api``, or ""."""
+    """Of the autoscalers that the platform makes without KEDA: the gateway's, and those of endpoints."""
+    api, scaling = keda.custom.api, [item for item in keda.custom.autoscalers if item.needs_metric]
     if api is None:
-        return "does not exist"
-    return "" if api.available else f"is not available ({api.why})"
+        return
+    if api.state or not keda.custom.served:
+        broken = R.CUSTOM_METRICS_UNAVAILABLE if api.state else R.CUSTOM_METRIC_MISSING
+        if keda.custom.gateway:
+            whose = "the gateway's HorizontalPodAutoscaler scales"
+            yield broken(subject="gateway", status=Status.WARN, state=api.state, whose=whose)
+        if scaling:
+            yield broken(subject="endpoints", state=api.state, whose=_whose(scaling))
+    elif failing := [item for item in scaling if item.failing]:
+        words: dict[str, Any] = {
+            "whose": _whose(failing),
+            "name": failing[0].name,
+            "namespace": keda.namespace,
+        }
+        yield R.AUTOSCALER_METRIC_FAILING(subject=failing[0].name, cause=failing[0].failing, **words)
 
 
-def _unknown(error: Unknown, part: str) -> Finding:
-    detail = f"{part} could not be read: {error}"
-    return KubernetesReasons.INCOMPLETE_DATA(subject=part, detail=detail, fix=error.remediation)
+def _whose(autoscalers: Sequence[Autoscaler]) -> str:
+    first, more = autoscalers[0].name, len(autoscalers) - 1
+    if more:
+        return f"{more + 1} HorizontalPodAutoscalers of endpoints ({first}, …) scale"
+    return f"HorizontalPodAutoscaler {first} scales"

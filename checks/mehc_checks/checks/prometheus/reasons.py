@@ -84,6 +84,24 @@ class PrometheusReasons(PrometheusApiReasons):
         remedy="Fix the scraping of Istio's sidecars: see Status > Targets in Prometheus, and compare the clocks of "
         "the nodes.",
     )
+    WORKLOAD_LABEL_MISSING = Reason(
+        "WorkloadLabelMissing",
+        Status.FAIL,
+        f"{ISTIO_SERIES} lacks the label destination_workload, or it is always unknown. KEDA's query selects by it and "
+        "always reads 0.",
+        message=f"none of {{count}} series of {ISTIO_SERIES}{{concerning}} names its destination_workload, by which "
+        "KEDA selects",
+        remedy="Remove what drops destination_workload: metric_relabel_configs of Prometheus, tagOverrides in kubectl "
+        "get telemetries -A. If it is unknown, enable sidecar injection for the pods that are called and restart them.",
+    )
+    ISTIO_SERIES_DISABLED = Reason(
+        "IstioSeriesDisabled",
+        Status.FAIL,
+        f"Prometheus has istio_requests_total but not {ISTIO_SERIES}, which KEDA's query reads: it always reads 0.",
+        message=f"{{url}} has istio_requests_total but no {ISTIO_SERIES}",
+        remedy="Enable the metric REQUEST_DURATION in Istio (kubectl get telemetries -A), and remove what drops it "
+        "(metric_relabel_configs of Prometheus, native histograms without classic ones).",
+    )
     ISTIO_UNKNOWN = Reason(
         "IstioSeriesUnknown",
         Status.ERROR,
@@ -187,16 +205,28 @@ class PrometheusReasons(PrometheusApiReasons):
     )
     CUSTOM_METRICS_UNAVAILABLE = Reason(
         "CustomMetricsUnavailable",
-        Status.WARN,
-        "The gateway's HorizontalPodAutoscaler needs custom metrics, and no adapter serves them: it stays at "
-        "minReplicas.",
-        message="APIService v1beta1.custom.metrics.k8s.io {state}, and the gateway's HorizontalPodAutoscaler needs it",
-        remedy="Install prometheus-adapter; neither model engine nor KEDA includes an adapter for custom metrics.",
+        Status.FAIL,
+        "No adapter serves custom metrics: endpoints with min_workers above 0 stay at min_workers, and the gateway (a "
+        "warning only) stays at minReplicas.",
+        message="APIService v1beta1.custom.metrics.k8s.io {state}; {whose} by custom metrics",
+        remedy="Install prometheus-adapter with a rule for "
+        f"{CUSTOM_METRIC} of pods; neither model engine nor KEDA includes an adapter for custom metrics.",
     )
     CUSTOM_METRIC_MISSING = Reason(
         "CustomMetricMissing",
+        Status.FAIL,
+        f"The adapter of custom metrics does not serve {CUSTOM_METRIC} of pods: endpoints with min_workers above 0 "
+        "stay at min_workers, and the gateway (a warning only) stays at minReplicas.",
+        message=f"the adapter of custom metrics does not serve pods/{CUSTOM_METRIC}; {{whose}} by it",
+        remedy=f"Add a rule for {CUSTOM_METRIC} of pods to the adapter's configuration.",
+    )
+    AUTOSCALER_METRIC_FAILING = Reason(
+        "AutoscalerMetricFailing",
         Status.WARN,
-        f"The adapter of custom metrics does not serve {CUSTOM_METRIC} of pods: the gateway stays at minReplicas.",
-        message=f"the adapter of custom metrics does not serve pods/{CUSTOM_METRIC}",
-        remedy=f"Add a rule for {CUSTOM_METRIC} to the adapter's configuration.",
+        "Custom metrics are served, but the HorizontalPodAutoscaler of an endpoint has not read its metric for 10 "
+        "minutes: it does not scale.",
+        message=f"{{whose}} by pods/{CUSTOM_METRIC} and cannot read it ({{cause}})",
+        remedy="Run kubectl describe hpa -n {namespace} {name}: conditions and Events name the cause. The adapter's "
+        f"rule must cover {CUSTOM_METRIC} of these pods.",
+        defaults=_ANY,
     )
