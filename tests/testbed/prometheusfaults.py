@@ -222,6 +222,13 @@ CASES = [
     _bad("refused", "ConnectionRefused", lambda s: s.at(ports.refused_port())),
     _bad("black hole", "ConnectionTimeout", lambda s: s.at(ports.black_hole())),
     _bad("hangs", "ConnectionTimeout", lambda s: s.at(ports.silent_server())),
+    Case(
+        name="hangs for longer than KEDA waits",
+        reason="ConnectionTimeout",
+        address=lambda s: s.at(ports.silent_server()),
+        says="did not answer within 4 s",
+        seconds=5,
+    ),
     _bad("hangs up", "ConnectionClosed", lambda s: s.at(ports.garbage_server(b""))),
     _bad("hangs up on TLS", "ConnectionClosed", lambda s: s.at(ports.garbage_server(b""), "https")),
     _bad("not HTTP", "ServerNotHTTP", lambda s: s.at(ports.garbage_server(b"220 smtp ready\r\n"))),

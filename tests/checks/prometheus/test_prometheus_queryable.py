@@ -58,6 +58,7 @@ async def test_each_address_is_judged(case: Case, stage: Stage) -> None:
     assert (result.status, result.reason) == (case.status, case.reason), result
     assert case.says in result.message
     assert "{" not in result.remediation
+    assert ("KEDA_HTTP_DEFAULT_TIMEOUT" in result.remediation) is (case.reason == "SlowerThanKeda")
     assert PASSWORD not in str(result)
 
 
