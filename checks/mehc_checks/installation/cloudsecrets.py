@@ -48,4 +48,5 @@ async def aws_secret(context: Context, name: str) -> CloudSecret:
         return CloudSecret(name=name, text=text, trouble="is not a JSON object")
     fields = {str(key): str(value) for key, value in document.items() if value is not None}
     context.redactor.add(*(value for key, value in fields.items() if key not in _PUBLIC))
-    return CloudSecret(name=name, text=text, fields=fields)
+    nulls = frozenset(key for key, value in document.items() if value is None)
+    return CloudSecret(name=name, text=text, fields=fields, nulls=nulls)

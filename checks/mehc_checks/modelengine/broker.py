@@ -1,15 +1,27 @@
 """Which message broker each part of model engine uses: each decides for itself, and not all by the same values.
 
-Sources: ``api/dependencies.py`` (gateway), ``service_builder/celery.py`` (builder), the chart's endpoint templates and
-``celery_forwarder.py`` (forwarder), ``celery_autoscaler.py`` and its StatefulSet (autoscaler) of model engine.
+Sources: ``api/dependencies.py`` (gateway), ``service_builder/celery.py`` (builder), ``core/celery/app.py`` (its Redis),
+the chart's endpoint templates and ``celery_forwarder.py`` (forwarder), ``celery_autoscaler.py`` and its StatefulSet
+(autoscaler) of model engine.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
-from mehc_checks.modelengine.redis import broker_forced, cloud_provider
+import yaml
+
+from mehc_checks.core.errors import Problem
+from mehc_checks.modelengine import redisurl
+from mehc_checks.modelengine.redis import INFRA, Connection, Path, Secrets, cloud_provider
+from mehc_checks.modelengine.redisreasons import RedisConnectionReasons as R
+from mehc_checks.modelengine.secrets import CloudSecret
 from mehc_checks.modelengine.values import Values
+
+BROKER_SECRET: Final = f"{INFRA}.redis_aws_secret_name"
+"""Names a secret with the fields host, port, and optionally scheme, auth_token and query_params; read on AWS only."""
+TOKEN_KEY: Final = "auth_token"  # noqa: S105 - a name
+"""The key of ``redis.authSecretName`` that the chart reads where ``redis.authSecretKey`` is not set."""
 
 
 class Broker(StrEnum):
@@ -19,12 +31,12 @@ class Broker(StrEnum):
     REDIS = "Redis"
     SERVICE_BUS = "Service Bus"
     NONE = "none"
-    """What the component is told is nothing that it knows."""
+    """The component is told a word that it does not know."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Use:
-    """A component and its broker; ``db`` is Redis' database, None elsewhere. ``because`` names the deciding value."""
+    """A component and its broker; ``db`` is Redis' database, None elsewhere. ``because`` says what decides it."""
 
     component: str
     broker: Broker
@@ -32,28 +44,27 @@ class Use:
     db: int | None = None
 
     def __str__(self) -> str:
-        where = f" database {self.db}" if self.db is not None else ""
-        return f"{self.component}: {self.broker}{where}"
+        return f"{self.broker} db {self.db}" if self.db is not None else str(self.broker)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Brokers:
-    """Who makes and takes which tasks: those that build endpoints, and those that async endpoints work on.
+    """Who sends and who consumes: build tasks, and the tasks of async endpoints.
 
-    ``scales`` is what the autoscaler looks at, None where there is none; ``annotated`` what the builder writes
-    into async endpoints for it.
+    ``scales`` is the broker name whose endpoints the autoscaler acts on, "" without an autoscaler; ``annotated`` what
+    the builder writes into async endpoints for it.
     """
 
     build_sender: Use
     build_taker: Use
     work_sender: Use
     work_taker: Use
-    scales: Use | None
-    annotated: Broker
+    scales: str
+    annotated: str
 
 
 _FORWARDER: Final = {"redis": Broker.REDIS, "sqs": Broker.SQS, "servicebus": Broker.SERVICE_BUS}
-_CLOUD: Final = "config.values.infra.cloud_provider"
+_ANNOTATED: Final = {"sqs": "sqs-message-broker-master", "servicebus": "servicebus-message-broker-master"}
 _FLAG: Final = "celery_broker_type_redis"
 _TYPE: Final = "celeryBrokerType"
 
@@ -65,37 +76,178 @@ def brokers(values: Values) -> Brokers:
     given = values.text(_TYPE) or ""
     told = _FORWARDER.get(given, Broker.NONE)
     enabled = values.text("celery_autoscaler.enabled") != "false" and not values.text("serviceIdentifier")
+    other = "redis-gcp-memorystore" if cloud == "gcp" else "redis-elasticache"
     return Brokers(
         build_sender=_gateway("gateway (builds)", cloud, flag, db=0),
         build_taker=_builder(cloud, flag),
         work_sender=_gateway("gateway (async tasks)", cloud, flag, db=3 if cloud == "onprem" else 0),
         work_taker=Use(
-            component="forwarders", broker=told, because=_TYPE, db=3 if told is Broker.REDIS else None
+            component="forwarders",
+            broker=told,
+            because=f"{_TYPE}={given}" if given else f"{_TYPE} is unset",
+            db=3 if told is Broker.REDIS else None,
         ),
-        scales=Use(component="autoscaler", broker=told, because=_TYPE) if enabled else None,
-        annotated=Broker.SERVICE_BUS if cloud == "azure" else Broker.SQS,
+        scales=_ANNOTATED.get(given, f"{other}-message-broker-master") if enabled else "",
+        annotated=_ANNOTATED["servicebus" if cloud == "azure" else "sqs"],
     )
 
 
 def _gateway(component: str, cloud: str, flag: bool, *, db: int) -> Use:
     """On-premises first, then Azure, then GCP or the flag."""
-    if cloud == "onprem":
-        return Use(component=component, broker=Broker.REDIS, because=_CLOUD, db=db)
+    because = f"cloud_provider={cloud}"
+    if cloud == "onprem" or cloud == "gcp":
+        return Use(component=component, broker=Broker.REDIS, because=because, db=db)
     if cloud == "azure":
-        return Use(component=component, broker=Broker.SERVICE_BUS, because=_CLOUD)
-    if cloud == "gcp" or flag:
-        return Use(
-            component=component, broker=Broker.REDIS, because=_CLOUD if cloud == "gcp" else _FLAG, db=db
-        )
-    return Use(component=component, broker=Broker.SQS, because=_CLOUD)
+        return Use(component=component, broker=Broker.SERVICE_BUS, because=because)
+    if flag:
+        return Use(component=component, broker=Broker.REDIS, because=f"{_FLAG} is on", db=db)
+    return Use(component=component, broker=Broker.SQS, because=because)
 
 
 def _builder(cloud: str, flag: bool) -> Use:
     """The flag first, then Azure, then GCP; on-premises is not known to it."""
+    because = f"cloud_provider={cloud}"
     if flag:
-        return Use(component="builder", broker=Broker.REDIS, because=_FLAG, db=0)
+        return Use(component="builder", broker=Broker.REDIS, because=f"{_FLAG} is on", db=0)
     if cloud == "azure":
-        return Use(component="builder", broker=Broker.SERVICE_BUS, because=_CLOUD)
+        return Use(component="builder", broker=Broker.SERVICE_BUS, because=because)
     if cloud == "gcp":
-        return Use(component="builder", broker=Broker.REDIS, because=_CLOUD, db=0)
-    return Use(component="builder", broker=Broker.SQS, because=_FLAG if cloud == "onprem" else _CLOUD)
+        return Use(component="builder", broker=Broker.REDIS, because=because, db=0)
+    return Use(
+        component="builder",
+        broker=Broker.SQS,
+        because=f"{_FLAG} is off" if cloud == "onprem" else because,
+    )
+
+
+def broker_forced(values: Values) -> bool:
+    """Whether celery_broker_type_redis is on: the key inside ``infra`` where it is set, else the one at the top.
+
+    The chart writes the one at the top into the service ConfigMap if it is true for a template, as bare text, which the
+    platform reads as YAML: the text "false" is false there. Of the one inside, it quotes whatever is not a boolean.
+    """
+    inside = values.get(f"{INFRA}.{_FLAG}")
+    if inside is not None:
+        return bool(inside)
+    given = values.get(_FLAG)
+    return bool(_bare(given)) if given else False
+
+
+def _bare(given: Any) -> Any:
+    """``given`` as the platform reads it from the bare text of the chart."""
+    if not isinstance(given, str):
+        return given
+    try:
+        return yaml.safe_load(given)
+    except yaml.YAMLError:
+        return given
+
+
+def broker_is_redis(values: Values) -> bool:
+    """Whether the gateway or the builder uses Redis as the Celery broker."""
+    found = brokers(values)
+    return Broker.REDIS in (found.build_sender.broker, found.build_taker.broker)
+
+
+def broker_secret(values: Values) -> str | None:
+    """The secret of AWS with the broker's address; None where there is none. On AWS it is read whatever the broker."""
+    return values.text(BROKER_SECRET) if cloud_provider(values) == "aws" else None
+
+
+def broker_connection(values: Values, token: str | Problem, secrets: Secrets) -> Connection | None:
+    """The Celery broker; None where it is not Redis, and nothing is wrong with what the platform reads for it.
+
+    ``token`` is REDIS_AUTH_TOKEN, "" where unset, or why pods cannot have it. On AWS a secret goes before all else.
+    Elsewhere a token switches TLS on, without verification; without one the connection is plain.
+    """
+    used = broker_is_redis(values)
+    name = broker_secret(values)
+    if name is not None:
+        connection = _of_secret(secrets[name] if name else _NO_SECRET)
+        return connection if used or connection.server is None else None
+    if isinstance(token, Problem):
+        return Connection(path=Path.BROKER, source="redis.authSecretName", problem=token, words=_WORDS)
+    return _of_values(values, token) if used else None
+
+
+_NO_SECRET: Final = CloudSecret(name='""', trouble="cannot be read: redis_aws_secret_name is an empty string")
+_WORDS: Final = {
+    "concerning": "broker: ",
+    "credentials": "the Secret of redis.authSecretName",
+    "enable_tls": "Set redis.authSecretName: with a token, the broker's client uses TLS.",
+    "disable_tls": "Remove redis.auth and redis.authSecretName, which force TLS, or enable TLS on the server.",
+    "add_credentials": "Set redis.authSecretName to a Secret with the password in its key auth_token.",
+}
+
+
+def _of_values(values: Values, token: str) -> Connection:
+    source = "redisHost" if values.text("redisHost") else f"{INFRA}.redis_host"
+    host = values.text(source)
+    connection = Connection(path=Path.BROKER, source=source, words={**_WORDS, "source": source})
+    if not host:
+        missing = Problem(R.NO_SOURCE, cloud=cloud_provider(values) or '""', wanted=source)
+        return replace(connection, problem=missing)
+    port = (values.text("redisPort") if source == "redisHost" else None) or str(redisurl.DEFAULT_PORT)
+    location = f"{host}:{port}/0"
+    url = f"rediss://:{token}@{location}?ssl_cert_reqs=none" if token else f"redis://{location}"
+    try:
+        return replace(connection, server=redisurl.of_celery(url))
+    except ValueError:
+        return replace(connection, problem=_unreadable(values, source, location))
+
+
+def _unreadable(values: Values, source: str, location: str) -> Problem:
+    """Which of the values that the URL is strung together from makes it unreadable."""
+    try:
+        redisurl.of_celery(f"redis://{location}")
+    except ValueError:
+        port_too = source == "redisHost" and bool(values.text("redisPort"))
+        named = f"{source} with redisPort" if port_too else source
+        return Problem(
+            R.URL_INVALID,
+            source=named,
+            detail="host and port do not give a URL that Celery can read",
+            form="a host name alone in the one, a number in the other" if port_too else "a host name without a port",
+        )
+    given = "redis.authSecretName" if values.text("redis.authSecretName") else "redis.auth"
+    return Problem(
+        R.URL_INVALID,
+        source=f"the broker URL made from {given}",
+        detail="the token has characters that end a URL's password (/ # ?)",
+        form="percent-encode them in the token, or use a token without them",
+    )
+
+
+def _of_secret(secret: CloudSecret) -> Connection:
+    """The platform strings the fields together as they are, so the scheme must bring its own ``://``."""
+    named = f"secret {secret.name}"
+    form = (
+        "a JSON object with host, port and where needed scheme (redis:// or rediss://), auth_token (percent-encoded) "
+        "and query_params (?ssl_cert_reqs=none)"
+    )
+    setting = "redis_aws_secret_name"
+    connection = Connection(
+        path=Path.BROKER,
+        source=BROKER_SECRET,
+        problem=secret.problem("host", "port", concerning="broker: ", form=form, setting=setting),
+        words={
+            "concerning": "broker: ",
+            "source": named,
+            "credentials": named,
+            "enable_tls": f"Write rediss:// as the scheme of {named}.",
+            "disable_tls": f"Write redis:// as the scheme of {named}, without ssl_ in its query_params; or enable TLS on "
+            "the server.",
+            "add_credentials": f"Add auth_token to {named}.",
+        },
+    )
+    if connection.problem:
+        return connection
+    fields = {**(secret.fields or {}), **{name: "None" for name in secret.nulls - {"auth_token"}}}
+    scheme, query = fields.get("scheme", "redis://"), fields.get("query_params", "")
+    login = f":{fields['auth_token']}@" if "auth_token" in fields else ""
+    try:
+        server = redisurl.of_celery(f"{scheme}{login}{fields['host']}:{fields['port']}/0{query}")
+    except ValueError as error:
+        unusable = secret.unusable(f"does not give a valid URL: {error}", form=form, setting=setting)
+        return replace(connection, problem=unusable)
+    return replace(connection, server=server)

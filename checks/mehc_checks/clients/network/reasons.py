@@ -1,12 +1,14 @@
 """What every client of a network can find, declared once: a check that talks to a server inherits these.
 
 A check narrows the words, never the name: ``source`` is what names the address ("config.values.infra.redis_host"),
-``enable_tls`` and ``disable_tls`` how its client is told to use TLS, or not to.
+``enable_tls`` and ``disable_tls`` how its client is told to use TLS, or not to. ``concerning`` is what the asker was
+after, with its colon ("cache: ").
 """
 
 from mehc_checks.core.outcome import Reason, ReasonSet, Status
 
-_SOURCE = {"source": "the configured address"}
+_CONCERNING = {"concerning": ""}
+_SOURCE = {"concerning": "", "source": "the configured address"}
 
 
 class NetworkReasons(ReasonSet):
@@ -16,7 +18,7 @@ class NetworkReasons(ReasonSet):
         "HostUnresolvable",
         Status.FAIL,
         "The host name has no address in DNS.",
-        message="{host} does not resolve ({detail})",
+        message="{concerning}{host} does not resolve ({detail})",
         remedy="Correct the host in {source}, or fix its DNS record.",
         defaults=_SOURCE,
     )
@@ -24,14 +26,15 @@ class NetworkReasons(ReasonSet):
         "DNSTimeout",
         Status.FAIL,
         "DNS did not answer within the time allowed.",
-        message="{host} was not resolved within {seconds} s: DNS does not answer",
+        message="{concerning}{host} was not resolved within {seconds} s: DNS does not answer",
         remedy="Check the cluster's DNS (kubectl get pods -n kube-system -l k8s-app=kube-dns) and the path to it.",
+        defaults=_CONCERNING,
     )
     CONNECTION_REFUSED = Reason(
         "ConnectionRefused",
         Status.FAIL,
         "Nothing listens on the port.",
-        message="{address} refused the connection: nothing listens there",
+        message="{concerning}{address} refused the connection: nothing listens there",
         remedy="Start the server, or correct the host and port in {source}.",
         defaults=_SOURCE,
     )
@@ -39,7 +42,7 @@ class NetworkReasons(ReasonSet):
         "HostUnreachable",
         Status.FAIL,
         "The network has no route to the address.",
-        message="{address} is unreachable ({detail})",
+        message="{concerning}{address} is unreachable ({detail})",
         remedy="Check routes, peering and firewalls between the cluster and {address}, or correct {source}.",
         defaults=_SOURCE,
     )
@@ -47,41 +50,43 @@ class NetworkReasons(ReasonSet):
         "ConnectionTimeout",
         Status.FAIL,
         "No answer arrived in time: packets are dropped (security group, firewall), or the server is hung.",
-        message="{address} did not answer within {seconds} s",
+        message="{concerning}{address} did not answer within {seconds} s",
         remedy="Check security groups, network policies and firewalls between the cluster and {address}, and that the "
         "server is not hung.",
-        defaults={"seconds": "the allowed"},
+        defaults={"concerning": "", "seconds": "the allowed"},
     )
     CONNECTION_CLOSED = Reason(
         "ConnectionClosed",
         Status.FAIL,
         "The server closed the connection in the middle of the exchange.",
-        message="{address} closed the connection without an answer",
+        message="{concerning}{address} closed the connection without an answer",
         remedy="Check the server's log, and any proxy or load balancer in front of {address}.",
+        defaults=_CONCERNING,
     )
     SERVER_NOT_TLS = Reason(
         "ServerNotTLS",
         Status.FAIL,
         "The client starts TLS and the port is plain text.",
-        message="{address} does not speak TLS",
+        message="{concerning}{address} does not speak TLS",
         remedy="{disable_tls}",
-        defaults={"disable_tls": "Enable TLS on the server, or configure the client without TLS."},
+        defaults={"concerning": "", "disable_tls": "Enable TLS on the server, or configure the client without TLS."},
     )
     TLS_REQUIRED = Reason(
         "TLSRequired",
         Status.FAIL,
         "The port speaks TLS and the client connects without it.",
-        message="{address} requires TLS, and the client is configured without it",
+        message="{concerning}{address} requires TLS, and the client is configured without it",
         remedy="{enable_tls}",
-        defaults={"enable_tls": "Configure the client to use TLS."},
+        defaults={"concerning": "", "enable_tls": "Configure the client to use TLS."},
     )
     TLS_UNTRUSTED = Reason(
         "TLSUntrusted",
         Status.FAIL,
         "The certificate is not signed by an authority that the client trusts.",
-        message="the certificate of {address} is not trusted ({detail})",
+        message="{concerning}the certificate of {address} is not trusted ({detail})",
         remedy="{trust}",
         defaults={
+            "concerning": "",
             "trust": "Use a certificate of a public authority, or add the authority to the client's trust store."
         },
     )
@@ -89,14 +94,15 @@ class NetworkReasons(ReasonSet):
         "TLSExpired",
         Status.FAIL,
         "The certificate has expired.",
-        message="the certificate of {address} has expired",
+        message="{concerning}the certificate of {address} has expired",
         remedy="Renew the certificate of {address}.",
+        defaults=_CONCERNING,
     )
     TLS_WRONG_HOST = Reason(
         "TLSWrongHost",
         Status.FAIL,
         "The certificate is issued for other names.",
-        message="the certificate of {address} is not valid for {host}",
+        message="{concerning}the certificate of {address} is not valid for {host}",
         remedy="Use a name from the certificate in {source}, or reissue it for {host}.",
         defaults=_SOURCE,
     )
@@ -104,8 +110,9 @@ class NetworkReasons(ReasonSet):
         "TLSHandshakeFailed",
         Status.FAIL,
         "The TLS handshake failed: no common version or cipher, or the server requires a client certificate.",
-        message="the TLS handshake with {address} failed ({detail})",
+        message="{concerning}the TLS handshake with {address} failed ({detail})",
         remedy="Check the server's log: it names the version, cipher or client certificate it requires.",
+        defaults=_CONCERNING,
     )
 
 
@@ -116,6 +123,7 @@ class CertificateReasons(ReasonSet):
         "TLSExpiresSoon",
         Status.WARN,
         "The certificate expires within 14 days.",
-        message="the certificate of {address} expires in {days}",
+        message="{concerning}the certificate of {address} expires in {days}",
         remedy="Renew the certificate of {address}.",
+        defaults=_CONCERNING,
     )
