@@ -500,7 +500,7 @@ def test_every_value_of_the_values_reference_is_judged_or_it_is_said_why_not() -
         ("aws", "S4-05", "celery_autoscaler.num_shards", 0, ["ControlPlaneReady/autoscaler/ScaledDown"]),
         ("aws", "S8-10", "context", "circleci", []),
         ("azure", "S2-az-02", "azure.client_id", "", []),
-        ("azure", "S2-az-02", "azure.servicebus_namespace", "", ["BrokerReachable/ServiceBusUnreachable"]),
+        ("azure", "S2-az-02", "azure.servicebus_namespace", "", ["BrokerReachable/servicebus"]),
         ("gcp", "S2-gcp-01", f"{LAUNCH}.cache_redis_gcp_url", "", ["RedisReachable/cache/NoRedisConfigured"]),
         ("onprem", "S2-op-05", "extraPodEnvFrom", [], []),
     ],

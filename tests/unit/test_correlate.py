@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mehc_checks.checks.broker.check import SERVICE_BUS
 from mehc_checks.checks.config.check import RULES
 from mehc_checks.checks.config.rules.catalogue import all_rules
 from mehc_checks.checks.config.rules.rule import NO_INSTALL, NO_START
@@ -22,6 +23,7 @@ CHECKS = catalogue()
 CONFIG: Final = "ConfigValid"
 SUBJECTS: Final = {
     "RedisReachable": set(Path),
+    "BrokerReachable": {SERVICE_BUS},
     "ControlPlaneReady": {"gateway", "cacher", "builder", "autoscaler"},
 }
 """Of the checks that declarations narrow by the subject of a finding."""
@@ -187,9 +189,17 @@ def test_a_declaration_may_be_narrowed_by_the_subject() -> None:
 
 def test_findings_of_one_reason_are_one_cause() -> None:
     (cause,) = root_causes(
-        [failing("RedisReachable", "cache/NoAnswer", "keda/NoAnswer", "keda/NoAnswer")], CHECKS.values()
+        [
+            failing(
+                "RedisReachable",
+                "cache/ConnectionTimeout",
+                "keda/ConnectionTimeout",
+                "keda/ConnectionTimeout",
+            )
+        ],
+        CHECKS.values(),
     )
-    assert cause.message == "cache/NoAnswer was found (and 2 more)"
+    assert cause.message == "cache/ConnectionTimeout was found (and 2 more)"
 
 
 def test_a_cause_is_as_severe_as_the_worst_that_it_explains() -> None:

@@ -1,21 +1,28 @@
+"""How the connections to Redis are derived from the values; the platform's own answers are in tests/platform."""
+
 import json
 from typing import Any
 
 import pytest
 
-from mehc_checks.modelengine.redis import Trouble, broker, broker_is_redis, cache, keda, secret_names
+from mehc_checks.core.errors import Problem
+from mehc_checks.core.outcome import Reason
+from mehc_checks.modelengine.broker import broker_connection, broker_is_redis, broker_secret
+from mehc_checks.modelengine.configuration import Configuration
+from mehc_checks.modelengine.redis import cache, cache_secret, keda, keda_secret
+from mehc_checks.modelengine.redisreasons import RedisConnectionReasons as R
 from mehc_checks.modelengine.secrets import CloudSecret
 from mehc_checks.modelengine.values import Layer, Values
 
 
 def values(
     cloud: str = "aws", launch: dict[str, Any] | None = None, infra: dict[str, Any] | None = None, **top: Any
-) -> Values:
+) -> Configuration:
     tree = {
         "config": {"values": {"infra": {"cloud_provider": cloud, **(infra or {})}, "launch": launch or {}}},
         **top,
     }
-    return Values.merged([Layer(source="test", values=tree)])
+    return Configuration(Values.merged([Layer(source="", values={}), Layer(source="test", values=tree)]))
 
 
 ALL = {
@@ -32,6 +39,10 @@ def kept(fields: dict[str, str]) -> CloudSecret:
     return CloudSecret(name="secret", text=json.dumps(fields), fields=fields)
 
 
+def reason(problem: Problem | None) -> Reason | None:
+    return problem.reason if problem else None
+
+
 def but(*names: str) -> dict[str, str]:
     """All sources but some, by their cloud."""
     return {key: value for key, value in ALL.items() if not any(name in key for name in names)}
@@ -45,19 +56,20 @@ def but(*names: str) -> dict[str, str]:
         ("onprem", but("onprem"), "redis://aws:1/1"),
         ("onprem", {}, "redis://redis:6379/0"),
         ("gcp", but("onprem"), "redis://gcp:1/1"),
-        ("gcp", but("onprem", "gcp"), Trouble.NO_SOURCE),
+        ("gcp", but("onprem", "gcp"), R.NO_SOURCE),
         ("aws", but("onprem"), "redis://aws:1/1"),
         ("aws", but("onprem", "aws_url"), "redis://secret:1/1"),
-        ("aws", but("onprem", "aws"), "rediss://azure:6380/0"),
-        ("azure", but("onprem"), Trouble.WRONG_CLOUD),
-        ("azure", but("onprem", "aws_url"), Trouble.WRONG_CLOUD),
+        ("aws", but("onprem", "aws"), R.WRONG_CLOUD),
+        ("", {"cache_redis_aws_url": "redis://aws:1/1"}, R.WRONG_CLOUD),
+        ("azure", but("onprem"), R.WRONG_CLOUD),
+        ("azure", but("onprem", "aws_url"), R.WRONG_CLOUD),
         ("azure", but("onprem", "aws"), "rediss://azure:6380/0"),
-        ("aws", {}, Trouble.NO_SOURCE),
+        ("aws", {}, R.NO_SOURCE),
     ],
 )
 def test_the_cache_source_that_wins(cloud: str, launch: dict[str, Any], expected: object) -> None:
-    way = cache(values(cloud, launch), {"secret": kept({"cache-url": "redis://secret:1/1"})})
-    assert (str(way.server) if way.server else way.trouble) == expected
+    found = cache(values(cloud, launch), {"secret": kept({"cache-url": "redis://secret:1/1"})})
+    assert (str(found.server) if found.server else reason(found.problem)) == expected
 
 
 @pytest.mark.parametrize(
@@ -71,21 +83,29 @@ def test_the_cache_source_that_wins(cloud: str, launch: dict[str, Any], expected
     ],
 )
 def test_what_keda_is_given(url: str, host: str, port: int, db: int) -> None:
-    way = keda(values(launch={"cache_redis_aws_url": url}), {})
-    assert way is not None
-    assert way.server is not None
-    assert (way.server.host, way.server.port, way.server.db) == (host, port, db)
-    assert (way.server.username, way.server.password, way.server.tls) == ("", "", False)
+    found = keda(values(launch={"cache_redis_aws_url": url}), {})
+    assert found is not None
+    assert found.server is not None
+    server = found.server
+    assert (server.host, server.port, server.db) == (host, port, db)
+    assert (server.username, server.password, server.tls) == ("", "", False)
 
 
 @pytest.mark.parametrize(
     ("url", "detail"),
-    [("redis://:pw@h:6379/0", "<credentials>@h:6379"), ("redis://h/0", "h"), ("rediss://u:pw@h/0", "h")],
+    [
+        ("redis://:pw@h:6379/0", "<credentials>@h:6379"),
+        ("redis://h/0", "h"),
+        ("rediss://u:pw@h/0", "h"),
+        ("redis://u:pw/x@h:1/0", "<credentials>"),
+    ],
 )
 def test_what_keda_cannot_dial(url: str, detail: str) -> None:
-    way = keda(values(launch={"cache_redis_aws_url": url}), {})
-    assert way is not None
-    assert (way.trouble, way.detail) == (Trouble.KEDA_ADDRESS, detail)
+    found = keda(values(launch={"cache_redis_aws_url": url}), {})
+    assert found is not None
+    assert found.problem is not None
+    assert (found.problem.reason, found.problem.words["shown"]) == (R.KEDA_ADDRESS_INVALID, detail)
+    assert "pw" not in str(found.problem)
 
 
 @pytest.mark.parametrize(
@@ -94,6 +114,7 @@ def test_what_keda_cannot_dial(url: str, detail: str) -> None:
         ("aws", None, False),
         ("aws", True, True),
         ("aws", "false", False),
+        ("aws", "true", True),
         ("azure", None, False),
         ("azure", True, True),
         ("gcp", None, True),
@@ -104,12 +125,19 @@ def test_whether_the_broker_is_redis(cloud: str, forced: object, expected: bool)
     assert broker_is_redis(values(cloud, celery_broker_type_redis=forced)) is expected
 
 
+def test_keda_has_no_connection_to_redis_on_azure() -> None:
+    azure = {"cache_redis_azure_host": "azure:6380"}
+    assert keda(values("azure", launch=azure, redis={"enableTLS": True}), {}) is None
+    assert keda(values("azure", launch={"cache_redis_onprem_url": "redis://h:1/0"}), {}) is None
+
+
 def test_a_token_switches_the_brokers_tls_on_without_verification() -> None:
-    way = broker(values("onprem", redisHost="h", redisPort="6390"), "token", {})
-    assert way is not None
-    assert way.server is not None
-    assert (str(way.server), way.server.verify, way.server.password) == ("rediss://h:6390/0", False, "token")
-    plain = broker(values("onprem", infra={"redis_host": "infra"}), "", {})
+    found = broker_connection(values("onprem", redisHost="h", redisPort="6390"), "token", {})
+    assert found is not None
+    assert found.server is not None
+    server = found.server
+    assert (str(server), server.verify, server.password) == ("rediss://h:6390/0", False, "token")
+    plain = broker_connection(values("onprem", infra={"redis_host": "infra"}), "", {})
     assert plain is not None
     assert str(plain.server) == "redis://infra:6379/0"
 
@@ -130,10 +158,11 @@ def test_a_token_switches_the_brokers_tls_on_without_verification() -> None:
 def test_the_brokers_url_of_a_secret(fields: dict[str, str], expected: str, verify: bool) -> None:
     given = {"host": "h", "port": "1", "auth_token": "to%2Fken", **fields}
     installed = values(infra={"redis_aws_secret_name": "secret"}, celery_broker_type_redis=True)
-    way = broker(installed, "", {"secret": kept(given)})
-    assert way is not None
-    assert way.server is not None, way.detail
-    assert (str(way.server), way.server.verify, way.server.password) == (expected, verify, "to/ken")
+    found = broker_connection(installed, "", {"secret": kept(given)})
+    assert found is not None
+    assert found.server is not None, found.problem
+    server = found.server
+    assert (str(server), server.verify, server.password) == (expected, verify, "to/ken")
 
 
 @pytest.mark.parametrize(
@@ -142,13 +171,14 @@ def test_the_brokers_url_of_a_secret(fields: dict[str, str], expected: str, veri
         (values(launch=ALL), set()),
         (values(launch=but("onprem", "aws_url")), {"secret"}),
         (values("gcp", launch=but("onprem", "gcp", "aws_url")), set()),
-        (values(infra={"redis_aws_secret_name": "b"}), set()),
+        (values(infra={"redis_aws_secret_name": "b"}), {"b"}),
         (values(infra={"redis_aws_secret_name": "b"}, celery_broker_type_redis=True), {"b"}),
-        (values("onprem", infra={"redis_aws_secret_name": "b"}), {"b"}),
+        (values("onprem", infra={"redis_aws_secret_name": "b"}), set()),
         (values(redis={"kedaSecretName": "k"}), set()),
         (values(redis={"kedaSecretName": "k", "enableAuth": True}), {"k"}),
         (values("onprem", redis={"kedaSecretName": "k", "enableAuth": True}), set()),
     ],
 )
-def test_only_secrets_that_count_are_read(installed: Values, expected: set[str]) -> None:
-    assert secret_names(installed) == expected
+def test_only_secrets_that_count_are_read(installed: Configuration, expected: set[str]) -> None:
+    named = {cache_secret(installed), broker_secret(installed) or "", keda_secret(installed)}
+    assert named - {""} == expected

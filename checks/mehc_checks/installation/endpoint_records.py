@@ -1,13 +1,7 @@
-"""The platform's own record of endpoints, and what Redis holds of them: one query, one conversation each."""
+"""The platform's own record of endpoints: one query."""
 
-import asyncio
-from collections.abc import Iterable
 from typing import Any, Final
 
-from redis.exceptions import RedisError
-
-from mehc_checks.checks.redis.gather import auth_token, open_connection, redis_secrets
-from mehc_checks.clients.network.connect import NetworkProblem
 from mehc_checks.clients.postgres.client import session
 from mehc_checks.clients.postgres.server import Server as Database
 from mehc_checks.core.errors import CannotEvaluate, Problem, UsageError
@@ -23,14 +17,11 @@ from mehc_checks.modelengine.database import (
     parse,
     source,
 )
-from mehc_checks.modelengine.endpoints import builder_queue, cache_key, demand_key
-from mehc_checks.modelengine.redis import Server, Way, broker, cache
-from mehc_checks.workload.objects import Cached, Record, time
+from mehc_checks.workload.objects import Record, time
 
 MOST: Final = 5000
 _DATABASE_PART: Final = 0.5
-_REDIS_PART: Final = 0.2
-"""Parts of the time: a database and a Redis that hang must leave some for the cluster, which is asked in between."""
+"""Part of the time: a database that hangs must leave some for the cluster and for Redis."""
 _QUERY: Final = """
 SELECT j->>'id', j->>'name', j->>'endpoint_type', j->>'endpoint_status', j->>'status_reason', j->>'creation_task_id',
        j->>'created_at', j->>'last_updated_at'
@@ -91,54 +82,3 @@ def _record(row: tuple[Any, ...]) -> Record:
         created=time(row[6]),
         updated=time(row[7]),
     )
-
-
-async def cached(context: Context, endpoints: Iterable[str]) -> dict[str, Cached]:
-    """By id of ``endpoints``: the age of the cacher's key and the demand. Empty where the cache cannot be asked."""
-    way = cache(context.values, await context.gather(redis_secrets))
-    identifier = context.values.text("serviceIdentifier") or ""
-    wanted = list(endpoints)
-    commands: list[tuple[str, ...]] = []
-    for endpoint in wanted:
-        commands += [("TTL", cache_key(identifier, endpoint)), ("LLEN", demand_key(endpoint))]
-    answers = await _asked(context, way, commands)
-    if answers is None:
-        return {}
-    return {
-        endpoint: Cached(ttl=ttl if ttl >= 0 else None, demand=demand)
-        for endpoint, ttl, demand in zip(wanted, answers[::2], answers[1::2], strict=True)
-    }
-
-
-async def queue_depth(context: Context) -> tuple[str, int | None]:
-    """The builder's queue, and how many tasks wait in it; None where the broker is no Redis, or cannot be asked."""
-    queue = builder_queue(
-        context.values.text("serviceIdentifier") or "", context.values.text("serviceBuilderQueue") or ""
-    )
-    answers = await ask_broker(context, [("LLEN", queue)])
-    return queue, answers[0] if answers else None
-
-
-async def ask_broker(context: Context, commands: list[tuple[str, ...]]) -> list[Any] | None:
-    """What a broker that is a Redis answers; None where it is none, and where it cannot be asked, or refuses."""
-    token, _ = await auth_token(context)
-    way = broker(context.values, token, await context.gather(redis_secrets))
-    return await _asked(context, way, commands) if way else None
-
-
-async def _asked(context: Context, way: Way, commands: list[tuple[str, ...]]) -> list[Any] | None:
-    """Redis' answers, in one round trip; None where it cannot be asked, or refuses: RedisReachable says why."""
-    server: Server | None = way.server
-    if server is None or way.trouble or not commands:
-        return None
-    context.redactor.add(server.password)
-    connection = open_connection(server)
-    try:
-        async with asyncio.timeout(context.network_timeout * _REDIS_PART):
-            await connection.connect()  # type: ignore[no-untyped-call]
-            await connection.send_packed_command(connection.pack_commands(commands))
-            return [await connection.read_response() for _ in commands]
-    except (RedisError, NetworkProblem, OSError, TimeoutError):
-        return None
-    finally:
-        await connection.disconnect(nowait=True)

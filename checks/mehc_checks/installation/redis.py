@@ -1,17 +1,24 @@
-"""The connections to Redis of one installation, with the secrets that they take from the cluster and from AWS."""
+"""The connections to Redis of one installation, with the secrets that they take from the cluster and from AWS, and what
+Redis holds of endpoints: one conversation each."""
 
 import asyncio
-from typing import Final
+from collections.abc import Iterable
+from typing import Any, Final
 
 from mehc_checks.clients.kubernetes.api import NoCluster
 from mehc_checks.clients.kubernetes.reasons import KubernetesReasons
+from mehc_checks.clients.redis.conversation import conversation
 from mehc_checks.core.errors import CannotEvaluate, Problem
 from mehc_checks.installation.cloudsecrets import aws_secret
 from mehc_checks.installation.context import Context
 from mehc_checks.modelengine.broker import TOKEN_KEY, broker_connection, broker_secret
-from mehc_checks.modelengine.redis import Connection, Secrets, cache, cache_secret, keda, keda_secret
+from mehc_checks.modelengine.endpoints import builder_queue, cache_key, demand_key
+from mehc_checks.modelengine.redis import Connection, Secrets, cache, cache_secret, given, keda, keda_secret
 from mehc_checks.modelengine.redisreasons import RedisConnectionReasons as R
+from mehc_checks.workload.objects import Cached
 
+_PART: Final = 0.2
+"""Part of the time: a Redis that hangs must leave some for the cluster, and for the database."""
 _SECRET: Final = "redis.authSecretName"  # noqa: S105 - the name of a value
 
 
@@ -20,7 +27,11 @@ async def connections(context: Context) -> list[Connection]:
     secrets = await context.gather(redis_secrets)
     return [
         found
-        for found in (cache(context.values, secrets), await broker(context), keda(context.values, secrets))
+        for found in (
+            cache(context.configuration, secrets),
+            await broker(context),
+            keda(context.configuration, secrets),
+        )
         if found
     ]
 
@@ -28,23 +39,23 @@ async def connections(context: Context) -> list[Connection]:
 async def broker(context: Context) -> Connection | None:
     """The Celery broker's; None where it is not Redis."""
     token = await auth_token(context)
-    return broker_connection(context.values, token, await context.gather(redis_secrets))
+    return broker_connection(context.configuration, token, await context.gather(redis_secrets))
 
 
 async def redis_secrets(context: Context) -> Secrets:
     """The secrets of AWS that connections are derived from, all asked at once; by ``Context.gather``."""
-    values = context.values
-    names = {name for name in (cache_secret(values), broker_secret(values), keda_secret(values)) if name}
+    named = (read(context.configuration) for read in (cache_secret, broker_secret, keda_secret))
+    names = {name for name in named if name}
     read = await asyncio.gather(*(aws_secret(context, name) for name in names))
     return {secret.name: secret for secret in read}
 
 
 async def auth_token(context: Context) -> str | Problem:
     """REDIS_AUTH_TOKEN of the pods, "" where the chart sets none, or why it is not known."""
-    values = context.values
-    name = values.text(_SECRET)
+    configuration = context.configuration
+    name = given(configuration, _SECRET)
     if not name:
-        return values.text("redis.auth") or ""
+        return given(configuration, "redis.auth")
     if isinstance(context.cluster, NoCluster):
         detail = f"Secret {name} of {_SECRET} was not read: without a cluster there is none"
         return CannotEvaluate(KubernetesReasons.INCOMPLETE_DATA, detail=detail)
@@ -52,9 +63,57 @@ async def auth_token(context: Context) -> str | Problem:
         secret = await context.secret(name)
     except CannotEvaluate as unread:
         return unread
-    key = values.text("redis.authSecretKey") or TOKEN_KEY
+    key = given(configuration, "redis.authSecretKey") or TOKEN_KEY
     if secret is None or key not in secret.data:
         wrong = "does not exist" if secret is None else f"has no key {key}"
         where = context.namespace
         return Problem(R.TOKEN_NOT_FOUND, secret=name, namespace=where, key=key, wrong=wrong)
     return secret.data[key]
+
+
+async def cached(context: Context, endpoints: Iterable[str]) -> dict[str, Cached]:
+    """By id of ``endpoints``: the age of the cacher's key and the demand. Empty where the cache cannot be asked."""
+    connection = cache(context.configuration, await context.gather(redis_secrets))
+    identifier = context.values.text("serviceIdentifier") or ""
+    wanted = list(endpoints)
+    commands: list[tuple[str, ...]] = []
+    for endpoint in wanted:
+        commands += [("TTL", cache_key(identifier, endpoint)), ("LLEN", demand_key(endpoint))]
+    answers = await _asked(context, connection, commands)
+    if answers is None:
+        return {}
+    return {
+        endpoint: Cached(ttl=ttl if ttl >= 0 else None, demand=demand)
+        for endpoint, ttl, demand in zip(wanted, answers[::2], answers[1::2], strict=True)
+    }
+
+
+async def queue_depth(context: Context) -> tuple[str, int | None]:
+    """The builder's queue, and how many tasks wait in it; None where the broker is not a Redis that can be asked."""
+    queue = builder_queue(
+        context.values.text("serviceIdentifier") or "", context.values.text("serviceBuilderQueue") or ""
+    )
+    answers = await ask_broker(context, [("LLEN", queue)])
+    return queue, answers[0] if answers else None
+
+
+async def ask_broker(context: Context, commands: list[tuple[str, ...]]) -> list[Any] | None:
+    """The answers of a broker that is a Redis; None where it is none, and where it cannot be asked, or refuses."""
+    connection = await broker(context)
+    return await _asked(context, connection, commands) if connection else None
+
+
+async def _asked(
+    context: Context, connection: Connection, commands: list[tuple[str, ...]]
+) -> list[Any] | None:
+    """Redis' answers, in one round trip; None where it cannot be asked, or refuses: RedisReachable says why."""
+    server = connection.server
+    if server is None or connection.problem or not commands:
+        return None
+    context.redactor.add(server.password)
+    seconds = context.network_timeout * _PART
+    try:
+        async with asyncio.timeout(seconds), conversation(server, timeout=seconds) as asked:
+            return await asked.ask_all(commands)
+    except (Problem, TimeoutError):
+        return None

@@ -7,18 +7,16 @@ the chart's endpoint templates and ``celery_forwarder.py`` (forwarder), ``celery
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any, Final
-
-import yaml
+from typing import Final
 
 from mehc_checks.core.errors import Problem
-from mehc_checks.modelengine import redisurl
-from mehc_checks.modelengine.redis import INFRA, Connection, Path, Secrets, cloud_provider
+from mehc_checks.modelengine import paths, redisurl
+from mehc_checks.modelengine.configuration import Configuration
+from mehc_checks.modelengine.redis import Connection, Path, Secrets, cloud_provider, given
 from mehc_checks.modelengine.redisreasons import RedisConnectionReasons as R
 from mehc_checks.modelengine.secrets import CloudSecret
-from mehc_checks.modelengine.values import Values
 
-BROKER_SECRET: Final = f"{INFRA}.redis_aws_secret_name"
+BROKER_SECRET: Final = paths.REDIS_AWS_SECRET_NAME
 """Names a secret with the fields host, port, and optionally scheme, auth_token and query_params; read on AWS only."""
 TOKEN_KEY: Final = "auth_token"  # noqa: S105 - a name
 """The key of ``redis.authSecretName`` that the chart reads where ``redis.authSecretKey`` is not set."""
@@ -65,17 +63,16 @@ class Brokers:
 
 _FORWARDER: Final = {"redis": Broker.REDIS, "sqs": Broker.SQS, "servicebus": Broker.SERVICE_BUS}
 _ANNOTATED: Final = {"sqs": "sqs-message-broker-master", "servicebus": "servicebus-message-broker-master"}
-_FLAG: Final = "celery_broker_type_redis"
-_TYPE: Final = "celeryBrokerType"
+_FLAG: Final = paths.CELERY_BROKER_TYPE_REDIS
+_TYPE: Final = paths.CELERY_BROKER_TYPE
 
 
-def brokers(values: Values) -> Brokers:
+def brokers(configuration: Configuration) -> Brokers:
     """Each component's broker, derived as its own code does."""
-    cloud = cloud_provider(values)
-    flag = broker_forced(values)
-    given = values.text(_TYPE) or ""
-    told = _FORWARDER.get(given, Broker.NONE)
-    enabled = values.text("celery_autoscaler.enabled") != "false" and not values.text("serviceIdentifier")
+    cloud = cloud_provider(configuration.values)
+    flag = configuration.flag(_FLAG)
+    word = given(configuration, _TYPE)
+    told = _FORWARDER.get(word, Broker.NONE)
     other = "redis-gcp-memorystore" if cloud == "gcp" else "redis-elasticache"
     return Brokers(
         build_sender=_gateway("gateway (builds)", cloud, flag, db=0),
@@ -84,10 +81,12 @@ def brokers(values: Values) -> Brokers:
         work_taker=Use(
             component="forwarders",
             broker=told,
-            because=f"{_TYPE}={given}" if given else f"{_TYPE} is unset",
+            because=f"{_TYPE}={word}" if word else f"{_TYPE} is unset",
             db=3 if told is Broker.REDIS else None,
         ),
-        scales=_ANNOTATED.get(given, f"{other}-message-broker-master") if enabled else "",
+        scales=_ANNOTATED.get(word, f"{other}-message-broker-master")
+        if configuration.has_celery_autoscaler
+        else "",
         annotated=_ANNOTATED["servicebus" if cloud == "azure" else "sqs"],
     )
 
@@ -120,54 +119,35 @@ def _builder(cloud: str, flag: bool) -> Use:
     )
 
 
-def broker_forced(values: Values) -> bool:
-    """Whether celery_broker_type_redis is on: the key inside ``infra`` where it is set, else the one at the top.
-
-    The chart writes the one at the top into the service ConfigMap if it is true for a template, as bare text, which the
-    platform reads as YAML: the text "false" is false there. Of the one inside, it quotes whatever is not a boolean.
-    """
-    inside = values.get(f"{INFRA}.{_FLAG}")
-    if inside is not None:
-        return bool(inside)
-    given = values.get(_FLAG)
-    return bool(_bare(given)) if given else False
-
-
-def _bare(given: Any) -> Any:
-    """``given`` as the platform reads it from the bare text of the chart."""
-    if not isinstance(given, str):
-        return given
-    try:
-        return yaml.safe_load(given)
-    except yaml.YAMLError:
-        return given
-
-
-def broker_is_redis(values: Values) -> bool:
+def broker_is_redis(configuration: Configuration) -> bool:
     """Whether the gateway or the builder uses Redis as the Celery broker."""
-    found = brokers(values)
+    found = brokers(configuration)
     return Broker.REDIS in (found.build_sender.broker, found.build_taker.broker)
 
 
-def broker_secret(values: Values) -> str | None:
+def broker_secret(configuration: Configuration) -> str | None:
     """The secret of AWS with the broker's address; None where there is none. On AWS it is read whatever the broker."""
-    return values.text(BROKER_SECRET) if cloud_provider(values) == "aws" else None
+    if cloud_provider(configuration.values) != "aws" or configuration.read(BROKER_SECRET) is None:
+        return None
+    return given(configuration, BROKER_SECRET)
 
 
-def broker_connection(values: Values, token: str | Problem, secrets: Secrets) -> Connection | None:
+def broker_connection(
+    configuration: Configuration, token: str | Problem, secrets: Secrets
+) -> Connection | None:
     """The Celery broker; None where it is not Redis, and nothing is wrong with what the platform reads for it.
 
     ``token`` is REDIS_AUTH_TOKEN, "" where unset, or why pods cannot have it. On AWS a secret goes before all else.
     Elsewhere a token switches TLS on, without verification; without one the connection is plain.
     """
-    used = broker_is_redis(values)
-    name = broker_secret(values)
+    used = broker_is_redis(configuration)
+    name = broker_secret(configuration)
     if name is not None:
         connection = _of_secret(secrets[name] if name else _NO_SECRET)
         return connection if used or connection.server is None else None
     if isinstance(token, Problem):
         return Connection(path=Path.BROKER, source="redis.authSecretName", problem=token, words=_WORDS)
-    return _of_values(values, token) if used else None
+    return _of_values(configuration, token) if used else None
 
 
 _NO_SECRET: Final = CloudSecret(name='""', trouble="cannot be read: redis_aws_secret_name is an empty string")
@@ -180,39 +160,42 @@ _WORDS: Final = {
 }
 
 
-def _of_values(values: Values, token: str) -> Connection:
-    source = "redisHost" if values.text("redisHost") else f"{INFRA}.redis_host"
-    host = values.text(source)
+def _of_values(configuration: Configuration, token: str) -> Connection:
+    source = paths.REDIS_HOST if given(configuration, paths.REDIS_HOST) else paths.REDIS_HOST_OF_INFRA
+    host = given(configuration, source)
     connection = Connection(path=Path.BROKER, source=source, words={**_WORDS, "source": source})
     if not host:
-        missing = Problem(R.NO_SOURCE, cloud=cloud_provider(values) or '""', wanted=source)
+        missing = Problem(R.NO_SOURCE, cloud=cloud_provider(configuration.values) or '""', wanted=source)
         return replace(connection, problem=missing)
-    port = (values.text("redisPort") if source == "redisHost" else None) or str(redisurl.DEFAULT_PORT)
+    port = given(configuration, paths.REDIS_PORT) if source == paths.REDIS_HOST else ""
+    port = port or str(redisurl.DEFAULT_PORT)
     location = f"{host}:{port}/0"
     url = f"rediss://:{token}@{location}?ssl_cert_reqs=none" if token else f"redis://{location}"
     try:
         return replace(connection, server=redisurl.of_celery(url))
     except ValueError:
-        return replace(connection, problem=_unreadable(values, source, location))
+        return replace(connection, problem=_unreadable(configuration, source, location))
 
 
-def _unreadable(values: Values, source: str, location: str) -> Problem:
+def _unreadable(configuration: Configuration, source: str, location: str) -> Problem:
     """Which of the values that the URL is strung together from makes it unreadable."""
     try:
         redisurl.of_celery(f"redis://{location}")
     except ValueError:
-        port_too = source == "redisHost" and bool(values.text("redisPort"))
+        port_too = source == paths.REDIS_HOST and bool(given(configuration, paths.REDIS_PORT))
         named = f"{source} with redisPort" if port_too else source
         return Problem(
             R.URL_INVALID,
             source=named,
             detail="host and port do not give a URL that Celery can read",
-            form="a host name alone in the one, a number in the other" if port_too else "a host name without a port",
+            form="a host name alone in the one, a number in the other"
+            if port_too
+            else "a host name without a port",
         )
-    given = "redis.authSecretName" if values.text("redis.authSecretName") else "redis.auth"
+    token = "redis.authSecretName" if given(configuration, "redis.authSecretName") else "redis.auth"
     return Problem(
         R.URL_INVALID,
-        source=f"the broker URL made from {given}",
+        source=f"the broker URL made from {token}",
         detail="the token has characters that end a URL's password (/ # ?)",
         form="percent-encode them in the token, or use a token without them",
     )
@@ -235,14 +218,14 @@ def _of_secret(secret: CloudSecret) -> Connection:
             "source": named,
             "credentials": named,
             "enable_tls": f"Write rediss:// as the scheme of {named}.",
-            "disable_tls": f"Write redis:// as the scheme of {named}, without ssl_ in its query_params; or enable TLS on "
-            "the server.",
+            "disable_tls": f"Write redis:// as the scheme of {named}, without ssl_ in its query_params; or enable TLS "
+            "on the server.",
             "add_credentials": f"Add auth_token to {named}.",
         },
     )
     if connection.problem:
         return connection
-    fields = {**(secret.fields or {}), **{name: "None" for name in secret.nulls - {"auth_token"}}}
+    fields = {**(secret.fields or {}), **dict.fromkeys(secret.nulls - {"auth_token"}, "None")}
     scheme, query = fields.get("scheme", "redis://"), fields.get("query_params", "")
     login = f":{fields['auth_token']}@" if "auth_token" in fields else ""
     try:

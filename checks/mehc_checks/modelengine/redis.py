@@ -13,13 +13,14 @@ from mehc_checks.clients.redis.reasons import RedisServerReasons
 from mehc_checks.clients.redis.server import Server
 from mehc_checks.core.errors import Problem
 from mehc_checks.core.outcome import Reason
-from mehc_checks.modelengine import redisurl
+from mehc_checks.modelengine import paths, redisurl
+from mehc_checks.modelengine.configuration import AWS, Configuration, printed
 from mehc_checks.modelengine.redisreasons import RedisConnectionReasons as R
 from mehc_checks.modelengine.secrets import CloudSecret
 from mehc_checks.modelengine.values import Values
 
-INFRA: Final = "config.values.infra"
-LAUNCH: Final = "config.values.launch"
+INFRA: Final = paths.INFRA
+LAUNCH: Final = paths.LAUNCH
 KEDA_AUTHENTICATION: Final = "keda-trigger-auth-redis-secret"
 CACHE_FIELD: Final = "cache-url"
 """The field of the cache's secret."""
@@ -57,11 +58,11 @@ class Connection:
     """The secret of AWS that KEDA's password is from."""
 
 
-_ONPREM_URL: Final = f"{LAUNCH}.cache_redis_onprem_url"
-_GCP_URL: Final = f"{LAUNCH}.cache_redis_gcp_url"
-_AWS_URL: Final = f"{LAUNCH}.cache_redis_aws_url"
-_AWS_SECRET: Final = f"{LAUNCH}.cache_redis_aws_secret_name"
-_AZURE_HOST: Final = f"{LAUNCH}.cache_redis_azure_host"
+_ONPREM_URL: Final = paths.CACHE_REDIS_ONPREM_URL
+_GCP_URL: Final = paths.CACHE_REDIS_GCP_URL
+_AWS_URL: Final = paths.CACHE_REDIS_AWS_URL
+_AWS_SECRET: Final = paths.CACHE_REDIS_AWS_SECRET_NAME
+_AZURE_HOST: Final = paths.CACHE_REDIS_AZURE_HOST
 _SOURCES: Final = (_ONPREM_URL, _GCP_URL, _AWS_URL, _AWS_SECRET, _AZURE_HOST)
 _KEDA_SECRET: Final = "redis.kedaSecretName"  # noqa: S105 - the name of a value
 _WANTED: Final = {
@@ -71,32 +72,40 @@ _WANTED: Final = {
     "onprem": _ONPREM_URL,
 }
 _TRUST: Final = (
-    "Use a certificate of a public authority, or add the authority to the trust store of the platform's images."
+    "Use a certificate of a public authority, or add the authority to the trust store of the images."
 )
 
 
 def cloud_provider(values: Values) -> str:
-    """The cloud provider that the platform acts by; aws where the key is absent."""
-    given = values.text(f"{INFRA}.cloud_provider")
-    return "aws" if given is None else given
+    """The cloud provider that the platform acts by: aws where the key is absent, "" where it is empty or null."""
+    configuration = Configuration(values)
+    return given(configuration, paths.CLOUD_PROVIDER) if configuration.has(paths.CLOUD_PROVIDER) else AWS
 
 
-def cache_sources(values: Values) -> list[str]:
+def given(configuration: Configuration, path: str) -> str:
+    """The text that the platform's processes are given for ``path``, "" where that is nothing."""
+    if path.startswith(f"{paths.CONFIG}."):
+        return str(configuration.read(path) or "")
+    value = configuration.raw(path)
+    return printed(value) if value else ""
+
+
+def cache_sources(configuration: Configuration) -> list[str]:
     """The values that are set of those that can name the cache."""
-    return [path for path in _SOURCES if values.text(path)]
+    return [path for path in _SOURCES if given(configuration, path)]
 
 
-def _source(values: Values) -> tuple[str, Problem | None]:
+def _source(configuration: Configuration) -> tuple[str, Problem | None]:
     """The value that the cache's address is from, by the platform's order of precedence, or why there is none."""
-    cloud = cloud_provider(values)
-    if values.text(_ONPREM_URL):
+    cloud = cloud_provider(configuration.values)
+    if given(configuration, _ONPREM_URL):
         return _ONPREM_URL, None
     if cloud == "onprem":
-        return (_AWS_URL if values.text(_AWS_URL) else "redisHost"), None
+        return (_AWS_URL if given(configuration, _AWS_URL) else "redisHost"), None
     if cloud == "gcp":
-        return _GCP_URL, None if values.text(_GCP_URL) else _no_source(cloud)
+        return _GCP_URL, None if given(configuration, _GCP_URL) else _no_source(cloud)
     for source, its_cloud in ((_AWS_URL, "aws"), (_AWS_SECRET, "aws"), (_AZURE_HOST, "azure")):
-        if values.text(source):
+        if given(configuration, source):
             return source, None if cloud == its_cloud else _wrong_cloud(source, cloud)
     return "", _no_source(cloud)
 
@@ -113,26 +122,26 @@ def _wrong_cloud(source: str, cloud: str) -> Problem:
     return Problem(R.WRONG_CLOUD, source=source, cloud=cloud or '""', fix=fix)
 
 
-def cache_secret(values: Values) -> str:
+def cache_secret(configuration: Configuration) -> str:
     """The secret of AWS that holds the cache's URL, "" where none does."""
-    source, problem = _source(values)
-    return (values.text(source) or "") if source == _AWS_SECRET and problem is None else ""
+    source, problem = _source(configuration)
+    return given(configuration, source) if source == _AWS_SECRET and problem is None else ""
 
 
-def _url(values: Values, secrets: Secrets) -> tuple[str, str, Problem | None]:
+def _url(configuration: Configuration, secrets: Secrets) -> tuple[str, str, Problem | None]:
     """The value that the cache's URL is from, the URL, and why there is none."""
-    source, problem = _source(values)
+    source, problem = _source(configuration)
     if problem:
         return source, "", problem
     if source == _AWS_SECRET:
-        secret = secrets[cache_secret(values)]
+        secret = secrets[cache_secret(configuration)]
         return source, (secret.fields or {}).get(CACHE_FIELD, ""), _cache_secret_problem(secret)
     if source == _AZURE_HOST:
         # as the platform strings it: what may stand in the host's place is read as a part of the URL
-        return source, f"rediss://identity:token@{values.text(source)}", None
+        return source, f"rediss://identity:token@{given(configuration, source)}", None
     if source == "redisHost":
-        return source, f"redis://{values.text(source) or 'redis'}:{redisurl.DEFAULT_PORT}/0", None
-    return source, values.text(source) or "", None
+        return source, f"redis://{given(configuration, source) or 'redis'}:{redisurl.DEFAULT_PORT}/0", None
+    return source, given(configuration, source), None
 
 
 def _cache_secret_problem(secret: CloudSecret) -> Problem | None:
@@ -144,10 +153,10 @@ def _cache_secret_problem(secret: CloudSecret) -> Problem | None:
     )
 
 
-def cache(values: Values, secrets: Secrets) -> Connection:
+def cache(configuration: Configuration, secrets: Secrets) -> Connection:
     """The cache, as redis-py opens its URL."""
-    source, url, problem = _url(values, secrets)
-    named = f"{CACHE_FIELD} of secret {cache_secret(values)}" if source == _AWS_SECRET else source
+    source, url, problem = _url(configuration, secrets)
+    named = f"{CACHE_FIELD} of secret {cache_secret(configuration)}" if source == _AWS_SECRET else source
     written = _ONPREM_URL if source == "redisHost" else named
     connection = Connection(
         path=Path.CACHE,
@@ -179,26 +188,26 @@ def cache(values: Values, secrets: Secrets) -> Connection:
     return replace(connection, server=server)
 
 
-def keda_secret(values: Values) -> str:
+def keda_secret(configuration: Configuration) -> str:
     """The secret of AWS that holds KEDA's password, "" where KEDA is given none."""
-    if not values.flag("redis.enableAuth") or cloud_provider(values) != "aws":
+    if not configuration.flag(paths.REDIS_ENABLE_AUTH) or cloud_provider(configuration.values) != "aws":
         return ""
-    return values.text(_KEDA_SECRET) or ""
+    return given(configuration, _KEDA_SECRET)
 
 
-def keda(values: Values, secrets: Secrets) -> Connection | None:
+def keda(configuration: Configuration, secrets: Secrets) -> Connection | None:
     """KEDA's connection to the demand lists; None on Azure, and where the cache's own URL is not known.
 
     On Azure the chart's ScaledObjects have a Service Bus trigger and none for Redis. Elsewhere KEDA is given an address
     and a database cut out of the cache URL, applies enableTLS, enableAuth and unsafeSsl, and nothing else of the URL.
     """
-    if cloud_provider(values) == "azure":
+    if cloud_provider(configuration.values) == "azure":
         return None
-    source, url, problem = _url(values, secrets)
+    source, url, problem = _url(configuration, secrets)
     if problem:
         return None
-    named = f"{CACHE_FIELD} of secret {cache_secret(values)}" if source == _AWS_SECRET else source
-    connection = Connection(path=Path.KEDA, source=source, words=_keda_words(values, named))
+    named = f"{CACHE_FIELD} of secret {cache_secret(configuration)}" if source == _AWS_SECRET else source
+    connection = Connection(path=Path.KEDA, source=source, words=_keda_words(configuration, named))
     address = redisurl.keda_address(url)
     try:
         host, port = redisurl.host_and_port(address)
@@ -209,16 +218,16 @@ def keda(values: Values, secrets: Secrets) -> Connection | None:
         host=host,
         port=port,
         db=max(0, redisurl.keda_database(url)),  # below 0, KEDA selects none
-        tls=values.flag("redis.enableTLS"),
-        verify=not values.flag("redis.unsafeSsl"),
+        tls=configuration.flag(paths.REDIS_ENABLE_TLS),
+        verify=not configuration.flag(paths.REDIS_UNSAFE_SSL),
     )
     connection = replace(connection, server=server)
-    return _authenticated(connection, server, values, secrets)
+    return _authenticated(connection, server, configuration, secrets)
 
 
-def _keda_words(values: Values, source: str) -> Mapping[str, str]:
+def _keda_words(configuration: Configuration, source: str) -> Mapping[str, str]:
     add = "Set redis.enableAuth: true and redis.kedaSecretName."
-    if cloud_provider(values) != "aws":
+    if cloud_provider(configuration.values) != "aws":
         add = (
             "KEDA has a password on AWS only. Give it access without one: ACL SETUSER default on nopass resetkeys "
             "~launch-endpoint-autoscaling:* resetchannels -@all +@connection +select +llen +eval"
@@ -226,7 +235,7 @@ def _keda_words(values: Values, source: str) -> Mapping[str, str]:
     return {
         "concerning": "keda: ",
         "source": source,
-        "credentials": f"secret {values.text(_KEDA_SECRET)} of AWS Secrets Manager",
+        "credentials": f"secret {given(configuration, _KEDA_SECRET)} of AWS Secrets Manager",
         "enable_tls": "Set redis.enableTLS: true.",
         "disable_tls": "Set redis.enableTLS: false, or enable TLS on the server.",
         "add_credentials": add,
@@ -234,16 +243,18 @@ def _keda_words(values: Values, source: str) -> Mapping[str, str]:
     }
 
 
-def _authenticated(connection: Connection, server: Server, values: Values, secrets: Secrets) -> Connection:
+def _authenticated(
+    connection: Connection, server: Server, configuration: Configuration, secrets: Secrets
+) -> Connection:
     """``connection`` with KEDA's password, or with what bars KEDA from one.
 
     The whole text of the secret is the password, because the chart's TriggerAuthentication names no ``secretKey``. KEDA
     strips blanks around it, logs in as user default (go-redis says HELLO), and where it cannot have the text continues
     without a password. Source: ``pkg/scaling/resolver`` and ``typed_config.go`` of KEDA.
     """
-    if not values.flag("redis.enableAuth"):
+    if not configuration.flag(paths.REDIS_ENABLE_AUTH):
         return connection
-    cloud, name = cloud_provider(values), keda_secret(values)
+    cloud, name = cloud_provider(configuration.values), keda_secret(configuration)
     if cloud != "aws":
         missing = Problem(R.KEDA_AUTH_UNAVAILABLE, authentication=KEDA_AUTHENTICATION, cloud=cloud)
         return replace(connection, server=None, problem=missing)

@@ -52,8 +52,8 @@ class RedisConnectionReasons(ReasonSet):
         "CreateContainerConfigError.",
         message="{concerning}Secret {secret} in namespace {namespace} {wrong}: pods stay in "
         "CreateContainerConfigError",
-        remedy="Set redis.authSecretName and redis.authSecretKey (default auth_token) to an existing Secret and key, or "
-        "run: kubectl create secret generic {secret} -n {namespace} --from-literal={key}=TOKEN",
+        remedy="Set redis.authSecretName and redis.authSecretKey (default auth_token) to an existing Secret and key, "
+        "or create them (kubectl create secret generic {secret} -n {namespace} --from-literal={key}=TOKEN).",
         defaults=_CONCERNING,
     )
     AZURE_TOKEN_NOT_EVALUATED = Reason(
@@ -108,8 +108,8 @@ class RedisConnectionReasons(ReasonSet):
         "The cluster does not show that KEDA is given the secret that the values name, so it was not sent to the "
         "address that they name.",
         message="{concerning}{address} is reachable; the password was not tested: {detail}",
-        remedy="Run helm upgrade, so that TriggerAuthentication {authentication} in namespace {namespace} names {secret}, "
-        "or correct redis.kedaSecretName.",
+        remedy="Run helm upgrade, so that TriggerAuthentication {authentication} in namespace {namespace} names "
+        "{secret}, or correct redis.kedaSecretName.",
         defaults=_CONCERNING,
     )
     KEDA_WITHOUT_PASSWORD = Reason(

@@ -1,8 +1,8 @@
 """How the clients of model engine read a Redis URL: each in its own way, and not all of them alike.
 
 Raises ValueError with a sentence that says what is wrong and never quotes the URL. Sources: redis-py 4 (the cache's
-``parse_url`` and connections), kombu (``utils/url.py`` and ``connection.py``, the broker), ``common/config.py`` of model
-engine (what KEDA is given).
+``parse_url`` and connections), kombu (``utils/url.py`` and ``connection.py``, the broker), ``common/config.py`` of
+model engine (what KEDA is given).
 """
 
 import re
@@ -75,13 +75,15 @@ def of_celery(url: str) -> Server:
     scheme, _, rest = url.partition("://")
     if scheme not in ("redis", "rediss"):
         raise ValueError("its scheme is neither redis:// nor rediss://, the :// included")
+    parts, port = _split(f"http://{rest}")
+    if parts.hostname is None:
+        raise ValueError("it names no host")
     try:
-        parts, port = _split(f"http://{rest}")
         db = int(unquote(parts.path[1:]) or 0)
     except ValueError:
-        parts = None
-    if parts is None or parts.hostname is None:
-        raise ValueError("Celery cannot read it")
+        raise ValueError(
+            "what follows the first / is not a number, the parameters after it begin with ?"
+        ) from None
     query = dict(parse_qsl(parts.query))
     tls = {key: value for key, value in query.items() if key.startswith("ssl_")}
     required = tls.get("ssl_cert_reqs", "required")
@@ -128,7 +130,7 @@ def host_and_port(address: str) -> tuple[str, int]:
 
 def without_credentials(address: str, url: str) -> str:
     """``address``, cut out of ``url``, as it may be shown."""
-    if "@" not in url.partition("://")[2] or re.fullmatch(r"[^@]+:[0-9]+", address):
+    if "@" not in url or "rediss://" in url:  # of which the credentials are cut off
         return address or "an empty address"
     _, found, host = address.rpartition("@")
     return f"<credentials>@{host}" if found else "<credentials>"
@@ -137,9 +139,10 @@ def without_credentials(address: str, url: str) -> str:
 def _split(url: str) -> tuple[SplitResult, int | None]:
     try:
         parts = urlsplit(url)
-        return parts, parts.port
+        port = parts.port
     except ValueError:
         raise ValueError("its port is not a number, or special characters are not percent-encoded") from None
+    return parts, port
 
 
 def _number(text: str) -> int:

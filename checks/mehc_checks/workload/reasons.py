@@ -370,10 +370,10 @@ R = EndpointReasons
 _IMAGE = ("VllmImagePullable",)
 _PLACE = ("GpuNodesReady",)
 _BUILDS = (
-    "BrokerReachable/BuilderHearsAnotherBroker",
-    "BrokerReachable/BuilderQueueMissing",
-    "BrokerReachable/QueueRegionsDiffer",
-    "BrokerReachable/ServiceBusUnreachable",
+    "BrokerReachable/BuilderBrokerMismatch",
+    "BrokerReachable/BuildQueueNotFound",
+    "BrokerReachable/QueueRegionMismatch",
+    "BrokerReachable/servicebus",
     "RedisReachable/broker",
     "ControlPlaneReady/builder",
     "DatabaseMigrated",
@@ -388,7 +388,7 @@ CONSEQUENCE_OF: Final = {
         "DatabaseMigrated",
         _KEDA,
         "ControlPlaneReady/ObjectMissing",
-        "BrokerReachable/ServiceBusUnreachable",
+        "BrokerReachable/servicebus",
     ),
     R.FAILED_WITH_PODS: ("DatabaseMigrated", _KEDA),
     R.SERVICE_ACCOUNT_MISSING: ("VllmImagePullable/InferenceServiceAccountMissing",),
@@ -406,8 +406,8 @@ CONSEQUENCE_OF: Final = {
     R.IMAGE_PULL_FAILED: _IMAGE,
     R.FORWARDER_NOT_READY: (
         "BrokerReachable/UnknownBrokerType",
-        "BrokerReachable/WorkersHearAnotherBroker",
-        "BrokerReachable/ServiceBusUnreachable",
+        "BrokerReachable/WorkerBrokerMismatch",
+        "BrokerReachable/servicebus",
         "RedisReachable/broker",
     ),
     R.STUCK_AT_ZERO: ("PrometheusQueryable", "RedisReachable"),

@@ -13,9 +13,11 @@ from kombu.exceptions import OperationalError
 
 from mehc_checks.checks.broker.check import BACKLOG, BrokerReasons
 from mehc_checks.clients.aws.reasons import AwsReasons
+from mehc_checks.clients.network.reasons import NetworkReasons
 from mehc_checks.core.outcome import Status
 from mehc_checks.engine.report import CheckResult
 from mehc_checks.modelengine.broker import brokers
+from mehc_checks.modelengine.configuration import Configuration
 from mehc_checks.modelengine.values import Layer, Values
 from testbed.aws import ACCOUNT, REGION, Aws
 from testbed.builder import QUEUE, TASK, Builder
@@ -49,7 +51,11 @@ def values(cloud: str, type_: str | None, flag: object = None, **more: Any) -> T
         (values("aws", "elasticache"), ("SQS", "SQS"), ("SQS", "none")),
         (values("azure", "servicebus"), ("Service Bus", "Service Bus"), ("Service Bus", "Service Bus")),
         (values("azure", "servicebus", True), ("Service Bus", "Redis"), ("Service Bus", "Service Bus")),
-        (values("azure", "servicebus", "false"), ("Service Bus", "Redis"), ("Service Bus", "Service Bus")),
+        (
+            values("azure", "servicebus", "false"),
+            ("Service Bus", "Service Bus"),
+            ("Service Bus", "Service Bus"),
+        ),
         (values("azure", "elasticache"), ("Service Bus", "Service Bus"), ("Service Bus", "none")),
         (values("gcp", "redis"), ("Redis", "Redis"), ("Redis 0", "Redis 3")),
         (values("gcp", "sqs"), ("Redis", "Redis"), ("Redis 0", "SQS")),
@@ -61,7 +67,7 @@ def values(cloud: str, type_: str | None, flag: object = None, **more: Any) -> T
     ids=str,
 )
 def test_who_uses_which(given: Tree, builds: tuple[str, str], work: tuple[str, str]) -> None:
-    found = brokers(Values.merged([Layer(source="x", values=given)]))
+    found = brokers(Configuration(Values.merged([Layer(source="x", values=given)])))
     assert (found.build_sender.broker, found.build_taker.broker) == builds
     shown = [
         f"{use.broker} {use.db}" if use.db is not None else use.broker
@@ -72,7 +78,7 @@ def test_who_uses_which(given: Tree, builds: tuple[str, str], work: tuple[str, s
 
 async def judge(given: Tree) -> CheckResult:
     result = await judged("BrokerReachable", given)
-    PRODUCED.update(reason for _, _, reason, _ in result.findings)
+    PRODUCED.update(found.reason for found in result.findings)
     return result
 
 
@@ -104,24 +110,39 @@ async def test_redis_as_the_broker(redis_server: Redis, queue: redis.Redis) -> N
     assert result.message == f"Redis answers; 0 tasks wait in queue {QUEUE}"
 
 
-async def test_a_quoted_false_counts_as_on(redis_server: Redis, queue: redis.Redis) -> None:
-    """As the chart's templates take it, and with them gateway and builder: it is Redis that is to be asked."""
-    given = on_redis(redis_server, at("config.values.infra.cloud_provider", "aws"))
-    quoted = overlaid(given, {"celery_broker_type_redis": "false"})
-    sent(redis_server)
-    result = await judge(quoted)
-    assert "BuilderTakesNothing" in {reason for _, _, reason, _ in result.findings}, result.message
-    with refused_port() as (address, port):
-        unreachable = overlaid(quoted, {"redisHost": address, "redisPort": str(port)})
-        asked = await judged("RedisReachable", unreachable)
-    assert ("broker", Status.FAIL, "ConnectionRefused") in {found[:3] for found in asked.findings}
+@pytest.mark.parametrize(
+    ("flag", "expected"),
+    [
+        (at("celery_broker_type_redis", "false"), False),
+        (at("celery_broker_type_redis", "no"), False),
+        (at("celery_broker_type_redis", "0"), False),
+        (at("celery_broker_type_redis", 0), False),
+        (at("celery_broker_type_redis", ""), False),
+        (at("celery_broker_type_redis", "true"), True),
+        (at("celery_broker_type_redis", 1), True),
+        (at("celery_broker_type_redis", "redis"), True),
+        (at(f"{INFRA}.celery_broker_type_redis", True), True),
+        (at(f"{INFRA}.celery_broker_type_redis", False), False),
+        (at(f"{INFRA}.celery_broker_type_redis", "true"), True),
+        (at(f"{INFRA}.celery_broker_type_redis", "false"), True),
+    ],
+    ids=str,
+)
+async def test_the_flag_is_read_as_the_platform_reads_it(
+    flag: Tree, expected: bool, redis_server: Redis, queue: redis.Redis
+) -> None:
+    """At the top it is written bare and read as YAML; inside infra, all but a boolean is quoted."""
+    without = {"celery_broker_type_redis": None}
+    given = overlaid(on_redis(redis_server, without), at(f"{INFRA}.cloud_provider", "onprem"), flag)
+    mismatch = "BuilderBrokerMismatch" in {found.reason for found in (await judge(given)).findings}
+    assert mismatch is not expected
 
 
 async def test_a_builder_that_never_connected(redis_server: Redis, queue: redis.Redis) -> None:
     sent(redis_server)
     result = await judge(on_redis(redis_server))
-    assert (result.status, result.reason) == (Status.FAIL, "BuilderTakesNothing")
-    assert result.message == f"queue {QUEUE} holds 1 task and no worker takes any: none is connected"
+    assert (result.status, result.reason) == (Status.FAIL, "BuildQueueNotConsumed")
+    assert result.message == f"queue {QUEUE} has 1 task waiting, and no worker consumes it: none is connected"
     assert queue.llen(QUEUE) == 1  # nothing was taken
 
 
@@ -132,7 +153,7 @@ async def test_a_builder_at_work(redis_server: Redis, queue: redis.Redis) -> Non
         eventually(lambda: queue.llen(QUEUE), lambda waiting: waiting <= BACKLOG + 45)
         busy = await judge(on_redis(redis_server))
         waiting = queue.llen(QUEUE)
-        assert (busy.status, busy.reason) == (Status.WARN, "BuilderBacklog")
+        assert (busy.status, busy.reason) == (Status.WARN, "BuildQueueBacklog")
         assert busy.message == f"{waiting} tasks wait in queue {QUEUE}"
         assert (busy.evidence["workersBusy"], busy.evidence["workersIdle"]) == (1, 0)
         queue.ltrim(QUEUE, 0, 9)
@@ -141,7 +162,7 @@ async def test_a_builder_at_work(redis_server: Redis, queue: redis.Redis) -> Non
         ).message == f"Redis answers; 10 tasks wait in queue {QUEUE}"
         builder.kill()
     result = await judge(on_redis(redis_server))
-    assert (result.status, result.reason) == (Status.FAIL, "BuilderTakesNothing")
+    assert (result.status, result.reason) == (Status.FAIL, "BuildQueueNotConsumed")
 
 
 async def test_a_builder_that_listens_elsewhere(redis_server: Redis, queue: redis.Redis) -> None:
@@ -149,10 +170,9 @@ async def test_a_builder_that_listens_elsewhere(redis_server: Redis, queue: redi
     with Builder(redis_server.url(0), queue="another-service-builder"), Builder(redis_server.url(3)):
         sent(redis_server, 2)
         result = await judge(on_redis(redis_server))
-    assert (result.status, result.reason) == (Status.FAIL, "BuilderTakesNothing")
+    assert (result.status, result.reason) == (Status.FAIL, "BuildQueueNotConsumed")
     assert result.message == (
-        f"queue {QUEUE} holds 2 tasks and no worker takes any: 1 connected worker of the same database waits for "
-        "another queue"
+        f"queue {QUEUE} has 2 tasks waiting, and no worker consumes it: 1 connected worker waits for another queue"
     )
 
 
@@ -162,7 +182,7 @@ async def test_a_user_who_may_not_ask_for_clients(certificate_authority: Certifi
     with Redis(tls=True, ca=certificate_authority, users=users) as server:
         server.call("RPUSH", QUEUE, "task")
         given = on_redis(server, {"redis": {"auth": "token"}})
-        assert (await judge(given)).message == f"Redis answers; 1 tasks wait in queue {QUEUE}"
+        assert (await judge(given)).message == f"Redis answers; 1 task waits in queue {QUEUE}"
         server.call("RPUSH", QUEUE, *(["task"] * BACKLOG))
         result = await judge(given)
     assert (result.status, result.message) == (Status.WARN, f"{BACKLOG + 1} tasks wait in queue {QUEUE}")
@@ -174,7 +194,7 @@ async def test_redis_that_cannot_be_asked(redis_server: Redis) -> None:
     with pytest.raises(OperationalError, match="refused"):
         celery.Celery(broker="redis://127.0.0.1:1/0").connection().ensure_connection(max_retries=1)
     result = await judge(given)
-    assert (result.status, result.reason) == (Status.ERROR, "RedisBrokerNotAsked")
+    assert (result.status, result.reason) == (Status.ERROR, "IncompleteData")
 
 
 @pytest.mark.parametrize(
@@ -182,13 +202,21 @@ async def test_redis_that_cannot_be_asked(redis_server: Redis) -> None:
     [
         (
             {"celery_broker_type_redis": None},
-            "BuilderHearsAnotherBroker",
-            "gateway (builds): Redis database 0 (by",
+            "BuilderBrokerMismatch",
+            "sends build tasks to Redis db 0 (cloud_provider=onprem), but the builder consumes SQS",
         ),
-        ({"celeryBrokerType": "elasticache"}, "UnknownBrokerType", "do not know"),
-        ({"celeryBrokerType": "sqs"}, "WorkersHearAnotherBroker", "forwarders: SQS (by celeryBrokerType)"),
-        ({"celery_autoscaler": {"enabled": True}}, "AutoscalerBlind", "async endpoints are marked for SQS"),
-        (at(f"{INFRA}.cloud_provider", "gcp"), "AsyncDatabasesDiffer", "forwarders: Redis database 3"),
+        ({"celeryBrokerType": "elasticache"}, "UnknownBrokerType", "celeryBrokerType is elasticache"),
+        (
+            {"celeryBrokerType": "sqs"},
+            "WorkerBrokerMismatch",
+            "forwarders consume SQS (celeryBrokerType=sqs)",
+        ),
+        (
+            {"celery_autoscaler": {"enabled": True}},
+            "AutoscalerBrokerMismatch",
+            "redis-elasticache-message-broker-master, but async endpoints have sqs-message-broker-master",
+        ),
+        (at(f"{INFRA}.cloud_provider", "gcp"), "AsyncDatabaseMismatch", "forwarders consume Redis db 3"),
     ],
     ids=str,
 )
@@ -230,8 +258,8 @@ async def test_sqs(aws: Aws, on_aws: Tree) -> None:
 
 async def test_a_queue_that_nobody_made(on_aws: Tree) -> None:
     result = await judge(on_aws)
-    assert (result.status, result.reason) == (Status.FAIL, "BuilderQueueMissing")
-    assert result.message == f"queue {on_aws['serviceBuilderQueue']} does not exist in region {REGION}"
+    assert (result.status, result.reason) == (Status.FAIL, "BuildQueueNotFound")
+    assert result.message == f"SQS queue {on_aws['serviceBuilderQueue']} does not exist in region {REGION}"
 
 
 async def test_celery_makes_its_queue_where_the_check_looks(aws: Aws, on_aws: Tree) -> None:
@@ -247,15 +275,15 @@ async def test_regions_differ(aws: Aws, on_aws: Tree) -> None:
     made(aws, given)
     result = await judge(given)
     assert result.status is Status.FAIL
-    assert "QueueRegionsDiffer" in {reason for _, _, reason, _ in result.findings}
-    assert "Celery asks region eu-west-1 (AWS_REGION)" in result.message
+    assert "QueueRegionMismatch" in {found.reason for found in result.findings}
+    assert "Celery asks for queues in eu-west-1 (AWS_REGION)" in result.message
 
 
 async def test_another_account(aws: Aws, on_aws: Tree) -> None:
     made(aws, on_aws)
     result = await judge(overlaid(on_aws, at(f"{INFRA}.ml_account_id", "999988887777")))
-    assert (result.status, result.reason) == (Status.ERROR, "AWSOtherAccount")
-    assert result.message == f"this process is of account {ACCOUNT}, ml_account_id is 999988887777"
+    assert (result.status, result.reason) == (Status.ERROR, "AWSAccountMismatch")
+    assert result.message == f"mehc runs in AWS account {ACCOUNT}, but ml_account_id is 999988887777"
 
 
 async def test_this_process_cannot_ask_aws(on_aws: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -277,7 +305,8 @@ async def test_this_process_cannot_ask_aws(on_aws: Tree, monkeypatch: pytest.Mon
 async def test_service_bus_that_does_not_exist() -> None:
     given = values("azure", "servicebus", azure={"servicebus_namespace": "no-such-namespace"})
     result = await judge(given)
-    assert (result.status, result.reason) == (Status.FAIL, "ServiceBusUnreachable")
+    assert (result.status, result.reason) == (Status.FAIL, "HostUnresolvable")
+    assert "azure.servicebus_namespace" in result.remediation
     assert "no-such-namespace.servicebus.windows.net" in result.message
 
 
@@ -296,24 +325,24 @@ async def test_service_bus_under_its_own_name(
             return await judge(given)
 
     result = await answered(certificate_authority.issue(host, names=(host,)))
-    assert (result.status, result.reason) == (Status.FAIL, "ServiceBusUnreachable")
+    assert (result.status, result.reason) == (Status.FAIL, "TLSUntrusted")
     assert f"the certificate of {host}:5671 is not trusted" in result.message
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate_authority.ca_file))
     result = await answered(certificate_authority.issue(host, names=(host,)))
     assert (result.status, result.reason) == (Status.ERROR, "ServiceBusNotEvaluated")
-    assert result.message == f"{host}:5671 answers with a sound certificate; sending was not tried"
+    assert result.message == f"{host}:5671 is reachable with a valid certificate; sending was not tested"
     result = await answered(
         certificate_authority.issue("a.servicebus.windows.net", names=("a.servicebus.windows.net",))
     )
-    assert (result.status, result.reason) == (Status.FAIL, "ServiceBusUnreachable")
-    assert f"is not for {host}" in result.message
+    assert (result.status, result.reason) == (Status.FAIL, "TLSWrongHost")
+    assert f"is not valid for {host}" in result.message
     with refused_port() as (address, port), leading({f"{host}:5671": f"{address}:{port}"}):
         result = await judge(given)
-    assert (result.status, result.reason) == (Status.FAIL, "ServiceBusUnreachable")
+    assert (result.status, result.reason) == (Status.FAIL, "ConnectionRefused")
     assert f"{host}:5671 refused the connection" in result.message
 
 
 def test_every_reason_has_a_case() -> None:
-    """Those of AWS that are not staged here are in tests/checks/test_aws.py."""
-    own = {reason.name for reason in BrokerReasons.all()} - {reason.name for reason in AwsReasons.all()}
-    assert own <= PRODUCED
+    """Those of AWS and of networks that are not staged here: tests/checks/test_aws.py and tests/unit/test_net.py."""
+    shared = {*AwsReasons.all(), *NetworkReasons.all()}
+    assert {reason.name for reason in BrokerReasons.all() if reason not in shared} <= PRODUCED

@@ -155,7 +155,7 @@ async def test_the_cache_works_where_we_say_so(
             }
         }
         result = await judged("RedisReachable", values)
-        ours = next(status for subject, status, *_ in result.findings if subject == "cache")
+        ours = next(found.status for found in result.findings if found.subject == "cache")
         works = await asyncio.to_thread(cache_works, url(server))
     assert (ours in (Status.PASS, Status.WARN)) == works, result.message
 
@@ -208,7 +208,7 @@ async def test_the_broker_works_where_we_say_so(
             {"redis": {"auth": token}} if token else {},
         )
         result = await judged("RedisReachable", values)
-        ours = next(status for subject, status, *_ in result.findings if subject == "broker")
+        ours = next(found.status for found in result.findings if found.subject == "broker")
         works = await asyncio.to_thread(broker_works, endpoint(server.host, server.port, token))
     assert (ours in (Status.PASS, Status.WARN)) == works, result.message
 
@@ -275,7 +275,7 @@ async def test_the_broker_of_a_secret_works_where_we_say_so(
         "celery_broker_type_redis": True,
     }
     result = await judged("RedisReachable", values)
-    ours = next(status for subject, status, *_ in result.findings if subject == "broker")
+    ours = next(found.status for found in result.findings if found.subject == "broker")
     works = await asyncio.to_thread(broker_works, endpoint_of(secret))
     assert (ours in (Status.PASS, Status.WARN)) == works, result.message
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mehc_checks.checks.redis.check import RedisReasons
+from mehc_checks.checks.redis.reasons import RedisReasons
 from mehc_checks.clients.aws.reasons import AwsReasons
 from mehc_checks.clients.kubernetes.api import KubernetesCluster
 from mehc_checks.core.outcome import Status
@@ -146,7 +146,7 @@ CASES = [
     Case(
         id="nothing configured on AWS",
         reason="NoRedisConfigured",
-        says="cache: no address is configured for cloud aws",
+        says="cache: no Redis address is configured for cloud aws",
         values=lambda _: at(INFRA, cloud_provider="aws"),
     ),
     Case(
@@ -160,7 +160,7 @@ CASES = [
     Case(
         id="no broker host on premises",
         reason="NoRedisConfigured",
-        says="broker: no address",
+        says="broker: no Redis address",
         values=lambda s: overlaid(
             at(INFRA, cloud_provider="onprem"), at(LAUNCH, cache_redis_onprem_url=s.plain.url())
         ),
@@ -168,7 +168,7 @@ CASES = [
     Case(
         id="an AWS URL left on Azure",
         reason="RedisSourceOfAnotherCloud",
-        says="cache_redis_aws_url is set, and the cloud is azure",
+        says="cache_redis_aws_url is set, but cloud_provider is azure",
         values=lambda s: overlaid(
             at(INFRA, cloud_provider="azure"), at(LAUNCH, cache_redis_aws_url=s.plain.url())
         ),
@@ -176,37 +176,37 @@ CASES = [
     Case(
         id="two sources",
         reason="SeveralRedisSources",
-        says="cache_redis_aws_url is used, config.values.launch.cache_redis_aws_secret_name set too",
+        says="cache_redis_aws_url is used, and config.values.launch.cache_redis_aws_secret_name is ignored",
         values=lambda s: overlaid(cache(s.plain.url()), at(LAUNCH, cache_redis_aws_secret_name="x")),
     ),
     Case(
         id="no URL",
-        reason="RedisURLUnparsable",
-        says="cannot be read",
+        reason="RedisURLInvalid",
+        says="is not a valid Redis URL: it does not begin with redis:// or rediss://",
         values=lambda _: cache("my-redis.example.com:6379"),
     ),
     Case(
         id="a port that is no number",
-        reason="RedisURLUnparsable",
-        says="the port is no number",
+        reason="RedisURLInvalid",
+        says="host and port do not give a URL that Celery can read",
         values=lambda s: overlaid(broker("h", 1, s.plain.url()), {"redisPort": "http"}),
     ),
     Case(
         id="a token that ends the URL's password",
-        reason="RedisURLUnparsable",
-        says="broker: redis.auth cannot be read: it has characters that end a URL's password",
+        reason="RedisURLInvalid",
+        says="the broker URL made from redis.auth is not a valid Redis URL: the token has characters that end",
         values=lambda s: broker(s.plain.host, s.plain.port, s.plain.url(), auth=f"{PASSWORD}/and+more="),
     ),
     Case(
         id="the token's Secret is missing",
-        reason="RedisTokenUnreadable",
-        says="Secret token of redis.authSecretName does not exist",
+        reason="RedisTokenNotFound",
+        says="Secret token in namespace",
         values=lambda s: broker(s.plain.host, s.plain.port, s.plain.url(), authSecretName="token"),
     ),
     Case(
         id="Azure's tokens",
         reason="AzureTokenNotEvaluated",
-        says="answers with a sound certificate; AUTH was not tried",
+        says="is reachable; authentication was not tested",
         values=lambda s: overlaid(
             at(INFRA, cloud_provider="azure"),
             at(LAUNCH, cache_redis_azure_host=f"{s.tls.host}:{s.tls.port}"),
@@ -216,7 +216,7 @@ CASES = [
     Case(
         id="unresolvable",
         reason="HostUnresolvable",
-        says="cache: the name redis.invalid does not resolve",
+        says="cache: redis.invalid does not resolve",
         values=lambda _: cache("redis://redis.invalid:6379/0"),
     ),
     Case(
@@ -228,12 +228,12 @@ CASES = [
     Case(
         id="plain client, TLS port",
         reason="TLSRequired",
-        says="speaks TLS, and this client does not",
+        says="requires TLS, and the client is configured without it",
         values=lambda s: cache(s.tls.url().replace("rediss", "redis")),
     ),
     Case(
         id="TLS client, plain port",
-        reason="TLSNotOffered",
+        reason="ServerNotTLS",
         says="does not speak TLS",
         values=lambda s: cache(s.plain.url().replace("redis:", "rediss:")),
     ),
@@ -245,7 +245,7 @@ CASES = [
     ),
     Case(
         id="KEDA with TLS on a plain port",
-        reason="TLSNotOffered",
+        reason="ServerNotTLS",
         says="keda: ",
         values=lambda s: overlaid(cache(s.plain.url()), {"redis": {"enableTLS": True}}),
     ),
@@ -264,7 +264,7 @@ CASES = [
     Case(
         id="wrong host",
         reason="TLSWrongHost",
-        says="is not for 127.0.0.1",
+        says="is not valid for 127.0.0.1",
         values=lambda s: cache(s.certified("wrong host").url()),
     ),
     Case(
@@ -275,7 +275,7 @@ CASES = [
     ),
     Case(
         id="a client certificate is wanted",
-        reason="TLSFailed",
+        reason="TLSHandshakeFailed",
         says="failed",
         values=lambda s: cache(s("mutual", tls=True, ca=s.ca, client_auth=True).url()),
     ),
@@ -294,13 +294,13 @@ CASES = [
     Case(
         id="a password the server does not know",
         reason="AuthNotConfiguredOnServer",
-        says="knows no password",
+        says="has no password set",
         values=lambda s: cache(s.tls.url(password=PASSWORD)),
     ),
     Case(
         id="a password that nobody needs",
         reason="AuthNotEnforced",
-        says="answers without credentials too",
+        says="can be read without the configured password",
         values=lambda s: cache(
             s("lax", tls=True, ca=s.ca, users={"app": f"on >{PASSWORD} ~* +@all"}).url(
                 user="app", password=PASSWORD
@@ -310,13 +310,13 @@ CASES = [
     Case(
         id="writing forbidden",
         reason="PermissionDenied",
-        says="does not let user app run SET",
+        says="denies user app the command SET",
         values=lambda s: cache(s.limited("~* +@all -set").url(user="app", password=PASSWORD)),
     ),
     Case(
         id="keys forbidden",
         reason="PermissionDenied",
-        says="does not let user app run GET",
+        says="denies user app the keys of GET",
         values=lambda s: cache(s.limited("~mine:* +@all").url(user="app", password=PASSWORD)),
     ),
     Case(
@@ -358,38 +358,38 @@ CASES = [
     ),
     Case(
         id="cannot save",
-        reason="WritesRefused",
-        says="cannot save",
+        reason="WritesRejected",
+        says="its last snapshot (BGSAVE) failed",
         values=lambda s: cache(s.unable_to_save.url()),
     ),
-    Case(id="full", reason="OutOfMemory", says="refuses SET", values=lambda s: cache(s.full.url())),
+    Case(id="full", reason="OutOfMemory", says="rejects SET", values=lambda s: cache(s.full.url())),
     Case(
         id="too many clients",
         reason="TooManyClients",
-        says="no connection left",
+        says="closes new connections",
         values=lambda s: cache(s.crowded.url()),
     ),
     Case(
         id="KEDA gets the password for an address",
-        reason="KEDAAddressInvalid",
-        says="keda: KEDA would dial <credentials>@127.0.0.1",
+        reason="KedaAddressInvalid",
+        says="keda: KEDA is given <credentials>@127.0.0.1",
         values=lambda s: cache(s.locked.url()),
     ),
     Case(
         id="KEDA's auth off AWS",
-        reason="KEDAAuthUnavailable",
-        says="the cloud is onprem",
+        reason="KedaAuthUnavailable",
+        says="cloud_provider is onprem",
         values=lambda s: broker(s.plain.host, s.plain.port, s.plain.url(), enableAuth=True),
     ),
     Case(
         id="KEDA's secret has no name",
-        reason="KEDASecretUnnamed",
+        reason="KedaSecretUnnamed",
         says="kedaSecretName is empty",
         values=lambda s: overlaid(cache(s.plain.url()), {"redis": {"enableAuth": True}}),
     ),
     Case(
         id="a broker's token without TLS",
-        reason="TLSNotOffered",
+        reason="ServerNotTLS",
         says="broker: ",
         values=lambda s: broker(s.plain.host, s.plain.port, s.plain.url(), auth=PASSWORD),
     ),
@@ -439,7 +439,7 @@ async def test_case(
     values = await asyncio.to_thread(case.values, servers)
     result = await judged("RedisReachable", values, cluster=cluster, namespace=namespace)
     assert result.reason == case.reason, result.message
-    assert case.says in result.message
+    assert any(case.says in found.message for found in result.findings if found.reason == case.reason)
     assert result.status is next(r.status for r in RedisReasons.all() if r.name == case.reason)
     assert bool(result.remediation) == (result.status is not Status.PASS)
     assert PASSWORD not in repr(result)
@@ -456,27 +456,28 @@ async def test_a_tls_broker_takes_its_token_from_a_secret(
     control_plane.api(
         "POST",
         f"/api/v1/namespaces/{namespace}/secrets",
-        {"metadata": {"name": "token"}, "stringData": {"token": PASSWORD}},
+        {"metadata": {"name": "token"}, "stringData": {"auth_token": PASSWORD}},
     )
     values = broker(server.host, server.port, servers.plain.url(), authSecretName="token")
     result = await judged("RedisReachable", values, cluster=cluster, namespace=namespace)
     assert result.status is Status.PASS, result.message
-    assert f"broker: rediss://127.0.0.1:{server.port}/0 works" in result.message
+    found = next(found for found in result.findings if found.subject == "broker")
+    assert found.message == f"broker: rediss://127.0.0.1:{server.port}/0 is reachable"
 
 
 @pytest.mark.parametrize(
     ("stage", "reason", "says"),
     [
-        (ports.black_hole, "NoAnswer", "did not answer within"),
-        (ports.silent_server, "NoAnswer", "accepts connections and does not answer"),
+        (ports.black_hole, "ConnectionTimeout", "did not answer within"),
+        (ports.silent_server, "ConnectionTimeout", "did not answer within"),
         (
             lambda: ports.garbage_server(b"HTTP/1.1 400 Bad Request\r\n\r\n"),
             "NotRedis",
-            "does not answer as Redis does",
+            "does not answer in the Redis protocol",
         ),
-        (lambda: ports.garbage_server(b""), "NotRedis", "does not answer as Redis does"),
-        (lambda: contextlib.nullcontext(("[fe80::1]", 6379)), "ConnectionFailed", "could not be reached"),
-        (lambda: ports.garbage_server(b"-ERR unheard of\r\n" * 9), "ServerError", "answered an error"),
+        (lambda: ports.garbage_server(b""), "ConnectionClosed", "closed the connection without an answer"),
+        (lambda: contextlib.nullcontext(("[fe80::1]", 6379)), "HostUnreachable", "is unreachable"),
+        (lambda: ports.garbage_server(b"-ERR unheard of\r\n" * 9), "ServerError", "returned an error"),
     ],
 )
 async def test_servers_that_are_none(
@@ -515,12 +516,13 @@ async def test_nothing_is_written(servers: Servers) -> None:
 
 
 def test_every_reason_has_a_case(produced: set[str]) -> None:
-    """Those of AWS and of its secrets are in test_redis_secrets.py."""
+    """Those of AWS and of its secrets are in test_redis_secrets.py, DNSTimeout in tests/unit/test_net.py."""
     elsewhere = {
         *AwsReasons.all(),
+        RedisReasons.DNS_TIMEOUT,
         RedisReasons.CLOUD_SECRET_UNUSABLE,
         RedisReasons.KEDA_SECRET_IS_JSON,
-        RedisReasons.KEDA_SECRET_UNPROVEN,
+        RedisReasons.KEDA_SECRET_NOT_VERIFIED,
         RedisReasons.KEDA_WITHOUT_PASSWORD,
     }
     assert produced == {reason.name for reason in RedisReasons.all() if reason not in elsewhere}

@@ -12,13 +12,13 @@ from typing import Any, Final
 
 import pytest
 
-from mehc_checks.checks.redis.check import RedisReasons
+from mehc_checks.checks.redis.reasons import RedisReasons
 from mehc_checks.clients.aws.identity import METADATA_ADDRESS
 from mehc_checks.clients.kubernetes.api import KubernetesCluster
 from mehc_checks.core.outcome import Status
 from mehc_checks.engine.report import CheckResult
 from mehc_checks.installation.context import Context
-from mehc_checks.installation.endpoint_records import cached
+from mehc_checks.installation.redis import cached
 from mehc_checks.modelengine.endpoints import builder_queue, cache_key
 from mehc_checks.modelengine.redis import KEDA_AUTHENTICATION
 from mehc_checks.modelengine.values import Layer, Values
@@ -118,7 +118,7 @@ async def judge(given: Tree, *, seconds: float = 10) -> CheckResult:
 
 def ways(result: CheckResult) -> dict[str, tuple[Status, str]]:
     """Status and reason of each way."""
-    return {subject: (status, reason) for subject, status, reason, _ in result.findings}
+    return {found.subject: (found.status, found.reason) for found in result.findings}
 
 
 WORKS: Final = (Status.PASS, "RedisReachable")
@@ -144,7 +144,7 @@ BROKEN = [
         way=CACHE,
         reason=UNUSABLE,
         says=f"no/such does not exist in AWS Secrets Manager of {REGION}",
-        remedy="cache_redis_aws_secret_name and default_region",
+        remedy="cache_redis_aws_secret_name and config.values.infra.default_region",
         secret=None,
     ),
     Case(
@@ -182,9 +182,9 @@ BROKEN = [
     Case(
         id="the cache's URL is none",
         way=CACHE,
-        reason="RedisURLUnparsable",
+        reason="RedisURLInvalid",
         says="cache-url of secret",
-        remedy="Write cache-url of secret",
+        remedy="Correct cache-url of secret",
         secret=lambda server: {"cache-url": f"{server.host}:{server.port}"},
     ),
     Case(
@@ -200,7 +200,7 @@ BROKEN = [
         way=BROKER,
         reason=UNUSABLE,
         says=f"no/such does not exist in AWS Secrets Manager of {REGION}",
-        remedy="redis_aws_secret_name and default_region",
+        remedy="redis_aws_secret_name and config.values.infra.default_region",
         secret=None,
     ),
     Case(
@@ -231,7 +231,7 @@ BROKEN = [
         id="the broker's token is not encoded",
         way=BROKER,
         reason=UNUSABLE,
-        says="special characters of auth_token",
+        says="special characters are not percent-encoded",
         remedy="auth_token",
         secret=lambda server: broker_secret(server, auth_token=f"{PASSWORD}#/1"),
     ),
@@ -239,7 +239,7 @@ BROKEN = [
         id="the broker's port is none",
         way=BROKER,
         reason=UNUSABLE,
-        says="gives no URL that Celery can read",
+        says="does not give a valid URL: its port is not a number",
         remedy="port",
         secret=lambda server: broker_secret(server, port="many"),
     ),
@@ -247,15 +247,15 @@ BROKEN = [
         id="the broker's parameters without ?",
         way=BROKER,
         reason=UNUSABLE,
-        says="query_params begin with ?",
-        remedy="?ssl_cert_reqs=none",
+        says="does not give a valid URL",
+        remedy="query_params (?ssl_cert_reqs=none)",
         secret=lambda server: broker_secret(server, query_params="ssl_cert_reqs=none"),
     ),
     Case(
         id="the broker's parameters are foreign",
         way=BROKER,
         reason=UNUSABLE,
-        says="query_params that Celery does not take",
+        says="Celery does not accept the parameter socket_timeout",
         remedy="query_params",
         secret=lambda server: broker_secret(server, query_params="?socket_timeout=3"),
     ),
@@ -263,7 +263,7 @@ BROKEN = [
         id="the broker's verification is of no kind",
         way=BROKER,
         reason=UNUSABLE,
-        says="query_params that Celery does not take",
+        says="ssl_cert_reqs is not none, optional or required",
         remedy="?ssl_cert_reqs=none",
         secret=lambda server: broker_secret(server, query_params="?ssl_cert_reqs=no"),
     ),
@@ -271,14 +271,14 @@ BROKEN = [
         id="the broker's scheme is plain",
         way=BROKER,
         reason="TLSRequired",
-        says="speaks TLS, and this client does not",
+        says="requires TLS, and the client is configured without it",
         remedy="Write rediss:// as the scheme of secret",
         secret=lambda server: broker_secret(server, scheme=None),
     ),
     Case(
         id="the broker's scheme is TLS and the server plain",
         way=BROKER,
-        reason="TLSNotOffered",
+        reason="ServerNotTLS",
         says="does not speak TLS",
         remedy="Write redis:// as the scheme of secret",
         secret=lambda server: broker_secret(server),
@@ -288,8 +288,8 @@ BROKEN = [
         id="the broker's token is missing",
         way=BROKER,
         reason="AuthRequired",
-        says="wants credentials",
-        remedy="Put auth_token into secret",
+        says="requires authentication",
+        remedy="Add auth_token to secret",
         secret=lambda server: broker_secret(server, auth_token=None),
     ),
     Case(
@@ -305,15 +305,15 @@ BROKEN = [
         way=KEDA,
         reason=UNUSABLE,
         says=f"no/such does not exist in AWS Secrets Manager of {REGION}",
-        remedy="redis.kedaSecretName and default_region",
+        remedy="redis.kedaSecretName and config.values.infra.default_region",
         secret=None,
     ),
     Case(
         id="KEDA's does not exist and is not needed",
         way=KEDA,
-        reason="KEDAWithoutPassword",
-        says="and 127.0.0.1",
-        remedy="redis.kedaSecretName and default_region",
+        reason="KedaWithoutPassword",
+        says="accepts KEDA without a password",
+        remedy="Write the bare password as the text of secret",
         secret=None,
         server="opened",
     ),
@@ -322,7 +322,7 @@ BROKEN = [
         way=KEDA,
         reason=UNUSABLE,
         says="is binary and has no text",
-        remedy="Write the bare password as the text of secret",
+        remedy="as the bare password, not JSON",
         secret=lambda _: PASSWORD.encode(),
     ),
     Case(
@@ -330,14 +330,14 @@ BROKEN = [
         way=KEDA,
         reason=UNUSABLE,
         says="is blank",
-        remedy="Write the bare password as the text of secret",
+        remedy="as the bare password, not JSON",
         secret=lambda _: "\n",
     ),
     Case(
         id="KEDA's is JSON",
         way=KEDA,
-        reason="KEDASecretIsJSON",
-        says="rejected the whole of secret",
+        reason="KedaSecretIsJSON",
+        says="rejected the text of secret",
         remedy="Write the bare password as the text of secret",
         secret=lambda _: {"password": PASSWORD},
     ),
@@ -486,15 +486,35 @@ async def test_one_secret_for_cache_and_broker(on_aws: Aws, locked: Redis) -> No
     assert (await judge(given)).status is Status.PASS
 
 
-async def test_the_brokers_secret_goes_before_its_host_on_any_cloud(on_aws: Aws, locked: Redis) -> None:
+async def test_the_brokers_secret_goes_before_its_host(on_aws: Aws, locked: Redis) -> None:
+    given = overlaid(sound(on_aws, locked), {"redisHost": "redis.invalid"})
+    assert ways(await judge(given))[BROKER] == WORKS
+
+
+@pytest.mark.parametrize("cloud", ["onprem", "gcp", "AWS"])
+async def test_the_brokers_secret_is_read_on_aws_only(cloud: str, on_aws: Aws, plain: Redis) -> None:
     given = overlaid(
-        sound(on_aws, locked),
-        at(f"{INFRA}.cloud_provider", "onprem"),
-        at(f"{LAUNCH}.cache_redis_onprem_url", locked.url()),
-        at("redis.enableAuth", False),
-        {"redisHost": "redis.invalid"},
+        at(f"{INFRA}.cloud_provider", cloud),
+        at(f"{LAUNCH}.cache_redis_onprem_url", plain.url()),
+        at(SECRETS[BROKER], "left-over"),
+        {"redisHost": plain.host, "redisPort": plain.port, "celery_broker_type_redis": True},
     )
     assert ways(await judge(given))[BROKER] == WORKS
+
+
+@pytest.mark.parametrize("name", ["no/such", ""], ids=["it does not exist", "it has no name"])
+async def test_the_brokers_secret_is_read_with_sqs_too(name: str, on_aws: Aws, plain: Redis) -> None:
+    """Every process of the platform reads it when it starts, and crashes where it cannot."""
+    given = overlaid(
+        sound(on_aws, plain),
+        at(SECRETS[BROKER], name),
+        at("redis.enableAuth", False),
+        {"celeryBrokerType": "sqs"},
+    )
+    with_sqs = overlaid(given, {"celery_broker_type_redis": None})
+    assert ways(await judge(with_sqs))[BROKER] == (Status.FAIL, UNUSABLE)
+    there = overlaid(with_sqs, at(SECRETS[BROKER], kept(on_aws, broker_secret(plain))))
+    assert BROKER not in ways(await judge(there))
 
 
 async def test_the_builders_queue_is_read_where_the_secret_says(on_aws: Aws, locked: Redis) -> None:
@@ -508,7 +528,7 @@ async def test_the_builders_queue_is_read_where_the_secret_says(on_aws: Aws, loc
     assert PASSWORD not in repr(result)
     lost = overlaid(sound(on_aws, locked), at(SECRETS[BROKER], "no/such"))
     result = await judged("BrokerReachable", lost)
-    assert (Status.ERROR, "RedisBrokerNotAsked") in [found[1:3] for found in result.findings]
+    assert (Status.ERROR, "IncompleteData") in [(found.status, found.reason) for found in result.findings]
 
 
 async def test_the_cachers_key_is_read_where_the_secret_says(on_aws: Aws, locked: Redis) -> None:
@@ -551,8 +571,8 @@ def trigger_authentication(secret: str) -> dict[str, Any]:
     ("proved", "named", "says"),
     [
         (True, "", f"TriggerAuthentication {KEDA_AUTHENTICATION} in namespace"),
-        (True, "another", "does not name it"),
-        (False, "keda-of-all", "is not proved to belong to this installation"),
+        (True, "another", "does not name secret keda-of-all"),
+        (False, "keda-of-all", "is not verified to belong to this installation"),
         (True, "keda-of-all", ""),
     ],
     ids=["no TriggerAuthentication", "another secret", "another's namespace", "the secret"],
@@ -587,8 +607,8 @@ async def test_kedas_password_goes_only_where_the_cluster_sends_it(
     if not says:
         assert ways(result) == {CACHE: WORKS, BROKER: WORKS, KEDA: WORKS}
         return
-    assert ways(result) == {CACHE: WORKS, BROKER: WORKS, KEDA: (Status.ERROR, "KEDASecretUnproven")}
-    assert "secret keda-of-all was not sent" in result.message
+    assert ways(result) == {CACHE: WORKS, BROKER: WORKS, KEDA: (Status.ERROR, "KedaSecretNotVerified")}
+    assert "is reachable; the password was not tested" in result.message
     assert says in result.message
     assert "keda-of-all" in result.remediation
     produced.add(result.reason)
@@ -600,7 +620,7 @@ def test_every_reason_about_secrets_has_a_case(produced: set[str]) -> None:
         for reason in (
             RedisReasons.CLOUD_SECRET_UNUSABLE,
             RedisReasons.KEDA_SECRET_IS_JSON,
-            RedisReasons.KEDA_SECRET_UNPROVEN,
+            RedisReasons.KEDA_SECRET_NOT_VERIFIED,
             RedisReasons.KEDA_WITHOUT_PASSWORD,
             RedisReasons.REACHABLE,
         )

@@ -1,22 +1,26 @@
-"""The broker that builds go through, asked as far as one may without taking a message."""
+"""The broker that builds go through, asked as far as one can without taking a message."""
 
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
+from mehc_checks.checks.broker.reasons import BrokerReasons as R
 from mehc_checks.clients.aws.client import Aws, AwsProblem
 from mehc_checks.clients.aws.reasons import NOT_FOUND
-from mehc_checks.clients.network.connect import NetworkProblem, Peer, client_context, handshake
+from mehc_checks.clients.kubernetes.reasons import KubernetesReasons
+from mehc_checks.clients.network.connect import NetworkProblem, client_context, handshake
+from mehc_checks.core.errors import Problem
 from mehc_checks.installation.context import Context
-from mehc_checks.installation.endpoint_records import ask_broker, queue_depth
+from mehc_checks.installation.redis import ask_broker, queue_depth
 from mehc_checks.modelengine.broker import Broker, Brokers, brokers
 from mehc_checks.modelengine.endpoints import builder_queue
+from mehc_checks.modelengine.names import fullname
 from mehc_checks.modelengine.values import Values
 
 _AMQPS: Final = 5671
 _DATABASE: Final = 0
-"""Of Redis, in which builds are queued; forwarders listen in another. Source: ``core/celery/app.py``."""
+"""Of Redis, in which builds are queued; forwarders consume another. Source: ``core/celery/app.py``."""
 _REGION: Final = "config.values.infra.default_region"
 
 
@@ -24,65 +28,76 @@ _REGION: Final = "config.values.infra.default_region"
 class Queue:
     """The builder's queue. ``waiting`` is how many tasks wait in it, ``taken`` how many are being worked on.
 
-    ``exists`` is None where that could not be told. ``idle`` and ``busy`` are the workers of a Redis at the moment
-    of ``waiting``: those that wait for a task of whatever queue, and those that have one; None where not asked.
+    ``idle`` and ``busy`` are the workers of a Redis at the moment of ``waiting``: those that wait for a task of any
+    queue, and those that have one. None where not known.
     """
 
     name: str
-    exists: bool | None = None
     waiting: int | None = None
     taken: int | None = None
     idle: int | None = None
     busy: int | None = None
-    region: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BrokerFacts:
     """``account`` is AWS's account of this process, ``wanted_account`` the one that the values name, "" for none.
 
-    ``bus`` is the Service Bus host that was asked; ``failure`` why the broker could not be asked.
+    ``celery_region`` is where Celery asks for queues, ``region`` where the platform creates them, "" off AWS.
+    ``bus`` is the Service Bus host that was asked; ``problem`` why the broker could not be asked, or what it lacks.
+    ``namespace`` and ``builder`` are the builder's, for commands.
     """
 
-    values: Values
     brokers: Brokers
     queue: Queue
+    namespace: str
+    builder: str
     account: str = ""
     wanted_account: str = ""
+    region: str = ""
     celery_region: str = ""
     bus: str = ""
-    failure: AwsProblem | NetworkProblem | None = None
+    problem: Problem | None = None
 
 
 async def broker_facts(context: Context) -> BrokerFacts:
     """Never receives, deletes or purges a message."""
     values = context.values
-    found = brokers(values)
     name = builder_queue(values.text("serviceIdentifier") or "", values.text("serviceBuilderQueue") or "")
-    match found.build_sender.broker:
+    facts = BrokerFacts(
+        brokers=brokers(context.configuration),
+        queue=Queue(name=name),
+        namespace=context.namespace or "NAMESPACE",
+        builder=f"{fullname(values)}-endpoint-builder",
+    )
+    match facts.brokers.build_sender.broker:
         case Broker.SQS:
-            return await _sqs(context, found, name)
+            return await _sqs(context, facts)
         case Broker.SERVICE_BUS:
-            return await _service_bus(context, found, name)
+            return await _service_bus(context, facts)
         case _:
-            return BrokerFacts(values=values, brokers=found, queue=await _redis(context, name))
+            return await _redis(context, facts)
 
 
-async def _redis(context: Context, name: str) -> Queue:
-    """Who listens is asked only where tasks wait: that is a line for each client that the server has."""
-    _, waiting = await queue_depth(context)
-    queue = Queue(name=name, exists=None if waiting is None else True, waiting=waiting)
+async def _redis(context: Context, facts: BrokerFacts) -> BrokerFacts:
+    """Workers are asked for only where tasks wait: that is a line for each client that the server has."""
+    name, waiting = await queue_depth(context)
+    if waiting is None:
+        detail = f"the length of queue {name} could not be read from Redis"
+        fix = "Fix what RedisReachable reports about the broker."
+        return replace(facts, problem=Problem(KubernetesReasons.INCOMPLETE_DATA, detail=detail, fix=fix))
+    queue = Queue(name=name, waiting=waiting)
     if not waiting:
-        return queue
+        return replace(facts, queue=queue)
     # at one instant: a worker that has just taken the last task is no worker that ignores it
     look = [("MULTI",), ("LLEN", name), ("CLIENT", "LIST", "TYPE", "normal"), ("EXEC",)]
     answers = await ask_broker(context, look)
-    if not answers:
-        return queue  # not every user may ask for the clients
-    waiting, listed = answers[-1]
-    flags = [client.get("flags", "") for client in _clients(listed) if _is_worker(client)]
-    idle = sum("b" in each for each in flags)
-    return replace(queue, waiting=waiting, idle=idle, busy=len(flags) - idle)
+    if answers:  # not every user can ask for the clients
+        waiting, listed = answers[-1]
+        flags = [client.get("flags", "") for client in _clients(listed) if _is_worker(client)]
+        idle = sum("b" in each for each in flags)
+        queue = replace(queue, waiting=waiting, idle=idle, busy=len(flags) - idle)
+    return replace(facts, queue=queue)
 
 
 def _clients(listed: str) -> Iterator[dict[str, str]]:
@@ -98,34 +113,29 @@ def _is_worker(client: Mapping[str, str]) -> bool:
     return client.get("cmd") == "brpop" and client.get("db") == str(_DATABASE)
 
 
-async def _sqs(context: Context, found: Brokers, name: str) -> BrokerFacts:
-    values = context.values
-    region = values.text(_REGION) or ""
+async def _sqs(context: Context, facts: BrokerFacts) -> BrokerFacts:
+    values, name = context.values, facts.queue.name
     celery = _celery_region(values)
-    account, wanted = "", values.text("config.values.infra.ml_account_id") or ""
-    queue, failure = Queue(name=name, region=celery), None
+    wanted = values.text("config.values.infra.ml_account_id") or ""
+    facts = replace(
+        facts,
+        region=values.text(_REGION) or celery,
+        celery_region=celery,
+        wanted_account=wanted if re.fullmatch(r"\d{12}", wanted) else "",
+    )
     aws = Aws(region=celery, timeout=context.network_timeout / 3)
     try:
-        account = str((await aws.call("sts", "GetCallerIdentity"))["Account"])
+        facts = replace(facts, account=str((await aws.call("sts", "GetCallerIdentity"))["Account"]))
         url = (await aws.call("sqs", "GetQueueUrl", QueueName=name))["QueueUrl"]
         names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
         answer = await aws.call("sqs", "GetQueueAttributes", QueueUrl=url, AttributeNames=names)
-        counts = [int(answer["Attributes"][each]) for each in names]
-        queue = Queue(name=name, exists=True, waiting=counts[0], taken=counts[1], region=celery)
     except AwsProblem as error:
         if error.reason is NOT_FOUND:
-            queue = Queue(name=name, exists=False, region=celery)
-        else:
-            failure = error
-    return BrokerFacts(
-        values=values,
-        brokers=found,
-        queue=queue,
-        account=account,
-        wanted_account=wanted if re.fullmatch(r"\d{12}", wanted) else "",
-        celery_region=celery if region and celery != region else "",
-        failure=failure,
-    )
+            return replace(facts, problem=Problem(R.QUEUE_NOT_FOUND, queue=name, region=celery))
+        words = {**error.words, "concerning": f"queue {name}: "}
+        return replace(facts, problem=Problem(error.reason, **words))
+    waiting, taken = (int(answer["Attributes"][each]) for each in names)
+    return replace(facts, queue=Queue(name=name, waiting=waiting, taken=taken))
 
 
 def _celery_region(values: Values) -> str:
@@ -138,14 +148,12 @@ def _celery_region(values: Values) -> str:
     return values.text(_REGION) or "us-west-2"
 
 
-async def _service_bus(context: Context, found: Brokers, name: str) -> BrokerFacts:
+async def _service_bus(context: Context, facts: BrokerFacts) -> BrokerFacts:
     host = f"{context.values.text('azure.servicebus_namespace') or ''}.servicebus.windows.net"
-    failure = None
+    facts = replace(facts, bus=f"{host}:{_AMQPS}")
     try:
-        peer: Peer = await handshake(host, _AMQPS, client_context(), timeout=context.network_timeout)
-        del peer
+        await handshake(host, _AMQPS, client_context(), timeout=context.network_timeout)
     except NetworkProblem as error:
-        failure = error
-    return BrokerFacts(
-        values=context.values, brokers=found, queue=Queue(name=name), bus=f"{host}:{_AMQPS}", failure=failure
-    )
+        words = {"concerning": "Service Bus: ", "source": "azure.servicebus_namespace"}
+        return replace(facts, problem=Problem(error.reason, **{**error.words, **words}))
+    return facts

@@ -14,7 +14,7 @@ from mehc_checks.clients.kubernetes.reader import Manifest, Reading
 from mehc_checks.core.errors import CannotEvaluate, NotApplicable, UsageError
 from mehc_checks.core.permission import Permission
 from mehc_checks.installation.context import Context, require_cluster
-from mehc_checks.installation.endpoint_records import cached
+from mehc_checks.installation.redis import cached
 from mehc_checks.modelengine.endpoints import endpoint_id, is_endpoint
 from mehc_checks.modelengine.gpu import duplicates, tiers
 from mehc_checks.modelengine.names import fullname, service_config_map

@@ -36,9 +36,7 @@ def redis_reachable(facts: RedisFacts) -> Outcome:
 
 
 def _sources(facts: RedisFacts) -> Iterator[Finding]:
-    used = next(
-        (each.connection.source for each in facts.answers if each.connection.path is Path.CACHE), ""
-    )
+    used = next((each.connection.source for each in facts.answers if each.connection.path is Path.CACHE), "")
     others = [path for path in facts.sources if path != used]
     if others and used in facts.sources:
         yield R.SEVERAL_SOURCES(subject=str(Path.CACHE), source=used, others=" and ".join(others))

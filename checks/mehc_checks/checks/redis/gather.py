@@ -78,7 +78,7 @@ async def redis_facts(context: Context) -> RedisFacts:
     left = context.network_timeout - (time.monotonic() - began)
     asked = await asyncio.gather(*(_ask(connection, left) for connection in derived))
     return RedisFacts(
-        sources=tuple(cache_sources(context.values)), answers=tuple(asked), now=context.clock()
+        sources=tuple(cache_sources(context.configuration)), answers=tuple(asked), now=context.clock()
     )
 
 
@@ -124,12 +124,12 @@ async def _ask(connection: Connection, timeout: float) -> Answer:
     if server is None:
         return Answer(connection=connection)
     try:
-        async with asyncio.timeout(timeout / 2):
+        async with asyncio.timeout(timeout * 0.7):
             return await _conversed(connection, server, timeout / 4)
     except Problem as problem:
         return Answer(connection=connection, problem=problem)
     except TimeoutError:
-        return Answer(connection=connection, problem=await not_answered(server, timeout=timeout / 2))
+        return Answer(connection=connection, problem=await not_answered(server, timeout=timeout * 0.3))
 
 
 async def _conversed(connection: Connection, server: Server, timeout: float) -> Answer:

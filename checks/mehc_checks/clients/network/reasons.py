@@ -69,7 +69,10 @@ class NetworkReasons(ReasonSet):
         "The client starts TLS and the port is plain text.",
         message="{concerning}{address} does not speak TLS",
         remedy="{disable_tls}",
-        defaults={"concerning": "", "disable_tls": "Enable TLS on the server, or configure the client without TLS."},
+        defaults={
+            "concerning": "",
+            "disable_tls": "Enable TLS on the server, or configure the client without TLS.",
+        },
     )
     TLS_REQUIRED = Reason(
         "TLSRequired",
@@ -87,7 +90,7 @@ class NetworkReasons(ReasonSet):
         remedy="{trust}",
         defaults={
             "concerning": "",
-            "trust": "Use a certificate of a public authority, or add the authority to the client's trust store."
+            "trust": "Use a certificate of a public authority, or add the authority to the client's trust store.",
         },
     )
     TLS_EXPIRED = Reason(

@@ -128,7 +128,7 @@ async def not_answered(server: Server, *, timeout: float) -> NetworkProblem:
         await connect(server.host, server.port, timeout=timeout)
     except NetworkProblem as failure:
         return failure
-    return NetworkProblem(N.CONNECTION_TIMEOUT, server.host, server.port, seconds=f"{timeout:g}")
+    return NetworkProblem(N.CONNECTION_TIMEOUT, server.host, server.port, seconds=f"{timeout:.1f}")
 
 
 def _connection(server: Server) -> Connection:
@@ -187,6 +187,8 @@ async def _explained(server: Server, error: Exception, timeout: float) -> Proble
     if reason:
         return RedisProblem(reason, server, **_denied(str(error), "SELECT"))
     failure = classify(error, server.host, server.port)
+    if "Connection closed by server" in str(error):  # redis-py's own words, with no cause
+        failure = NetworkProblem(N.CONNECTION_CLOSED, server.host, server.port)
     if server.tls:
         return await _behind_tls(server, failure, timeout)
     if failure.reason in (N.CONNECTION_CLOSED, N.HOST_UNREACHABLE, N.CONNECTION_TIMEOUT):

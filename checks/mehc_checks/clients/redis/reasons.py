@@ -55,8 +55,8 @@ class RedisServerReasons(ReasonSet):
         Status.FAIL,
         "The ACL of the Redis user denies a command, a key or a channel that its client uses.",
         message="{concerning}{address} denies user {user} {denied}{consequence}",
-        remedy="Add {grant} to the ACL of Redis user {user}: ACL SETUSER {user} {grant}, and store it in the server's ACL "
-        "file or user group.",
+        remedy="Add {grant} to the ACL of Redis user {user} (ACL SETUSER {user} {grant}), and to the server's ACL file "
+        "or user group.",
         defaults={"concerning": "", "consequence": ""},
     )
     READ_ONLY = Reason(

@@ -243,7 +243,8 @@ def hooked_service_account(view: View) -> Iterator[Broken]:
     remedy="Set it to aws, azure, gcp or onprem, in lower case.",
     explains=(
         "RedisReachable/NoRedisConfigured",
-        "BrokerReachable/WorkersHearAnotherBroker",
+        "RedisReachable/RedisSourceOfAnotherCloud",
+        "BrokerReachable/WorkerBrokerMismatch",
         "ObjectStoreReachable/WrongScheme",
     ),
 )
@@ -326,7 +327,7 @@ def endpoint_namespace(view: View) -> Iterator[Broken]:
     remedy="Set the field of your cloud: cache_redis_aws_url or cache_redis_aws_secret_name on aws, "
     "cache_redis_azure_host on azure, or cache_redis_onprem_url on any.",
     clouds=(Cloud.AWS, Cloud.AZURE),
-    explains=("RedisReachable/cache/NoRedisConfigured",),
+    explains=("RedisReachable/cache/NoRedisConfigured", "RedisReachable/cache/RedisSourceOfAnotherCloud"),
 )
 def cache_source(view: View) -> Iterator[Broken]:
     names = ["cache_redis_onprem_url", "cache_redis_aws_url", "cache_redis_aws_secret_name"]

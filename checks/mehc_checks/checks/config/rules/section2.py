@@ -27,7 +27,7 @@ _AZURE: Final = (
     "abs_container_name",
 )
 _AZURE_EXPLAINS: Final = {
-    "servicebus_namespace": ("BrokerReachable/ServiceBusUnreachable",),
+    "servicebus_namespace": ("BrokerReachable/servicebus",),
     "abs_account_name": ("ObjectStoreReachable/HostUnresolvable", "ObjectStoreReachable/ConnectionRefused"),
 }
 _NO_GATEWAY: Final = ("ControlPlaneReady/GatewayNotReady", "ControlPlaneReady/RolloutStuck")
@@ -49,7 +49,7 @@ _REDIS_FLAG: Final = "celery_broker_type_redis"
     remedy=f"Set {_ROLE} to arn:aws:iam::<account>:role/<name>, a role that trusts this cluster's OIDC provider "
     "(IRSA).",
     clouds=(Cloud.AWS,),
-    explains=("BrokerReachable/BuilderQueueMissing",),
+    explains=("BrokerReachable/BuildQueueNotFound",),
 )
 def role_arns(view: View) -> Iterator[Broken]:
     account = view.text(f"{INFRA}.ml_account_id")
@@ -147,7 +147,7 @@ def sqs_templates(view: View) -> Iterator[Broken]:
     consequence="Queues are looked for where they were not made, or images where they are not.",
     remedy="Use one region for default_region, AWS_REGION and the registry.",
     clouds=(Cloud.AWS,),
-    explains=("BrokerReachable/QueueRegionsDiffer",),
+    explains=("BrokerReachable/QueueRegionMismatch",),
 )
 def one_region(view: View) -> Iterator[Broken]:
     path = f"{INFRA}.default_region"
@@ -248,7 +248,7 @@ def azure_block(view: View) -> Iterator[Broken]:
     remedy="Set celeryBrokerType to servicebus. The values reference says elasticache, which the forwarder does "
     "not know.",
     clouds=(Cloud.AZURE,),
-    explains=("BrokerReachable/UnknownBrokerType", "BrokerReachable/WorkersHearAnotherBroker"),
+    explains=("BrokerReachable/UnknownBrokerType", "BrokerReachable/WorkerBrokerMismatch"),
 )
 def azure_broker(view: View) -> Iterator[Broken]:
     if view.absent(_BROKER):
@@ -265,7 +265,7 @@ def azure_broker(view: View) -> Iterator[Broken]:
     consequence="The gateway sends to Service Bus and the builder listens to Redis: endpoints stay UPDATE_PENDING.",
     remedy="Set celery_broker_type_redis to null.",
     clouds=(Cloud.AZURE,),
-    explains=("BrokerReachable/BuilderHearsAnotherBroker",),
+    explains=("BrokerReachable/BuilderBrokerMismatch",),
 )
 def azure_split(view: View) -> Iterator[Broken]:
     if view.flag(_REDIS_FLAG):
@@ -281,7 +281,11 @@ def azure_split(view: View) -> Iterator[Broken]:
     consequence="Port 6379 is used, where Azure Cache for Redis speaks no TLS, or nothing at all.",
     remedy="Append :6380.",
     clouds=(Cloud.AZURE,),
-    explains=("RedisReachable/NoAnswer", "RedisReachable/ConnectionRefused", "RedisReachable/TLSNotOffered"),
+    explains=(
+        "RedisReachable/ConnectionTimeout",
+        "RedisReachable/ConnectionRefused",
+        "RedisReachable/ServerNotTLS",
+    ),
 )
 def azure_cache_port(view: View) -> Iterator[Broken]:
     path = f"{LAUNCH}.cache_redis_azure_host"
@@ -359,7 +363,7 @@ def gcp_async(view: View) -> Iterator[Broken]:
     consequence="The builder consumes SQS, which is not there: endpoints stay UPDATE_PENDING.",
     remedy="Set celery_broker_type_redis to true. The values reference calls it optional; it is not.",
     clouds=(Cloud.ONPREM,),
-    explains=("BrokerReachable/BuilderHearsAnotherBroker",),
+    explains=("BrokerReachable/BuilderBrokerMismatch",),
 )
 def onprem_builder(view: View) -> Iterator[Broken]:
     if not view.flag(_REDIS_FLAG):
@@ -375,7 +379,7 @@ def onprem_builder(view: View) -> Iterator[Broken]:
     remedy="Set celeryBrokerType to redis (sqs on aws, servicebus on azure). The values reference says elasticache, "
     "which the forwarder does not know.",
     clouds=(Cloud.AWS, Cloud.GCP, Cloud.ONPREM),
-    explains=("BrokerReachable/UnknownBrokerType", "BrokerReachable/WorkersHearAnotherBroker"),
+    explains=("BrokerReachable/UnknownBrokerType", "BrokerReachable/WorkerBrokerMismatch"),
 )
 def known_broker(view: View) -> Iterator[Broken]:
     given = view.text(_BROKER)

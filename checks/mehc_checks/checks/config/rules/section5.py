@@ -178,10 +178,10 @@ def redis_token(view: View) -> Iterator[Broken]:
     "with redis.kedaSecretName naming a secret of AWS Secrets Manager: the values reference says a Kubernetes Secret, "
     "the chart's TriggerAuthentication asks AWS.",
     explains=(
-        "RedisReachable/keda/KEDAAuthUnavailable",
-        "RedisReachable/keda/KEDASecretUnnamed",
+        "RedisReachable/keda/KedaAuthUnavailable",
+        "RedisReachable/keda/KedaSecretUnnamed",
         "RedisReachable/keda/TLSRequired",
-        "RedisReachable/keda/TLSNotOffered",
+        "RedisReachable/keda/ServerNotTLS",
     ),
 )
 def keda_redis(view: View) -> Iterator[Broken]:
