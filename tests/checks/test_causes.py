@@ -380,9 +380,10 @@ async def test_a_broken_rule_produces_what_it_explains(
     report = await reported([catalogue()[each] for each in ("ConfigValid", name)], context)
     (result,) = (check for check in report.checks if check.name == name)
     produced = [
-        finding.reason.name
-        for finding in result.failures
-        if Failure(name, finding.reason.name, finding.subject).is_one_of([failure])
+        finding.reason
+        for finding in result.findings
+        if finding.status is Status.FAIL
+        and Failure(name, finding.reason, finding.subject).is_one_of([failure])
     ]
     assert produced, result
     told_as_causes = {(cause.check, cause.reason) for cause in report.root_causes}
