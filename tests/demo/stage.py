@@ -1,0 +1,236 @@
+"""The installations of the demo: a healthy one, and others that differ from it by one fault each."""
+
+from dataclasses import dataclass
+
+from mehc_checks.modelengine.gpu import ACCELERATOR_LABEL
+from testbed import istio, keda
+from testbed.aws import Aws
+from testbed.controlplane import ControlPlane
+from testbed.helm import HelmInstallation
+from testbed.installation import DATABASE_SECRET, Tree, overlaid
+from testbed.kwok import CONTAINER_ANNOTATION, STAGE_LABEL, Kwok
+from testbed.modelengine import migrate
+from testbed.postgres import Postgres
+from testbed.prometheus import Prometheus
+from testbed.redis import Redis
+from testbed.registry import ImageStore, Registry
+from testbed.sound import AWS
+
+VLLM = "0.6.3"
+BATCH = "0.17.1-batch"
+IMAGES = {
+    "vllm": VLLM,
+    "text-generation-inference": "latest",
+    "lightllm": "latest",
+    "tensorrt-llm": "latest",
+    "llm-engine/batch-infer-vllm": BATCH,
+    "launch/inference": "latest",
+    "launch/inference/pytorch": "latest",
+    "launch/inference/tf": "latest",
+    "launch-docker-build-cache": "latest",
+    "model-engine": AWS["tag"],
+}
+PASSWORD = "correct-horse-battery-staple"
+ACL = {
+    # KEDA reads the demand lists without credentials; everything else needs the password.
+    "default": "on nopass ~launch-endpoint-autoscaling:* resetchannels -@all +@connection +select +llen +eval",
+    "app": f"on >{PASSWORD} ~* &* +@all",
+}
+
+
+A10, GPU = "nvidia-ampere-a10", "nvidia.com/gpu"
+GPU_NODE = "gpu-node-1"
+TOLERATIONS = [{"key": GPU, "operator": "Exists", "effect": "NoSchedule"}]
+WORKLOADS = (
+    *(f"deployment/model-engine{name}" for name in ("", "-cacher", "-endpoint-builder")),
+    "statefulset/celery-autoscaler-sqs",
+)
+IMAGE_CACHE = "launch-image-cache-a10"
+
+
+def hardware(gpu_type: str) -> Tree:
+    """Values that ask for nodes with `gpu_type` to serve on, and for images kept on the nodes that there are."""
+    tier = {"gpu_memory_le": 24, "nodes_per_worker": 1, "gpus": 1, "gpu_type": gpu_type}
+    tier |= {"cpus": 10, "memory": "24Gi", "storage": "80Gi"}
+    device = {"name": "a10", "nodeSelector": {ACCELERATOR_LABEL: A10}, "tolerations": TOLERATIONS}
+    return {
+        "nodeSelector": None,
+        "balloons": [],
+        "imageCache": {"devices": [device]},
+        "recommendedHardware": {"byGpuMemoryGb": [tier], "byModelName": []},
+    }
+
+
+def image_cache() -> Tree:
+    """The DaemonSet that model engine's cacher makes for the device of `hardware`."""
+    labels = {"app": IMAGE_CACHE}
+    pod = {
+        "nodeSelector": {ACCELERATOR_LABEL: A10},
+        "tolerations": TOLERATIONS,
+        "containers": [{"name": "main", "image": "vllm"}],
+    }
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "DaemonSet",
+        "metadata": {"name": IMAGE_CACHE},
+        "spec": {
+            "selector": {"matchLabels": labels},
+            "template": {"metadata": {"labels": labels}, "spec": pod},
+        },
+    }
+
+
+def cluster_objects() -> list[Tree]:
+    """What model engine's chart makes once in a cluster."""
+    classes = [
+        {
+            "apiVersion": "scheduling.k8s.io/v1",
+            "kind": "PriorityClass",
+            "metadata": {"name": f"model-engine-{name}-priority"},
+            "value": value,
+        }
+        for name, value in (("low", 0), ("default", 1), ("high", 100000))
+    ]
+    binding = {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRoleBinding",
+        "metadata": {"name": "model-engine"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"},
+    }
+    return [*classes, binding]
+
+
+def set_up_cluster(control_plane: ControlPlane, kwok: Kwok) -> None:
+    """One plain node and one with GPUs, Istio's CRDs, KEDA's CRDs and Deployments."""
+    kwok.add_node("node-1")
+    control_plane.apply(cluster_objects())
+    kwok.add_node(
+        GPU_NODE,
+        labels={ACCELERATOR_LABEL: A10, "node-lifecycle": "normal"},
+        capacity={"cpu": "48", "memory": "192Gi", "ephemeral-storage": "500Gi", GPU: "4"},
+        taints=[{"key": GPU, "value": "present", "effect": "NoSchedule"}],
+    )
+    istio.install(control_plane)
+    keda.install(control_plane)
+    keda.deploy(control_plane)
+
+
+def endpoint(name: str, *, image: str = "", stage: str = "", **pod: object) -> Tree:
+    """An endpoint's Deployment, as the builder makes it; ``stage`` is what happens to its pods."""
+    id_ = name.replace("-", "_")
+    labels = {"app": f"launch-endpoint-id-{name}", "endpoint_id": id_, "endpoint_name": name}
+    containers = [
+        {"name": "http-forwarder", "image": "forwarder:1"},
+        {"name": "main", "image": image or "vllm:1"},
+    ]
+    template = {
+        "metadata": {
+            "labels": {**labels, **({STAGE_LABEL: stage} if stage else {})},
+            "annotations": {CONTAINER_ANNOTATION: "main"},
+        },
+        "spec": {"containers": containers, **pod},
+    }
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": f"launch-endpoint-id-{name}", "labels": labels},
+        "spec": {
+            "selector": {"matchLabels": {"app": labels["app"]}},
+            "template": template,
+        },
+    }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Servers:
+    """What the installations depend on. ``shared`` is the Redis of all of them but the healthy one."""
+
+    postgres: Postgres
+    redis: Redis
+    shared: Redis
+    registry: Registry
+    prometheus: Prometheus
+
+    def fill(self, aws: Aws) -> None:
+        """Images, databases at different revisions, a queue and a bucket."""
+        images = ImageStore(self.registry)
+        for repository, tag in IMAGES.items():
+            images.push_index(f"ml/{repository}", tag)
+        self.postgres.create_role("modelengine", PASSWORD)
+        revisions = {"sound": "head", "stuck": "head", "behind": "62da4f8b3403", "empty": None}
+        for database, revision in revisions.items():
+            self.postgres.create_database(database, owner="modelengine")
+            if revision:
+                migrate(self.postgres, database, revision=revision)
+        aws.client("sqs").create_queue(QueueName="model-engine-service-builder")
+        aws.client("s3").create_bucket(Bucket=AWS["config"]["values"]["infra"]["s3_bucket"])
+
+    def values(
+        self,
+        redis: Redis | None = None,
+        *,
+        password: str = PASSWORD,
+        scheme: str = "rediss",
+        images: str = "ml",
+    ) -> Tree:
+        """The values of a healthy installation that uses ``redis`` (default: the shared one)."""
+        url = (
+            (redis or self.shared).url(15, user="app", password=password).replace("rediss:", f"{scheme}:", 1)
+        )
+        platform = f"{self.registry.address}/ml/model-engine"
+        infra = {
+            "docker_repo_prefix": f"{self.registry.address}/{images}",
+            "docker_registry_type": "acr",  # the platform cannot list the tags of an unknown registry
+            "prometheus_server_address": self.prometheus.url(),
+        }
+        return overlaid(
+            AWS,
+            {
+                "image": {
+                    f"{name}Repository": platform for name in ("gateway", "builder", "cacher", "forwarder")
+                },
+                "redis": {"enableTLS": True},
+                "autoscaling": {"horizontal": {"enabled": False}},  # there is no metrics adapter here
+                "inferenceFramework": {"vllm": VLLM},
+                "config": {"values": {"infra": infra, "launch": {"cache_redis_aws_url": url}}},
+            },
+            hardware(A10),
+        )
+
+    def installation(self, namespace: str, database: str, values: Tree) -> HelmInstallation:
+        url = self.postgres.url("modelengine", PASSWORD, database)
+        return HelmInstallation(
+            namespace=namespace, values=values, secrets={DATABASE_SECRET: {"database_url": url}}
+        )
+
+    def faults(self) -> list[tuple[str, HelmInstallation]]:
+        """What is wrong with each installation, and the installation; the healthy one comes first."""
+        sound = self.values()
+        no_tls = {"redis": {"enableTLS": False}}
+        no_prometheus = {"config": {"values": {"infra": {"prometheus_server_address": ""}}}}
+        made = self.installation
+        return [
+            ("nothing: it is healthy", made("acme-sound", "sound", self.values(self.redis))),
+            ("the database was never migrated", made("acme-never-migrated", "empty", sound)),
+            ("the database is two migrations behind", made("acme-two-behind", "behind", sound)),
+            (
+                "the Redis password is wrong",
+                made("acme-wrong-password", "sound", self.values(password="guess")),
+            ),
+            (
+                "Redis requires TLS, and the values do not use it",
+                made("acme-tls-mismatch", "sound", overlaid(self.values(scheme="redis"), no_tls)),
+            ),
+            (
+                "the registry lacks the vLLM image",
+                made("acme-image-missing", "sound", self.values(images="mirror")),
+            ),
+            (
+                "the address of Prometheus is an empty string",
+                made("acme-no-prometheus", "sound", overlaid(sound, no_prometheus)),
+            ),
+            (
+                "the hardware table names a GPU that no node has",
+                made("acme-no-such-gpu", "sound", overlaid(sound, hardware("nvidia-hopper-h100"))),
+            ),
+        ]
