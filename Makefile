@@ -31,7 +31,7 @@ verify: setup ## fail when a generated file is out of date
 	@$(PYTHON) -m hack.generate --verify
 
 bench: setup ## measure the budgets of the design; ARGS="-o json" for machines
-	@$(PYTHON) tests/bench/bench.py $(ARGS)
+	@$(PYTHON) -m bench $(ARGS)
 
 lock: ## resolve the dependencies anew
 	@uv pip compile --quiet --universal --upgrade --generate-hashes --no-annotate --no-emit-index-url \

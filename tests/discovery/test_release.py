@@ -12,11 +12,13 @@ import yaml
 
 from mehc_checks.clients.kubernetes.api import KubernetesCluster
 from mehc_checks.core.errors import CannotEvaluate
+from mehc_checks.core.redact import MASK
 from mehc_checks.installation import helm as stored
+from mehc_checks.installation.context import Context
 from mehc_checks.installation.discover import discover
 from mehc_checks.installation.installation import Installation
 from mehc_checks.installation.objects import ListedReleases
-from mehc_checks.modelengine.values import Layer, Part
+from mehc_checks.modelengine.values import Layer, Part, Values
 from mehc_operator.connection import Access, connected
 from testbed.controlplane import ControlPlane
 from testbed.helm import MODEL_ENGINE, Helm, HelmError, packed, release_secret, wrapper
@@ -208,9 +210,7 @@ async def test_releases_of_other_charts_are_passed_over(
     installation = await found(cluster, namespace)
     assert installation.release is not None
     assert installation.release.name == "me"
-    with pytest.raises(
-        CannotEvaluate, match="no model engine release redis; it is a release of another chart"
-    ):
+    with pytest.raises(CannotEvaluate, match="redis; it is a release of another chart"):
         await found(cluster, namespace, "redis")
 
 
@@ -221,6 +221,15 @@ async def test_an_uninstalled_release_is_none(
     helm.run("uninstall", "me", "-n", namespace, "--keep-history")
     installation = await found(cluster, namespace)
     assert installation.release is None
+
+
+def release(config: Any = None, values: Any = None) -> Tree:
+    chart = {"metadata": {"name": "model-engine", "version": "0.2.7"}, "values": values or {}}
+    return {"name": "me", "version": 1, "info": {}, "chart": chart, "config": config or {}}
+
+
+def nested(levels: int) -> Tree:
+    return {"a": nested(levels - 1)} if levels else {}
 
 
 BOMB = base64.b64encode(gzip.compress(b"0" * (stored.LARGEST + 1))).decode()
@@ -236,7 +245,12 @@ BOMB = base64.b64encode(gzip.compress(b"0" * (stored.LARGEST + 1))).decode()
         (base64.b64encode(b"[" * 200_000).decode(), "it is not JSON"),
         (packed([]), "it is not a JSON object"),
         (packed({}), "it names no release or no chart"),
-        (BOMB, "it unpacks to more than 32 MiB"),
+        (packed(release(config={"a": ["x"] * 60_000})), "its values: more than 50,000 values"),
+        (packed(release(config={"a": "x" * 3_000_000})), "its values: more than 2 MiB of text"),
+        (packed(release(config=nested(100))), "its values: nested more than 64 levels deep"),
+        (packed(release(values={"a": ["x"] * 60_000})), "its chart's values: more than 50,000 values"),
+        (packed([[]] * 600_000), "it has more than 500,000 values"),
+        (BOMB, "it unpacks to more than 16 MiB"),
         ("", "it is not JSON"),
     ],
     ids=lambda value: value if len(value) < 40 else "payload",
@@ -280,6 +294,20 @@ async def test_a_large_release_and_one_that_is_not_compressed(
     assert installation.release is not None
     assert installation.release.revision == 2
     assert installation.release.updated is not None
+
+
+async def test_what_a_release_holds_is_redacted_and_its_secret_is_no_credential(
+    helm: Helm, cluster: KubernetesCluster, namespace: str, endpoints: str
+) -> None:
+    helm.install("me", namespace, values(endpoints))
+    context = Context(values=Values.merged([]), cluster=cluster, namespace=namespace)
+    (revision,) = await context.releases.revisions(namespace)
+    assert revision.created is not None
+    assert await context.release(revision) is not None
+    assert context.redactor.text("secret-word at redis.example") == f"{MASK} at redis.example"
+    with pytest.raises(CannotEvaluate, match="which is never read as credentials") as caught:
+        await context.secret(revision.secret)
+    assert caught.value.reason.name == "SecretTypeNotAllowed"
 
 
 async def test_without_permission_to_list_secrets_the_objects_tell(

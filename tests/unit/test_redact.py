@@ -1,41 +1,129 @@
 import base64
+import sys
+import time
 from urllib.parse import quote
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mehc_checks.core.redact import MASK, Redactor, sensitive
+from mehc_checks.core.redact import (
+    LONGEST_TEXT,
+    LONGEST_VALUE,
+    MASK,
+    MOST_VALUES,
+    PUBLIC_VALUES,
+    WITHHELD,
+    Redactor,
+    of_secret,
+    sensitive,
+)
 
-SECRETS = st.text(min_size=3, max_size=20).filter(lambda s: len(s.strip()) >= 3)
+SECRETS = st.text(min_size=3, max_size=20).filter(
+    lambda s: len(s.strip()) >= 3 and s.lower() not in PUBLIC_VALUES
+)
+STRONG = "Pl4nted/Pa55w?rd#9f3c"
+
+
+def knowing(*values: str) -> Redactor:
+    redactor = Redactor()
+    redactor.add(*values)
+    return redactor
 
 
 @given(SECRETS)
 def test_no_form_of_a_secret_survives(secret: str) -> None:
-    redactor = Redactor()
-    redactor.add(secret)
     encoded = base64.b64encode(secret.encode()).decode()
     for form in (secret, quote(secret, safe=""), encoded):
-        assert form not in redactor.text(f"\x00 {form} \x00").replace(MASK, "")
+        assert form not in knowing(secret).text(f"\x00 {form} \x00").replace(MASK, "")
 
 
-def test_credentials_in_urls_go_even_when_unknown() -> None:
-    assert Redactor().text("redis://user:pw@host:6379/0 and rediss://:x@h") == (
-        f"redis://{MASK}@host:6379/0 and rediss://{MASK}@h"
-    )
+@given(st.text("abA1/=", min_size=3, max_size=6), st.text("abA1/= ", max_size=40))
+def test_no_secret_survives_in_any_text(secret: str, text: str) -> None:
+    shown = knowing(secret).text(text).replace(MASK, "\x00")
+    assert secret not in shown or secret.islower()
 
 
-def test_addresses_stay_readable() -> None:
-    redactor = Redactor()
-    redactor.add("s3cret")
-    text = "redis://cache.example.com:6379/15 refused user 'default'"
-    assert redactor.text(text) == text
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("redis://user:pw@host:6379/0 and rediss://:x@h", f"redis://{MASK}@host:6379/0 and rediss://{MASK}@h"),
+        ("redis://u:PW/x@host", f"redis://{MASK}@host"),
+        ("rediss://:a?b#c/d@host:6379/0", f"rediss://{MASK}@host:6379/0"),
+        ("https://TOKEN@host/path", f"https://{MASK}@host/path"),
+        ("https://u:PW/x@host", f"https://{MASK}@host"),
+        ("https://login?to=redis://u:pw@host", f"https://login?to=redis://{MASK}@host"),
+        ("https://u:pw@a,https://u:pw@b", f"https://{MASK}@a,https://{MASK}@b"),
+        ("(postgresql+psycopg2://u:p@h/db)", f"(postgresql+psycopg2://{MASK}@h/db)"),
+        ("postgresql://h/db?user=x&password=pw&sslmode=require", f"postgresql://h/db?user=x&password={MASK}&sslmode=require"),
+        ("https://s3/b?X-Amz-Signature=abc", f"https://s3/b?X-Amz-Signature={MASK}"),
+    ],
+)  # fmt: skip
+def test_credentials_in_urls_go_even_when_unknown(text: str, shown: str) -> None:
+    assert Redactor().text(text) == shown
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "redis://cache.example.com:6379/15 refused user 'default'",
+        "https://registry.example.com/v2/vllm@sha256:0123",
+        "https://host:8443/users/a@b",
+        "http://[::1]:9090/api/v1/query?query=up",
+        "write it as postgresql://user:password@host:5432/database",
+        "mail root@example.com about oci://host/chart",
+        f"postgresql://{MASK}@host",
+        "authorization failed: insufficient_scope",
+        "postgresql://db-1 lists postgres among its databases",
+    ],
+)
+def test_addresses_and_words_stay_readable(text: str) -> None:
+    assert knowing("s3cret", "postgresqlserver").text(text) == text
+
+
+def test_a_password_that_is_a_word_is_masked_as_a_word() -> None:
+    assert knowing("postgres").text("postgresql: role postgres") == f"postgresql: role {MASK}"
+
+
+def test_secrets_that_overlap_are_masked_whole() -> None:
+    assert knowing("abc1", "c1def").text("x abc1def y") == f"x {MASK} y"
+    assert knowing("red", "acted").text("RED red acted") == f"RED {MASK} {MASK}"
+
+
+@pytest.mark.parametrize("part", [f"{STRONG[:9]}…", f"…{STRONG[-9:]}", f"it says … {STRONG[:7]}…"])
+def test_the_part_of_a_secret_beside_an_ellipsis_goes(part: str) -> None:
+    shown = knowing(STRONG).text(f"it said {part}")
+    assert STRONG[:7] not in shown
+    assert STRONG[-9:] not in shown
+    assert MASK in shown
+
+
+def test_a_long_value_is_masked_from_where_it_begins() -> None:
+    long = "".join(f"line {number}\n" for number in range(200))
+    for form in (
+        long,
+        quote(long, safe=""),
+        base64.b64encode(long.encode()).decode(),
+        " ".join(long.split()),
+    ):
+        assert knowing(long).text(f"it is {form}") == f"it is {MASK}"
+
+
+@given(st.integers(0, 40))
+def test_a_secret_that_a_long_text_is_cut_within_goes(before: int) -> None:
+    for end in range(LONGEST_TEXT - 4 * len(STRONG), LONGEST_TEXT + before, 7):
+        shown = knowing(STRONG).text("-" * end + STRONG + "-" * 100)
+        assert len(shown) <= LONGEST_TEXT
+        assert STRONG[:3] not in shown
+
+
+def test_control_characters_go_and_lines_stay() -> None:
+    assert Redactor().text("a\x00b\x1b[31mc\nd\te\ud800\u202e") == "a\ufffdb\ufffd[31mc\nd\te\ufffd\ufffd"
 
 
 def test_trees_are_redacted_everywhere() -> None:
-    redactor = Redactor()
-    redactor.add("s3cret")
     tree = {"a s3cret": ["s3cret", {"b": "x s3cret y", "n": 3, "none": None}]}
-    assert redactor.tree(tree) == {f"a {MASK}": [MASK, {"b": f"x {MASK} y", "n": 3, "none": None}]}
+    assert knowing("s3cret").tree(tree) == {f"a {MASK}": [MASK, {"b": f"x {MASK} y", "n": 3, "none": None}]}
 
 
 def test_sensitive_values_are_found_by_key_and_in_urls() -> None:
@@ -43,6 +131,50 @@ def test_sensitive_values_are_found_by_key_and_in_urls() -> None:
         "redis": {"auth": "t0ken", "enableAuth": True},
         "config": {"values": {"launch": {"cache_redis_aws_url": "rediss://u:p%40ss/w@h:6379/0"}}},
         "image": {"repository": "vllm"},
-        "list": [{"password": "hunter2"}],
+        "list": [{"password": "hunter2"}, {"password": 4711}],
+        "url": 'redis://:sp ace"quote@h',
+        "query": "postgresql://h/d?sslpassword=qqq",
+        "env": [{"name": "DB_PASSWORD", "value": "env1"}],
     }
-    assert set(sensitive(values)) == {"t0ken", "p%40ss/w", "hunter2"}
+    assert set(sensitive(values)) == {
+        "t0ken", "p%40ss/w", "hunter2", "4711", "sp ace\"quote", "qqq", "env1"
+    }  # fmt: skip
+
+
+def test_of_a_secret_all_is_secret_but_what_names_the_server_and_the_user() -> None:
+    data = {
+        "host": "db.example.com",
+        "username": "gateway",
+        "port": "5432",
+        "database_url": "postgresql://u:pw1@h/d",
+        "anything": "else",
+    }
+    assert set(of_secret(data)) == {"postgresql://u:pw1@h/d", "pw1", "else"}
+    assert knowing("true", "False").text("it is true, False") == "it is true, False"
+
+
+def test_with_more_values_than_can_be_held_no_text_is_let_through() -> None:
+    redactor = knowing(*(f"value-{number}" for number in range(MOST_VALUES)))
+    assert redactor.text("value-7") == MASK
+    redactor.add("one more", *(f"further-{number}" for number in range(1000)))
+    assert redactor.text("innocent") == WITHHELD
+
+
+def test_what_is_held_is_bounded() -> None:
+    redactor = Redactor()
+    for number in range(1000):
+        redactor.add(f"{number:06}" + "ü" * 100_000)
+    held = [*redactor._values, *redactor._forms]
+    assert sum(map(sys.getsizeof, held)) < 4_000_000
+    assert max(map(len, redactor._values)) == LONGEST_VALUE
+
+
+HOSTILE = ("a" * 40_000, "a://" * 10_000, "x@" * 20_000, "redis://:" * 5000, "?a=" * 13_000, "…" * 40_000)
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=lambda text: text[:4])
+def test_a_text_takes_little_time_whatever_it_is(text: str) -> None:
+    redactor = knowing(*("a" * length for length in range(3, 200)), *(f"…a{n}" for n in range(90)))
+    clock = time.process_time()
+    redactor.text(text)
+    assert time.process_time() - clock < 0.25

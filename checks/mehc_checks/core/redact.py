@@ -1,55 +1,98 @@
-"""The one place through which every text leaves: secret values are replaced here."""
+"""The one place through which every text leaves: secrets and control characters are replaced here."""
 
 import base64
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from itertools import islice
+from typing import Any, Final, NamedTuple
 from urllib.parse import quote, quote_plus, unquote
 
-MASK = "<redacted>"
+from mehc_checks.core.urls import parameters, user_info
 
-_URL_CREDENTIALS = re.compile(r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]*://)[^\s/@]*:[^\s/]*@")
-_URL_PASSWORD = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://[^\s/@:]*:(?P<password>[^\s]*)@")
-_SENSITIVE_KEY = re.compile(r"(?i)(^auth$|passw|token$|secret_?(access_?)?key|api_?key|credentials?$|_auth$)")
-_MINIMUM_LENGTH = 3
+MASK: Final = "<redacted>"
+MOST_VALUES: Final = 300
+"""Values that one redactor holds. With more, it lets no text through."""
+LONGEST_VALUE: Final = 255
+"""Characters that are held of a value; a text that has these is masked from there to its end."""
+LONGEST_TEXT: Final = 8192
+"""Characters of a text that are looked at; the rest is cut off. No field that a text ends up in is longer."""
+WITHHELD: Final = f"(withheld: more than {MOST_VALUES} secret values to redact)"
+
+_SENSITIVE_KEY: Final = re.compile(
+    r"(?i)(^auth$|passw|token$|secret_?(access_?)?key|api_?key|credentials?$|_auth$|signature$|^sig$)"
+)
+_PUBLIC_KEY: Final = re.compile(
+    r"(?i)(^|[_-])(host(_?ro)?|clusterHost(Ro)?|port|db_?name|database|engine|scheme|user(_?name)?|query_params)$"
+)
+PUBLIC_VALUES: Final = frozenset({"", "true", "false", "null", "none", "enabled", "disabled"})
+_CONTROL: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""What a terminal obeys, a display reorders, or UTF-8 and the API server do not take."""
+_EXAMPLE: Final = "user:password"
+"""As our own texts write an address that has credentials."""
+_SHORTEST: Final = 3
 """Shorter values would mask ordinary words; such a password protects nothing anyway."""
+_SHORTEST_PART: Final = 6
+"""Characters of a secret beside an ellipsis that are taken for the part that was left when the text was cut."""
+_ELLIPSIS: Final = "…"
+_MOST_CUTS: Final = 8
+"""Ellipses that are looked at in one text, and places beside one where a part may begin."""
+
+
+class _Form(NamedTuple):
+    """``whole``: not only the beginning of a value. ``is_word``: as the password "postgres", a part of "postgresql"."""
+
+    text: str
+    whole: bool
+    is_word: bool
+
+    def within(self, text: str) -> Iterator[tuple[int, int]]:
+        """Where it is to be masked in ``text``."""
+        at = text.find(self.text)
+        while at >= 0:
+            end = at + len(self.text)
+            if not (self.is_word and (text[at - 1 : at].isalnum() or text[end : end + 1].isalnum())):
+                yield at, end if self.whole else len(text)
+            at = text.find(self.text, end)
 
 
 class Redactor:
-    """Knows the secret values of one pass and removes them from texts.
+    """Knows the secret values of one probe run and removes them from texts.
 
-    Values are added when they are read, before anything is done with them; what was
-    added is dropped with the object, so no secret outlives its pass.
+    Values are added when they are read, before anything is done with them; what was added is dropped with the
+    object. No pattern is compiled from them: ``re`` would keep it. A text takes time in proportion to its length
+    and to the number of values, and both are bounded.
     """
 
     def __init__(self) -> None:
         self._values: set[str] = set()
-        self._pattern: re.Pattern[str] | None = None
+        self._forms: dict[str, _Form] = {}
 
     def add(self, *values: str | None) -> None:
         """Remember ``values`` and the forms in which they travel: URL-quoted, URL-decoded, base64."""
         for value in values:
-            if not value:
+            held = (value or "")[:LONGEST_VALUE]
+            if held in self._values or held.lower() in PUBLIC_VALUES or len(self._values) > MOST_VALUES:
                 continue
-            for form in {
-                value,
-                value.strip(),
-                unquote(value),
-                quote(value, safe=""),
-                quote_plus(value),
-            } | _base64(value):
-                if len(form) >= _MINIMUM_LENGTH:
-                    self._values.add(form)
-        self._pattern = None
+            self._values.add(held)
+            whole = len(held) < LONGEST_VALUE
+            for form in _forms(held, whole=whole):
+                if len(form) >= _SHORTEST:
+                    is_word = form.isascii() and form.isalpha() and form.islower()
+                    self._forms[form] = _Form(form, whole, is_word)
 
     def text(self, text: str) -> str:
-        """``text`` without secret values and without credentials in URLs."""
-        if self._pattern is None and self._values:
-            longest_first = sorted(self._values, key=len, reverse=True)
-            self._pattern = re.compile("|".join(map(re.escape, longest_first)))
-        if self._pattern is not None:
-            text = self._pattern.sub(MASK, text)
-        return _URL_CREDENTIALS.sub(rf"\g<scheme>{MASK}@", text)
+        """``text`` without secret values, credentials in URLs and control characters."""
+        if len(self._values) > MOST_VALUES:
+            return WITHHELD
+        looked_at = text[:LONGEST_TEXT]
+        spans = [*self._found(looked_at), *_credentials(looked_at)]
+        shown = _CONTROL.sub("\N{REPLACEMENT CHARACTER}", looked_at)
+        if len(text) > LONGEST_TEXT:
+            # What begins near the end may be the first part of a secret whose rest was cut off.
+            length = LONGEST_TEXT - max(map(len, self._forms), default=0)
+            length = max([length, *(end for start, end in spans if start < length)])
+            shown, spans = f"{shown[:length]}{_ELLIPSIS}", [span for span in spans if span[1] <= length]
+        return _masked(shown, spans)
 
     def tree(self, value: Any) -> Any:
         """A copy of JSON-like ``value`` with every text redacted, keys included."""
@@ -61,6 +104,18 @@ class Redactor:
             return [self.tree(item) for item in value]
         return value
 
+    def _found(self, text: str) -> Iterator[tuple[int, int]]:
+        """Where ``text`` has a form of a value, or what is left of one beside an ellipsis."""
+        for form in self._forms.values():
+            if form.text in text:
+                yield from form.within(text)
+        for cut in islice(re.finditer(_ELLIPSIS, text), _MOST_CUTS):
+            for secret in self._forms:
+                if left := _left_of(secret, text[max(0, cut.start() - len(secret)) : cut.start()]):
+                    yield cut.start() - left, cut.start()
+                if left := _left_of(secret[::-1], text[cut.end() : cut.end() + len(secret)][::-1]):
+                    yield cut.end(), cut.end() + left
+
 
 def sensitive(values: Any) -> Iterator[str]:
     """The texts in JSON-like ``values`` that are secrets by the name of their key, or passwords in URLs.
@@ -71,17 +126,84 @@ def sensitive(values: Any) -> Iterator[str]:
         if isinstance(values.get("value"), str) and _SENSITIVE_KEY.search(str(values.get("name", ""))):
             yield values["value"]  # of an environment variable
         for key, value in values.items():
-            if isinstance(value, str | int) and _SENSITIVE_KEY.search(str(key)):
+            if (
+                isinstance(value, str | int)
+                and not isinstance(value, bool)
+                and _SENSITIVE_KEY.search(str(key))
+            ):
                 yield str(value)
             else:
                 yield from sensitive(value)
     elif isinstance(values, list | tuple):
         for value in values:
             yield from sensitive(value)
-    elif isinstance(values, str) and (password := _URL_PASSWORD.match(values)):
-        yield password["password"]
+    elif isinstance(values, str):
+        yield from _passwords(values)
 
 
-def _base64(value: str) -> set[str]:
-    encoded = base64.b64encode(value.encode()).decode()
-    return {encoded, encoded.rstrip("=")}
+def of_secret(data: Mapping[str, str]) -> Iterator[str]:
+    """The secret values among the ``data`` of a Secret: all but those whose key says host, port, user or the like."""
+    for key, value in data.items():
+        if not _PUBLIC_KEY.search(key):
+            yield value
+            yield from _passwords(value)
+
+
+def _passwords(text: str) -> Iterator[str]:
+    """Of a text that is a URL."""
+    url = text[:LONGEST_TEXT]
+    for start, end in user_info(url, whole=True):
+        yield url[start:end].partition(":")[2] or url[start:end]
+    for name, start, end in parameters(url):
+        if _SENSITIVE_KEY.search(name):
+            yield url[start:end]
+
+
+def _credentials(text: str) -> Iterator[tuple[int, int]]:
+    """Where ``text`` has them in URLs, known or not."""
+    for start, end in user_info(text):
+        if text[start:end] != _EXAMPLE:
+            yield start, end
+    for name, start, end in parameters(text):
+        if _SENSITIVE_KEY.search(name):
+            yield start, end
+
+
+def _forms(value: str, *, whole: bool) -> set[str]:
+    raw = value.encode(errors="surrogatepass")
+    if not whole:
+        raw = raw[: len(raw) // 3 * 3]  # else base64 of more would go on otherwise
+    encoded = base64.b64encode(raw).decode()
+    quotable = value.encode(errors="replace")
+    return {
+        value,
+        " ".join(value.split()),
+        unquote(value),
+        quote(quotable, safe=""),
+        quote_plus(quotable),
+        encoded,
+        encoded.rstrip("="),
+    }
+
+
+def _left_of(form: str, text: str) -> int:
+    """The length of the beginning of ``form`` that ``text`` ends with; 0 if that is too short to tell."""
+    beginning = form[:_SHORTEST_PART]
+    at = text.find(beginning)
+    for _ in range(_MOST_CUTS):
+        if at < 0 or len(beginning) < _SHORTEST_PART:
+            break
+        if form.startswith(text[at:]):
+            return len(text) - at
+        at = text.find(beginning, at + 1)
+    return 0
+
+
+def _masked(text: str, spans: list[tuple[int, int]]) -> str:
+    parts = []
+    done = 0
+    for start, end in sorted(spans):
+        if start >= done:
+            parts += [text[done:start], MASK]
+        done = max(done, end)
+    return "".join([*parts, text[done:]])

@@ -3,16 +3,17 @@
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from typing import Any, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 from mehc_checks.clients.kubernetes.api import Cluster, NoCluster, Secret, object_path
 from mehc_checks.clients.kubernetes.reader import Reader
 from mehc_checks.core.errors import CannotEvaluate, NotApplicable
 from mehc_checks.core.once import Once
-from mehc_checks.core.redact import Redactor, sensitive
+from mehc_checks.core.redact import Redactor, of_secret, sensitive
+from mehc_checks.installation.helm import SECRET_TYPE, Release, Stored
 from mehc_checks.installation.installation import Installation
 from mehc_checks.installation.inventory import Inventory, ListedInventory
-from mehc_checks.installation.objects import ListedReleases, Releases
+from mehc_checks.installation.objects import ListedReleases, Releases, read_release
 from mehc_checks.installation.reasons import InstallationReasons as R
 from mehc_checks.modelengine import serviceconfig
 from mehc_checks.modelengine.configuration import Configuration
@@ -20,6 +21,8 @@ from mehc_checks.modelengine.names import service_config_map
 from mehc_checks.modelengine.values import Values
 
 T = TypeVar("T")
+_NOT_CREDENTIALS: Final = frozenset({SECRET_TYPE, "kubernetes.io/service-account-token"})
+"""Types of Secrets that values must not make us read: they hold far more than a password."""
 
 
 def now() -> datetime:
@@ -106,8 +109,9 @@ class Context:
     async def secret(self, name: str, *, namespace: str | None = None) -> Secret | None:
         """The Secret ``name`` of the installation's own namespace, or of the endpoint namespace.
 
-        Its values are secret from here on: whatever the pass reports is redacted. Raises ValueError for
-        any other namespace, which no resource may name, and what ``prove_endpoint_namespace`` raises.
+        Its values are secret from here on: whatever is reported is redacted. Raises ValueError for any other
+        namespace, which no resource may name, CannotEvaluate (``SecretTypeNotAllowed``) for a Secret that is
+        Kubernetes' or Helm's own, and what ``prove_endpoint_namespace`` raises.
         """
         where = namespace or self.namespace
         if where not in (self.namespace, self.endpoint_namespace):
@@ -119,7 +123,25 @@ class Context:
             await self._shared.ask(("secret", where, name), lambda: self.cluster.secret(where, name)),
         )
         if found is not None:
-            self.redactor.add(*found.data.values())
+            if found.type in _NOT_CREDENTIALS:
+                raise CannotEvaluate(R.SECRET_TYPE_NOT_ALLOWED, secret=name, namespace=where, type=found.type)
+            self.redactor.add(*of_secret(found.data))
+        return found
+
+    async def release(self, revision: Stored) -> Release | None:
+        """A stored revision of a Helm release of the installation's own namespace, as ``read_release`` has it.
+
+        What is sensitive in its values is secret from here on.
+        """
+        found = cast(
+            "Release | None",
+            await self._shared.ask(
+                ("release", revision.secret), lambda: read_release(self.cluster, self.namespace, revision)
+            ),
+        )
+        if found is not None:
+            for layer in found.layers:
+                self.redactor.add(*sensitive(layer.values))
         return found
 
     async def prove_endpoint_namespace(self) -> None:

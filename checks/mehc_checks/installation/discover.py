@@ -17,7 +17,7 @@ from mehc_checks.core.errors import CannotEvaluate, Forbidden, UsageError
 from mehc_checks.core.permission import Permission
 from mehc_checks.installation import drift, helm
 from mehc_checks.installation.installation import Difference, Installation, LiveConfig
-from mehc_checks.installation.objects import Releases
+from mehc_checks.installation.objects import Releases, read_release
 from mehc_checks.installation.reasons import InstallationReasons as R
 from mehc_checks.modelengine import serviceconfig, workloads
 from mehc_checks.modelengine.configuration import Configuration
@@ -155,7 +155,7 @@ class _Search:
         unreadable: list[helm.Unreadable] = []
         for one in newest:
             try:
-                release = await self._read(one)
+                release = await read_release(self._cluster, self._namespace, one)
             except helm.Unreadable as error:
                 unreadable.append(error)
                 continue
@@ -179,13 +179,6 @@ class _Search:
                 raise unreadable[0]
             self._lost.append((f"the values in Secret {unreadable[0].secret}", unreadable[0]))
         return found[0] if found else None
-
-    async def _read(self, one: helm.Stored) -> helm.Release | None:
-        secret = await self._cluster.secret(self._namespace, one.secret)
-        if secret is None:  # gone since it was listed: a newer revision took its place
-            return None
-        payload = secret.data.get("release", "").encode()
-        return helm.model_engine(helm.decode(payload, secret=one.secret), secret=one.secret)
 
     async def _config(self, namespace: str, name: str) -> LiveConfig | None:
         try:

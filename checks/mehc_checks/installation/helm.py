@@ -14,15 +14,20 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from mehc_checks.core.bounds import oversized
 from mehc_checks.core.errors import CannotEvaluate
+from mehc_checks.core.text import shortened
 from mehc_checks.installation.reasons import InstallationReasons as R
 from mehc_checks.modelengine.names import CHART, fullname
 from mehc_checks.modelengine.values import Layer, Values
 
 SECRET_TYPE: Final = "helm.sh/release.v1"  # noqa: S105 - a type, not a secret
 SECRET_PREFIX: Final = "sh.helm.release.v1."  # noqa: S105 - the beginning of a name
-LARGEST: Final = 32 * 1024 * 1024
+LARGEST: Final = 16 * 1024 * 1024
 """Bytes that a release may unpack to. A Secret holds 1 MiB, and real charts shrink to about a tenth."""
+_MOST_SEPARATORS: Final = 500_000
+"""Of JSON, in an unpacked release: each may become an object of Python's, of some hundred bytes."""
+_LONGEST_DESCRIPTION: Final = 400
 _SOURCE: Final = re.compile(r"^# Source: ([^\n]+?)/templates/", re.MULTILINE)
 _LABEL: Final = re.compile(r"^ +product: [\"']?model-engine[\"']?$", re.MULTILINE)
 _GZIP: Final = b"\x1f\x8b\x08"
@@ -39,12 +44,16 @@ class Unreadable(CannotEvaluate):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Stored:
-    """A revision, as the labels of its Secret tell it. ``status`` is in Helm's words: "pending-upgrade"."""
+    """A revision, as its Secret's metadata tell it. ``status`` is in Helm's words: "pending-upgrade".
+
+    ``created`` is when its install or upgrade began; it applied its objects after that.
+    """
 
     secret: str
     name: str
     revision: int
     status: str
+    created: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,6 +96,7 @@ def stored(metadata: Mapping[str, Any]) -> Stored | None:
         name=labels["name"],
         revision=int(revision),
         status=labels.get("status", "unknown"),
+        created=_time(metadata.get("creationTimestamp")),
     )
 
 
@@ -100,17 +110,26 @@ def newest(revisions: Sequence[Stored]) -> list[Stored]:
     return [latest[name] for name in sorted(latest) if latest[name].status != "uninstalled"]
 
 
+def read(payload: bytes, secret: str) -> Release | None:
+    """The release in ``payload`` if it is one of model engine. Takes a while where it is large. Raises Unreadable."""
+    return model_engine(decode(payload, secret=secret), secret=secret)
+
+
 def decode(payload: bytes, *, secret: str) -> dict[str, Any]:
     """The release in ``payload``, the Secret's key ``release`` after Kubernetes' own base64.
 
-    Raises Unreadable for what is no release or unpacks to more than LARGEST bytes.
+    Raises Unreadable for what is no release, unpacks to more than LARGEST bytes, or is more than JSON of this size
+    ever is.
     """
     try:
         packed = base64.b64decode(payload, validate=True)
     except (binascii.Error, ValueError):
         raise Unreadable(secret, "it is not base64") from None
+    content = _unpacked(packed, secret)
+    if sum(map(content.count, (b",", b"[", b"{"))) > _MOST_SEPARATORS:
+        raise Unreadable(secret, f"it has more than {_MOST_SEPARATORS:,} values")
     try:
-        document = json.loads(_unpacked(packed, secret))
+        document = json.loads(content)
     except (ValueError, RecursionError):  # JSON or UTF-8
         raise Unreadable(secret, "it is not JSON") from None
     if not isinstance(document, dict):
@@ -146,6 +165,7 @@ def model_engine(document: Mapping[str, Any], *, secret: str) -> Release | None:
     if path is None:
         return None
     info = _table(document.get("info"))
+    defaults, config = _table(chart.get("values")), _table(document.get("config"))
     revision = document.get("version")
     facts = ReleaseFacts(
         name=document["name"],
@@ -153,11 +173,13 @@ def model_engine(document: Mapping[str, Any], *, secret: str) -> Release | None:
         secret=secret,
         chart=f"{metadata['name']}-{metadata.get('version', '')}".rstrip("-"),
         status=str(info.get("status", "unknown")),
-        description=str(info.get("description", "")),
+        description=shortened(str(info.get("description", "")), _LONGEST_DESCRIPTION),
         updated=_time(info.get("last_deployed")),
         path=path,
     )
-    defaults, config = _table(chart.get("values")), _table(document.get("config"))
+    for what, values in (("its values", config), ("its chart's values", defaults)):
+        if too_large := oversized(values):
+            raise Unreadable(secret, f"{what}: {too_large}")
     given = str(facts)
     layers = [
         Layer(source=f"{given}, chart defaults", values=_below(defaults, path)),

@@ -1,17 +1,21 @@
 """Which Secrets and ConfigMaps there are and when they change: names and labels, never contents."""
 
+import asyncio
 import re
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from mehc_checks.clients.kubernetes.api import Cluster, KubernetesCluster, Secret, object_path
 from mehc_checks.clients.kubernetes.watch import Watch, listed
 from mehc_checks.core.errors import Forbidden
-from mehc_checks.installation.helm import SECRET_PREFIX, SECRET_TYPE, Stored, stored
+from mehc_checks.installation.helm import SECRET_PREFIX, SECRET_TYPE, Release, Stored, read, stored
 
 _KINDS: Final = {"secrets": "Secret", "configmaps": "ConfigMap"}
 _OBJECT: Final = re.compile(r"/api/v1/namespaces/([^/]+)/(secrets|configmaps)/([^/]+)")
+_DECODER: Final = ThreadPoolExecutor(max_workers=1, thread_name_prefix="helm")
+"""One release at a time: one that is large takes a hundred times its size of memory while it is decoded."""
 _HELM: Final = {"fieldSelector": f"type={SECRET_TYPE}", "labelSelector": "owner=helm"}
 
 
@@ -47,6 +51,18 @@ class ListedReleases:
         path = object_path("secrets", namespace)
         await listed(self._cluster, path, store, query=_HELM, metadata_only=True)
         return store.releases(namespace)
+
+
+async def read_release(cluster: Cluster, namespace: str, revision: Stored) -> Release | None:
+    """A stored revision, off the event loop; None where it is gone, or is not one of model engine.
+
+    Raises Unreadable, Forbidden, CannotEvaluate, and NotApplicable without a cluster.
+    """
+    secret = await cluster.secret(namespace, revision.secret)
+    if secret is None:  # gone since it was listed: a newer revision took its place
+        return None
+    payload = secret.data.get("release", "").encode()
+    return await asyncio.get_running_loop().run_in_executor(_DECODER, read, payload, revision.secret)
 
 
 class WatchedObjects:

@@ -72,6 +72,14 @@ class InstallationReasons(ReasonSet):
         "helm upgrade so that the chart's service ConfigMap exists in it.",
         page=SHARED_PAGE,
     )
+    SECRET_TYPE_NOT_ALLOWED = Reason(
+        "SecretTypeNotAllowed",
+        Status.ERROR,
+        "The values name a Secret that belongs to Kubernetes or Helm itself, so it is not read.",
+        message="Secret {secret} in namespace {namespace} is of type {type}, which is never read as credentials",
+        remedy="Correct the value that names Secret {secret}: it must name the Secret with the credentials.",
+        page=SHARED_PAGE,
+    )
     RECORD_NOT_READ = Reason(
         "RecordNotRead",
         Status.ERROR,

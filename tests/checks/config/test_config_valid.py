@@ -92,7 +92,7 @@ async def judged(
     )
     report = await reported([catalogue()["ConfigValid"]], context)
     result = report.checks[0]
-    PRODUCED.update(reason for _, _, reason, _ in result.findings)
+    PRODUCED.update(one.reason for one in result.findings)
     return result
 
 
@@ -172,7 +172,7 @@ async def test_a_failed_release(helm: Helm, cluster: KubernetesCluster, namespac
     result = await judged(cluster, namespace)
     assert result.status is Status.FAIL
     assert "Helm release me revision 2 failed: " in result.message
-    assert "ReleaseFailed" in {reason for _, _, reason, _ in result.findings}
+    assert "ReleaseFailed" in {one.reason for one in result.findings}
     (failed,) = (finding for finding in result.failures if finding.reason.name == "ReleaseFailed")
     assert failed.explains == NO_INSTALL
     assert "run helm upgrade of me again" in result.remediation
@@ -403,7 +403,7 @@ async def test_a_rule_that_crashes_is_no_verdict(monkeypatch: pytest.MonkeyPatch
     context = Context(values=WITHOUT_CLUSTER.under([Layer(source="values.yaml", values=AWS)]))
     report = await reported([catalogue()["ConfigValid"]], context)
     result = report.checks[0]
-    PRODUCED.update(reason for _, _, reason, _ in result.findings)
+    PRODUCED.update(one.reason for one in result.findings)
     assert (result.status, result.reason) == (Status.ERROR, "RuleCrashed")
     assert result.message == "rule S5-04 itself crashed (RuntimeError)"
 

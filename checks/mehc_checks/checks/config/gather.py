@@ -11,11 +11,11 @@ from mehc_checks.checks.config.rules.evaluate import Judged, evaluate
 from mehc_checks.clients.kubernetes.api import NoCluster, object_path
 from mehc_checks.core.errors import CannotEvaluate, Forbidden, UsageError
 from mehc_checks.core.permission import Permission
-from mehc_checks.installation import drift, helm
+from mehc_checks.installation import drift
 from mehc_checks.installation.context import Context
 from mehc_checks.installation.installation import Installation
 from mehc_checks.modelengine import workloads
-from mehc_checks.modelengine.values import Layer, Part, Values
+from mehc_checks.modelengine.values import Part, Values
 
 PERMISSIONS: Final = (
     Permission(
@@ -23,8 +23,6 @@ PERMISSIONS: Final = (
     ),
 )
 _CONFIG: Final = ("config.values.infra", "config.values.launch")
-_MOST_REVISIONS: Final = 5
-"""Revisions of the release that are read to find the one that the oldest pod began with."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -127,13 +125,11 @@ async def _values_at(when: datetime, context: Context, installation: Installatio
             one
             for one in await context.releases.revisions(installation.namespace)
             if one.name == release.name and one.revision < release.revision
+            if one.created is not None and one.created <= when
         ]
-        for one in sorted(revisions, key=lambda one: -one.revision)[:_MOST_REVISIONS]:
-            secret = await context.secret(one.secret)
-            payload = (secret.data if secret else {}).get("release", "")
-            found = helm.model_engine(helm.decode(payload.encode(), secret=one.secret), secret=one.secret)
-            if found and found.facts.updated and found.facts.updated.replace(microsecond=0) <= when:
-                return Values.merged(found.layers or [Layer(source="", values={})])
+        if not revisions:
+            return None
+        found = await context.release(max(revisions, key=lambda one: one.revision))
     except CannotEvaluate:
         return None
-    return None
+    return Values.merged(found.layers) if found else None

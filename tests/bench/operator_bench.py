@@ -1,28 +1,20 @@
-"""Measure the budgets on the testbed: `make bench`, or `make bench ARGS="-o json"`.
+"""What the operator costs, by one resource and by hundreds."""
 
-Prints budget and result side by side. A miss is shown, not hidden; the exit status is 0 either way,
-because a figure of one machine is no test.
-"""
-
-import argparse
 import asyncio
-import json
 import re
 import statistics
-import subprocess
-import sys
-import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
 from typing import Any
 
 import psutil
 import psycopg
 import redis.asyncio
 
+from bench.judged import Judged
+from bench.rows import Row, cpu_seconds, median_of
 from mehc_checks.clients.kubernetes.api import Secret
 from mehc_checks.engine.check import catalogue
 from mehc_checks.installation.context import Context
@@ -41,65 +33,15 @@ STAGED = ("DatabaseMigrated", "RedisReachable")
 RESOURCE = "/apis/health.modelengine.io/v1alpha1"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Row:
-    """One measured budget; ``budget`` is None where the design sets none."""
-
-    what: str
-    measured: float
-    unit: str
-    budget: float | None = None
-
-    @property
-    def verdict(self) -> str:
-        if self.budget is None:
-            return ""
-        return "ok" if self.measured <= self.budget else "MISS"
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("-o", "--output", choices=["text", "json"], default="text")
-    arguments = parser.parse_args()
-    with ExitStack() as stack:
-        bench = Bench(stack)
-        rows = []
-        for row in bench.rows():
-            rows.append(row)
-            print(f"bench: {row.what}: {row.measured:.3g} {row.unit}", file=sys.stderr, flush=True)
-    if arguments.output == "json":
-        print(json.dumps([{**asdict(row), "verdict": row.verdict} for row in rows], indent=2))
-    else:
-        print(table(rows))
-    return 0
-
-
-def table(rows: list[Row]) -> str:
-    """The rows as aligned text."""
-    cells = [("what", "measured", "budget", "")]
-    for row in rows:
-        budget = "" if row.budget is None else f"≤ {row.budget:g} {row.unit}"
-        cells.append((row.what, f"{row.measured:.3g} {row.unit}", budget, row.verdict))
-    widths = [max(len(line[column]) for line in cells) for column in range(4)]
-    return "\n".join(
-        "  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in cells
-    )
-
-
 class Bench:
     """The components, and the measurements on them."""
 
-    def __init__(self, stack: ExitStack) -> None:
+    def __init__(self, stack: ExitStack, control_plane: ControlPlane) -> None:
         start = stack.enter_context
         with ThreadPoolExecutor() as pool:
-            control_plane = pool.submit(start, ControlPlane())
             postgres = pool.submit(start, Postgres(max_connections=1000))
             server = pool.submit(start, Redis())
-            self.control_plane, self.postgres, self.redis = (
-                control_plane.result(),
-                postgres.result(),
-                server.result(),
-            )
+            self.control_plane, self.postgres, self.redis = control_plane, postgres.result(), server.result()
         self.black_hole = start(ports.black_hole())
         self.postgres.create_role("modelengine", "password")
         self.postgres.create_database("sound", owner="modelengine")
@@ -344,56 +286,6 @@ class Bench:
         return counts
 
 
-class Judged:
-    """Watches a namespace and notes when each resource first has a verdict (monotonic seconds)."""
-
-    def __init__(self, control_plane: ControlPlane, namespace: str) -> None:
-        self._command = [
-            *(
-                "kubectl",
-                f"--kubeconfig={control_plane.kubeconfig}",
-                "get",
-                "mehc",
-                "-n",
-                namespace,
-                "--watch",
-            ),
-            *("-o", 'jsonpath={.metadata.name} {.status.health}{"\\n"}'),
-        ]
-        self._seen: dict[str, float] = {}
-        self._news = threading.Condition()
-
-    def __enter__(self) -> "Judged":
-        self._process = subprocess.Popen(self._command, stdout=subprocess.PIPE, text=True)
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._process.kill()
-        self._process.wait()
-        self._reader.join()
-
-    def wait(self, names: set[str], *, seconds: float) -> dict[str, float]:
-        """When each of ``names`` had its verdict. Raises TimeoutError."""
-        with self._news:
-            if not self._news.wait_for(lambda: names <= self._seen.keys(), timeout=seconds):
-                raise TimeoutError(
-                    f"{len(names - self._seen.keys())} resources have no verdict after {seconds} s"
-                )
-            return dict(self._seen)
-
-    def _read(self) -> None:
-        assert self._process.stdout is not None
-        with self._process.stdout as lines:
-            for line in lines:
-                name, _, health = line.strip().partition(" ")
-                if health:
-                    with self._news:
-                        self._seen.setdefault(name, time.monotonic())
-                        self._news.notify_all()
-
-
 class _OneSecret:
     """A cluster's stand-in for timing alone: the pass's API read is not what is measured here."""
 
@@ -408,24 +300,3 @@ class _OneSecret:
 
     async def get(self, path: str, **query: str) -> Mapping[str, Any] | None:
         return None
-
-
-async def median_of(action: Callable[[], Awaitable[None]], times: int = 15) -> float:
-    """Median seconds of ``action``, after one run to warm up."""
-    await action()
-    taken = []
-    for _ in range(times):
-        clock = time.perf_counter()
-        await action()
-        taken.append(time.perf_counter() - clock)
-    return statistics.median(taken)
-
-
-def cpu_seconds(process: psutil.Process) -> float:
-    """User and system time of the process so far."""
-    times = process.cpu_times()
-    return float(times.user + times.system)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
