@@ -14,12 +14,14 @@ import importlib
 import pkgutil
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from mehc_checks.core.outcome import Outcome, Reason, ReasonSet, Severity
 from mehc_checks.core.parameters import NoParameters, Parameters
 from mehc_checks.core.permission import Permission
-from mehc_checks.installation.context import Context
+
+if TYPE_CHECKING:  # it knows every client; whoever lists checks asks no server
+    from mehc_checks.installation.context import Context
 
 F = TypeVar("F")
 
@@ -31,7 +33,7 @@ class Check:
     name: str
     title: str
     severity: Severity
-    gather: Callable[[Context], Awaitable[Any]]
+    gather: Callable[["Context"], Awaitable[Any]]
     judge: Callable[[Any], Outcome]
     reasons: type[ReasonSet]
     parameters: type[Parameters] = NoParameters
@@ -57,7 +59,7 @@ def check(
     *,
     title: str,
     severity: Severity,
-    gather: Callable[[Context], Awaitable[F]] | None = None,
+    gather: Callable[["Context"], Awaitable[F]] | None = None,
     reasons: type[ReasonSet],
     parameters: type[Parameters] = NoParameters,
     depends_on: Mapping[Reason, tuple[str, ...]] | None = None,
@@ -93,11 +95,11 @@ def check(
     return declare
 
 
-def _of_room(judge: Callable[[F], Outcome]) -> Callable[[Context], Awaitable[F]]:
+def _of_room(judge: Callable[[F], Outcome]) -> Callable[["Context"], Awaitable[F]]:
     """``gather`` of the room of ``judge``, imported when it is first needed: what only lists checks asks no server."""
     room = judge.__module__.rpartition(".")[0]
 
-    async def gather(context: Context) -> F:
+    async def gather(context: "Context") -> F:
         facts: F = await importlib.import_module(f"{room}.gather").gather(context)
         return facts
 
