@@ -1,7 +1,7 @@
 """What users read, whole: ten outputs of real installations, held to the letter.
 
-The installations are the demo's. Ports, times and random names are masked.
-`GOLDEN=update python -m pytest tests/golden` writes the files; read the difference as a user would before committing it.
+The installations are the demo's; ports, times and random names are masked. `GOLDEN=update python -m pytest
+tests/golden` writes the files: read the difference as a user would before committing it.
 """
 
 import os
