@@ -4,23 +4,25 @@ from typing import Any
 
 import pytest
 
+from mehc_checks.modelengine.configuration import Configuration
 from mehc_checks.modelengine.scaling import (
     AddressKind,
     concurrency_query,
     prometheus_addresses,
     read_address,
-    scaled_object,
     server_address,
     trigger_authentication,
+    uses_custom_metric,
 )
 from mehc_checks.modelengine.values import Layer, Values
+from testbed.scaledobjects import scaled_object
 
 
-def effective(tree: dict[str, Any]) -> Values:
-    return Values.merged([Layer(source="test", values=tree)])
+def effective(tree: dict[str, Any]) -> Configuration:
+    return Configuration(Values.merged([Layer(source="test", values=tree)]))
 
 
-def with_address(address: object) -> Values:
+def with_address(address: object) -> Configuration:
     return effective({"config": {"values": {"infra": {"prometheus_server_address": address}}}})
 
 
@@ -94,3 +96,10 @@ def test_authentication_is_the_clouds() -> None:
     )
     azure = {"azure": {"client_id": "x"}, "redis": {"enableAuth": True}}
     assert trigger_authentication(effective(azure)) == "azure-workload-identity"
+
+
+@pytest.mark.parametrize(
+    ("enabled", "made"), [(True, True), ("false", True), (False, False), ("", False), (None, False)]
+)
+def test_the_gateways_autoscaler_is_by_a_templates_truth(enabled: object, made: bool) -> None:
+    assert uses_custom_metric(effective({"autoscaling": {"horizontal": {"enabled": enabled}}})) is made

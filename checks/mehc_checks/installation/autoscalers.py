@@ -42,7 +42,7 @@ class CustomScaling:
 
 async def custom_scaling(context: Context, read: Reading) -> CustomScaling:
     """Read all of it; what cannot be read is noted."""
-    gateway = scaling.uses_custom_metric(context.values)
+    gateway = scaling.uses_custom_metric(context.configuration)
     autoscalers = await read.attempt(_autoscalers(context, read), ())
     api, served = None, True
     if gateway or any(each.needs_metric for each in autoscalers):

@@ -77,7 +77,7 @@ class KedaFacts:
 async def keda_facts(context: Context, *, namespace: str = "") -> KedaFacts:
     """Read all parts at once. ``namespace`` is where KEDA is, if not where it usually is."""
     read = Reading(context.reader)
-    authentication = scaling.trigger_authentication(context.values)
+    authentication = scaling.trigger_authentication(context.configuration)
     installation, served, scaled, failing, exists, custom = await asyncio.gather(
         _installation(read, namespace),
         read.attempt(_served(read), None),

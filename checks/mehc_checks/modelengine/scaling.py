@@ -1,4 +1,4 @@
-"""How endpoints are scaled from and to zero: the ScaledObject that model engine creates, as KEDA reads it.
+"""How endpoints are scaled: where KEDA asks what, and what the platform makes for it.
 
 Sources: model engine's ``k8s_endpoint_resource_delegate.py`` and ``k8s_resource_types.py``, the chart's
 ``keda-scaled-object.yaml``, ``trigger_authentication.yaml`` and ``gateway_hpa.yaml``, and KEDA's
@@ -12,10 +12,10 @@ from enum import StrEnum
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from mehc_checks.modelengine import paths
 from mehc_checks.modelengine.configuration import Configuration
-from mehc_checks.modelengine.values import Values
 
-ADDRESS_PATH: Final = "config.values.infra.prometheus_server_address"
+ADDRESS_PATH: Final = paths.PROMETHEUS_SERVER_ADDRESS
 DUMMY_ADDRESS: Final = "dummy-value"
 """What stands in a ScaledObject as serverAddress when the gateway has none: KEDA fails on it at every poll."""
 
@@ -75,9 +75,9 @@ class ServerAddress:
         return f"{scheme}{separator}{authority.rpartition('@')[2]}{slash}{path}" if separator else self.given
 
 
-def server_address(values: Values) -> ServerAddress:
+def server_address(configuration: Configuration) -> ServerAddress:
     """Where KEDA will ask, by the gateway's rule: only an absent address is none, an empty one is a dummy."""
-    given = values.text(ADDRESS_PATH)
+    given = configuration.values.text(ADDRESS_PATH)
     if given is None:
         return ServerAddress(kind=AddressKind.UNSET)
     return read_address(given)
@@ -129,85 +129,16 @@ def concurrency_query(name: str) -> str:
     return f'sum(rate({ISTIO_SERIES}{{destination_workload="{name}"}}[2m])) / 1000'
 
 
-def trigger_authentication(values: Values) -> str:
+def trigger_authentication(configuration: Configuration) -> str:
     """The TriggerAuthentication that the chart puts into the endpoint namespace and ScaledObjects name, or ""."""
-    if values.get("azure"):
+    if configuration.flag(paths.AZURE):
         return AZURE_TRIGGER_AUTHENTICATION
-    return REDIS_TRIGGER_AUTHENTICATION if Configuration(values).flag("redis.enableAuth") else ""
+    return REDIS_TRIGGER_AUTHENTICATION if configuration.flag(paths.REDIS_ENABLE_AUTH) else ""
 
 
-def uses_custom_metric(values: Values) -> bool:
+def uses_custom_metric(configuration: Configuration) -> bool:
     """Whether the chart makes a HorizontalPodAutoscaler for the gateway."""
-    return Configuration(values).flag("autoscaling.horizontal.enabled")
-
-
-def scaled_object(
-    values: Values, endpoint_id: str, *, namespace: str, cache_url: str = "", max_workers: int = 1
-) -> dict[str, Any]:
-    """The ScaledObject of a sync endpoint with ``min_workers: 0`` and a concurrency of 1.
-
-    Holds the Prometheus trigger, and with ``cache_url`` the Redis list that announces demand (on Azure a Service
-    Bus queue does that).
-    """
-    name = resource_name(endpoint_id)
-    triggers = [prometheus_trigger(server_address(values), name)]
-    if cache_url:
-        triggers.append(redis_trigger(values, endpoint_id, cache_url))
-    return {
-        "apiVersion": "keda.sh/v1alpha1",
-        "kind": "ScaledObject",
-        "metadata": {"name": name, "namespace": namespace},
-        "spec": {
-            "scaleTargetRef": {"name": name},
-            "pollingInterval": 5,
-            "cooldownPeriod": int(values.text("keda.cooldownPeriod") or 300),
-            "minReplicaCount": 0,
-            "maxReplicaCount": max_workers,
-            "fallback": {"failureThreshold": 3, "replicas": 0},
-            "triggers": triggers,
-        },
-    }
-
-
-def prometheus_trigger(address: ServerAddress, name: str) -> dict[str, Any]:
-    """The trigger that scales on from one replica. It names no authentication: KEDA asks anonymously."""
-    return {
-        "type": "prometheus",
-        "metadata": {
-            "serverAddress": address.in_scaled_object,
-            "query": concurrency_query(name),
-            "threshold": "1",
-        },
-    }
-
-
-def redis_trigger(values: Values, endpoint_id: str, cache_url: str) -> dict[str, Any]:
-    """The trigger that scales from zero to one.
-
-    Host and port are cut out of the cache URL by text, and only ``rediss`` loses its credentials; of the rest of the
-    URL only the database counts, if a number ends it.
-    """
-    scheme, _, rest = cache_url.partition("://")
-    address = rest.split("/")[0]
-    if scheme == "rediss":
-        address = address.rpartition("@")[2]
-    last = cache_url.rpartition("/")[2]
-    trigger: dict[str, Any] = {
-        "type": "redis",
-        "metadata": {
-            "address": address,
-            "passwordFromEnv": "",
-            "listName": f"launch-endpoint-autoscaling:{endpoint_id}",
-            "listLength": "100",
-            "activationListLength": "0",
-            "enableTLS": _lower(Configuration(values).flag("redis.enableTLS")),
-            "unsafeSsl": _lower(Configuration(values).flag("redis.unsafeSsl")),
-            "databaseIndex": last if last.isdecimal() else "0",
-        },
-    }
-    if Configuration(values).flag("redis.enableAuth"):
-        trigger["authenticationRef"] = {"name": REDIS_TRIGGER_AUTHENTICATION}
-    return trigger
+    return configuration.flag(paths.HPA_ENABLED)
 
 
 def prometheus_addresses(scaled: Mapping[str, Any]) -> list[str]:
@@ -218,7 +149,3 @@ def prometheus_addresses(scaled: Mapping[str, Any]) -> list[str]:
         for trigger in triggers
         if trigger.get("type") == "prometheus"
     ]
-
-
-def _lower(flag: bool) -> str:
-    return "true" if flag else "false"

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from mehc_checks.core.outcome import Status
-from mehc_checks.modelengine.scaling import REDIS_TRIGGER_AUTHENTICATION, resource_name, scaled_object
+from mehc_checks.modelengine.configuration import Configuration
+from mehc_checks.modelengine.scaling import REDIS_TRIGGER_AUTHENTICATION, resource_name
 from mehc_checks.modelengine.values import Layer, Values
 from testbed import keda
 from testbed.aws import REGION, Aws
@@ -20,6 +21,7 @@ from testbed.judging import judged
 from testbed.keda import Keda
 from testbed.prometheusfaults import CASES, Case, Stage, values
 from testbed.redis import Redis
+from testbed.scaledobjects import scaled_object
 from testbed.waiting import eventually
 
 pytestmark = pytest.mark.timeout(600)
@@ -197,8 +199,8 @@ def addresses(stage: Stage) -> dict[str, str | None]:
     return {case.name: case.address(stage) for case in ASKED}
 
 
-def effective(tree: dict[str, Any]) -> Values:
-    return Values.merged([Layer(source="test", values=tree)])
+def effective(tree: dict[str, Any]) -> Configuration:
+    return Configuration(Values.merged([Layer(source="test", values=tree)]))
 
 
 @pytest.fixture(scope="module")

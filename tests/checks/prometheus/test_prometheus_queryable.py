@@ -15,11 +15,11 @@ from mehc_checks.clients.kubernetes.api import KubernetesCluster
 from mehc_checks.core.outcome import Status
 from mehc_checks.engine.report import CheckResult
 from mehc_checks.installation.metricsapi import CUSTOM_METRICS, EXTERNAL_METRICS
+from mehc_checks.modelengine.configuration import Configuration
 from mehc_checks.modelengine.scaling import (
     CUSTOM_METRIC,
     REDIS_TRIGGER_AUTHENTICATION,
     resource_name,
-    scaled_object,
 )
 from mehc_checks.modelengine.values import Layer, Values
 from mehc_operator.connection import Access, connected
@@ -32,6 +32,7 @@ from testbed.judging import judged
 from testbed.keda import METRICS_SERVER, OPERATOR
 from testbed.pki import CertificateAuthority
 from testbed.prometheusfaults import BUSY, CASES, PASSWORD, USER, Case, Stage, always, values
+from testbed.scaledobjects import scaled_object
 from testbed.waiting import eventually
 
 CHECK = "PrometheusQueryable"
@@ -134,7 +135,7 @@ class Ask:
     def scaled(self, endpoint_id: str = BUSY, *, address: str | None = None, **conditions: str) -> str:
         """A ScaledObject, by default as the platform makes it, with these conditions ("True" or "False: Reason")."""
         own = self.values if address is None else values(address)
-        merged = Values.merged([Layer(source="test", values=own)])
+        merged = Configuration(Values.merged([Layer(source="test", values=own)]))
         manifest = scaled_object(merged, endpoint_id, namespace=self.namespace)
         path = f"/apis/keda.sh/v1alpha1/namespaces/{self.namespace}/scaledobjects"
         self.cluster.plane.api("POST", path, manifest)

@@ -56,7 +56,7 @@ class PrometheusFacts:
 async def prometheus_facts(context: Context) -> PrometheusFacts:
     """Ask KEDA's question at KEDA's address, and look at KEDA. Raises UsageError for bad parameters."""
     parameters = context.parameters(PrometheusParameters)
-    address = server_address(context.values)
+    address = server_address(context.configuration)
     (endpoint, answer, istio), keda = await asyncio.gather(
         _ask(context, address, parameters), _keda(context, parameters.keda_namespace)
     )
