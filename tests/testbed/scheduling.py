@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from mehc_checks.clients.kubernetes.scheduling.filters import refusals, verdict
 from mehc_checks.clients.kubernetes.scheduling.model import EMPTY, Interner, Node, read_node, read_pod
-from mehc_checks.installation.inventory import Pods
+from mehc_checks.installation.nodes import Pods
 from testbed.controlplane import ApiError, ControlPlane
 from testbed.process import ComponentError
 

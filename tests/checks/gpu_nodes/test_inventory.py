@@ -12,7 +12,8 @@ from mehc_checks.clients.kubernetes import reader
 from mehc_checks.clients.kubernetes import watch as watching
 from mehc_checks.clients.kubernetes.api import KubernetesCluster
 from mehc_checks.core.errors import CannotEvaluate, Forbidden
-from mehc_checks.installation.inventory import ListedInventory, Nodes, Pods, WatchedInventory
+from mehc_checks.installation.inventory import ListedInventory, WatchedInventory
+from mehc_checks.installation.nodes import Nodes, Pods
 from mehc_operator.connection import Access, connected
 from testbed.controlplane import ControlPlane
 

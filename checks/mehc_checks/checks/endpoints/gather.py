@@ -15,8 +15,8 @@ from mehc_checks.core.errors import CannotEvaluate
 from mehc_checks.core.parameters import Parameters
 from mehc_checks.installation.context import Context, require_cluster
 from mehc_checks.installation.endpoint_records import MOST, records
-from mehc_checks.installation.inventory import Nodes
 from mehc_checks.installation.keda import attempt
+from mehc_checks.installation.nodes import Nodes
 from mehc_checks.installation.redis import cached, queue_depth
 from mehc_checks.modelengine.endpoints import APP_LABEL, LWS_LABEL, State, is_endpoint, kind_of
 from mehc_checks.modelengine.scaling import ENDPOINT_PREFIX, resource_name

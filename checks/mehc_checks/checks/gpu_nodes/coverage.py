@@ -18,7 +18,7 @@ from mehc_checks.clients.kubernetes.scheduling.filters import (
     untolerated,
 )
 from mehc_checks.clients.kubernetes.scheduling.model import Node, Taint, Usage
-from mehc_checks.installation.inventory import Pods, Pool
+from mehc_checks.installation.nodes import Pods, Pool
 from mehc_checks.modelengine.gpu import ACCELERATOR_LABEL, GPU, MIG_PREFIX, Demand
 
 _PASSING: Final = ("node.kubernetes.io/", "node.cloudprovider.kubernetes.io/")

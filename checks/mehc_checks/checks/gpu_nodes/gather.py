@@ -12,7 +12,7 @@ from mehc_checks.clients.kubernetes.reader import Manifest, Reading
 from mehc_checks.core.errors import CannotEvaluate, NotApplicable
 from mehc_checks.core.parameters import Parameters
 from mehc_checks.installation.context import Context, require_cluster
-from mehc_checks.installation.inventory import Nodes, Pods, PodSummary
+from mehc_checks.installation.nodes import Nodes, Pods, PodSummary
 from mehc_checks.modelengine import paths
 from mehc_checks.modelengine.gpu import (
     ACCELERATOR_LABEL,

@@ -16,7 +16,7 @@ from mehc_checks.checks.gpu_nodes.gather import GpuFacts
 from mehc_checks.checks.gpu_nodes.reasons import GpuNodesReasons as R
 from mehc_checks.checks.gpu_nodes.tiers import lacking, nodes_of
 from mehc_checks.core.outcome import Finding
-from mehc_checks.installation.inventory import Pool
+from mehc_checks.installation.nodes import Pool
 from mehc_checks.modelengine.gpu import (
     ACCELERATOR_LABEL,
     ACCELERATORS,

@@ -18,7 +18,7 @@ from mehc_checks.clients.kubernetes.scheduling.filters import INSUFFICIENT, shor
 from mehc_checks.clients.kubernetes.scheduling.model import Taint
 from mehc_checks.clients.kubernetes.scheduling.quantity import show
 from mehc_checks.core.outcome import Finding, Reason
-from mehc_checks.installation.inventory import Pool
+from mehc_checks.installation.nodes import Pool
 from mehc_checks.modelengine.gpu import (
     ACCELERATOR_LABEL,
     ACCELERATORS,

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from sys import intern
 from typing import Any, Final
 
@@ -78,6 +79,9 @@ class Node:
     allocatable: Amounts
     unschedulable: bool
     ready: bool
+    devices: Amounts = field(default_factory=dict)
+    """The capacity of extended resources (those with a "/"): what device plugins found, healthy or not."""
+    created: datetime | None = None
 
     def label(self, key: str) -> str | None:
         """The value of a label, or None."""
@@ -161,6 +165,12 @@ def read_node(manifest: Mapping[str, Any], interner: Interner) -> Node:
         allocatable=interner.map(amounts(status.get("allocatable")).items()),
         unschedulable=bool(spec.get("unschedulable")),
         ready=any(c["type"] == "Ready" and c["status"] == "True" for c in status.get("conditions") or ()),
+        devices=interner.map(
+            (name, count) for name, count in amounts(status.get("capacity")).items() if "/" in name
+        ),
+        created=datetime.fromisoformat(metadata["creationTimestamp"])
+        if metadata.get("creationTimestamp")
+        else None,
     )
 
 
