@@ -14,8 +14,8 @@ from mehc_checks.engine.check import catalogue
 from mehc_checks.engine.correlate import Failure, RootCause
 from mehc_checks.installation.context import Context
 from mehc_checks.installation.metricsapi import EXTERNAL_METRICS
+from mehc_checks.modelengine.accelerators import ACCELERATOR_LABEL
 from mehc_checks.modelengine.endpoints import demand_key
-from mehc_checks.modelengine.gpu import ACCELERATOR_LABEL
 from mehc_checks.modelengine.values import Layer, Values
 from mehc_operator.conditions import Verdict, judge
 from mehc_operator.connection import Access, connected

@@ -30,7 +30,7 @@ from demo.stage import (
     set_up_cluster,
 )
 from mehc_checks.installation.metricsapi import EXTERNAL_METRICS
-from mehc_checks.modelengine.gpu import ACCELERATOR_LABEL
+from mehc_checks.modelengine.accelerators import ACCELERATOR_LABEL
 from testbed import keda
 from testbed.aggregation import register
 from testbed.aws import Aws

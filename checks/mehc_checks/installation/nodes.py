@@ -14,7 +14,8 @@ from mehc_checks.clients.kubernetes.scheduling.model import (
     read_node,
     requests,
 )
-from mehc_checks.modelengine.gpu import ACCELERATOR_LABEL, BALLOON_PREFIX
+from mehc_checks.modelengine.accelerators import ACCELERATOR_LABEL
+from mehc_checks.modelengine.gpu import BALLOON_PREFIX
 
 
 @dataclass(frozen=True, slots=True)

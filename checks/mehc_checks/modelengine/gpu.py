@@ -4,42 +4,22 @@ Sources: the chart's ``service_template_config_map.yaml``, ``balloon_*.yaml`` an
 templates; ``gpu_type.py`` and ``image_cache_gateway.py`` of model engine.
 """
 
-import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
 from mehc_checks.clients.kubernetes.scheduling.model import Amounts, Pod, Toleration, read_toleration
-from mehc_checks.clients.kubernetes.scheduling.quantity import amount
 from mehc_checks.core.errors import UsageError
+from mehc_checks.modelengine import hardware
+from mehc_checks.modelengine.accelerators import ACCELERATOR_LABEL, CACHE_DEVICES, CPU_DEVICE, GPU
 from mehc_checks.modelengine.values import Values
 
-ACCELERATOR_LABEL: Final = "k8s.amazonaws.com/accelerator"
-PRODUCT_LABEL: Final = "nvidia.com/gpu.product"
-"""Set by NVIDIA's GPU feature discovery."""
-GPU: Final = "nvidia.com/gpu"
-MIG_PREFIX: Final = "nvidia.com/mig-"
 BALLOON_PREFIX: Final = "model-engine-balloon-"
 IMAGE_CACHE_PREFIX: Final = "launch-image-cache-"
-CPU_DEVICE: Final = "cpu"
-
-CACHE_DEVICES: Final = {
-    "nvidia-ampere-a10": "a10",
-    "nvidia-ampere-a100": "a100",
-    "nvidia-tesla-t4": "t4",
-    "nvidia-hopper-h100": "h100",
-    "nvidia-hopper-h100-1g20gb": "h100-1g20gb",
-    "nvidia-hopper-h100-3g40gb": "h100-3g40gb",
-}
-"""Accelerator → the imageCache device that fills its nodes' image store."""
-ACCELERATORS: Final = (*CACHE_DEVICES, "nvidia-ampere-a100e")
-"""What model engine's GpuType knows. The a100e has no image cache."""
-NOT_FOR_LLM: Final = "nvidia-ampere-a100e"
-"""Known, but refused for LLM endpoints."""
-
-_FORWARDER: Final = {"cpu": 100, "memory": 100 * 10**6, "ephemeral-storage": 100 * 10**6}
-"""What the forwarder beside an endpoint's main container requests: 0.1 CPU, 100M, 100M."""
+FORWARDER: Final[Amounts] = {"cpu": 1000, "memory": 100 * 10**6, "ephemeral-storage": 100 * 10**6}
+"""What the forwarder beside the main container requests: 1 CPU, 100M, 100M. LLM endpoints are sync or streaming; only
+the forwarder of async ones requests 0.1 CPU."""
 _BALLOON: Final = {"cpu": 4000, "memory": 28 * 2**30}
 _CPU_BALLOON: Final = {"cpu": 6000, "memory": 28 * 2**30}
 _DAEMON: Final = tuple(
@@ -81,46 +61,26 @@ class Demand:
 
 
 def tiers(values: Values) -> list[Demand]:
-    """The endpoint pods of ``recommendedHardware`` that take GPUs. Raises UsageError for what cannot be read."""
+    """The endpoint pods of ``recommendedHardware`` that a request can get. Raises UsageError."""
     selector, tolerations = _strings(values, "nodeSelector"), gpu_tolerations(values)
-    found = []
-    for table, key in (("byGpuMemoryGb", "gpu_memory_le"), ("byModelName", "name")):
-        for path, entry in _entries(values, f"recommendedHardware.{table}"):
-            gpus = _integer(f"{path}.gpus", entry.get("gpus"), 0)
-            if not gpus:
-                continue
-            accelerator = str(entry.get("gpu_type") or "")
-            requested: dict[str, int] = dict(_FORWARDER)
-            for name, field in (("cpu", "cpus"), ("memory", "memory"), ("ephemeral-storage", "storage")):
-                requested[name] += _amount(f"{path}.{field}", name, entry.get(field))
-            found.append(
-                Demand(
-                    kind=Kind.TIER,
-                    name=f"{entry.get(key)} GB" if key == "gpu_memory_le" else str(entry.get(key)),
-                    path=path,
-                    accelerator=accelerator,
-                    count=max(_integer(f"{path}.nodes_per_worker", entry.get("nodes_per_worker"), 1), 1),
-                    pod=Pod(
-                        node_selector={**selector, ACCELERATOR_LABEL: accelerator},
-                        tolerations=tolerations,
-                        requests={**requested, GPU: gpus},
-                    ),
-                )
-            )
-    return found
-
-
-def duplicates(values: Values) -> list[tuple[str, str, str]]:
-    """Entries of ``recommendedHardware`` that an earlier one hides: path, the path that wins, the shared key."""
-    found = []
-    for table, key in (("byGpuMemoryGb", "gpu_memory_le"), ("byModelName", "name")):
-        first: dict[str, str] = {}
-        for path, entry in _entries(values, f"recommendedHardware.{table}"):
-            shared = str(entry.get(key))
-            if shared in first:
-                found.append((path, first[shared], f"{key} {shared}"))
-            first.setdefault(shared, path)
-    return found
+    return [
+        Demand(
+            kind=Kind.TIER,
+            name=tier.name,
+            path=tier.path,
+            accelerator=tier.accelerator,
+            count=tier.nodes,
+            pod=Pod(
+                node_selector={**selector, ACCELERATOR_LABEL: tier.accelerator},
+                tolerations=tolerations,
+                requests={
+                    **{name: count + FORWARDER[name] for name, count in tier.requests.items()},
+                    GPU: tier.gpus,
+                },
+            ),
+        )
+        for tier in hardware.read(values).tiers
+    ]
 
 
 def balloons(values: Values) -> list[Demand]:
@@ -144,7 +104,12 @@ def balloons(values: Values) -> list[Demand]:
                 path=path,
                 accelerator="" if accelerator == CPU_DEVICE else accelerator,
                 count=_integer(f"{path}.replicaCount", entry.get("replicaCount"), 0),
-                pod=Pod(node_selector=wanted, tolerations=tolerations, requests=requested),
+                pod=Pod(
+                    node_selector=wanted,
+                    # The one without GPUs tolerates nothing.
+                    tolerations=() if accelerator == CPU_DEVICE else tolerations,
+                    requests=requested,
+                ),
             )
         )
     return found
@@ -198,44 +163,21 @@ def gpu_tolerations(values: Values) -> tuple[Toleration, ...]:
     return tuple(Toleration(key=key, operator="Exists", effect="NoSchedule") for key in keys)
 
 
-def suggestion(name: str) -> str:
-    """The accelerator that ``name`` was probably meant to be, or "": a slip of the pen, or the same GPU's model."""
-    name = name.lower()
-    for cutoff in (0.9, 0.7):
-        if near := difflib.get_close_matches(name, ACCELERATORS, n=1, cutoff=cutoff):
-            return near[0]
-        for accelerator in ACCELERATORS:
-            if accelerator.split("-", 2)[2] in name.split("-"):
-                return accelerator
-    return ""
-
-
-def accelerator_of(product: str) -> str:
-    """The accelerator of a GPU by the product name of NVIDIA's discovery ("NVIDIA-A10G"), or ""."""
-    words = product.upper().replace("_", "-").split("-")
-    for model, accelerator in (
-        ("A100", "nvidia-ampere-a100"),
-        ("H100", "nvidia-hopper-h100"),
-        ("A10", "nvidia-ampere-a10"),
-        ("A10G", "nvidia-ampere-a10"),
-        ("T4", "nvidia-tesla-t4"),
-    ):
-        if model in words:
-            return accelerator
-    return ""
-
-
 def _entries(values: Values, path: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """The maps of the list at ``path``, each with its own path."""
-    entries = values.get(path)
-    if entries is None:
+    given = values.get(path)
+    if given is None:
         return
-    if not isinstance(entries, list):
+    if isinstance(given, Mapping):  # Helm takes its values, in the order of their keys
+        entries = [(f"{path}.{key}", given[key]) for key in sorted(given, key=str)]
+    elif isinstance(given, list):
+        entries = [(f"{path}[{index}]", entry) for index, entry in enumerate(given)]
+    else:
         raise UsageError(f"{values.describe(path)}: expected a list")
-    for index, entry in enumerate(entries):
+    for where, entry in entries:
         if not isinstance(entry, Mapping):
-            raise UsageError(f"{values.describe(path)}: item {index} is no map")
-        yield f"{path}[{index}]", entry
+            raise UsageError(f"{values.describe(path)}: {where} is not a map")
+        yield where, entry
 
 
 def _strings(values: Values, path: str) -> dict[str, str]:
@@ -257,12 +199,3 @@ def _integer(path: str, value: Any, default: int) -> int:
         return max(int(str(value)), 0)
     except ValueError:
         raise UsageError(f"{path}: expected a whole number, not {value!r}") from None
-
-
-def _amount(path: str, resource: str, value: Any) -> int:
-    if value is None or value == "":
-        return 0
-    try:
-        return amount(resource, str(value))
-    except ValueError as error:
-        raise UsageError(f"{path}: {error}") from None

@@ -204,7 +204,7 @@ async def test_an_api_server_that_restarts(plane: ControlPlane, monkeypatch: pyt
         monkeypatch.setattr(watching, "STALE_AFTER", 0.0)
         with pytest.raises(CannotEvaluate, match="is unreachable") as caught:
             await inventory.nodes()
-        assert caught.value.reason == "KubernetesApiUnreachable"
+        assert caught.value.reason.name == "KubernetesApiUnreachable"
         # A version that the restarted server has forgotten: it answers 410, and all is listed anew.
         inventory._nodes._version = "1"
         plane.apiserver.start()

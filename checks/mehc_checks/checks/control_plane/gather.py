@@ -16,7 +16,7 @@ from mehc_checks.core.permission import Permission
 from mehc_checks.installation.context import Context, require_cluster
 from mehc_checks.installation.redis import cached
 from mehc_checks.modelengine.endpoints import endpoint_id, is_endpoint
-from mehc_checks.modelengine.gpu import duplicates, tiers
+from mehc_checks.modelengine.gpu import tiers
 from mehc_checks.modelengine.names import fullname, service_config_map
 from mehc_checks.modelengine.workloads import AUTOSCALER, BUILDER, CACHER
 from mehc_checks.workload.diagnose import Around, Cause, diagnose
@@ -306,8 +306,7 @@ class _Reader:
     async def spread(self) -> str:
         values = self._context.values
         try:
-            hidden = {path for path, _, _ in duplicates(values)}
-            wide = [tier.name for tier in tiers(values) if tier.count > 1 and tier.path not in hidden]
+            wide = [tier.name for tier in tiers(values) if tier.count > 1]
         except UsageError:
             return ""  # GpuNodesReady says so
         try:

@@ -1,15 +1,15 @@
 """The coverage matrix: which nodes are left for a pod after each question that the platform's pods must pass.
 
-The questions are asked in the order in which a person would: labels before taints before capacity. The
-scheduler's own order and words are in ``filters``; both say the same of whether a node is left at all.
+The questions are asked in the order in which a person would: labels before taints before capacity. The scheduler's own
+order and words are in ``filters``; both say the same of whether a node is left at all.
 """
 
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import islice
-from typing import Final
 
+from mehc_checks.checks.gpu_nodes.facts import Pools
 from mehc_checks.clients.kubernetes.scheduling.filters import (
     phrase,
     refusals,
@@ -17,23 +17,20 @@ from mehc_checks.clients.kubernetes.scheduling.filters import (
     shortages,
     untolerated,
 )
-from mehc_checks.clients.kubernetes.scheduling.model import Node, Taint, Usage
+from mehc_checks.clients.kubernetes.scheduling.model import Node, Pod, Taint, Usage
+from mehc_checks.clients.kubernetes.scheduling.states import held
 from mehc_checks.installation.nodes import Pods, Pool
-from mehc_checks.modelengine.gpu import ACCELERATOR_LABEL, GPU, MIG_PREFIX, Demand
-
-_PASSING: Final = ("node.kubernetes.io/", "node.cloudprovider.kubernetes.io/")
-"""Taints of these are the state of a node, set by controllers, and go as they came."""
-
-Pools = tuple[Pool, ...]
+from mehc_checks.modelengine.accelerators import ACCELERATOR_LABEL, GPU, MIG_PREFIX
+from mehc_checks.modelengine.gpu import Demand
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Coverage:
     """The nodes that are left for one demand; each field is a part of the one before.
 
-    ``labelled``: carry its accelerator · ``selected``: all labels of its nodeSelector · ``tolerated``: no taint
-    keeps it away · ``usable``: Ready, not cordoned · ``equipped``: have GPUs to give, where it asks for some ·
-    ``holding``: large enough, were they empty.
+    ``labelled``: carry its accelerator · ``selected``: all labels of its nodeSelector · ``tolerated``: no taint that is
+    there to stay keeps it away · ``usable``: Ready, not cordoned, not held by a controller · ``equipped``: have GPUs to
+    give, where it asks for some · ``holding``: large enough, were they empty.
     """
 
     demand: Demand
@@ -54,7 +51,7 @@ class Coverage:
 
     def beside_daemons(self, pods: Pods) -> int:
         """How many nodes are large enough beside their DaemonSets' pods; no more than ``demand.count`` are counted."""
-        return self._fitting(lambda name: pods.daemons(name))
+        return self._fitting(pods.daemons)
 
     def free(self, pods: Pods, *, balloons_yield: bool) -> int:
         """How many nodes have room now, counted so; balloons make room if they ``yield``."""
@@ -75,12 +72,12 @@ def cover(demand: Demand, pools: Pools) -> Coverage:
     """The coverage of ``demand`` by ``pools``, which must be grouped by the labels that it asks about."""
     pod = demand.pod
     accelerator = pod.node_selector.get(ACCELERATOR_LABEL)
-    labelled = _those(pools, lambda n: accelerator is None or n.label(ACCELERATOR_LABEL) == accelerator)
-    chosen = _those(labelled, lambda n: selected(pod, n))
-    tolerated = _those(chosen, lambda n: not lasting(untolerated(pod, n)))
-    usable = _those(tolerated, is_usable)
-    equipped = _those(usable, lambda n: not pod.requests.get(GPU) or bool(n.allocatable.get(GPU)))
-    holding = _those(equipped, lambda n: not shortages(pod.requests, n.allocatable))
+    labelled = those(pools, lambda n: accelerator is None or n.label(ACCELERATOR_LABEL) == accelerator)
+    chosen = those(labelled, lambda n: selected(pod, n))
+    tolerated = those(chosen, lambda n: not lasting(untolerated(pod, n)))
+    usable = those(tolerated, lambda n: is_usable(pod, n))
+    equipped = those(usable, lambda n: not pod.requests.get(GPU) or bool(n.allocatable.get(GPU)))
+    holding = those(equipped, lambda n: not shortages(pod.requests, n.allocatable))
     refused: Counter[str] = Counter()
     for pool in pools:
         for why in refusals(pod, pool.node):
@@ -103,15 +100,19 @@ def size(pools: Iterable[Pool]) -> int:
     return sum(map(len, pools))
 
 
+def those(pools: Iterable[Pool], keep: Callable[[Node], bool]) -> Pools:
+    """The pools whose nodes pass ``keep``."""
+    return tuple(pool for pool in pools if keep(pool.node))
+
+
 def lasting(taints: Iterable[Taint]) -> tuple[Taint, ...]:
-    """Those of ``taints`` that somebody put there to stay."""
-    return tuple(taint for taint in taints if not taint.key.startswith(_PASSING))
+    """Those of ``taints`` that an administrator gave the node to stay."""
+    return tuple(taint for taint in taints if held(taint) is None)
 
 
-def is_usable(node: Node) -> bool:
-    """Whether the node takes new pods at all: Ready, not cordoned, not under a controller's taint."""
-    passing = any(t.key.startswith(_PASSING) and t.effect != "PreferNoSchedule" for t in node.taints)
-    return node.ready and not node.unschedulable and not passing
+def is_usable(pod: Pod, node: Node) -> bool:
+    """Whether the node takes new pods at all: Ready, not cordoned, not held by a controller's taint."""
+    return node.ready and not node.unschedulable and not any(map(held, untolerated(pod, node)))
 
 
 def only_mig(node: Node) -> bool:
@@ -120,10 +121,19 @@ def only_mig(node: Node) -> bool:
     return slices and not node.allocatable.get(GPU)
 
 
+def renamed(node: Node) -> tuple[str, ...]:
+    """The names under which a device plugin offers the node's GPUs in place of ``nvidia.com/gpu``."""
+    if node.devices.get(GPU) or node.allocatable.get(GPU):
+        return ()
+    offered = (name for name, count in node.allocatable.items() if count and "/" in name)
+    return tuple(sorted(name for name in offered if "gpu" in name.lower() or name.startswith("nvidia.com/")))
+
+
 def has_gpus(node: Node) -> bool:
-    """Whether the device plugin offers anything of NVIDIA's."""
-    return bool(node.allocatable.get(GPU)) or only_mig(node)
+    """Whether a device plugin offers GPUs, under whatever name."""
+    return bool(node.allocatable.get(GPU) or node.devices.get(GPU) or renamed(node))
 
 
-def _those(pools: Iterable[Pool], keep: Callable[[Node], bool]) -> Pools:
-    return tuple(pool for pool in pools if keep(pool.node))
+def sick(node: Node) -> int:
+    """How many of the node's GPUs are not healthy: it has them, and none may use them."""
+    return max(node.devices.get(GPU, 0) - node.allocatable.get(GPU, 0), 0)

@@ -1,108 +1,37 @@
-"""What the values want on GPU nodes, and what the cluster has there."""
+"""What the values make of GPU nodes, and what the cluster has there."""
 
 import asyncio
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Awaitable, Iterator, Mapping
+from typing import Any, Final, TypeVar
 
-from pydantic import Field
-
+from mehc_checks.checks.gpu_nodes.facts import Balloon, CacheSet, GpuFacts, GpuParameters
 from mehc_checks.clients.kubernetes.api import object_path
 from mehc_checks.clients.kubernetes.reader import Manifest, Reading
 from mehc_checks.core.errors import CannotEvaluate, NotApplicable
-from mehc_checks.core.parameters import Parameters
 from mehc_checks.installation.context import Context, require_cluster
-from mehc_checks.installation.nodes import Nodes, Pods, PodSummary
-from mehc_checks.modelengine import paths
+from mehc_checks.installation.nodes import Pods, PodSummary
+from mehc_checks.modelengine import hardware
+from mehc_checks.modelengine.accelerators import ACCELERATOR_LABEL, GPU
+from mehc_checks.modelengine.configuration import Configuration
+from mehc_checks.modelengine.endpoints import is_endpoint
 from mehc_checks.modelengine.gpu import (
-    ACCELERATOR_LABEL,
     BALLOON_PREFIX,
-    GPU,
     IMAGE_CACHE_PREFIX,
-    PRODUCT_LABEL,
-    Demand,
     balloons,
     cache_devices,
     control_plane,
-    duplicates,
     tiers,
 )
+from mehc_checks.modelengine.tier import Harm
 from mehc_checks.modelengine.values import Part
 
-_KEYS: Final = frozenset({ACCELERATOR_LABEL, PRODUCT_LABEL})
+T = TypeVar("T")
+
+_RESERVE: Final = "balloonConfig.reserveHighPriority"
+_NODE_POOLS: Final = tuple(f"/apis/karpenter.sh/{version}/nodepools" for version in ("v1", "v1beta1"))
 
 
-class GpuParameters(Parameters):
-    """Parameters of GpuNodesReady."""
-
-    autoscaled_pools: tuple[str, ...] = Field(
-        (),
-        description="Accelerators whose nodes an autoscaler adds when they are needed: having none is a warning, "
-        "no failure.",
-    )
-    unused_accelerators: tuple[str, ...] = Field(
-        (), description="Accelerators that nobody uses here; what the values ask of them is not judged."
-    )
-    count_pods: bool = Field(
-        True,
-        description="Read the pods of the whole cluster, to say what fits beside them and why balloons wait.",
-    )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Balloon:
-    """A balloon Deployment. ``failure`` is why its ReplicaSet could not make pods, or ""."""
-
-    desired: int
-    ready: int
-    failure: str
-    pods: tuple[PodSummary, ...]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CacheSet:
-    """An image-cache DaemonSet, by its status. ``observed`` is false until its controller has seen it."""
-
-    desired: int
-    ready: int
-    observed: bool
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class GpuFacts:
-    """Everything that the check judges.
-
-    ``pods`` is None where they are not counted; ``caches`` where the endpoint namespace could not be read.
-    ``unseen`` says what could not be read, and why.
-    """
-
-    tiers: tuple[Demand, ...]
-    duplicates: tuple[tuple[str, str, str], ...]
-    balloons: tuple[Demand, ...]
-    devices: Mapping[str, Demand]
-    devices_known: bool
-    """Whether there are no others: where the values of the release are not known, ``imageCache`` is not either."""
-    control_plane: Demand
-    reserve_high_priority: bool
-    has_node_selector: bool
-    nodes: Nodes
-    pods: Pods | None
-    deployments: Mapping[str, Balloon] | None
-    caches: Mapping[str, CacheSet] | None
-    endpoints: tuple[PodSummary, ...]
-    unseen: tuple[CannotEvaluate, ...]
-    namespace: str
-    endpoint_namespace: str
-    parameters: GpuParameters
-
-    @property
-    def label_keys(self) -> frozenset[str]:
-        """The labels by which nodes are told apart."""
-        demands = (*self.tiers, *self.balloons, *self.devices.values(), self.control_plane)
-        return _KEYS.union(*(demand.pod.label_keys for demand in demands))
-
-
-async def gpu_facts(context: Context) -> GpuFacts:
+async def gather(context: Context) -> GpuFacts:
     """Read the values, then nodes, pods and objects at once.
 
     Raises NotApplicable where no GPU is configured, UsageError for values that cannot be read, and Forbidden
@@ -111,47 +40,50 @@ async def gpu_facts(context: Context) -> GpuFacts:
     values, parameters = context.values, context.parameters(GpuParameters)
     unused = set(parameters.unused_accelerators)
     wanted = [tier for tier in tiers(values) if tier.accelerator not in unused]
+    faults = [f for f in hardware.read(values).faults if f.harm is Harm.TIER or f.winner]
     warm = [balloon for balloon in balloons(values) if balloon.accelerator not in unused]
     devices = {
         name: device for name, device in cache_devices(values).items() if device.accelerator not in unused
     }
     gpu_devices = [d for d in devices.values() if d.accelerator or ACCELERATOR_LABEL in d.pod.node_selector]
-    if not (wanted or gpu_devices or any(b.count and b.pod.requests.get(GPU) for b in warm)):
+    if not (wanted or faults or gpu_devices or any(b.count and b.pod.requests.get(GPU) for b in warm)):
         raise NotApplicable("no GPU is configured: recommendedHardware, balloons and imageCache name none")
     plane = control_plane(values)
-    twice = tuple(duplicates(values))
     require_cluster(context)
     read = Reading(context.reader)
-    nodes, pods, deployments, caches = await asyncio.gather(
+    nodes, pods, deployments, caches, used = await asyncio.gather(
         context.inventory.nodes(),
         read.attempt(_pods(context, parameters), None),
         read.attempt(_deployments(context, read), None),
         read.attempt(_caches(context, read), None),
+        read.attempt(_used(context, read), None),
     )
-    proven = caches is not None
-    endpoints = pods.within(context.endpoint_namespace) if pods is not None and proven else ()
+    proven = caches is not None or used is not None
+    theirs = pods.within(context.endpoint_namespace) if pods is not None and proven else ()
     own = tuple(pods.within(context.namespace)) if pods is not None else ()
+    endpoints = tuple(pod for pod in theirs if pod.accelerator and not pod.daemon and not pod.is_balloon)
     return GpuFacts(
         tiers=tuple(wanted),
-        duplicates=twice,
+        faults=tuple(faults),
         balloons=tuple(warm),
         devices=devices,
         devices_known=values.get("imageCache") is not None or _knows_chart_values(context),
         control_plane=plane,
-        # The chart's default is true.
-        reserve_high_priority=not _knows_chart_values(context)
-        or context.configuration.flag(paths.RESERVE_HIGH_PRIORITY),
+        # The chart's default.
+        reserve_high_priority=values.get(_RESERVE) is None or Configuration(values).flag(_RESERVE),
         has_node_selector=bool(plane.pod.node_selector),
         nodes=nodes,
         pods=pods,
         deployments=None if deployments is None else _with_pods(deployments, own),
         caches=caches,
-        endpoints=tuple(
-            pod for pod in endpoints if pod.accelerator and not pod.daemon and not pod.is_balloon
-        ),
+        endpoints=endpoints,
+        cache_pods=tuple(pod for pod in theirs if pod.daemon and pod.name.startswith(IMAGE_CACHE_PREFIX)),
+        used=None if used is None else used | {pod.accelerator for pod in endpoints},
+        provisioned=await _provisioned(context, endpoints, parameters) if proven else {},
         unseen=read.unseen,
         namespace=context.namespace,
         endpoint_namespace=context.endpoint_namespace,
+        now=context.clock(),
         parameters=parameters,
     )
 
@@ -206,3 +138,60 @@ async def _caches(context: Context, read: Reading) -> Mapping[str, CacheSet]:
                 observed=status.get("observedGeneration", 0) >= item["metadata"].get("generation", 0),
             )
     return found
+
+
+async def _used(context: Context, read: Reading) -> frozenset[str]:
+    """The accelerators of endpoints, whatever their replicas."""
+    await context.prove_endpoint_namespace()
+    where = context.endpoint_namespace
+    plain, grouped = await asyncio.gather(
+        read.all(object_path("deployments", where, group="apps")),
+        read.all(object_path("leaderworkersets", where, group="leaderworkerset.x-k8s.io")),
+    )
+    found = (_accelerator(item) for item in (*plain, *grouped) if is_endpoint(item["metadata"]))
+    return frozenset(filter(None, found))
+
+
+def _accelerator(workload: Manifest) -> str:
+    """What the pods of a Deployment or LeaderWorkerSet ask of the accelerator label, or ""."""
+    spec = workload["spec"]
+    template = spec.get("template") or (spec.get("leaderWorkerTemplate") or {}).get("workerTemplate") or {}
+    selector = (template.get("spec") or {}).get("nodeSelector") or {}
+    return str(selector.get(ACCELERATOR_LABEL, ""))
+
+
+async def _provisioned(
+    context: Context, endpoints: tuple[PodSummary, ...], parameters: GpuParameters
+) -> dict[str, str]:
+    """The accelerators that an autoscaler adds nodes for, and what shows it."""
+    found = dict.fromkeys(parameters.autoscaled_pools, "parameters.autoscaledPools lists it")
+    for path in _NODE_POOLS:
+        for pool in await _if_readable(context.reader.all(path)):
+            for accelerator in _offered(pool):
+                found.setdefault(accelerator, f"Karpenter NodePool {pool['metadata']['name']} adds them")
+    waiting = {pod.name: pod.accelerator for pod in endpoints if pod.unscheduled}
+    if waiting.values() - found.keys():
+        events = object_path("events", context.endpoint_namespace)
+        for event in await _if_readable(context.reader.all(events, fields="reason=TriggeredScaleUp")):
+            if needed := waiting.get(event["involvedObject"].get("name", "")):
+                found.setdefault(needed, "the cluster autoscaler is adding one")
+    return found
+
+
+async def _if_readable(listing: Awaitable[Any]) -> tuple[Manifest, ...]:
+    """The objects; none where they cannot be read: without them a verdict is only harder."""
+    try:
+        items: tuple[Manifest, ...] = (await listing).items
+    except CannotEvaluate:
+        return ()
+    return items
+
+
+def _offered(node_pool: Manifest) -> Iterator[str]:
+    """The accelerators that nodes of a Karpenter NodePool are labelled with."""
+    template = (node_pool.get("spec") or {}).get("template") or {}
+    if label := ((template.get("metadata") or {}).get("labels") or {}).get(ACCELERATOR_LABEL):
+        yield str(label)
+    for requirement in (template.get("spec") or {}).get("requirements") or ():
+        if requirement.get("key") == ACCELERATOR_LABEL and requirement.get("operator") == "In":
+            yield from map(str, requirement.get("values") or ())

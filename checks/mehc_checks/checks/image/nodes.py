@@ -9,7 +9,7 @@ from mehc_checks.clients.kubernetes.api import NoCluster, object_path
 from mehc_checks.clients.kubernetes.reader import Manifest
 from mehc_checks.core.errors import CannotEvaluate
 from mehc_checks.installation.context import Context
-from mehc_checks.modelengine.gpu import ACCELERATOR_LABEL
+from mehc_checks.modelengine.accelerators import ACCELERATOR_LABEL
 
 ARCHITECTURE_LABEL: Final = "kubernetes.io/arch"
 DEFAULT_ARCHITECTURE: Final = "amd64"

@@ -9,7 +9,8 @@ from mehc_checks.checks.image.facts import NodePull, NodePullState
 from mehc_checks.clients.kubernetes.api import object_path
 from mehc_checks.core.errors import CannotEvaluate
 from mehc_checks.installation.context import Context
-from mehc_checks.modelengine.gpu import ACCELERATOR_LABEL, gpu_tolerations
+from mehc_checks.modelengine.accelerators import ACCELERATOR_LABEL
+from mehc_checks.modelengine.gpu import gpu_tolerations
 
 PULL_TROUBLES: Final = frozenset(
     {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"}

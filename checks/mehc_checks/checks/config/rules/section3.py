@@ -3,24 +3,24 @@
 GpuNodesReady holds these values against the nodes that there are; rules say what the values alone prove.
 """
 
-import difflib
 from collections.abc import Iterator
 from typing import Final
 
 from mehc_checks.checks.config.rules.rule import NO_START, Broken, View, known, rule
 from mehc_checks.core.outcome import Severity
-from mehc_checks.modelengine.configuration import as_number
-from mehc_checks.modelengine.gpu import (
+from mehc_checks.modelengine import hardware
+from mehc_checks.modelengine.accelerators import (
     ACCELERATOR_LABEL,
     ACCELERATORS,
     CACHE_DEVICES,
     CPU_DEVICE,
     GPU,
-    NOT_FOR_LLM,
+    suggestion,
 )
+from mehc_checks.modelengine.configuration import as_number
+from mehc_checks.modelengine.tier import Harm
 
 _TABLES: Final = ("recommendedHardware.byGpuMemoryGb", "recommendedHardware.byModelName")
-_TIER_FIELDS: Final = ("cpus", "gpus", "memory", "storage", "gpu_type")
 
 
 @rule(
@@ -125,31 +125,20 @@ def image_cache(view: View) -> Iterator[Broken]:
     title="every tier of the recommended hardware can be chosen and served",
     severity=Severity.WARNING,
     reads=(*_TABLES, "gpu_memory_le"),
-    consequence="A hidden tier is never used; one with an unknown GPU leaves endpoints Pending or is refused; without "
-    "the map, creating an endpoint without hardware ends in a 500.",
-    remedy="Give each gpu_memory_le once (of the sample's two of 640, the first wins; make the second 1280), every "
-    f"field, and a gpu_type of {', '.join(ACCELERATORS)}.",
+    consequence="LLM endpoints created without hardware fail (HTTP 500 or 400), or get another tier than intended.",
+    remedy="Give both tables at least one entry, each entry every field, each gpu_memory_le and name once (of the "
+    f"sample's two of 640, make the second 1280), and a gpu_type of {', '.join(ACCELERATORS[:-1])}.",
+    explains=("GpuNodesReady/RecommendedHardwareInvalid", "GpuNodesReady/UnknownAccelerator"),
 )
 def hardware_tiers(view: View) -> Iterator[Broken]:
-    for table, key in zip(_TABLES, ("gpu_memory_le", "name"), strict=True):
-        first: dict[str, str] = {}
-        for path, entry in view.entries(table):
-            shared = str(entry.get(key))
-            if shared in first:
-                yield Broken(path=f"{path}.{key}", message=f"is {shared}, as in {first[shared]}, which wins")
-            first.setdefault(shared, path)
-            accelerator = str(entry.get("gpu_type") or "")
-            if accelerator == NOT_FOR_LLM:
-                yield Broken(
-                    path=f"{path}.gpu_type", message=f"is {accelerator}, which LLM endpoints are refused"
-                )
-            elif accelerator and accelerator not in ACCELERATORS:
-                yield Broken(path=f"{path}.gpu_type", message=_unknown(accelerator))
-            for name in (key, *_TIER_FIELDS):
-                if entry.get(name) in (None, ""):
-                    yield Broken(path=f"{path}.{name}", message="is not set")
-    if view.absent(_TABLES[0]):
+    if view.absent(hardware.ROOT):
         yield Broken(path=_TABLES[0], message="is not set", severity=Severity.HIGH)
+    elif view.raw(hardware.ROOT) is not None:
+        for fault in hardware.read(view.values).faults:
+            if fault.path in _TABLES:
+                view.absent(fault.path)  # whether that is known
+            severity = Severity.HIGH if fault.harm is Harm.ALL else None
+            yield Broken(path=fault.path, message=fault.message, severity=severity)
 
 
 @rule(
@@ -171,8 +160,8 @@ def node_selector(view: View) -> Iterator[Broken]:
 
 
 def _unknown(name: str) -> str:
-    near = difflib.get_close_matches(name, ACCELERATORS, n=1, cutoff=0.5)
-    hint = f"; did you mean {near[0]}?" if near else ""
+    near = suggestion(name)
+    hint = f"; did you mean {near}?" if near else ""
     return f"is {name or 'not set'}, which is no accelerator of the platform{hint}"
 
 
