@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from mehc_checks.modelengine.gpu import ACCELERATOR_LABEL
+from mehc_checks.modelengine.accelerators import ACCELERATOR_LABEL
 from testbed import istio, keda
 from testbed.aws import Aws
 from testbed.controlplane import ControlPlane
