@@ -57,7 +57,7 @@ UNKNOWN: dict[str, set[str]] = {
     "list horizontalpodautoscalers.autoscaling": {"PrometheusQueryable"},
     "list jobs.batch": {"ControlPlaneReady"},
     "list scaledobjects.keda.sh": {"EndpointsReady", "PrometheusQueryable"},
-    "list leaderworkersets.leaderworkerset.x-k8s.io": {"EndpointsReady"},
+    "list leaderworkersets.leaderworkerset.x-k8s.io": {"EndpointsReady", "GpuNodesReady"},
     "get clusterrolebindings.rbac.authorization.k8s.io": {"ControlPlaneReady"},
     "get poddisruptionbudgets.policy": {"ControlPlaneReady"},
     "get priorityclasses.scheduling.k8s.io": {"ControlPlaneReady"},
@@ -66,6 +66,7 @@ UNKNOWN: dict[str, set[str]] = {
 SELDOM = {
     "get namespaces": "rules of ConfigValid are skipped",
     "get gateways.networking.istio.io": "rules of ConfigValid are skipped",
+    "list nodepools.karpenter.sh": "where an accelerator has no nodes",
     "list statefulsets.apps": "where there is no Helm release; and for LeaderWorkerSets",
     "get triggerauthentications.keda.sh": "where redis.enableAuth is true",
 }

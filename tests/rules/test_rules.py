@@ -49,7 +49,15 @@ def infra(name: str, value: Any) -> Tree:
 
 
 FILE = f"{LAUNCH}.cloud_file_llm_fine_tune_repository"
-TIER = {"gpu_memory_le": 24, "cpus": 1, "gpus": 1, "memory": "1Gi", "storage": "1Gi", "gpu_type": A10}
+TIER: Tree = {
+    "gpu_memory_le": 24,
+    "cpus": 1,
+    "gpus": 1,
+    "memory": "1Gi",
+    "storage": "1Gi",
+    "gpu_type": A10,
+    "nodes_per_worker": 1,
+}
 DEVICE = {
     "name": "a10",
     "nodeSelector": {"k8s.amazonaws.com/accelerator": A10},
@@ -251,13 +259,19 @@ CASES = [
     ),
     Case("S3-04", AWS, devices(tolerations=[]), "imageCache.devices[0].tolerations", "does not tolerate", W),
     Case("S3-04", AWS, at("imageCache.devices", []), "imageCache.devices", "has no a10", W),
-    Case("S3-05", AWS, tiers(TIER, TIER), "recommendedHardware.byGpuMemoryGb[1].gpu_memory_le", "which wins", W),
-    Case("S3-05", AWS, tiers({**TIER, "gpu_type": "a10"}), "recommendedHardware.byGpuMemoryGb[0].gpu_type", "no accelerator", W),
+    Case("S3-05", AWS, tiers(TIER, TIER), "recommendedHardware.byGpuMemoryGb[1].gpu_memory_le", "which is used instead", W),
+    Case("S3-05", AWS, tiers({**TIER, "gpu_type": "a10"}), "recommendedHardware.byGpuMemoryGb[0].gpu_type", "did you mean nvidia-ampere-a10", W),
     Case(
         "S3-05", AWS, tiers({**TIER, "gpu_type": "nvidia-ampere-a100e"}),
-        "recommendedHardware.byGpuMemoryGb[0].gpu_type", "refused", W,
+        "recommendedHardware.byGpuMemoryGb[0].gpu_type", "LLM endpoints cannot have", W,
     ),
     Case("S3-05", AWS, tiers({**TIER, "memory": None}), "recommendedHardware.byGpuMemoryGb[0].memory", "not set", W),
+    Case("S3-05", AWS, tiers({**TIER, "nodes_per_worker": None}), "recommendedHardware.byGpuMemoryGb[0].nodes_per_worker", "not set", W),
+    Case("S3-05", AWS, tiers({**TIER, "gpus": 0}), "recommendedHardware.byGpuMemoryGb[0].gpus", "is 0", W),
+    Case("S3-05", AWS, tiers({**TIER, "cpus": 80}), "recommendedHardware.byGpuMemoryGb[0].cpus", "at most 62", W),
+    Case("S3-05", AWS, tiers({**TIER, "gpu_memory_le": "big"}), "recommendedHardware.byGpuMemoryGb[0].gpu_memory_le", "a number", H),
+    Case("S3-05", AWS, at("recommendedHardware.byModelName", []), "recommendedHardware.byModelName", "is empty", H),
+    Case("S3-05", AWS, at("recommendedHardware", {"byModelName": [{"name": "a: b", **TIER}]}), "recommendedHardware.byModelName[0].name", "breaks the YAML", H),
     Case("S3-05", AWS, at("recommendedHardware.byGpuMemoryGb", None), "recommendedHardware.byGpuMemoryGb", "not set", H),
     Case(
         "S3-06", AWS, at("nodeSelector", {"node-lifecycle": "normal"}), "nodeSelector",

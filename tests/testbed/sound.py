@@ -85,7 +85,17 @@ _COMMON: Final[Tree] = {
                 "nodes_per_worker": 1,
             }
         ],
-        "byModelName": [],
+        "byModelName": [
+            {
+                "name": "llama-3-8b-instruct",
+                "cpus": 10,
+                "gpus": 1,
+                "memory": "24Gi",
+                "storage": "80Gi",
+                "gpu_type": A10,
+                "nodes_per_worker": 1,
+            }
+        ],
     },
     "config": {
         "values": {

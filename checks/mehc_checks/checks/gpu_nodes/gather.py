@@ -62,6 +62,8 @@ async def gather(context: Context) -> GpuFacts:
     theirs = pods.within(context.endpoint_namespace) if pods is not None and proven else ()
     own = tuple(pods.within(context.namespace)) if pods is not None else ()
     endpoints = tuple(pod for pod in theirs if pod.accelerator and not pod.daemon and not pod.is_balloon)
+    labels = {pool.node.label(ACCELERATOR_LABEL) for pool in nodes.pools(frozenset({ACCELERATOR_LABEL}))}
+    lacking = {demand.accelerator for demand in (*wanted, *warm) if demand.accelerator} - labels
     return GpuFacts(
         tiers=tuple(wanted),
         faults=tuple(faults),
@@ -79,7 +81,7 @@ async def gather(context: Context) -> GpuFacts:
         endpoints=endpoints,
         cache_pods=tuple(pod for pod in theirs if pod.daemon and pod.name.startswith(IMAGE_CACHE_PREFIX)),
         used=None if used is None else used | {pod.accelerator for pod in endpoints},
-        provisioned=await _provisioned(context, endpoints, parameters) if proven else {},
+        provisioned=await _provisioned(context, lacking, endpoints, parameters),
         unseen=read.unseen,
         namespace=context.namespace,
         endpoint_namespace=context.endpoint_namespace,
@@ -161,16 +163,16 @@ def _accelerator(workload: Manifest) -> str:
 
 
 async def _provisioned(
-    context: Context, endpoints: tuple[PodSummary, ...], parameters: GpuParameters
+    context: Context, lacking: set[str], endpoints: tuple[PodSummary, ...], parameters: GpuParameters
 ) -> dict[str, str]:
-    """The accelerators that an autoscaler adds nodes for, and what shows it."""
+    """The accelerators that an autoscaler adds nodes for, and what shows it, of those that have none now."""
     found = dict.fromkeys(parameters.autoscaled_pools, "parameters.autoscaledPools lists it")
-    for path in _NODE_POOLS:
+    for path in _NODE_POOLS if lacking - found.keys() else ():
         for pool in await _if_readable(context.reader.all(path)):
             for accelerator in _offered(pool):
                 found.setdefault(accelerator, f"Karpenter NodePool {pool['metadata']['name']} adds them")
     waiting = {pod.name: pod.accelerator for pod in endpoints if pod.unscheduled}
-    if waiting.values() - found.keys():
+    if lacking & set(waiting.values()) - found.keys():
         events = object_path("events", context.endpoint_namespace)
         for event in await _if_readable(context.reader.all(events, fields="reason=TriggeredScaleUp")):
             if needed := waiting.get(event["involvedObject"].get("name", "")):
