@@ -29,8 +29,11 @@ from testbed.registry import (
 )
 
 CHECK = "VllmImagePullable"
-ECR_HOST = "111122223333.dkr.ecr.us-east-1.amazonaws.com"
+ECR_ACCOUNT = "111122223333"
+ECR_HOST = f"{ECR_ACCOUNT}.dkr.ecr.us-east-1.amazonaws.com"
 ACR_HOST = "corp.azurecr.io"
+GAR_HOST = "us-docker.pkg.dev"
+CLOUDS = (".amazonaws.com", ".azurecr.io", "-docker.pkg.dev")
 PLAIN_HOST = "registry.example.com"
 ACCOUNT = "inference"
 VALID = {USER: PASSWORD}
@@ -70,7 +73,7 @@ class Stage(contextlib.ExitStack):
         super().__enter__()
         enter = self.enter_context
         store = temporary_directory("images")
-        pair = self.ca.issue(names=("localhost", "127.0.0.1", ECR_HOST, ACR_HOST))
+        pair = self.ca.issue(names=("localhost", "127.0.0.1", ECR_HOST, ACR_HOST, GAR_HOST))
         self.plain = enter(Registry(storage=store))
         self.open = enter(Registry(storage=store, certificate=pair))
         self.basic = enter(Registry(storage=store, certificate=pair, basic=VALID))
@@ -89,6 +92,7 @@ class Stage(contextlib.ExitStack):
                 {
                     f"{ECR_HOST}:443": self.ecr.address,
                     f"{ACR_HOST}:443": self.basic.address,
+                    f"{GAR_HOST}:443": self.open.address,
                     f"{PLAIN_HOST}:443": self.plain.address,
                     f"{PLAIN_HOST}:80": self.plain.address,
                 }
@@ -108,6 +112,8 @@ class Stage(contextlib.ExitStack):
         for tag in ("0.10.1", "0.10.2", "latest"):
             push("vllm", tag)
         push("public/vllm", "0.10.1")
+        push("mirror/vllm-mirrored", "0.10.1")
+        push("project/repository/team/vllm-mirrored", "0.10.1")
         push("vllm-docker", "1", manifest_type=DOCKER_MANIFEST)
         push("vllm-arm", "1", architecture="arm64")
         push("vllm-huge", "1", claimed_size=400 * 10**9)
@@ -147,12 +153,13 @@ class Stage(contextlib.ExitStack):
         proxied: bool = False,
         **parameters: Any,
     ) -> Ask:
-        """An installation without a cluster."""
+        """An installation without a cluster, whose gateway searches registries of clouds only."""
         prefix = registry if isinstance(registry, str) else registry.address
+        kind = None if prefix.partition("/")[0].endswith(CLOUDS) else "onprem"
         tree: Tree = {
             "config": {
                 "values": {
-                    "infra": {"docker_repo_prefix": prefix},
+                    "infra": {"docker_repo_prefix": prefix, "docker_registry_type": kind},
                     "launch": {"vllm_repository": repository},
                 }
             }
@@ -248,8 +255,8 @@ class Stage(contextlib.ExitStack):
             content_type="application/strategic-merge-patch+json",
         )
 
-    def pulled_event(self, namespace: str, image: str) -> None:
-        """What a kubelet says after a pull over the network."""
+    def pulled_event(self, namespace: str, image: str, *, pod: str = "launch-endpoint-x") -> None:
+        """What a kubelet says after a pull over the network for ``pod``."""
         self.create(
             namespace,
             {
@@ -257,7 +264,7 @@ class Stage(contextlib.ExitStack):
                 "metadata": {"generateName": "launch-endpoint-"},
                 "type": "Normal",
                 "reason": "Pulled",
-                "involvedObject": {"kind": "Pod", "namespace": namespace, "name": "launch-endpoint-x"},
+                "involvedObject": {"kind": "Pod", "namespace": namespace, "name": pod},
                 "message": f'Successfully pulled image "{image}" in 61s (61s including waiting). Image size: 9 bytes.',
             },
         )

@@ -4,16 +4,13 @@ from typing import Any
 
 import pytest
 
+from mehc_checks.modelengine.configuration import Configuration
 from mehc_checks.modelengine.images import (
     FRAMEWORK_CONFIG_MAP,
     Image,
-    RegistryClass,
-    Role,
     images,
     is_placeholder,
     is_vendor,
-    registry_class,
-    resolve,
 )
 from mehc_checks.modelengine.values import Layer, Values
 
@@ -30,48 +27,12 @@ def values(
 
 
 def listed(tree: Values, **given: Any) -> dict[str, Image]:
-    found = images(tree, tag=given.get("tag"), frameworks=given.get("frameworks"))
+    found = images(Configuration(tree), tag=given.get("tag"), frameworks=given.get("frameworks"))
     return {image.path.rpartition(".")[2]: image for image in found}
 
 
-@pytest.mark.parametrize(
-    ("registry", "type", "expected"),
-    [
-        (ECR, None, RegistryClass.ECR),
-        ("corp.azurecr.io", None, RegistryClass.ACR),
-        (GAR, None, RegistryClass.GAR),
-        ("gcr.io/project", None, RegistryClass.GENERIC),
-        ("public.ecr.aws/x", None, RegistryClass.GENERIC),
-        ("registry.example.com", None, RegistryClass.GENERIC),
-        ("registry.example.com", "onprem", RegistryClass.ONPREM),
-        (ECR, "generic", RegistryClass.GENERIC),
-        (None, None, RegistryClass.GENERIC),
-    ],
-)
-def test_the_class_of_the_registry(registry: str | None, type: str | None, expected: RegistryClass) -> None:
-    assert registry_class(values(registry, type=type)) is expected
-
-
-@pytest.mark.parametrize(
-    ("repository", "role", "kind", "expected"),
-    [
-        ("vllm", Role.LLM, RegistryClass.ECR, "R/vllm"),
-        ("team/vllm_2-x", Role.LLM, RegistryClass.GENERIC, "R/team/vllm_2-x"),
-        ("vllm.custom", Role.LLM, RegistryClass.ECR, "vllm.custom"),
-        ("vllm:tag", Role.LLM, RegistryClass.ECR, "vllm:tag"),
-        ("Team/vllm", Role.LLM, RegistryClass.ECR, "Team/vllm"),
-        (f"{ECR}/vllm", Role.LLM, RegistryClass.ECR, f"{ECR}/vllm"),
-        (f"{ECR}/vllm", Role.LLM, RegistryClass.GAR, f"R/{ECR}/vllm"),
-        (f"{ECR}/vllm", Role.BATCH, RegistryClass.ECR, f"R/{ECR}/vllm"),
-        ("llm-engine/batch-infer-vllm", Role.BATCH, RegistryClass.ECR, "R/llm-engine/batch-infer-vllm"),
-    ],
-)
-def test_references(repository: str, role: Role, kind: RegistryClass, expected: str) -> None:
-    assert resolve(repository, role=role, kind=kind, registry="R") == expected
-
-
 def test_vllm_is_always_there_and_first() -> None:
-    found = list(images(values(ECR), tag=None, frameworks=None))
+    found = list(images(Configuration(values(ECR)), tag=None, frameworks=None))
     assert [image.reference for image in found] == [f"{ECR}/vllm:latest"]
     assert found[0].decisive
 
@@ -117,12 +78,14 @@ def test_a_tag_asked_for_is_vllm_s_only() -> None:
     assert found["tgi_repository"].tag == "latest"
 
 
-@pytest.mark.parametrize(
-    ("repository", "kind", "doubled"),
-    [("vllm", GAR, False), (f"{GAR}/vllm", GAR, True), (f"{ECR}/vllm", ECR, False)],
-)
-def test_a_double_prefix_is_seen(repository: str, kind: str, doubled: bool) -> None:
-    assert listed(values(kind, vllm_repository=repository))["vllm_repository"].doubled is doubled
+@pytest.mark.parametrize(("repository", "doubled"), [("batch", False), (f"{GAR}/batch", True)])
+def test_a_double_prefix_of_batch_jobs_is_seen(repository: str, doubled: bool) -> None:
+    found = listed(values(GAR, batch_inference_vllm_repository=repository))
+    assert found["batch_inference_vllm_repository"].doubled is doubled
+
+
+def test_a_repository_that_is_given_as_empty_text_is_no_default() -> None:
+    assert listed(values(ECR, vllm_repository=""))["vllm_repository"].reference == f"{ECR}/:latest"
 
 
 @pytest.mark.parametrize(

@@ -1,40 +1,28 @@
 """Which images an installation uses, resolved as model engine resolves them.
 
-Source: model engine's ``infra/repositories/*_docker_repository.py``, ``core/config.py`` (registry classes),
-``live_docker_image_batch_job_gateway.py`` and ``llm_model_endpoint_use_cases.py``.
+Source: model engine's ``live_docker_image_batch_job_gateway.py`` and ``llm_model_endpoint_use_cases.py``.
 """
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
 from mehc_checks.clients.registry.reference import ecr_registry
-from mehc_checks.modelengine.values import Values
+from mehc_checks.modelengine.configuration import Configuration
+from mehc_checks.modelengine.paths import LAUNCH, TAG, VLLM_REPOSITORY
+from mehc_checks.modelengine.registries import Registries, is_relative
 
 FRAMEWORK_CONFIG_MAP: Final = "model-engine-inference-framework-latest-config"
 """The name that the gateway asks for, whatever the chart's own prefix of names."""
 
 LATEST: Final = "latest"
 
-_RELATIVE = re.compile(r"[a-z0-9\-_/]*")
-_PREFIX: Final = "config.values.infra.docker_repo_prefix"
-_LAUNCH: Final = "config.values.launch"
+VLLM: Final = "vllm_repository"
 _PLACEHOLDERS: Final = ("000000000000.", "myregistry.azurecr.io", "gcr.io/my-gcp-project")
 """The values reference's own examples, and the chart's default account."""
 _VENDOR: Final = ("692474966980.",)
 """The platform vendor's private registry, which the vendor's own values name."""
-
-
-class RegistryClass(StrEnum):
-    """Model engine's classes of registries; they differ in how a reference is put together."""
-
-    ECR = "ecr"
-    ACR = "acr"
-    GAR = "gar"
-    ONPREM = "onprem"
-    GENERIC = "generic"
 
 
 class Role(StrEnum):
@@ -52,7 +40,7 @@ class Image:
     """One repository that the configuration uses.
 
     ``reference`` is what a pod asks for, with its tag; without one where only requests say the tag.
-    ``doubled`` tells that the registry prefix stands in it twice.
+    ``doubled``: the registry prefix is prepended to a full path.
     """
 
     path: str
@@ -66,7 +54,7 @@ class Image:
     @property
     def decisive(self) -> bool:
         """Whether this is the vLLM image, which the check is about."""
-        return self.path == f"{_LAUNCH}.vllm_repository"
+        return self.path == VLLM_REPOSITORY
 
     @property
     def full_path(self) -> bool:
@@ -83,7 +71,7 @@ class _Use:
 
 
 _USES: Final = (
-    _Use("vllm_repository", Role.LLM, ("vllm",), "vllm"),
+    _Use(VLLM, Role.LLM, ("vllm",), "vllm"),
     _Use("tgi_repository", Role.LLM, ("text_generation_inference",)),
     _Use("lightllm_repository", Role.LLM, ("lightllm",)),
     _Use("tensorrt_llm_repository", Role.LLM, ("tensorrt_llm",)),
@@ -96,70 +84,48 @@ _USES: Final = (
 )
 
 
-def prefix(values: Values) -> str:
-    """The registry that relative repositories are completed with; "" when unset."""
-    return values.text(_PREFIX) or ""
-
-
-def registry_class(values: Values) -> RegistryClass:
-    """The class that the gateway picks: by ``docker_registry_type``, else by the prefix."""
-    named = (values.text("config.values.infra.docker_registry_type") or "").lower()
-    if named in set(RegistryClass):
-        return RegistryClass(named)
-    registry = prefix(values)
-    if ".dkr.ecr." in registry and ".amazonaws.com" in registry:
-        return RegistryClass.ECR
-    if ".azurecr.io" in registry:
-        return RegistryClass.ACR
-    if "-docker.pkg.dev" in registry:
-        return RegistryClass.GAR
-    return RegistryClass.GENERIC
-
-
-def is_relative(repository: str) -> bool:
-    """Whether model engine completes ``repository`` with the prefix: it has no dot, colon or upper-case letter."""
-    return _RELATIVE.fullmatch(repository) is not None
-
-
-def resolve(repository: str, *, role: Role, kind: RegistryClass, registry: str) -> str:
-    """The name that pods use, without a tag."""
-    always = kind is RegistryClass.GAR or role is Role.BATCH
-    return f"{registry}/{repository}" if always or is_relative(repository) else repository
-
-
-def images(values: Values, *, tag: str | None, frameworks: Mapping[str, str] | None) -> Iterator[Image]:
+def images(
+    configuration: Configuration, *, tag: str | None, frameworks: Mapping[str, str] | None
+) -> Iterator[Image]:
     """All repositories in use, vLLM's first.
 
     ``tag`` is the one to probe vLLM with, where it is not the default; ``frameworks`` is the content of the
     framework ConfigMap (None where it cannot be read), by which the gateway replaces ``latest``.
     """
-    kind, registry = registry_class(values), prefix(values)
+    registries = Registries.of(configuration)
     for use in _USES:
-        repository = values.text(f"{_LAUNCH}.{use.key}") or use.default
-        if not repository:
+        path = f"{LAUNCH}.{use.key}"
+        repository = str(configuration.read(path) or "") if configuration.has(path) else use.default
+        if not repository and use.key != VLLM:
             continue
-        name = resolve(repository, role=use.role, kind=kind, registry=registry)
         chosen, source = _tag(use, tag, frameworks)
+        named = registries.of_batch_job if use.role is Role.BATCH else registries.pulled
         yield Image(
-            path=f"{_LAUNCH}.{use.key}",
+            path=path,
             repository=repository,
             role=use.role,
-            reference=f"{name}:{chosen}" if chosen else name,
+            reference=named(repository, chosen),
             tag=chosen,
             tag_source=source,
-            doubled=name != repository and not is_relative(repository),
+            doubled=use.role is Role.BATCH and not is_relative(repository),
         )
-    forwarder, version = values.text("image.forwarderRepository"), values.text("tag")
+    forwarder, version = configuration.text("image.forwarderRepository"), configuration.text(TAG)
     if forwarder:
         yield Image(
             path="image.forwarderRepository",
             repository=forwarder,
             role=Role.FORWARDER,
             reference=f"{forwarder}:{version}" if version else forwarder,
-            tag=version or "",
+            tag=version,
             tag_source="tag" if version else "",
             doubled=False,
         )
+
+
+def prefetched(configuration: Configuration) -> tuple[str, ...]:
+    """The images of fixed versions that the cacher has GPU nodes prefetch whatever the values say."""
+    vllm, tgi = (configuration.text(f"{LAUNCH}.{key}") for key in (VLLM, "tgi_repository"))
+    return Registries.of(configuration).prefetched(vllm=vllm, tgi=tgi)
 
 
 def is_placeholder(reference: str) -> bool:

@@ -3,7 +3,7 @@
 import base64
 import json
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import pytest
@@ -11,10 +11,13 @@ import pytest
 from mehc_checks.clients.kubernetes.api import KubernetesCluster
 from mehc_checks.core.errors import CannotEvaluate
 from mehc_checks.core.outcome import Status
+from mehc_checks.engine.check import catalogue
+from mehc_checks.engine.correlate import root_causes
 from mehc_checks.installation.context import Context
 from mehc_checks.installation.reasons import InstallationReasons
 from mehc_checks.modelengine.names import fullname
 from mehc_checks.modelengine.values import Layer, Values
+from testbed import ports
 from testbed.controlplane import ControlPlane
 from testbed.httpserver import Reply, Request, ScriptedServer
 from testbed.images import Ask, Stage, always, pull_secret, service_config
@@ -200,7 +203,7 @@ async def test_the_first_login_that_fits_is_enough(stage: Stage) -> None:
     )
     result = await stage.judge(stage.in_cluster(ask, secret=secret))
     assert result.status is Status.PASS, result
-    assert result.evidence["credentials"] == f"Secret regcred, entry {host}"
+    assert result.evidence["credentials"] == f"user {USER} of Secret regcred, entry {host}"
 
 
 async def test_the_evidence_says_what_would_be_pulled(stage: Stage) -> None:
@@ -294,7 +297,84 @@ async def test_a_pass_that_finds_nothing_new_gets_no_document_again(stage: Stage
         assert [(each.method, each.path.split("/")[-2]) for each in server.requests] == [
             ("HEAD", "manifests"),
             ("HEAD", "blobs"),
+            ("GET", "blobs"),
         ]
+        assert server.requests[-1].headers["Range"] == "bytes=0-0"
+
+
+@dataclass
+class Redirecting:
+    """A registry that answers HEAD of blobs itself and leads GET to ``store``, where one is set."""
+
+    store: str = ""
+
+    def __post_init__(self) -> None:
+        self.config = json.dumps({"os": "linux", "architecture": "amd64", "of": id(self)}).encode()
+        self.layer = b"x" * 4096
+        parts = [{"digest": digest(part), "size": len(part)} for part in (self.config, self.layer)]
+        whole = {"schemaVersion": 2, "config": parts[0], "layers": parts[1:]}
+        self.manifest = json.dumps(whole).encode()
+
+    def __call__(self, request: Request) -> Reply:
+        if "/blobs/" not in request.path:
+            kind = "application/vnd.oci.image.manifest.v1+json"
+            headers = {"Content-Type": kind, "Docker-Content-Digest": digest(self.manifest)}
+            return Reply(200, self.manifest, headers)
+        if request.method == "GET" and self.store:
+            return Reply(307, b"", {"Location": f"{self.store}{request.path}?signed=for-GET"})
+        return self.blob(request)
+
+    def blob(self, request: Request) -> Reply:
+        """As a store serves it: a range where one is asked for."""
+        content = self.layer if digest(self.layer) in request.path else self.config
+        return Reply(206, content[:1]) if "Range" in request.headers else Reply(200, content)
+
+
+async def test_a_layer_store_that_is_cut_off_is_noticed_at_the_next_pass(stage: Stage) -> None:
+    registry = Redirecting()
+    ask = stage.ask(stage.scripted(registry))
+    assert (await stage.judge(ask)).reason == "Pullable"
+    with ports.refused_port() as (host, port):
+        registry.store = f"https://{host}:{port}"
+        result = await stage.judge(ask)
+    assert (result.status, result.reason) == (Status.FAIL, "LayerStoreUnreachable"), result
+    assert f"{host}:{port}" in result.message
+    assert "docker_repo_prefix" not in result.remediation
+
+
+async def test_a_layer_that_the_store_has_lost_is_noticed(stage: Stage) -> None:
+    """The registry's own index still has it, so it answers HEAD by itself."""
+    registry = Redirecting()
+    ask = stage.ask(stage.scripted(registry))
+    registry.store = f"https://{stage.scripted(registry.blob)}"
+    assert (await stage.judge(ask)).reason == "Pullable"
+    registry.store = f"https://{stage.scripted(always(404))}"
+    assert (await stage.judge(ask)).reason == "BlobsMissing"
+
+
+async def test_a_store_that_takes_no_head_is_sound(stage: Stage) -> None:
+    """Addresses are signed for GET: S3 answers 403 to HEAD of them."""
+    registry = Redirecting()
+
+    def store(request: Request) -> Reply:
+        return Reply(403) if request.method == "HEAD" else registry.blob(request)
+
+    address = stage.scripted(store)
+
+    def leading(request: Request) -> Reply:
+        if "/blobs/" in request.path:
+            return Reply(307, b"", {"Location": f"https://{address}{request.path}"})
+        return registry(request)
+
+    assert (await stage.judge(stage.ask(stage.scripted(leading)))).reason == "Pullable"
+
+
+async def test_a_missing_secret_is_the_cause_of_what_follows(stage: Stage) -> None:
+    ask = stage.in_cluster(stage.ask(stage.basic), names=("gone",))
+    check = catalogue()["VllmImagePullable"]
+    causes = root_causes([await stage.judge(ask)], [check])
+    assert [cause.reason for cause in causes] == ["PullSecretMissing"]
+    assert "gone" in causes[0].message
 
 
 async def test_what_all_images_of_a_registry_share_is_told_once(stage: Stage) -> None:

@@ -246,8 +246,8 @@ def test_what_applies_says_where_it_comes_from_and_hides_the_password() -> None:
     )
     found = keyring.lookup("ghcr.io/team/vllm")
     assert [login.source for login in found] == [
-        "Secret regcred, entry ghcr.io/team",
-        "Secret regcred, entry ghcr.io",
+        "user user of Secret regcred, entry ghcr.io/team",
+        "user broad of Secret regcred, entry ghcr.io",
     ]
     assert "pass" not in repr(found[0])
     assert keyring.lookup("quay.io/vllm") == []

@@ -1,9 +1,11 @@
 """VllmImagePullable on real registries: every broken installation first, then the sound ones."""
 
 import asyncio
+import base64
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -21,7 +23,9 @@ from testbed.httpserver import Reply, Request, Script
 from testbed.images import (
     ACR_HOST,
     CHECK,
+    ECR_ACCOUNT,
     ECR_HOST,
+    GAR_HOST,
     OUTSIDER,
     PLAIN_HOST,
     Ask,
@@ -31,10 +35,12 @@ from testbed.images import (
     serves,
     service_config,
 )
+from testbed.installation import overlaid
 from testbed.judging import judged
 from testbed.registry import MANIFEST, PASSWORD, SCHEMA_1, USER, digest, schema_1_manifest
 
 LOGIN = (USER, PASSWORD)
+ENTRY = {"username": USER, "password": PASSWORD}
 WRONG = (USER, "wrong-password")
 AWS_VARIABLES = ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION")
 HTML = b"<!doctype html><html><body>Sign in</body></html>"
@@ -100,7 +106,81 @@ def answering(script: Script) -> Callable[[Stage], Ask]:
 
 def named(host: str, **parameters: Any) -> Callable[[Stage], Ask]:
     """A registry behind the proxy, by its public name."""
-    return lambda stage: stage.ask(host, proxied=True, **parameters)
+
+    def stage_it(stage: Stage) -> Ask:
+        return stage.ask(host, proxied=True, **parameters)
+
+    return stage_it
+
+
+def token_until(when: datetime) -> str:
+    """A password as ECR issues it."""
+    content = {
+        "payload": "x",
+        "datakey": "y",
+        "version": "2",
+        "type": "DATA_KEY",
+        "expiration": when.timestamp(),
+    }
+    return base64.b64encode(json.dumps(content).encode()).decode()
+
+
+def json_web_token(when: datetime) -> str:
+    """A password as ACR issues it."""
+    claims = base64.urlsafe_b64encode(json.dumps({"exp": int(when.timestamp())}).encode()).decode()
+    return f"eyJhbGciOiJSUzI1NiJ9.{claims.rstrip('=')}.c2lnbmVk"
+
+
+def with_token(script: Script, password: str) -> Callable[[Stage], Ask]:
+    return lambda stage: stage.in_cluster(stage.ask(stage.scripted(script)), login=("AWS", password))
+
+
+def open_with_token(password: str) -> Callable[[Stage], Ask]:
+    """A registry that takes any login, or none."""
+    return lambda stage: stage.in_cluster(stage.ask(stage.open), login=("AWS", password))
+
+
+def denying_as_ecr(request: Request) -> Reply:
+    """An expired token: no word of it in the answer to HEAD."""
+    if request.login is None:
+        return Reply(401, b"", {"WWW-Authenticate": 'Basic realm="https://ecr/",service="ecr.amazonaws.com"'})
+    return Reply(403, b'{"errors": [{"code": "DENIED", "message": "Your authorization token has expired."}]}')
+
+
+def without_port(stage: Stage) -> Ask:
+    return stage.in_cluster(stage.ask(stage.basic), secret=pull_secret({"127.0.0.1": ENTRY}))
+
+
+def credentials_elsewhere(**content: Any) -> Callable[[Stage], Ask]:
+    """The file of a Docker client on a laptop."""
+
+    def stage_it(stage: Stage) -> Ask:
+        whole = json.dumps({"auths": {stage.basic.address: {}}, **content})
+        return stage.in_cluster(stage.ask(stage.basic), secret=pull_secret(whole))
+
+    return stage_it
+
+
+def identity_token(stage: Stage) -> Ask:
+    """What az acr login leaves."""
+    entry = {
+        "auth": base64.b64encode(b"00000000-0000-0000-0000-000000000000:").decode(),
+        "identitytoken": "t",
+    }
+    return stage.in_cluster(stage.ask(stage.basic), secret=pull_secret({stage.basic.address: entry}))
+
+
+def pulled_by_the_cache(stage: Stage) -> Ask:
+    """Pods of the image cache have another ServiceAccount: what they pull proves nothing for endpoints."""
+    ask = stage.in_cluster(stage.ask(stage.basic))
+    stage.pulled_event(ask.namespace, ask.image, pod="launch-image-cache-a10-x7k2p")
+    return ask
+
+
+def secret_missing_and_a_pod_stuck(stage: Stage) -> Ask:
+    ask = stage.in_cluster(stage.ask(stage.open), names=("gone",))
+    stage.waiting_pod(ask.namespace, "registry.example.com/team/bundle:1")
+    return ask
 
 
 def invalid(prefix: str, repository: str = "vllm") -> Callable[[Stage], Ask]:
@@ -141,11 +221,74 @@ def closing(_: Request) -> Reply:
 
 
 def full_path(stage: Stage) -> Ask:
-    return stage.ask(stage.open, f"{stage.open.address}/vllm")
+    return stage.ask(stage.open, f"{stage.open.address}/vllm", values=docker_registry_type("generic"))
 
 
-def doubled(stage: Stage) -> Ask:
-    return stage.ask(stage.open, f"{stage.open.address}/vllm", values=docker_registry_type("gar"))
+def full_path_on_artifact_registry(stage: Stage) -> Ask:
+    """Pods pull it as it stands; the gateway looks for it below the prefix."""
+    prefix = f"{GAR_HOST}/project/repository"
+    return stage.ask(prefix, f"{stage.open.address}/vllm")
+
+
+def of_type(name: str) -> Callable[[Stage], Ask]:
+    """A registry of a private authority, of class ``name``."""
+    return lambda stage: stage.ask(stage.open, values=docker_registry_type(name))
+
+
+def public(ask: Ask, stage: Stage) -> Ask:
+    """The same, of an authority that everybody trusts."""
+    return replace(ask, environment={**ask.environment, "SSL_CERT_FILE": str(stage.ca.ca_file)})
+
+
+def signed_in_only(stage: Stage) -> Ask:
+    ask = stage.ask(stage.basic, values=docker_registry_type("generic"))
+    return public(stage.in_cluster(ask, login=LOGIN), stage)
+
+
+def moved(stage: Stage) -> Ask:
+    """As docker.io and registry.k8s.io: the name leads to another host, where runtimes follow."""
+    location = f"https://{stage.open.address}"
+    address = stage.scripted(lambda request: Reply(307, b"", {"Location": location + request.path}))
+    return public(stage.ask(address, values=docker_registry_type("generic")), stage)
+
+
+def seen_by_gateway(repository: str, registry: str = "open") -> Callable[[Stage], Ask]:
+    def stage_it(stage: Stage) -> Ask:
+        found = stage.ask(getattr(stage, registry), repository, values=docker_registry_type("generic"))
+        return public(found, stage)
+
+    return stage_it
+
+
+def trusting_gateway(stage: Stage) -> Ask:
+    variables = [{"name": "REQUESTS_CA_BUNDLE", "value": "/etc/ca/ca.crt"}]
+    values = overlaid(docker_registry_type("generic"), {"extraEnvVars": variables})
+    return stage.ask(stage.open, values=values)
+
+
+def account_of(account: str) -> dict[str, Any]:
+    return {"config": {"values": {"infra": {"ml_account_id": account, "default_region": "us-east-1"}}}}
+
+
+def below_the_account(stage: Stage) -> Ask:
+    """Pods pull what the prefix says; the gateway asks the account for the bare repository."""
+    ask = stage.ask(f"{ECR_HOST}/mirror", "vllm-mirrored", values=account_of(ECR_ACCOUNT), proxied=True)
+    return replace(ask, environment={**ask.environment, **stage.aws.client_environment()})
+
+
+def below_the_account_and_there(stage: Stage) -> Ask:
+    ask = stage.ask(f"{ECR_HOST}/public", values=account_of(ECR_ACCOUNT), proxied=True)
+    return replace(ask, environment={**ask.environment, **stage.aws.client_environment()})
+
+
+def another_account(stage: Stage) -> Ask:
+    ask = stage.ask(ECR_HOST, values=account_of("999988887777"), proxied=True)
+    return replace(ask, environment={**ask.environment, **stage.aws.client_environment()})
+
+
+def below_the_repository(stage: Stage) -> Ask:
+    """The gateway takes project and repository of the prefix, and drops what follows."""
+    return stage.ask(f"{GAR_HOST}/project/repository/team", "vllm-mirrored", proxied=True)
 
 
 def mutual_tls(stage: Stage) -> Ask:
@@ -161,7 +304,22 @@ def not_found_page(stage: Stage) -> Ask:
 
 
 def downgrade(stage: Stage) -> Ask:
-    return stage.ask(stage.scripted(always(302, Location="http://elsewhere.example/v2/")))
+    """Layers over plain HTTP, as a store without TLS behind a registry with it."""
+    store = f"http://{stage.plain.address}"
+
+    def registry(request: Request) -> Reply:
+        if "/blobs/" in request.path:
+            return Reply(307, b"", {"Location": f"{store}{request.path}"})
+        accept = {"Accept": request.headers.get("Accept", "")}
+        status, headers, body = stage.plain.call("GET", request.path, headers=accept)
+        kept = {name: headers[name] for name in ("Content-Type", "Docker-Content-Digest") if name in headers}
+        return Reply(status, body, kept)
+
+    return stage.ask(stage.scripted(registry))
+
+
+def metadata_service(stage: Stage) -> Ask:
+    return stage.ask(stage.scripted(always(307, Location="http://169.254.169.254/latest/meta-data/")))
 
 
 def artifact(stage: Stage) -> Ask:
@@ -265,7 +423,8 @@ def probe_without_nodes(stage: Stage) -> Ask:
 
 
 def other_full_path(stage: Stage) -> Ask:
-    return stage.ask(stage.open, values=launch(tgi_repository=f"{stage.open.address}/vllm"))
+    tgi = launch(tgi_repository=f"{stage.open.address}/vllm")
+    return public(stage.ask(stage.open, values=overlaid(docker_registry_type("generic"), tgi)), stage)
 
 
 def batch_doubled(stage: Stage) -> Ask:
@@ -285,6 +444,11 @@ def without_framework_map(stage: Stage) -> Ask:
     return replace(ask, parameters={key: value for key, value in ask.parameters.items() if key != "tag"})
 
 
+NOW = datetime.now(UTC)
+EXPIRED = token_until(NOW - timedelta(hours=1))
+EXPIRED_WEB_TOKEN = json_web_token(datetime(2026, 1, 2, tzinfo=UTC))
+EXPIRING = token_until(NOW + timedelta(minutes=30))
+FRESH = token_until(NOW + timedelta(hours=11))
 ANOTHER_HOST = pull_secret({"ghcr.io": {"username": "u", "password": "p"}})
 MALFORMED = pull_secret('{"auths": {"x": {"auth": "%"}}}')
 OPAQUE = pull_secret({}, kind="Opaque")
@@ -300,7 +464,24 @@ CASES = [
     Case("documented example", "PlaceholderRegistry", invalid("gcr.io/my-gcp-project")),
     Case("vendor", "VendorRegistry", invalid("692474966980.dkr.ecr.us-west-2.amazonaws.com")),
     Case("full path", "FullPathRepository", full_path, says="is the full path"),
-    Case("full path on GAR", "DoubleRegistryPrefix", doubled),
+    Case("full path on GAR", "FullPathRepository", full_path_on_artifact_registry),
+    Case("ACR with a path", "RegistryPrefixInvalid", named(f"{ACR_HOST}/public")),
+    Case("ACR's class elsewhere", "RegistryPrefixInvalid", of_type("acr"), says="no API of Azure"),
+    Case("GAR without project", "RegistryPrefixInvalid", named(GAR_HOST), says="IndexError"),
+    Case("GAR's class elsewhere", "RegistryPrefixInvalid", of_type("gar"), says="IndexError"),
+    Case("GAR below the repository", "ImageNotFoundByGateway", below_the_repository),
+    Case("ECR with a path", "ImageNotFoundByGateway", below_the_account),
+    Case(
+        "another ml_account_id",
+        "GatewaySearchNotVerified",
+        another_account,
+        Status.WARN,
+        says="999988887777.dkr.ecr.us-east-1.amazonaws.com/vllm:0.10.1",
+    ),
+    Case("asked anonymously", "RegistryClosedToGateway", signed_in_only, says="HTTP 401"),
+    Case("private CA", "RegistryClosedToGateway", of_type("generic"), says="is not trusted", pulls=True),
+    Case("redirect of the manifest", "RegistryClosedToGateway", moved, says="HTTP 307 (a redirect)"),
+    Case("unknown class", "RegistryClosedToGateway", of_type("ECR"), says="'ECR' is unknown"),
     Case("no such host", "HostUnresolvable", invalid("registry.invalid"), pulls=False),
     Case("refused", "ConnectionRefused", refused, pulls=False),
     Case("proxy refuses", "HostUnreachable", named("unrouted.example")),
@@ -308,8 +489,8 @@ CASES = [
     Case("black hole", "ConnectionTimeout", swallowed, pulls=False),
     Case("hangs", "ConnectionTimeout", silent, pulls=False),
     Case("plain HTTP", "ServerNotTLS", named(PLAIN_HOST)),
-    Case("redirect to HTTP", "ServerNotTLS", downgrade, pulls=False),
-    Case("private CA", "TLSUntrusted", at("open", trusted=False), pulls=False),
+    Case("redirect to a metadata service", "NotARegistry", metadata_service),
+    Case("untrusted", "TLSUntrusted", at("open", trusted=False), pulls=False),
     Case("expired", "TLSExpired", lambda s: s.ask(s.serving(s.ca.expired())), pulls=False),
     Case("wrong host", "TLSWrongHost", lambda s: s.ask(s.serving(s.ca.wrong_host())), pulls=False),
     Case("client certificate", "TLSHandshakeFailed", mutual_tls, pulls=False),
@@ -324,6 +505,32 @@ CASES = [
     Case("other status", "NotARegistry", answering(always(418)), pulls=False),
     Case("no credentials, basic", "NoPullCredentials", at("basic"), pulls=False),
     Case("no credentials, token", "NoPullCredentials", at("token"), pulls=False),
+    Case("entry without port", "NoPullCredentials", without_port, pulls=False, says="covers only 127.0.0.1"),
+    Case("no pull secret", "NoPullCredentials", inside("basic"), pulls=False, says="has no pull secret"),
+    Case("ECR token expired", "PullTokenExpired", with_token(denying_as_ecr, EXPIRED), says="user AWS of"),
+    Case(
+        "web token expired", "PullTokenExpired", with_token(denying_as_ecr, EXPIRED_WEB_TOKEN), says="2026-"
+    ),
+    Case("expired, not needed", "PullTokenExpired", open_with_token(EXPIRED), Status.WARN),
+    Case("expires soon", "PullTokenExpiresSoon", open_with_token(EXPIRING), Status.WARN),
+    Case("expires later", "Pullable", open_with_token(FRESH), Status.PASS),
+    Case(
+        "credsStore",
+        "PullSecretWithoutPassword",
+        credentials_elsewhere(credsStore="desktop"),
+        says="credsStore",
+    ),
+    Case(
+        "credHelpers",
+        "PullSecretWithoutPassword",
+        credentials_elsewhere(credHelpers={"x": "ecr-login"}),
+        says="credHelpers",
+    ),
+    Case("identitytoken", "PullSecretWithoutPassword", identity_token, says="identitytoken"),
+    Case("no such secret, and needed", "PullSecretMissing", inside("basic", names=("gone",)), pulls=False),
+    Case("no such secret, a pod waits", "PullSecretMissing", secret_missing_and_a_pod_stuck),
+    Case("another type, and needed", "PullSecretIgnored", inside("basic", secret=OPAQUE), pulls=False),
+    Case("pulled by the image cache", "NoPullCredentials", pulled_by_the_cache, pulls=False),
     Case(
         "no entry for this host",
         "NoPullCredentials",
@@ -440,6 +647,11 @@ CASES = [
         other_missing,
         Status.WARN,
     ),
+    Case("seen by the gateway", "Pullable", seen_by_gateway("vllm"), Status.PASS),
+    Case("by a token for anybody", "Pullable", seen_by_gateway("public/vllm", "token"), Status.PASS),
+    Case("gateway told to trust", "Pullable", trusting_gateway, Status.PASS, pulls=True),
+    Case("ECR with a path, both there", "Pullable", below_the_account_and_there, Status.PASS),
+    Case("layers over plain HTTP", "Pullable", downgrade, Status.PASS, pulls=True),
     Case("open", "Pullable", at("open"), Status.PASS, pulls=True),
     Case("Docker's manifest", "Pullable", at("open", "vllm-docker", "1"), Status.PASS, pulls=True),
     Case("index", "Pullable", at("open", "vllm-multi", "1"), Status.PASS, pulls=True),
@@ -533,9 +745,26 @@ def containerd() -> Iterator[Containerd]:
         yield daemon
 
 
+async def test_images_that_the_cacher_names_by_itself_are_no_fault(stage: Stage) -> None:
+    """On every ordinary installation they are not mirrored; all of them are named once, whatever waits for them."""
+    ask = stage.in_cluster(stage.ask(stage.open, values=launch(tgi_repository="vllm-docker")))
+    cache = stage.image_cache(ask.namespace)
+    prefix = stage.open.address
+    old = [f"{prefix}/vllm-docker:1.1.0", f"{prefix}/vllm:0.2.7", "gcr.io/istio-release/proxyv2:1.15.0"]
+    for image in old:
+        stage.waiting_pod(ask.namespace, image, owner=cache)
+    values = overlaid(ask.values, launch(tgi_repository="vllm-docker"))
+    result = await stage.judge(replace(ask, values=values))
+    said = [found for found in result.findings if found.reason == "PrefetchImagesUnavailable"]
+    assert [found.status for found in said] == [Status.PASS], result
+    assert all(image in said[0].message for image in old)
+    assert "ImageCacheStuck" not in {found.reason for found in result.findings}
+
+
 def test_every_reason_has_a_case() -> None:
     """Those of AWS that are not staged here are in tests/checks/test_aws.py."""
     produced = {case.reason for case in CASES} - {"Forbidden", "EndpointNamespaceNotVerified"}
+    produced.add("PrefetchImagesUnavailable")
     elsewhere = {*AwsReasons.all(), VllmImageReasons.DNS_TIMEOUT, VllmImageReasons.TLS_REQUIRED}
     own = {reason.name for reason in VllmImageReasons.all() if reason not in elsewhere}
     assert produced - {reason.name for reason in elsewhere} == own

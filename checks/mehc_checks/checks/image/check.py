@@ -1,15 +1,16 @@
 """VllmImagePullable: endpoint pods can pull the vLLM image, by the name that model engine gives it."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, Final
 
+from mehc_checks.checks.image.credentials import OF_LOGIN, of_login, of_secrets, of_tokens
 from mehc_checks.checks.image.evidence import TASK_LIMIT_MINUTES, evidence_of, pull_minutes
 from mehc_checks.checks.image.facts import (
     ImageFacts,
     ImageParameters,
     NodePull,
     NodePullState,
-    NodeView,
     Probed,
 )
 from mehc_checks.checks.image.reasons import PREFIX, VllmImageReasons
@@ -20,8 +21,8 @@ from mehc_checks.core.outcome import Finding, Outcome, Severity, Status
 from mehc_checks.core.permission import Permission
 from mehc_checks.core.text import byte_count
 from mehc_checks.engine.check import check
-from mehc_checks.installation.reasons import InstallationReasons
-from mehc_checks.modelengine.images import RegistryClass, Role, is_placeholder, is_vendor
+from mehc_checks.modelengine.images import Role, is_placeholder, is_vendor
+from mehc_checks.modelengine.registries import RegistryClass
 
 R = VllmImageReasons
 
@@ -39,11 +40,9 @@ _OF_THE_PATH: Final = frozenset(
     }
 )
 """Problems of who asks and from where: nodes may have none."""
-_OF_LOGIN: Final = frozenset({R.NO_PULL_CREDENTIALS, R.PULL_DENIED, R.REPOSITORY_MISSING})
-"""What a registry answers to a client without credentials."""
 _OF_THE_REGISTRY: Final = _OF_THE_PATH | {R.INVALID_REFERENCE, R.NOT_A_REGISTRY, R.SERVER_ERROR}
 """Problems that all images of one registry share: reported once."""
-_VENDOR_LOCKED: Final = frozenset({*_OF_LOGIN, R.PULL_CREDENTIALS_REJECTED, *AwsReasons.all()})
+_VENDOR_LOCKED: Final = frozenset({*OF_LOGIN, R.PULL_CREDENTIALS_REJECTED, *AwsReasons.all()})
 _WORDS: Final = {
     "source": PREFIX,
     "disable_tls": "Put TLS in front of the registry, or configure it as insecure on every node and list it in "
@@ -80,10 +79,11 @@ def vllm_image_pullable(facts: ImageFacts) -> Outcome:
     """The vLLM image decides; what else the configuration names only warns."""
     decisive, others = facts.probed[0], facts.probed[1:]
     findings = [
+        *of_secrets(facts),
         *_of_configuration(decisive, facts),
+        *_of_gateway(decisive, facts),
         *_of_image(decisive, facts),
-        *_of_secrets(facts),
-        *_of_nodes(decisive, facts.nodes),
+        *_of_nodes(decisive, facts),
         *_of_pull(facts.node_pull),
     ]
     for other in others:
@@ -107,12 +107,23 @@ def _of_path(probed: Probed, facts: ImageFacts, **where: Any) -> Iterator[Findin
         yield R.FULL_PATH_REPOSITORY(**words)
 
 
+def _of_gateway(probed: Probed, facts: ImageFacts) -> Iterator[Finding]:
+    """Of the search that precedes every creation: what a pull says already is not said twice."""
+    search, problem = facts.existence, probed.inspection.problem
+    if search is None or (problem is not None and problem.reason is R.INVALID_REFERENCE):
+        return
+    pulls = problem is None or (probed.node_identity and problem.reason in OF_LOGIN)
+    if pulls or search.reason is R.REGISTRY_PREFIX_INVALID:
+        yield search.finding(subject="gateway")
+
+
 def _of_image(probed: Probed, facts: ImageFacts) -> Iterator[Finding]:
     inspection, problem, unknown = probed.inspection, probed.inspection.problem, facts.secrets.unknown
     image = inspection.reference
     if problem is None:
         how = f"with {inspection.login}" if inspection.login else "anonymously"
         yield R.PULLABLE(image=image, how=how)
+        yield from of_tokens(probed, facts)
         yield from _of_size(probed, facts)
     elif is_placeholder(image):
         yield R.PLACEHOLDER_REGISTRY(image=image)
@@ -120,12 +131,12 @@ def _of_image(probed: Probed, facts: ImageFacts) -> Iterator[Finding]:
         yield R.REGISTRY_UNREACHABLE_FROM_OPERATOR(image=probed.image.reference, detail=problem)
     elif is_vendor(image) and problem.reason in _VENDOR_LOCKED:
         yield R.VENDOR_REGISTRY(image=image)
-    elif unknown is not None and problem.reason in _OF_LOGIN:
+    elif unknown is not None and problem.reason in OF_LOGIN:
         yield unknown.finding()
-    elif probed.node_identity and problem.reason in _OF_LOGIN:
+    elif probed.node_identity and problem.reason in OF_LOGIN:
         yield R.NODE_IDENTITY(**{**problem.words, **_words(probed, facts)})
     else:
-        yield problem.finding(**_words(probed, facts))
+        yield of_login(problem, probed, facts, _words(probed, facts))
 
 
 def _of_size(probed: Probed, facts: ImageFacts) -> Iterator[Finding]:
@@ -140,29 +151,16 @@ def _of_size(probed: Probed, facts: ImageFacts) -> Iterator[Finding]:
         )
 
 
-def _of_secrets(facts: ImageFacts) -> Iterator[Finding]:
-    secrets, unknown = facts.secrets, facts.secrets.unknown
-    place: dict[str, Any] = {"account": secrets.account, "namespace": secrets.namespace}
-    problem = facts.probed[0].inspection.problem
-    decided = problem is None or problem.reason not in _OF_LOGIN
-    if decided and unknown is not None and unknown.reason is InstallationReasons.NAMESPACE_NOT_VERIFIED:
-        yield unknown.finding(status=Status.WARN)
-    if secrets.account_missing:
-        yield R.SERVICE_ACCOUNT_MISSING(**place)
-    if secrets.malformed is not None:
-        yield secrets.malformed.finding()
-    for name in secrets.missing:
-        yield R.PULL_SECRET_MISSING(secret=name, **place)
-    for name in secrets.ignored:
-        yield R.PULL_SECRET_IGNORED(secret=name)
-
-
-def _of_nodes(probed: Probed, nodes: NodeView) -> Iterator[Finding]:
-    image = probed.image.reference
+def _of_nodes(probed: Probed, facts: ImageFacts) -> Iterator[Finding]:
+    image, nodes = probed.image.reference, facts.nodes
     if probed.inspection.problem is None and image in nodes.stuck:
         yield R.NODES_CANNOT_PULL(image=image, waiting=nodes.stuck[image])
-    for owner, missing in nodes.cache_stuck.items():
-        yield R.IMAGE_CACHE_STUCK(owner=owner, image=missing, subject="image cache")
+    old = sorted(nodes.cache_stuck.keys() & set(facts.prefetched))
+    if old:
+        yield R.PREFETCH_UNAVAILABLE(images=", ".join(old), subject="image cache", severity=Severity.INFO)
+    for missing in sorted(nodes.cache_stuck.keys() - set(old)):
+        owners = ", ".join(f"DaemonSet {owner}" for owner in sorted(nodes.cache_stuck[missing]))
+        yield R.IMAGE_CACHE_STUCK(owners=owners, image=missing, subject="image cache")
 
 
 def _of_pull(pull: NodePull | None) -> Iterator[Finding]:
@@ -176,10 +174,11 @@ def _of_other(probed: Probed, decisive: Probed, facts: ImageFacts) -> Iterator[F
     yield from _of_path(probed, facts, subject=subject, status=Status.WARN)
     if problem is None or image.doubled or image.reference in facts.nodes.pulled:
         return
-    if problem.reason in _OF_LOGIN and (probed.node_identity or facts.secrets.unknown):
+    if problem.reason in OF_LOGIN and (probed.node_identity or facts.secrets.unknown):
         return
     if not _shared(problem, probed, decisive):
-        yield problem.finding(subject=subject, status=Status.WARN, **_words(probed, facts))
+        found = of_login(problem, probed, facts, _words(probed, facts))
+        yield replace(found, subject=subject, status=Status.WARN)
 
 
 def _shared(problem: Problem, probed: Probed, decisive: Probed) -> bool:

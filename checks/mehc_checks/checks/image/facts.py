@@ -1,6 +1,6 @@
 """What VllmImagePullable judges, and its parameters."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -9,10 +9,11 @@ from typing import Literal
 from pydantic import Field
 
 from mehc_checks.clients.registry.inspection import Inspection
-from mehc_checks.clients.registry.keyring import Keyring
+from mehc_checks.clients.registry.keyring import Keyring, Login
 from mehc_checks.core.errors import CannotEvaluate, Problem
 from mehc_checks.core.parameters import Parameters
-from mehc_checks.modelengine.images import Image, RegistryClass
+from mehc_checks.modelengine.images import Image
+from mehc_checks.modelengine.registries import RegistryClass
 
 
 class ImageParameters(Parameters):
@@ -59,14 +60,14 @@ class NodePull:
 class PullSecrets:
     """The pull secrets of the inference ServiceAccount ``account``; "" and nothing else without a cluster.
 
-    ``malformed`` is the Secret that fails every pull; ``unknown`` why the secrets could not be read.
+    ``keyring`` has those that can be used. ``malformed`` is the Secret that fails every pull; ``unknown`` why the
+    secrets could not be read.
     """
 
     account: str = ""
     namespace: str = ""
     account_missing: bool = False
     missing: tuple[str, ...] = ()
-    ignored: tuple[str, ...] = ()
     keyring: Keyring = field(default_factory=lambda: Keyring(()))
     malformed: Problem | None = None
     unknown: CannotEvaluate | None = None
@@ -79,8 +80,8 @@ class NodeView:
     pulled: frozenset[str] = frozenset()
     stuck: Mapping[str, str] = field(default_factory=dict)
     """Image → the waiting reason of a container in an endpoint pod."""
-    cache_stuck: Mapping[str, str] = field(default_factory=dict)
-    """Image-cache pod → the image that it waits for."""
+    cache_stuck: Mapping[str, Set[str]] = field(default_factory=dict)
+    """Image → the DaemonSets of the image cache that wait for it."""
     unknown: CannotEvaluate | None = None
 
     def after(self, image: str, pull: NodePull | None) -> "NodeView":
@@ -99,6 +100,8 @@ class Probed:
 
     image: Image
     inspection: Inspection
+    offered: tuple[Login, ...] = ()
+    """The pull secrets' logins that the kubelet tries."""
     node_identity: bool = False
     """Nodes of this cloud may pull by an identity of their own that this process cannot have."""
 
@@ -120,5 +123,9 @@ class ImageFacts:
     parameters: ImageParameters
     framework_map_missing: bool
     now: datetime
+    existence: Problem | None = None
+    """What keeps the gateway from finding vLLM's image."""
+    prefetched: tuple[str, ...] = ()
+    """The images that the cacher has nodes prefetch whatever the values say."""
     node_pull: NodePull | None = None
     """How the pull of vLLM's image went that a node was made to do; None where none was asked for."""

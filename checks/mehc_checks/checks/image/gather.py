@@ -5,6 +5,7 @@ import functools
 import ssl
 from collections.abc import Mapping, Sequence
 
+from mehc_checks.checks.image.existence import existence
 from mehc_checks.checks.image.facts import (
     ImageFacts,
     ImageParameters,
@@ -25,7 +26,8 @@ from mehc_checks.clients.registry.keyring import Login
 from mehc_checks.clients.registry.reference import InvalidReference, Reference, ecr_registry, parse
 from mehc_checks.core.errors import CannotEvaluate, NotApplicable, Problem, UsageError
 from mehc_checks.installation.context import Context
-from mehc_checks.modelengine.images import FRAMEWORK_CONFIG_MAP, Image, images, registry_class
+from mehc_checks.modelengine.images import FRAMEWORK_CONFIG_MAP, Image, images, prefetched
+from mehc_checks.modelengine.registries import Registries
 
 
 async def gather(context: Context) -> ImageFacts:
@@ -39,20 +41,23 @@ async def gather(context: Context) -> ImageFacts:
         _architectures(context, parameters),
     )
     prober = _Prober(context, access, secrets, architectures)
-    wanted = list(images(context.values, tag=parameters.tag, frameworks=frameworks))
+    wanted = list(images(context.configuration, tag=parameters.tag, frameworks=frameworks))
     async with asyncio.TaskGroup() as group:  # unlike gather, it waits for a cancelled pull to delete its pod
+        search = group.create_task(prober.existence(wanted[0]))
         pull = group.create_task(_node_pull(context, parameters, wanted[0].reference, secrets.account))
         probes = [group.create_task(prober.probe(image)) for image in wanted]
     node_pull = pull.result()
     return ImageFacts(
         probed=tuple(probe.result() for probe in probes),
-        registry=registry_class(context.values),
+        registry=Registries.of(context.configuration).gateway,
         secrets=secrets,
         nodes=nodes.after(wanted[0].reference, node_pull),
         architectures=architectures,
         parameters=parameters,
         framework_map_missing=frameworks is None,
         now=context.clock(),
+        existence=search.result(),
+        prefetched=tuple(prefetched(context.configuration)),
         node_pull=node_pull,
     )
 
@@ -92,21 +97,45 @@ class _Prober:
             return Probed(image=image, inspection=Inspection(reference=image.reference, problem=problem))
         clock = asyncio.get_running_loop().time
         began = clock()
-        logins = self._secrets.keyring.lookup(reference.name)
-        identity = not logins and _has_node_identity(reference)
-        _, region = ecr_registry(reference.host)
-        if region:
-            try:
-                logins = [*logins, await self._token(region)]
-            except Problem as problem:
-                if not logins:
-                    inspection = Inspection(reference=str(reference), problem=problem)
-                    return Probed(image=image, inspection=inspection, node_identity=identity)
+        own = tuple(self._secrets.keyring.lookup(reference.name))
+        identity = not own and _has_node_identity(reference)
+        try:
+            logins = await self._logins(reference)
+        except Problem as problem:
+            inspection = Inspection(reference=str(reference), problem=problem)
+            return Probed(image=image, inspection=inspection, offered=own, node_identity=identity)
         left = self._context.network_timeout - (clock() - began)
         inspection = await inspect(
             reference, logins, access=self._access, architectures=self._architectures, timeout=max(left, 1)
         )
-        return Probed(image=image, inspection=inspection, node_identity=identity)
+        return Probed(image=image, inspection=inspection, offered=own, node_identity=identity)
+
+    async def existence(self, image: Image) -> Problem | None:
+        """What keeps the gateway from finding ``image``."""
+        return await existence(
+            self._context,
+            image,
+            access=self._access,
+            logins=self._logins,
+            timeout=self._context.network_timeout,
+        )
+
+    async def _logins(self, reference: Reference) -> Sequence[Login | None]:
+        """The pull secrets' first, then an ECR token; None is anonymous, as runtimes take an entry without a login.
+
+        Raises Problem where there is none, but should be.
+        """
+        found = self._secrets.keyring.lookup(reference.name)
+        logins = [login if login.username or login.password else None for login in found]
+        _, region = ecr_registry(reference.host)
+        if not region:
+            return logins
+        try:
+            return [*logins, await self._token(region)]
+        except Problem:
+            if not logins:
+                raise
+            return logins
 
     async def _token(self, region: str) -> Login:
         if region not in self._tokens:

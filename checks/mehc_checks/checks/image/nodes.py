@@ -1,6 +1,7 @@
 """What the nodes of the cluster show of pulls, without being asked."""
 
 import asyncio
+from collections import defaultdict
 from typing import Final
 
 from mehc_checks.checks.image.facts import NodeView
@@ -31,11 +32,12 @@ async def node_view(context: Context) -> NodeView:
         )
     except CannotEvaluate as problem:
         return NodeView(unknown=problem)
-    stuck, cache_stuck = {}, {}
+    stuck: dict[str, str] = {}
+    cache_stuck: dict[str, set[str]] = defaultdict(set)
     for owner, waiting in pods.items:
         for image, reason in waiting:
             if owner:
-                cache_stuck[owner] = image
+                cache_stuck[image].add(owner)
             else:
                 stuck[image] = reason
     return NodeView(
@@ -87,6 +89,12 @@ def _image_cache(pod: Manifest) -> str:
 
 
 def _pulled(event: Manifest) -> str | None:
-    """The image of an Event of a pull over the network; "already present on machine" proves nothing today."""
+    """The image of an Event of a pull over the network by another pod than one of the image cache.
+
+    "Already present on machine" proves nothing today, and pods of the image cache have another ServiceAccount: since
+    Kubernetes 1.35 (KubeletEnsureSecretPulledImages) an image that they pulled is pulled again for other credentials.
+    """
+    if str((event.get("involvedObject") or {}).get("name")).startswith(IMAGE_CACHE_PREFIX):
+        return None
     words = str(event.get("message", "")).split('"')
     return words[1] if words[0] == "Successfully pulled image " and len(words) > 2 else None

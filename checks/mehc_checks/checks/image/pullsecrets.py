@@ -29,8 +29,6 @@ async def pull_secrets(context: Context) -> PullSecrets:
         keyring = Keyring([secret for secret in found.values() if secret is not None])
     except Problem as problem:
         return PullSecrets(account=account, namespace=where, missing=missing, malformed=problem)
-    for login in keyring.logins:
+    for login in filter(lambda each: each.password, keyring.logins):
         context.redactor.add(login.password, f"{login.username}:{login.password}")
-    return PullSecrets(
-        account=account, namespace=where, missing=missing, ignored=tuple(keyring.ignored), keyring=keyring
-    )
+    return PullSecrets(account=account, namespace=where, missing=missing, keyring=keyring)

@@ -48,11 +48,46 @@ class VllmImageReasons(RegistryReasons, AwsReasons):
     )
     DOUBLE_PREFIX = Reason(
         "DoubleRegistryPrefix",
-        Status.FAIL,
-        "The repository is a full path where model engine always prepends the prefix (Google Artifact Registry, batch "
-        "jobs): the image name contains the registry twice.",
-        message="{path} is the full path {repository!r}, and pods would pull {image}",
+        Status.WARN,
+        "The batch repository is a full path, and model engine always prepends the prefix to it: the image name "
+        "contains the registry twice.",
+        message="{path} is the full path {repository!r}, and batch jobs would pull {image}",
         remedy="Set {path} to the part after " + PREFIX + ".",
+    )
+    REGISTRY_PREFIX_INVALID = Reason(
+        "RegistryPrefixInvalid",
+        Status.FAIL,
+        "Before it creates an LLM endpoint, the gateway looks for the image in a way that the type of the registry "
+        "determines; it cannot do that with this prefix, and LLM creation returns 404 or 500.",
+        message="{source} is {prefix!r}, which the gateway cannot use for registry type {kind}: {detail}",
+        remedy="Set {source} to {form} and the rest of the path in config.values.launch.vllm_repository, or set "
+        "config.values.infra.docker_registry_type to the registry's type (onprem skips the gateway's search).",
+    )
+    IMAGE_NOT_FOUND_BY_GATEWAY = Reason(
+        "ImageNotFoundByGateway",
+        Status.FAIL,
+        "Pods can pull the image, but the gateway looks for it elsewhere (ECR: by ml_account_id and default_region, "
+        "without the prefix's path; Artifact Registry: directly in the repository): LLM creation returns 404 or 500.",
+        message="the gateway looks for {sought}, which does not exist; pods pull {image}",
+        remedy="Push the image to {sought} too, or move the path of " + PREFIX + " into "
+        "config.values.launch.vllm_repository and correct ml_account_id and default_region.",
+    )
+    GATEWAY_SEARCH_NOT_VERIFIED = Reason(
+        "GatewaySearchNotVerified",
+        Status.WARN,
+        "The gateway looks for the image elsewhere than pods pull it; whether it is there could not be asked.",
+        message="the gateway looks for {sought}, pods pull {image}; whether the former exists is not known: {detail}",
+        remedy="Make sure that {sought} exists, or move the path of " + PREFIX + " into "
+        "config.values.launch.vllm_repository and correct ml_account_id and default_region.",
+    )
+    REGISTRY_CLOSED_TO_GATEWAY = Reason(
+        "RegistryClosedToGateway",
+        Status.FAIL,
+        "The gateway asks a registry of type generic anonymously, trusts public authorities only and follows no "
+        "redirect. Pods can pull the image, but the gateway does not see it, so LLM creation returns 404.",
+        message="pods can pull, but the gateway asks {host} for {repository}:{tag} anonymously: {detail}",
+        remedy="Set config.values.infra.docker_registry_type to onprem, which skips the gateway's search, or let "
+        "anonymous clients read {repository}; for a private authority set REQUESTS_CA_BUNDLE in extraEnvVars.",
     )
     FRAMEWORK_TAG_UNKNOWN = Reason(
         "FrameworkTagUnknown",
@@ -124,8 +159,16 @@ class VllmImageReasons(RegistryReasons, AwsReasons):
         "ImageCacheStuck",
         Status.WARN,
         "Pods of the image cache wait for an image that cannot be pulled, so it is not pre-pulled.",
-        message="DaemonSet {owner} waits for {image}",
-        remedy="Mirror {image}, or remove the device of {owner} from imageCache.devices.",
+        message="{owners} wait for {image}",
+        remedy="Mirror {image}; until then the first endpoint on each node waits for its pull.",
+    )
+    PREFETCH_UNAVAILABLE = Reason(
+        "PrefetchImagesUnavailable",
+        Status.PASS,
+        "The image cache cannot pull images of old versions that the cacher names whatever the values say (vLLM 0.2.7 "
+        "and 0.3.2, TGI 1.1.0, Istio's proxy 1.15.0). Harmless: its other containers pull independently, and its "
+        "DaemonSets stay not ready. To end it, mirror the images that the message names.",
+        message="harmless: the image cache cannot pull {images}, which the cacher names whatever the values say",
     )
     SLOW_PULL = Reason(
         "PullTooSlow",

@@ -5,7 +5,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Final, Self
 from urllib.parse import quote, urlencode
 
@@ -13,7 +13,14 @@ from yarl import URL
 
 from mehc_checks.clients.network.connect import NetworkProblem
 from mehc_checks.clients.network.reasons import NetworkReasons as N
-from mehc_checks.clients.registry.exchange import NOT_FOUND, Access, Answer, Exchange, address_of
+from mehc_checks.clients.registry.exchange import (
+    NOT_FOUND,
+    Access,
+    Answer,
+    Exchange,
+    address_of,
+    is_link_local,
+)
 from mehc_checks.clients.registry.keyring import Login
 from mehc_checks.clients.registry.reasons import RegistryReasons as R
 from mehc_checks.core.errors import Problem
@@ -54,16 +61,21 @@ class Registry:
         await self._exchange.__aexit__(kind, error, trace)
 
     async def request(
-        self, method: str, path: str, *, accept: Iterable[str] = (), limit: int = _ERROR_BYTES
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: Mapping[str, str] = MappingProxyType({}),
+        limit: int = _ERROR_BYTES,
     ) -> Answer:
         """The answer to ``path`` below ``/v2/``, redirects followed and the challenge for credentials met.
 
         Whatever its status, except 401, 403, 429 and 5xx, which are raised as Problem.
         """
-        answer = await self._send(method, path, accept, limit)
+        answer = await self._send(method, path, headers, limit)
         if answer.status == HTTPStatus.UNAUTHORIZED and not self._authorization and answer.challenges:
             await self._authorize(answer.challenges)
-            answer = await self._send(method, path, accept, limit)
+            answer = await self._send(method, path, headers, limit)
         if "/blobs/" in path and self._origin is not None and answer.address != address_of(self._origin):
             self._refused_by_store(answer)
         else:
@@ -72,7 +84,7 @@ class Registry:
 
     async def is_registry(self) -> bool:
         """Whether the address speaks the distribution protocol at all, with or without access to it."""
-        answer = await self._send("GET", "", (), _ERROR_BYTES)
+        answer = await self._send("GET", "", {}, _ERROR_BYTES)
         if "Docker-Distribution-Api-Version" in answer.headers:
             return True
         speaks = answer.status == HTTPStatus.OK or (
@@ -84,8 +96,7 @@ class Registry:
         """The problem that the address serves something else."""
         return Problem(R.NOT_A_REGISTRY, address=self.host, detail=detail)
 
-    async def _send(self, method: str, path: str, accept: Iterable[str], limit: int) -> Answer:
-        headers = {"Accept": ", ".join(accept)} if accept else {}
+    async def _send(self, method: str, path: str, headers: Mapping[str, str], limit: int) -> Answer:
         below = URL(f"/v2/{path}", encoded=True)
         url = (self._origin or URL(f"https://{self.host}")).join(below)
         try:
@@ -110,13 +121,14 @@ class Registry:
         raise self.not_a_registry(f"it redirects more than {_MOST_REDIRECTS} times")
 
     def _target(self, url: URL, location: str) -> URL:
+        """Where a redirect or a challenge leads. Runtimes follow to plain HTTP too: digests vouch for what comes."""
         try:
             target = url.join(URL(location, encoded=True))
-            address = address_of(target)
+            local = is_link_local(address_of(target))
         except ValueError:
-            raise self.not_a_registry("it redirects to something that is not an address") from None
-        if target.scheme != "https" and not (target.scheme == "http" and self._access.plain_allowed(address)):
-            raise NetworkProblem(N.SERVER_NOT_TLS, target.host or "", target.port or 0)
+            target, local = url, True
+        if local or target.scheme not in ("https", "http"):
+            raise self.not_a_registry("it redirects to something that is not an address of the network")
         return target
 
     async def _without_tls(self, problem: NetworkProblem) -> URL:
@@ -168,6 +180,13 @@ class Registry:
             query["service"] = parameters["service"]
         realm = self._target(URL(f"https://{self.host}"), parameters["realm"])
         url = URL(f"{realm}{'&' if realm.query_string else '?'}{urlencode(query)}", encoded=True)
+        if (
+            self.login is not None
+            and url.scheme != "https"
+            and not self._access.plain_allowed(address_of(url))
+        ):
+            detail = f"{address_of(url)} takes credentials over plain HTTP, where they are not sent"
+            raise Problem(R.TOKEN_SERVICE_UNREACHABLE, service=address_of(url), host=self.host, detail=detail)
         headers = {} if self.login is None else {"Authorization": _basic(self.login)}
         try:
             answer = await self._exchange.once("GET", url, headers, _TOKEN_BYTES)

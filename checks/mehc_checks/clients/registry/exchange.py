@@ -179,6 +179,14 @@ def address_of(url: URL) -> str:
     return host if url.is_default_port() else f"{host}:{url.port}"
 
 
+def is_link_local(address: str) -> bool:
+    """Whether ``host[:port]`` is an address of this link only, where clouds keep the identities of machines."""
+    try:
+        return ipaddress.ip_address(URL(f"//{address}").host or "").is_link_local
+    except ValueError:
+        return False
+
+
 def _is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback

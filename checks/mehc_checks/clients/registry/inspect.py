@@ -1,40 +1,18 @@
-"""Whether an image can be pulled: the steps of a pull, except for the layers' content."""
+"""Whether an image can be pulled with the credentials at hand."""
 
 import asyncio
-import difflib
-from collections.abc import Mapping, Sequence
-from http import HTTPStatus
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Final
 
-from mehc_checks.clients.registry.client import Registry, path_of
-from mehc_checks.clients.registry.exchange import NOT_FOUND, Access, Answer
+from mehc_checks.clients.registry.client import Registry
+from mehc_checks.clients.registry.exchange import Access
 from mehc_checks.clients.registry.inspection import Inspection
 from mehc_checks.clients.registry.keyring import Login
-from mehc_checks.clients.registry.manifest import (
-    ACCEPTED,
-    INDEXES,
-    DocumentCache,
-    dicts,
-    digest_like,
-    digest_of,
-    invalid,
-    kind_of,
-    moment_of,
-    platform_of,
-    read,
-    size_of,
-    tags_of,
-)
+from mehc_checks.clients.registry.pull import Pull
 from mehc_checks.clients.registry.reasons import RegistryReasons as R
-from mehc_checks.clients.registry.reference import DIGEST, Reference
+from mehc_checks.clients.registry.reference import Reference
 from mehc_checks.core.errors import Problem
-from mehc_checks.core.text import byte_count
 
-_MANIFEST_BYTES: Final = 4 * 1024 * 1024
-_TAGS_BYTES: Final = 1024 * 1024
-_MOST_LAYERS: Final = 256
-_NEAR_TAGS: Final = 5
-_SHOWN_DIGEST: Final = 19
 _TRY_ANOTHER_LOGIN: Final = frozenset(
     {
         R.PULL_CREDENTIALS_REJECTED,
@@ -44,26 +22,27 @@ _TRY_ANOTHER_LOGIN: Final = frozenset(
         R.TAG_MISSING,
     }
 )
-_CACHE = DocumentCache(documents=64, largest=64 * 1024)
 
 
 async def inspect(
     reference: Reference,
-    logins: Sequence[Login],
+    logins: Sequence[Login | None],
     *,
     access: Access,
     architectures: Sequence[str],
     timeout: float,
+    exists: bool = False,
 ) -> Inspection:
-    """Go through a pull of ``reference`` with each login in turn, as the kubelet does; anonymously with none.
+    """Go through a pull of ``reference`` with each login in turn, as the kubelet does; anonymously with None or none.
 
-    Without tag and digest only the repository is looked for. ``timeout`` is in seconds, for all logins together.
+    Without tag and digest only the repository is looked for, with ``exists`` only the manifest. ``timeout`` is in
+    seconds, for all logins together.
     """
     end = asyncio.get_running_loop().time() + timeout
     first: Inspection | None = None
     for login in logins or (None,):
         left = max(end - asyncio.get_running_loop().time(), 0.1)
-        result = await _with_login(reference, login, access, architectures, left)
+        result = await _with_login(reference, login, access, None if exists else architectures, left)
         if result.problem is None:
             return result
         first = first or result
@@ -74,199 +53,17 @@ async def inspect(
 
 
 async def _with_login(
-    reference: Reference, login: Login | None, access: Access, architectures: Sequence[str], timeout: float
+    reference: Reference,
+    login: Login | None,
+    access: Access,
+    architectures: Sequence[str] | None,
+    timeout: float,
 ) -> Inspection:
     found = Inspection(reference=str(reference), login=login.source if login else "")
     registry = Registry(reference.host, reference.path, login=login, access=access, timeout=timeout)
     try:
         async with registry:
-            await _Pull(registry, reference, found).run(architectures)
+            await Pull(registry, reference, found).run(architectures)
     except Problem as problem:
         found.problem = problem
     return found
-
-
-class _Pull:
-    """One walk through manifest, variants, configuration and layers, noting what is found. Raises Problem."""
-
-    def __init__(self, registry: Registry, reference: Reference, found: Inspection) -> None:
-        self._registry = registry
-        self._reference = reference
-        self._image = str(reference)
-        self._found = found
-
-    async def run(self, architectures: Sequence[str]) -> None:
-        if not self._reference.version:
-            await self._repository()
-            return
-        digest, kind, document = await self._fetch(self._reference.version)
-        self._found.digest = digest
-        wanted = self._variants(document, architectures) if kind in INDEXES else [document]
-        for number, item in enumerate(wanted):
-            manifest = item if kind not in INDEXES else await self._child(item)
-            size, platform = await self._complete(manifest)
-            if number == 0:
-                self._found.size = size
-            if kind not in INDEXES:
-                self._found.platforms = (platform,)
-                self._single(platform, architectures)
-
-    async def _repository(self) -> None:
-        answer = await self._tags()
-        if answer.status == NOT_FOUND:
-            await self._insist_on_registry(answer)
-            raise self._missing_repository()
-
-    async def _tags(self) -> Answer:
-        path = path_of(self._reference.path, "tags", "list")
-        return await self._registry.request("GET", path, limit=_TAGS_BYTES)
-
-    async def _fetch(self, version: str) -> tuple[str, str, Mapping[str, Any]]:
-        """Digest, media type and content of a manifest. HEAD first, as runtimes do: it costs no pull."""
-        path = path_of(self._reference.path, "manifests", version)
-        head = await self._registry.request("HEAD", path, accept=ACCEPTED)
-        if head.status == NOT_FOUND:
-            await self._insist_on_registry(head)
-            raise await self._missing(version)
-        digest = head.headers.get("Docker-Content-Digest", "")
-        cached = _CACHE.get(digest) if head.status == HTTPStatus.OK and DIGEST.fullmatch(digest) else None
-        if cached is not None:
-            return digest, kind_of(head.media_type, cached, self._image), read(cached, self._image)
-        answer = await self._registry.request("GET", path, accept=ACCEPTED, limit=_MANIFEST_BYTES)
-        if answer.status != HTTPStatus.OK:
-            await self._insist_on_registry(answer)
-            if answer.status == NOT_FOUND:
-                raise await self._missing(version)
-            raise self._registry.not_a_registry(f"it returned HTTP {answer.status} for a manifest")
-        if answer.media_type == "text/html":
-            raise self._registry.not_a_registry("it returned a web page")
-        kind = kind_of(answer.media_type, answer.body, self._image)
-        digest = self._verified(answer, version)
-        _CACHE.put(digest, answer.body)
-        return digest, kind, read(answer.body, self._image)
-
-    def _verified(self, answer: Answer, version: str) -> str:
-        digest = digest_like("", answer.body)
-        claimed = (
-            version if version.startswith("sha256:") else answer.headers.get("Docker-Content-Digest", "")
-        )
-        if not answer.complete or (claimed.startswith("sha256:") and claimed != digest):
-            raise invalid(self._image, "its manifest does not match its digest")
-        return digest
-
-    async def _insist_on_registry(self, answer: Answer) -> None:
-        """Raise if a "not found" comes from something that is no registry."""
-        if not answer.codes and not await self._registry.is_registry():
-            page = answer.media_type == "text/html"
-            raise self._registry.not_a_registry(
-                "it returned a web page" if page else f"it returned HTTP {answer.status}"
-            )
-
-    async def _missing(self, version: str) -> Problem:
-        """Tell a missing repository from a missing tag by the list of tags, where that may be read."""
-        try:
-            answer = await self._tags()
-        except Problem:
-            answer = None
-        if answer is not None and answer.status == NOT_FOUND:
-            return self._missing_repository()
-        tags = tags_of(answer.body) if answer is not None and answer.status == HTTPStatus.OK else []
-        if answer is not None and answer.status == HTTPStatus.OK and not tags:
-            return self._missing_repository(" with tags")
-        near = difflib.get_close_matches(version, tags, _NEAR_TAGS, 0.3) or tags[-_NEAR_TAGS:]
-        self._found.near_tags = tuple(near)
-        return Problem(
-            R.TAG_MISSING,
-            host=self._reference.host,
-            repository=self._reference.path,
-            tag=version,
-            near=f"; it has {', '.join(near)}" if near else "",
-        )
-
-    def _missing_repository(self, detail: str = "") -> Problem:
-        words = {"host": self._reference.host, "repository": self._reference.path}
-        return Problem(R.REPOSITORY_MISSING, detail=detail, **words)
-
-    def _variants(self, index: Mapping[str, Any], architectures: Sequence[str]) -> list[Mapping[str, Any]]:
-        """The index's entries for the nodes' architectures, one each."""
-        offered = [(platform_of(entry.get("platform")), entry) for entry in dicts(index.get("manifests"))]
-        self._found.platforms = tuple(
-            dict.fromkeys(platform for platform, _ in offered if "unknown" not in platform)
-        )
-        chosen = []
-        for architecture in architectures:
-            fitting = [
-                entry
-                for platform, entry in offered
-                if platform == f"linux/{architecture}" or platform.startswith(f"linux/{architecture}/")
-            ]
-            if not fitting:
-                raise self._no_variant(architecture)
-            chosen.append(fitting[0])
-        return chosen
-
-    def _single(self, platform: str, architectures: Sequence[str]) -> None:
-        for architecture in architectures:
-            if platform and not f"{platform}/".startswith(f"linux/{architecture}/"):
-                raise self._no_variant(architecture)
-
-    def _no_variant(self, architecture: str) -> Problem:
-        has = ", ".join(self._found.platforms) or "nothing that names its platform"
-        return Problem(R.NO_VARIANT, image=self._image, architecture=architecture, platforms=has)
-
-    async def _child(self, entry: Mapping[str, Any]) -> Mapping[str, Any]:
-        digest = digest_of(entry, self._image)
-        try:
-            _, _, document = await self._fetch(digest)
-        except Problem as problem:
-            if problem.reason not in (R.TAG_MISSING, R.REPOSITORY_MISSING):
-                raise
-            raise Problem(
-                R.INDEX_INCOMPLETE,
-                image=self._image,
-                platform=platform_of(entry.get("platform")),
-                digest=digest[:_SHOWN_DIGEST],
-            ) from None
-        return document
-
-    async def _complete(self, manifest: Mapping[str, Any]) -> tuple[int, str]:
-        """Size in bytes and platform of a single image, all of whose parts the registry has."""
-        config = manifest.get("config")
-        layers = [layer for layer in dicts(manifest.get("layers")) if not layer.get("urls")]
-        if not isinstance(config, dict) or len(layers) > _MOST_LAYERS:
-            raise invalid(self._image, "its manifest names no configuration")
-        parts = list({digest_of(part, self._image): part for part in [config, *layers]}.values())
-        present = await asyncio.gather(*(self._has(digest_of(part, self._image)) for part in parts))
-        missing = [part for part, there in zip(parts, present, strict=True) if not there]
-        size = sum(map(size_of, parts))
-        if missing:
-            self._found.size = size
-            raise Problem(
-                R.BLOBS_MISSING,
-                image=self._image,
-                missing=len(missing),
-                parts=len(parts),
-                size=byte_count(sum(map(size_of, missing))),
-                digest=digest_of(missing[0], self._image)[:_SHOWN_DIGEST],
-            )
-        content = await self._config(digest_of(config, self._image))
-        self._found.created = moment_of(content.get("created"))
-        return size, platform_of(content)
-
-    async def _has(self, digest: str) -> bool:
-        answer = await self._registry.request("HEAD", path_of(self._reference.path, "blobs", digest))
-        return answer.status != NOT_FOUND
-
-    async def _config(self, digest: str) -> Mapping[str, Any]:
-        """The image's configuration; fetched once, which also shows that the registry's store can be reached."""
-        document = _CACHE.get(digest)
-        if document is None:
-            path = path_of(self._reference.path, "blobs", digest)
-            answer = await self._registry.request("GET", path, limit=_MANIFEST_BYTES)
-            if answer.status != HTTPStatus.OK or not answer.complete:
-                return {}
-            document = answer.body
-            if digest != digest_like(digest, document):
-                raise invalid(self._image, f"the content of blob {digest[:_SHOWN_DIGEST]}… does not match")
-            _CACHE.put(digest, document)
-        return read(document, self._image)

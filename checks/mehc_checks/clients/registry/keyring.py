@@ -4,21 +4,16 @@ Source of the rules: Kubernetes, ``pkg/credentialprovider`` (``BasicDockerKeyrin
 ``pkg/credentialprovider/secrets`` (``MakeDockerKeyring``), which parse with Go's ``net/url``.
 """
 
-import base64
 import ipaddress
-import json
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from itertools import chain
-from typing import Any, Final, Protocol
 
-from mehc_checks.clients.registry.reasons import RegistryReasons as R
-from mehc_checks.core.errors import Problem
-
-DOCKER_CONFIG_JSON: Final = ("kubernetes.io/dockerconfigjson", ".dockerconfigjson")
-DOCKER_CFG: Final = ("kubernetes.io/dockercfg", ".dockercfg")
+from mehc_checks.clients.registry.dockerconfig import Secret, docker_config
+from mehc_checks.clients.registry.tokens import expiry
 
 _DEFAULT_REGISTRY = b"index.docker.io"
 _USERINFO = re.compile(rb"[A-Za-z0-9\-._:~!$&'()*+,;=%@]*")
@@ -26,48 +21,53 @@ _HOST_BYTES = re.compile(rb"(?:[A-Za-z0-9\-_.~!$&'()*+,;=:\[\]<>\"\x80-\xff]|%25
 _PORT = re.compile(rb"(?::[0-9]*)?")
 _BAD_ESCAPE = re.compile(rb"%(?![0-9a-fA-F]{2})")
 _ESCAPE = re.compile(rb"%([0-9a-fA-F]{2})")
-_BASE64_PADDED = re.compile(r"[A-Za-z0-9+/]*={0,2}")
-_BASE64_RAW = re.compile(r"[A-Za-z0-9+/]*")
-
-
-class Secret(Protocol):
-    """What is read of a pull secret: ``data`` is decoded."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def type(self) -> str: ...
-    @property
-    def data(self) -> Mapping[str, str]: ...
+_LONGEST_NAME = 64
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Login:
-    """A user name and password to try. ``source`` says where they come from: "Secret regcred, entry ghcr.io"."""
+    """A user name and password to try. ``source`` names them: "user ci of Secret regcred, entry ghcr.io".
+
+    ``secret`` is the Secret that has them, "" where none has; ``expires`` is None where the password does not say.
+    """
 
     username: str
     password: str = field(repr=False)
     source: str = ""
+    secret: str = ""
+
+    @property
+    def expires(self) -> datetime | None:
+        return expiry(self.password)
 
 
 class Keyring:
     """The entries of several pull secrets, in the order in which a pod names them."""
 
     def __init__(self, secrets: Iterable[Secret]) -> None:
-        """Raises Problem (PULL_SECRET_MALFORMED). ``ignored``: Secrets of other types, or without their key."""
+        """Raises Problem (PULL_SECRET_MALFORMED)."""
         self._logins: defaultdict[bytes, list[Login]] = defaultdict(list)
         self.ignored: list[str] = []
+        """Secrets of other types, or without their key."""
+        self.covers: dict[str, tuple[str, ...]] = {}
+        """By Secret, the locations of its entries."""
+        self.empty: dict[str, str] = {}
+        """Secrets without any password, and what they have instead."""
         for secret in secrets:
-            auths = _auths(secret)
-            if auths is None:
+            config = docker_config(secret)
+            if config is None:
                 self.ignored.append(secret.name)
                 continue
-            for location, (username, password) in sorted(auths.items()):
+            if config.is_empty:
+                self.empty[secret.name] = config.instead
+            self.covers[secret.name] = tuple(map(_shown, sorted(config.entries)))
+            for location, (username, password) in sorted(config.entries.items()):
                 key = _key(location)
                 if key is not None:
-                    shown = location.rpartition("@")[2]  # a login may stand before the host
-                    source = f"Secret {secret.name}, entry {shown}"
-                    self._logins[key].append(Login(username=username, password=password, source=source))
+                    source = f"{_user(username)}Secret {secret.name}, entry {_shown(location)}"
+                    self._logins[key].append(
+                        Login(username=username, password=password, source=source, secret=secret.name)
+                    )
 
     @property
     def logins(self) -> Iterator[Login]:
@@ -87,77 +87,13 @@ class Keyring:
         return found
 
 
-def _auths(secret: Secret) -> Mapping[str, tuple[str, str]] | None:
-    """Location → user name and password, or None for a Secret that is none of the two kinds."""
-    for kind, key in (DOCKER_CONFIG_JSON, DOCKER_CFG):
-        text = secret.data.get(key, "")
-        if secret.type == kind and text:
-            try:
-                entries = json.loads(text, parse_constant=_no_constant)
-                if kind == DOCKER_CONFIG_JSON[0]:
-                    entries = _docker_config(entries)
-                return {location: _login(entry) for location, entry in _map(entries).items()}
-            except (ValueError, TypeError, RecursionError) as error:
-                what = "is not JSON" if isinstance(error, json.JSONDecodeError) else f"has an error: {error}"
-                raise Problem(
-                    R.PULL_SECRET_MALFORMED, secret=secret.name, detail=f"key {key} {what}"
-                ) from None
-    return None
+def _shown(location: str) -> str:
+    """``location`` without the login that may stand before the host."""
+    return location.rpartition("@")[2]
 
 
-def _docker_config(value: Any) -> Any:
-    fields = _fields(value, auths=dict, httpheaders=dict)
-    if not all(isinstance(header, str | None) for header in fields["httpheaders"].values()):
-        raise TypeError("field httpheaders has the wrong type")
-    return fields["auths"]
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _map(value: Any) -> dict[str, Any]:
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        raise TypeError("expected a map of registries")
-    return value
-
-
-def _fields(value: Any, **kinds: type) -> dict[str, Any]:
-    """The named fields of a JSON object as Go's decoder reads them: names without regard to case, null is absent."""
-    found: dict[str, Any] = {name: kind() for name, kind in kinds.items()}
-    if value is None:
-        return found
-    if not isinstance(value, dict):
-        raise TypeError("expected a JSON object")
-    for key, item in value.items():
-        name = key.lower()
-        if name not in kinds or item is None:
-            continue
-        if not isinstance(item, kinds[name]):
-            raise TypeError(f"field {name} has the wrong type")
-        found[name] = item
-    return found
-
-
-def _login(entry: Any) -> tuple[str, str]:
-    fields = _fields(entry, username=str, password=str, email=str, auth=str)
-    if not fields["auth"]:
-        return fields["username"], fields["password"]
-    username, colon, password = _base64(fields["auth"]).partition(":")
-    if not colon:
-        raise ValueError("field auth is not base64 of username:password")
-    return username, password
-
-
-def _base64(text: str) -> str:
-    padded = text.strip().endswith("=")
-    text = text.replace("\r", "").replace("\n", "")
-    grammar = _BASE64_PADDED if padded else _BASE64_RAW
-    if not grammar.fullmatch(text) or (padded and len(text) % 4) or len(text) % 4 == 1:
-        raise ValueError("field auth is not base64")
-    return base64.b64decode(text + "=" * (-len(text) % 4)).decode(errors="replace")
+def _user(name: str) -> str:
+    return f"user {name} of " if name and len(name) <= _LONGEST_NAME and name.isprintable() else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,10 +43,42 @@ class RegistryReasons(NetworkReasons):
         Status.FAIL,
         "The registry requires credentials, and endpoint pods have none for it. Some registries return the same for "
         "a repository that does not exist.",
-        message="{host} requires credentials for {repository}, and endpoint pods have none",
+        message="{host} requires credentials for {repository}, and {offered}",
         remedy="Run kubectl create secret docker-registry NAME --docker-server={host} -n {namespace}, and add NAME to "
         "imagePullSecrets of {account}.",
-        defaults={"account": "the inference ServiceAccount", "namespace": "ENDPOINT_NAMESPACE"},
+        defaults={
+            "account": "the inference ServiceAccount",
+            "namespace": "ENDPOINT_NAMESPACE",
+            "offered": "endpoint pods have none",
+        },
+    )
+    PULL_SECRET_EMPTY = Reason(
+        "PullSecretWithoutPassword",
+        Status.WARN,
+        "A pull secret has no password: it is the configuration file of a Docker client that keeps passwords elsewhere "
+        "(credsStore, credHelpers, identitytoken), which nodes cannot use.",
+        message="pull secret {secret} has no password{detail}",
+        remedy="Create Secret {secret} again: kubectl create secret docker-registry {secret} --docker-server=HOST "
+        "--docker-username=USER --docker-password=PASSWORD -n {namespace}.",
+        defaults={"detail": "", "namespace": "ENDPOINT_NAMESPACE"},
+    )
+    PULL_TOKEN_EXPIRED = Reason(
+        "PullTokenExpired",
+        Status.FAIL,
+        "The password in the pull secret is a token that has expired; a token of ECR lasts 12 hours.",
+        message="the token of {login} expired at {when}",
+        remedy="Renew the token in Secret {secret} -n {namespace}, and let a CronJob renew it before it expires; for "
+        "ECR its password is the output of aws ecr get-login-password.",
+        defaults={"namespace": "ENDPOINT_NAMESPACE"},
+    )
+    PULL_TOKEN_EXPIRES_SOON = Reason(
+        "PullTokenExpiresSoon",
+        Status.WARN,
+        "The password in the pull secret is a token that expires within the hour, and was not renewed.",
+        message="the token of {login} expires at {when}",
+        remedy="Check the CronJob that renews Secret {secret} -n {namespace}, or create one; for ECR the password is "
+        "the output of aws ecr get-login-password.",
+        defaults={"namespace": "ENDPOINT_NAMESPACE"},
     )
     PULL_CREDENTIALS_REJECTED = Reason(
         "PullCredentialsRejected",
