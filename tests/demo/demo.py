@@ -23,6 +23,7 @@ from demo.stage import (
     ACL,
     GPU_NODE,
     IMAGE_CACHE,
+    REGISTRY,
     WORKLOADS,
     Servers,
     endpoint,
@@ -38,11 +39,11 @@ from testbed.controlplane import ControlPlane
 from testbed.deployedoperator import DeployedOperator
 from testbed.endpoints import World
 from testbed.helm import Helm, HelmInstallation
-from testbed.httpserver import Reply, ScriptedServer
+from testbed.httpserver import Proxy, Reply, ScriptedServer
 from testbed.installation import Tree, overlaid
 from testbed.istio_exporter import IstioExporter
 from testbed.kwok import Kwok
-from testbed.pki import CertificateAuthority
+from testbed.pki import LOCAL_NAMES, CertificateAuthority
 from testbed.postgres import Postgres
 from testbed.process import temporary_directory
 from testbed.prometheus import Prometheus
@@ -90,7 +91,11 @@ class Demo:
             redis = pool.submit(start, Redis(tls=True, ca=self.ca, users=ACL))
             shared = pool.submit(start, Redis(tls=True, ca=self.ca, users=ACL))
             aws = pool.submit(start, Aws(account=AWS["config"]["values"]["infra"]["ml_account_id"]))
-            registry = pool.submit(start, Registry(storage=temporary_directory("registry")))
+            images = temporary_directory("registry")
+            registry = pool.submit(start, Registry(storage=images))
+            ecr = pool.submit(
+                start, Registry(storage=images, certificate=self.ca.issue(names=(*LOCAL_NAMES, REGISTRY)))
+            )
             self.control_plane, self.aws = control_plane.result(), aws.result()
             self.servers = Servers(
                 postgres=postgres.result(),
@@ -100,7 +105,13 @@ class Demo:
                 prometheus=prometheus.result(),
             )
         self.kwok = start(Kwok(self.control_plane))
-        self.environment = {"SSL_CERT_FILE": str(self.ca.ca_file), **self.aws.client_environment()}
+        proxy = start(Proxy({f"{REGISTRY}:443": ecr.result().address}))
+        self.environment = {
+            "SSL_CERT_FILE": str(self.ca.ca_file),
+            "HTTPS_PROXY": proxy.url,
+            "NO_PROXY": "127.0.0.1,localhost",
+            **self.aws.client_environment(),
+        }
         self.stack = stack
         self.servers.fill(self.aws)
         set_up_cluster(self.control_plane, self.kwok)
@@ -163,7 +174,7 @@ class Demo:
         say("installing a ninth time, with 3 endpoints that the platform reports as INITIALIZING")
         servers = self.servers
         stuck = servers.installation("acme-stuck", "stuck", servers.values())
-        missing = f"{servers.registry.address}/ml/vllm:0.9.9"
+        missing = f"{REGISTRY}/vllm:0.9.9"
         stuck.install(
             self.control_plane,
             Helm(self.control_plane),

@@ -16,6 +16,8 @@ from testbed.redis import Redis
 from testbed.registry import ImageStore, Registry
 from testbed.sound import AWS
 
+REGISTRY = AWS["config"]["values"]["infra"]["docker_repo_prefix"]
+"""The registry's name in the values, at which a proxy leads to the one of the demo."""
 VLLM = "0.6.3"
 BATCH = "0.17.1-batch"
 IMAGES = {
@@ -155,7 +157,7 @@ class Servers:
         """Images, databases at different revisions, a queue and a bucket."""
         images = ImageStore(self.registry)
         for repository, tag in IMAGES.items():
-            images.push_index(f"ml/{repository}", tag)
+            images.push_index(repository, tag)
         self.postgres.create_role("modelengine", PASSWORD)
         revisions = {"sound": "head", "stuck": "head", "behind": "62da4f8b3403", "empty": None}
         for database, revision in revisions.items():
@@ -171,18 +173,14 @@ class Servers:
         *,
         password: str = PASSWORD,
         scheme: str = "rediss",
-        images: str = "ml",
+        registry: str = REGISTRY,
     ) -> Tree:
         """The values of a healthy installation that uses ``redis`` (default: the shared one)."""
         url = (
             (redis or self.shared).url(15, user="app", password=password).replace("rediss:", f"{scheme}:", 1)
         )
-        platform = f"{self.registry.address}/ml/model-engine"
-        infra = {
-            "docker_repo_prefix": f"{self.registry.address}/{images}",
-            "docker_registry_type": "acr",  # the platform cannot list the tags of an unknown registry
-            "prometheus_server_address": self.prometheus.url(),
-        }
+        platform = f"{REGISTRY}/model-engine"
+        infra = {"docker_repo_prefix": registry, "prometheus_server_address": self.prometheus.url()}
         return overlaid(
             AWS,
             {
@@ -223,7 +221,7 @@ class Servers:
             ),
             (
                 "the registry lacks the vLLM image",
-                made("acme-image-missing", "sound", self.values(images="mirror")),
+                made("acme-image-missing", "sound", self.values(registry=f"{REGISTRY}/mirror")),
             ),
             (
                 "the address of Prometheus is an empty string",
