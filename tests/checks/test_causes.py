@@ -357,7 +357,7 @@ PROMETHEUS: Final = f"{INFRA}.prometheus_server_address"
             "gcp",
             at(f"{LAUNCH}.vllm_repository", "x.invalid/vllm"),
             "S8-05",
-            "VllmImagePullable/DoubleRegistryPrefix",
+            "VllmImagePullable/FullPathRepository",
         ),
         (
             "onprem",

@@ -150,7 +150,7 @@ def database_engine(view: View) -> Iterator[Broken]:
     "name.",
     remedy="Write the path below docker_repo_prefix: vllm. The values reference says to write the full path; the "
     "platform looks for it inside the registry and finds nothing.",
-    explains=("VllmImagePullable/FullPathRepository", "VllmImagePullable/DoubleRegistryPrefix"),
+    explains=("VllmImagePullable/FullPathRepository",),
 )
 def repositories(view: View) -> Iterator[Broken]:
     prefix = view.text(f"{INFRA}.docker_repo_prefix")
