@@ -18,7 +18,8 @@ from typing import Any
 
 import aiohttp
 
-from mehc_checks.clients.kubernetes.api import KubernetesCluster, object_path
+from mehc_checks.clients.kubernetes.api import KubernetesCluster
+from mehc_checks.clients.kubernetes.paths import object_path
 
 log = logging.getLogger(__name__)
 

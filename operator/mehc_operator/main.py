@@ -18,7 +18,8 @@ from typing import Any
 import aiohttp
 import kopf
 
-from mehc_checks.clients.kubernetes.api import KubernetesCluster, object_path
+from mehc_checks.clients.kubernetes.api import KubernetesCluster
+from mehc_checks.clients.kubernetes.paths import object_path
 from mehc_checks.core.errors import MehcError, UsageError
 from mehc_operator import metrics
 from mehc_operator.connection import Access, connected

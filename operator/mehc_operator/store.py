@@ -10,7 +10,8 @@ from typing import Any
 
 import aiohttp
 
-from mehc_checks.clients.kubernetes.api import KubernetesCluster, object_path
+from mehc_checks.clients.kubernetes.api import KubernetesCluster
+from mehc_checks.clients.kubernetes.paths import object_path
 from mehc_operator.events import Event
 from mehc_operator.metrics import EVENTS, STATUS_WRITES
 from mehc_operator.models import GROUP, KIND, PLURAL, VERSION, ReleaseStatus, StatusReport

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from mehc_checks.clients.kubernetes.api import KubernetesCluster, cluster_path, object_path
-from mehc_checks.clients.kubernetes.reader import Reader, Reading, incomplete
-from mehc_checks.clients.kubernetes.reasons import KubernetesReasons
+from mehc_checks.clients.kubernetes.api import KubernetesCluster
+from mehc_checks.clients.kubernetes.paths import cluster_path, object_path
+from mehc_checks.clients.kubernetes.reader import Reader, Reading
+from mehc_checks.clients.kubernetes.reasons import KubernetesReasons, incomplete
 from mehc_checks.core.errors import Forbidden
 from mehc_checks.core.outcome import Status
 from mehc_checks.installation.context import Context

@@ -2,11 +2,11 @@
 
 import pytest
 
-from mehc_checks.clients.kubernetes.api import _parts, _verb, forbidden
+from mehc_checks.clients.kubernetes.paths import forbidden, parts, verb_of
 
 
 @pytest.mark.parametrize(
-    ("path", "verb", "parts"),
+    ("path", "verb", "expected"),
     [
         ("/apis", "get", ("", None, "", None)),
         ("/version", "get", ("", None, "", None)),
@@ -20,9 +20,9 @@ from mehc_checks.clients.kubernetes.api import _parts, _verb, forbidden
         ("/apis/apps/v1/namespaces/a/deployments/b/status", "get", ("apps", "a", "deployments", "b")),
     ],
 )
-def test_a_path_is_taken_apart(path: str, verb: str, parts: object) -> None:
-    assert _parts(path) == parts
-    assert _verb("GET", path) == verb
+def test_a_path_is_taken_apart(path: str, verb: str, expected: object) -> None:
+    assert parts(path) == expected
+    assert verb_of("GET", path) == verb
 
 
 def test_what_is_forbidden_is_named_as_a_role_would_grant_it() -> None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from mehc_checks.clients.kubernetes.api import object_path
+from mehc_checks.clients.kubernetes.paths import object_path
 from mehc_checks.clients.kubernetes.reader import Manifest, Reading
 from mehc_checks.installation.context import Context
 from mehc_checks.installation.metricsapi import ApiService, condition, custom_metric_served, custom_metrics

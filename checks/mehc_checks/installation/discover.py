@@ -11,7 +11,8 @@ from typing import Any, Final
 
 import yaml
 
-from mehc_checks.clients.kubernetes.api import Cluster, object_path
+from mehc_checks.clients.kubernetes.api import Cluster
+from mehc_checks.clients.kubernetes.paths import object_path
 from mehc_checks.clients.kubernetes.reader import Reader
 from mehc_checks.core.errors import CannotEvaluate, Forbidden, UsageError
 from mehc_checks.core.permission import Permission

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
 
-from mehc_checks.clients.kubernetes.api import object_path
+from mehc_checks.clients.kubernetes.paths import object_path
 from mehc_checks.clients.kubernetes.reader import Manifest, Reading
 from mehc_checks.core.errors import CannotEvaluate
 from mehc_checks.installation.autoscalers import CustomScaling, custom_scaling

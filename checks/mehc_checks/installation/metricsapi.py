@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from mehc_checks.clients.kubernetes.api import cluster_path
+from mehc_checks.clients.kubernetes.paths import cluster_path
 from mehc_checks.clients.kubernetes.reader import Manifest, Reading
 from mehc_checks.modelengine.scaling import CUSTOM_METRIC
 

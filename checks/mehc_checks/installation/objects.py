@@ -7,7 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
-from mehc_checks.clients.kubernetes.api import Cluster, KubernetesCluster, Secret, object_path
+from mehc_checks.clients.kubernetes.api import Cluster, KubernetesCluster, Secret
+from mehc_checks.clients.kubernetes.paths import object_path
 from mehc_checks.clients.kubernetes.watch import Watch, listed
 from mehc_checks.core.errors import Forbidden
 from mehc_checks.installation.helm import SECRET_PREFIX, SECRET_TYPE, Release, Stored, read, stored

@@ -10,7 +10,8 @@ from typing import Any, Final
 import aiohttp
 from pydantic import ValidationError
 
-from mehc_checks.clients.kubernetes.api import KubernetesCluster, object_path
+from mehc_checks.clients.kubernetes.api import KubernetesCluster
+from mehc_checks.clients.kubernetes.paths import object_path
 from mehc_checks.core.errors import CannotEvaluate, UsageError
 from mehc_checks.installation.reasons import InstallationReasons
 from mehc_checks.modelengine.workloads import PRODUCT

@@ -6,7 +6,7 @@ from typing import Final, TypeVar
 
 from mehc_checks.checks.config.rules.rule import Cloud, ClusterFacts
 from mehc_checks.checks.config.rules.section5 import ENDPOINT_GATEWAY
-from mehc_checks.clients.kubernetes.api import cluster_path, object_path
+from mehc_checks.clients.kubernetes.paths import cluster_path, object_path
 from mehc_checks.clients.kubernetes.reader import Listing, Manifest, Reader
 from mehc_checks.core.errors import CannotEvaluate, NotApplicable
 from mehc_checks.core.permission import Permission

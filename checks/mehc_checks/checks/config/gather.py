@@ -8,7 +8,8 @@ from typing import Any, Final
 
 from mehc_checks.checks.config.clusterfacts import cluster_facts
 from mehc_checks.checks.config.rules.evaluate import Judged, evaluate
-from mehc_checks.clients.kubernetes.api import NoCluster, object_path
+from mehc_checks.clients.kubernetes.api import NoCluster
+from mehc_checks.clients.kubernetes.paths import object_path
 from mehc_checks.core.errors import CannotEvaluate, Forbidden, UsageError
 from mehc_checks.core.permission import Permission
 from mehc_checks.installation import drift

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from mehc_checks.checks.control_plane.gateway import GatewayAnswer, gateway_answer
-from mehc_checks.clients.kubernetes.api import cluster_path, object_path
+from mehc_checks.clients.kubernetes.paths import cluster_path, object_path
 from mehc_checks.clients.kubernetes.reader import Manifest, Reading
 from mehc_checks.core.errors import CannotEvaluate, NotApplicable, UsageError
 from mehc_checks.core.permission import Permission

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from pydantic import Field, field_validator
 
-from mehc_checks.clients.kubernetes.api import object_path
+from mehc_checks.clients.kubernetes.paths import object_path
 from mehc_checks.clients.kubernetes.reader import Manifest, Reading
 from mehc_checks.core import duration
 from mehc_checks.core.errors import CannotEvaluate

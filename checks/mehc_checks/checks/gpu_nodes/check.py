@@ -17,7 +17,7 @@ from mehc_checks.checks.gpu_nodes.nodes import (
 from mehc_checks.checks.gpu_nodes.reasons import GpuNodesReasons
 from mehc_checks.checks.gpu_nodes.tiers import judge_faults, judge_tiers
 from mehc_checks.checks.gpu_nodes.words import nodes, verb
-from mehc_checks.clients.kubernetes.reader import incomplete
+from mehc_checks.clients.kubernetes.reasons import incomplete
 from mehc_checks.core.outcome import Evidence, Outcome, Severity, Status
 from mehc_checks.core.permission import Permission
 from mehc_checks.engine.check import check

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Iterator, Mapping
 from typing import Any, Final, TypeVar
 
 from mehc_checks.checks.gpu_nodes.facts import Balloon, CacheSet, GpuFacts, GpuParameters
-from mehc_checks.clients.kubernetes.api import object_path
+from mehc_checks.clients.kubernetes.paths import object_path
 from mehc_checks.clients.kubernetes.reader import Manifest, Reading
 from mehc_checks.core.errors import CannotEvaluate, NotApplicable
 from mehc_checks.installation.context import Context, require_cluster

@@ -6,7 +6,8 @@ from typing import Final
 
 from mehc_checks.checks.image.facts import NodeView
 from mehc_checks.checks.image.pullprobe import PULL_TROUBLES
-from mehc_checks.clients.kubernetes.api import NoCluster, object_path
+from mehc_checks.clients.kubernetes.api import NoCluster
+from mehc_checks.clients.kubernetes.paths import object_path
 from mehc_checks.clients.kubernetes.reader import Manifest
 from mehc_checks.core.errors import CannotEvaluate
 from mehc_checks.installation.context import Context

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from mehc_checks.checks.image.facts import NodePull, NodePullState
-from mehc_checks.clients.kubernetes.api import object_path
+from mehc_checks.clients.kubernetes.paths import object_path
 from mehc_checks.core.errors import CannotEvaluate
 from mehc_checks.installation.context import Context
 from mehc_checks.modelengine.accelerators import ACCELERATOR_LABEL

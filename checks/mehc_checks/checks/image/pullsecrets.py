@@ -1,7 +1,8 @@
 """What endpoint pods are given to pull with."""
 
 from mehc_checks.checks.image.facts import PullSecrets
-from mehc_checks.clients.kubernetes.api import NoCluster, Secret, object_path
+from mehc_checks.clients.kubernetes.api import NoCluster, Secret
+from mehc_checks.clients.kubernetes.paths import object_path
 from mehc_checks.clients.registry.keyring import Keyring
 from mehc_checks.core.errors import CannotEvaluate, Problem
 from mehc_checks.installation.context import Context

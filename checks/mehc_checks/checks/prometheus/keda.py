@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from mehc_checks.checks.prometheus.reasons import PrometheusReasons
-from mehc_checks.clients.kubernetes.reader import incomplete
+from mehc_checks.clients.kubernetes.reasons import incomplete
 from mehc_checks.core.outcome import Finding, Reason, Status
 from mehc_checks.core.text import counted
 from mehc_checks.installation.autoscalers import Autoscaler

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
-from mehc_checks.clients.kubernetes.api import NoCluster, object_path
+from mehc_checks.clients.kubernetes.api import NoCluster
+from mehc_checks.clients.kubernetes.paths import object_path
 from mehc_checks.clients.redis.conversation import conversation, not_answered, reach
 from mehc_checks.clients.redis.server import Server
 from mehc_checks.core.errors import CannotEvaluate, Problem

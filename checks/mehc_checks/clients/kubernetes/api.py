@@ -8,13 +8,14 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final, Protocol
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 import aiohttp
 from kubernetes.aio import client
 
+from mehc_checks.clients.kubernetes.paths import forbidden, object_path, verb_of
 from mehc_checks.clients.kubernetes.reasons import KubernetesReasons as K
-from mehc_checks.core.errors import CannotEvaluate, Forbidden, NotApplicable
+from mehc_checks.core.errors import CannotEvaluate, NotApplicable
 
 _REQUEST_TIMEOUT = aiohttp.ClientTimeout(total=30)
 """Of one request but a watch: an API server that hangs must not hold a pass for good."""
@@ -26,7 +27,6 @@ _METADATA_LIST: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8
 
 Observer = Callable[[str, str], None]
 """Told of each request: the verb as RBAC has it, and the HTTP status of the answer, or "error" where none came."""
-_VERBS: Final = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -212,7 +212,7 @@ class KubernetesCluster:
             body=body,
             auth_settings=["BearerToken"],
         )
-        with self._counted(_verb(method, path)) as answered:
+        with self._counted(verb_of(method, path)) as answered:
             response = await self._api.call_api(*call, _request_timeout=_REQUEST_TIMEOUT)
             raw = await response.read()  # type: ignore[no-untyped-call]
             answered(response.status)
@@ -274,63 +274,3 @@ async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
         *lines, rest = (rest + chunk).split(b"\n")
         for line in lines:
             yield line
-
-
-def object_path(
-    resource: str, namespace: str, name: str = "", *, group: str = "", version: str = "v1"
-) -> str:
-    """The API path of a namespaced object, or of the collection when ``name`` is empty."""
-    path = f"{_root(group, version)}/namespaces/{_segment(namespace)}/{resource}"
-    return f"{path}/{_segment(name)}" if name else path
-
-
-def cluster_path(resource: str, name: str, *, group: str = "", version: str = "v1") -> str:
-    """The API path of an object that is in no namespace."""
-    return f"{_root(group, version)}/{resource}/{_segment(name)}"
-
-
-def _root(group: str, version: str) -> str:
-    return f"/apis/{group}/{version}" if group else f"/api/{version}"
-
-
-def _segment(name: str) -> str:
-    """``name`` as one part of a path, whatever it is: names come from values.
-
-    The API server answers 400 to names with "/" or "%", and "." and ".." are resolved on the way. Nothing can have such
-    a name, nor "-", which it answers with 404.
-    """
-    impossible = name in (".", "..") or "/" in name or "%" in name
-    return "-" if impossible else quote(name, safe="")
-
-
-def collection(path: str) -> str:
-    """What is in the collection at ``path``: "jobs.batch in namespace a"."""
-    group, namespace, resource, _ = _parts(path)
-    kind = f"{resource}.{group}" if group else resource
-    return f"{kind} in namespace {namespace}" if namespace else kind
-
-
-def forbidden(path: str, verb: str = "") -> Forbidden:
-    """Forbidden, with verb, resource, namespace and name as RBAC sees a GET of ``path``; ``verb`` if it is another."""
-    group, namespace, resource, name = _parts(path)
-    if group:
-        resource = f"{resource}.{group}"
-    return Forbidden(verb or _verb("GET", path), resource, namespace=namespace, name=name)
-
-
-def _verb(method: str, path: str) -> str:
-    """The verb of RBAC; a watch aside, which is a GET too."""
-    _, _, resource, name = _parts(path)
-    return _VERBS.get(method) or ("list" if resource and not name else "get")
-
-
-def _parts(path: str) -> tuple[str, str | None, str, str | None]:
-    """The group ("" for core), namespace, resource and name in an API path; discovery's own have no resource."""
-    root, *parts = path.strip("/").split("/")
-    group, parts = (parts[0], parts[1:]) if root == "apis" and parts else ("", parts)
-    rest = parts[1:]  # after the version
-    namespace = None
-    if len(rest) > 2 and rest[0] == "namespaces":
-        namespace, rest = rest[1], rest[2:]
-    resource, name, *_ = (*rest, "", "")
-    return group, namespace, resource, name or None

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final, Generic, TypeVar, cast
 
-from mehc_checks.clients.kubernetes.api import Cluster, collection
+from mehc_checks.clients.kubernetes.api import Cluster
+from mehc_checks.clients.kubernetes.paths import collection
 from mehc_checks.clients.kubernetes.reasons import KubernetesReasons as K
 from mehc_checks.core.errors import CannotEvaluate
 from mehc_checks.core.once import Once
-from mehc_checks.core.outcome import Finding
 
 T = TypeVar("T")
 D = TypeVar("D")
@@ -181,13 +181,3 @@ class Reading:
         except CannotEvaluate as problem:
             self.note(problem)
             return otherwise
-
-
-def incomplete(problem: CannotEvaluate) -> Finding:
-    """What a check says of a part of its facts that is missing, while it judges the rest.
-
-    Whatever the Kubernetes API withheld is IncompleteData; a problem that has a better name keeps it.
-    """
-    if problem.reason in K.all() and problem.reason is not K.INCOMPLETE_DATA:
-        return K.INCOMPLETE_DATA(detail=str(problem), fix=problem.remediation)
-    return problem.finding()

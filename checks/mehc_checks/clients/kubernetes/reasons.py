@@ -1,7 +1,7 @@
 """Why the Kubernetes API could not be read: every check can have these."""
 
-from mehc_checks.core.errors import Forbidden
-from mehc_checks.core.outcome import SHARED_PAGE, Reason, ReasonSet, Status
+from mehc_checks.core.errors import CannotEvaluate, Forbidden
+from mehc_checks.core.outcome import SHARED_PAGE, Finding, Reason, ReasonSet, Status
 
 
 class KubernetesReasons(ReasonSet):
@@ -33,3 +33,13 @@ class KubernetesReasons(ReasonSet):
         defaults={"fix": "Grant the permission or fix the read error that the message names."},
         page=SHARED_PAGE,
     )
+
+
+def incomplete(problem: CannotEvaluate) -> Finding:
+    """What a check says of a part of its facts that is missing, while it judges the rest.
+
+    Whatever the Kubernetes API withheld is IncompleteData; a problem that has a better name keeps it.
+    """
+    if problem.reason in KubernetesReasons.all() and problem.reason is not KubernetesReasons.INCOMPLETE_DATA:
+        return KubernetesReasons.INCOMPLETE_DATA(detail=str(problem), fix=problem.remediation)
+    return problem.finding()

@@ -14,7 +14,8 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 
 import aiohttp
 
-from mehc_checks.clients.kubernetes.api import Cluster, KubernetesCluster, forbidden
+from mehc_checks.clients.kubernetes.api import Cluster, KubernetesCluster
+from mehc_checks.clients.kubernetes.paths import forbidden
 from mehc_checks.clients.kubernetes.reader import items, pages
 from mehc_checks.clients.kubernetes.reasons import KubernetesReasons as K
 from mehc_checks.core.errors import CannotEvaluate
