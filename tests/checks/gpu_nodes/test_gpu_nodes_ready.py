@@ -40,6 +40,11 @@ def named(name: str, **changes: Any) -> dict[str, Any]:
     return entry
 
 
+def both(**changes: Any) -> dict[str, Any]:
+    """Both tables, with one entry of the same size."""
+    return {"byGpuMemoryGb": [tier(**changes)], "byModelName": [named("foo-7b", **changes)]}
+
+
 def device(name: str, accelerator: str, *tolerations: Mapping[str, str]) -> dict[str, Any]:
     return {
         "name": name,
@@ -278,6 +283,87 @@ def greedy_cpu_balloon(world: World) -> None:
     waiting(world, "model-engine-balloon-cpu")
 
 
+def real_endpoint(world: World, cpus: str) -> str:
+    """An endpoint's pod as the platform makes it: the forwarder of a streaming endpoint, and the model."""
+    pod = {"nodeSelector": {LABEL: A10}, "tolerations": [TOLERATION]}
+    forwarder = {"requests": {"cpu": "1", "memory": "100M"}, "limits": {"cpu": "1", "memory": "2Gi"}}
+    model = {"limits": {"cpu": cpus, "memory": "24Gi", GPU: "1"}}
+    containers = [
+        {"name": "http-forwarder", "image": "x", "resources": forwarder},
+        {"name": "main", "image": "x", "resources": model},
+    ]
+    name = "launch-endpoint-id-real"
+    template = {"metadata": {"labels": {"app": name}}, "spec": {"containers": containers, **pod}}
+    spec = {"replicas": 1, "selector": {"matchLabels": {"app": name}}, "template": template}
+    return world.create("deployments", name, spec)
+
+
+def refused_by_the_scheduler(world: World) -> None:
+    """48 CPUs of a node with 48: the forwarder's CPU is one too many."""
+    real_endpoint(world, "48")
+    waiting(world, "launch-endpoint-id-real")
+    query = f"/api/v1/namespaces/{world.namespace}/pods?labelSelector=app%3Dlaunch-endpoint-id-real"
+    (pod,) = world.plane.api("GET", query)["items"]
+    (said,) = (c["message"] for c in pod["status"]["conditions"] if c["type"] == "PodScheduled")
+    assert "1 Insufficient cpu" in said
+
+
+def placed_by_the_scheduler(world: World) -> None:
+    path = real_endpoint(world, "47")
+    world.wait(path, lambda status: status.get("readyReplicas") == 1)
+    caches(world)
+
+
+def waiting_for_a_node(world: World) -> None:
+    """An endpoint's pod waits, and the cluster autoscaler has said that it adds a node."""
+    world.endpoint(accelerator=H100)
+    waiting(world, "launch-endpoint-id-1")
+    query = f"/api/v1/namespaces/{world.namespace}/pods?labelSelector=app%3Dlaunch-endpoint-id-1"
+    (pod,) = world.plane.api("GET", query)["items"]
+    about = {"kind": "Pod", "namespace": world.namespace, "name": pod["metadata"]["name"]}
+    event = {
+        "metadata": {"name": "scale-up"},
+        "involvedObject": about,
+        "reason": "TriggeredScaleUp",
+        "message": "pod triggered scale-up: [{h100 0->1 (max: 4)}]",
+    }
+    world.plane.api("POST", f"/api/v1/namespaces/{world.namespace}/events", event)
+    caches(world)
+
+
+def karpenter(world: World) -> None:
+    """A NodePool that makes such nodes; an endpoint at zero uses them."""
+    crd = {
+        "metadata": {"name": "nodepools.karpenter.sh"},
+        "spec": {
+            "group": "karpenter.sh",
+            "scope": "Cluster",
+            "names": {"kind": "NodePool", "plural": "nodepools", "singular": "nodepool"},
+            "versions": [
+                {
+                    "name": "v1",
+                    "served": True,
+                    "storage": True,
+                    "schema": {
+                        "openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+                    },
+                }
+            ],
+        },
+    }
+    world.plane.api("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", crd)
+    world.plane.wait_established()
+    requirement = {"key": LABEL, "operator": "In", "values": [H100]}
+    pool = {
+        "apiVersion": "karpenter.sh/v1",
+        "kind": "NodePool",
+        "metadata": {"name": "gpu"},
+        "spec": {"template": {"spec": {"requirements": [requirement]}}},
+    }
+    world.plane.apply(pool)
+    endpoint_at_zero(world)
+
+
 def nothing(_: World) -> None:
     pass
 
@@ -324,6 +410,22 @@ CASES = [
         says=f"no node has {LABEL}={H100} now",
         values=tiers(tier(), tier(180, gpu_type=H100)),
         parameters={"autoscaledPools": [H100]},
+        alone=True,
+    ),
+    Case(
+        id="the cluster autoscaler is bringing one",
+        reason="AutoscaledPoolAtZero",
+        says="the cluster autoscaler is adding one (recommendedHardware: 180 GB)",
+        values=tiers(tier(), tier(180, gpu_type=H100)),
+        stage=waiting_for_a_node,
+        alone=True,
+    ),
+    Case(
+        id="an endpoint waits, and nothing brings one",
+        reason="NoNodeWithLabel",
+        says=f"no node has {LABEL}={H100} (recommendedHardware: 180 GB)",
+        values=tiers(tier(), tier(180, gpu_type=H100)),
+        stage=endpoint_at_zero,
         alone=True,
     ),
     Case(
@@ -465,6 +567,16 @@ CASES = [
         reason="TierTooLarge",
         says="cpu: 49 requested, 48 at most",
         values=tiers(tier(cpus=48)),
+        stage=refused_by_the_scheduler,
+    ),
+    Case(
+        id="one CPU less, which leaves it to the forwarder",
+        reason="NoRoomNow",
+        says="can hold it, 0 have room now (recommendedHardware: 24 GB, foo-7b)",
+        values={"recommendedHardware": both(cpus=47)},
+        stage=placed_by_the_scheduler,
+        alone=True,
+        status=Status.PASS,
     ),
     Case(
         id="more of everything",
@@ -785,6 +897,14 @@ CASES = [
         reason="RecommendedHardwareInvalid",
         says="byGpuMemoryGb[1].nodes_per_worker is not set",
         values=tiers(tier(), tier(48, nodes_per_worker=None)),
+        alone=True,
+    ),
+    Case(
+        id="Karpenter brings them",  # last: its CRD stays
+        reason="AutoscaledPoolAtZero",
+        says="Karpenter NodePool gpu adds them",
+        values=tiers(tier(), tier(180, gpu_type=H100)),
+        stage=karpenter,
         alone=True,
     ),
 ]
