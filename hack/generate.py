@@ -9,6 +9,7 @@
 - ``docs/permissions.md``: the tables of permissions between its two markers
 - ``docs/checks/README.md``: the catalogue of checks
 - ``docs/checks/<Check>.md``: the check's page, from its room's ``page.md`` and its reasons
+- ``docs/explain.md``: the table of symptoms between its two markers
 - ``docs/rules.md``: the configuration rules, and what becomes of each value of the values reference
 """
 
@@ -28,6 +29,7 @@ from hack.dashboard import dashboard
 from mehc_checks.checks.config.rules.catalogue import SECTIONS, all_rules
 from mehc_checks.checks.config.rules.coverage import CHECKED, NOT_CHECKABLE, VALUES
 from mehc_checks.checks.config.rules.rule import Rule
+from mehc_checks.checks.endpoints.reasons import SYMPTOMS
 from mehc_checks.core.outcome import Reason, ReasonSet, placeholders
 from mehc_checks.engine.check import Check, catalogue
 from mehc_checks.engine.reasons import COMMON
@@ -93,6 +95,7 @@ def generated() -> Iterator[tuple[Path, str]]:
     yield _page(CHART / "README.md", "values", chartreadme.table(CHART / "values.yaml"))
     permissions = permissionspage.tables(checks, OWN_PERMISSIONS)
     yield _page(ROOT / "docs" / "permissions.md", "permissions", permissions)
+    yield _page(ROOT / "docs" / "explain.md", "symptoms", symptoms_table())
     yield CHECKS / "README.md", index(checks)
     yield ROOT / "docs" / "rules.md", rules_page()
     for check in checks:
@@ -235,6 +238,22 @@ def metrics_table() -> list[str]:
         labels = ", ".join(f"`{label}`" for label in metric.labels)
         lines.append(f"| `{metric.name}` | {metric.kind} | {labels} | {_cell(metric.meaning)} |")
     return lines
+
+
+def symptoms_table() -> list[str]:
+    """What a person sees of an endpoint, and the causes that ``mehc explain`` names."""
+
+    def linked(reason: Reason) -> str:
+        return f"[{reason.name}](checks/EndpointsReady.md#{reason.anchor})"
+
+    return [
+        "| symptom | causes | where to look |",
+        "|---|---|---|",
+        *(
+            f"| {symptom.seen} | {', '.join(map(linked, symptom.causes))} | {symptom.look} |"
+            for symptom in SYMPTOMS
+        ),
+    ]
 
 
 def _page(path: Path, what: str, table: list[str]) -> tuple[Path, str]:

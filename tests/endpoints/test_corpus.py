@@ -10,10 +10,12 @@ from hypothesis import strategies as st
 
 from mehc_checks.core.redact import MASK
 from mehc_checks.core.text import shortened
-from mehc_checks.workload import creation, mounts, scheduling, waiting
-from mehc_checks.workload.objects import Container, read_pod
-from mehc_checks.workload.reasons import EndpointReasons as R
+from mehc_checks.workload import containers, creation, mounts, pulls, scheduling
+from mehc_checks.workload.objects import Container
+from mehc_checks.workload.read import read_pod
+from mehc_checks.workload.reasons import WorkloadReasons as R
 from mehc_checks.workload.scheduling import Selected, decide
+from mehc_checks.workload.trouble import Trouble
 
 CORPUS: dict[str, list[dict[str, Any]]] = yaml.safe_load(Path(__file__).with_name("corpus.yaml").read_text())
 IMAGE = "registry.example/vllm:1"
@@ -34,17 +36,20 @@ def said(kind: str, entry: dict[str, Any]) -> tuple[str, str]:
     if kind == "schedule":
         verdict = scheduling.read(entry["text"])
         return decide(verdict, None).name, verdict.said
+    found = parsed(kind, entry)
+    known = {"pod": "a", "namespace": "endpoints", "node": "n", "container": "main"}
+    return found.reason.name, found.finding(**known).message
+
+
+def parsed(kind: str, entry: dict[str, Any]) -> Trouble:
     if kind == "state":
-        trouble = waiting.read_container(container(entry["state"]))
+        trouble = containers.read(container(entry["state"]))
         assert trouble
-        return trouble.reason.name, trouble.message
+        return trouble
     if kind == "pull":
-        trouble = waiting.read_pull(entry["text"], entry.get("image", IMAGE))
-        return trouble.reason.name, trouble.message
-    found = {"create": creation.read, "mount": mounts.read_mount, "sandbox": mounts.read_sandbox}[kind](
-        entry["text"]
-    )
-    return found.reason.name, found.message
+        return pulls.read(entry["text"], entry.get("image", IMAGE))
+    readers = {"create": creation.read, "mount": mounts.read_mount, "sandbox": mounts.read_sandbox}
+    return readers[kind](entry["text"])
 
 
 ENTRIES = [
@@ -58,6 +63,7 @@ ENTRIES = [
 def test_each_text_has_its_cause(kind: str, entry: dict[str, Any]) -> None:
     cause, words = said(kind, entry)
     assert cause == entry["cause"], words
+    assert entry.get("says", "") in words
     assert len(words) <= LONGEST
     assert "\n" not in words
 

@@ -12,8 +12,8 @@ check, its condition, its metric and its page.
 
 import importlib
 import pkgutil
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mehc_checks.core.outcome import Outcome, Reason, ReasonSet, Severity
@@ -37,7 +37,6 @@ class Check:
     judge: Callable[[Any], Outcome]
     reasons: type[ReasonSet]
     parameters: type[Parameters] = NoParameters
-    depends_on: Mapping[Reason, tuple[str, ...]] = field(default_factory=dict)
     permissions: tuple[Permission, ...] = ()
     follows_nodes: bool = False
 
@@ -62,17 +61,15 @@ def check(
     gather: Callable[["Context"], Awaitable[F]] | None = None,
     reasons: type[ReasonSet],
     parameters: type[Parameters] = NoParameters,
-    depends_on: Mapping[Reason, tuple[str, ...]] | None = None,
     permissions: tuple[Permission, ...] = (),
     follows_nodes: bool = False,
 ) -> Callable[[Callable[[F], Outcome]], Callable[[F], Outcome]]:
     """Declare the decorated judgement as a check.
 
     ``title`` is an assertion in lower case that is true when the check passes. ``gather`` does
-    the input and output, once for all checks that name it. ``depends_on`` has for a reason the failures
-    of other checks that would explain it, as ``mehc_checks.engine.correlate`` reads names. ``follows_nodes``: the
-    operator carries it out anew when a node changes, not only when its interval is over. Raises ValueError
-    on a name declared twice.
+    the input and output, once for all checks that name it. ``follows_nodes``: the
+    operator runs it again when a node changes, not only when its interval is over. Raises ValueError on a name
+    declared twice.
     """
 
     def declare(judge: Callable[[F], Outcome]) -> Callable[[F], Outcome]:
@@ -86,7 +83,6 @@ def check(
             judge=judge,
             reasons=reasons,
             parameters=parameters,
-            depends_on=depends_on or {},
             permissions=permissions,
             follows_nodes=follows_nodes,
         )

@@ -53,8 +53,8 @@ def root_causes(results: Iterable[CheckResult], checks: Iterable[Check]) -> tupl
     The most severe, then those with the most endpoints, kinds of traffic and checks behind them, then by name; those
     of one check in the order of its findings.
     """
-    failing = {result.name: result for result in results if result.status is Status.FAIL}
-    found = _failures(failing.values())
+    given = tuple(results)
+    found = _failures(result for result in given if result.status is Status.FAIL)
     declared = {check.name: check for check in checks}
     roots = _roots(found, declared)
     standing = [failure for failure in found if roots(failure) == {failure}]
@@ -63,14 +63,16 @@ def root_causes(results: Iterable[CheckResult], checks: Iterable[Check]) -> tupl
     for failure in found:
         for key in {root.key for root in roots(failure)}:
             behind[key].add(failure)
-    for result in failing.values():
+    for result in given:
         for endpoint in result.endpoints or ():
-            for key in {root.key for root in roots(Failure(result.name, endpoint.cause))} & waiting.keys():
+            named = Failure(result.name, endpoint.cause)
+            own = [failure for failure in found if failure.key == named.key] or [named]
+            for key in {root.key for failure in own for root in roots(failure)} & waiting.keys():
                 waiting[key].append(endpoint)
     stand_alone = {failure.check for failure in standing}
     causes = []
     for key, affected in behind.items():
-        own = [each for failure in standing if failure.key == key for each in found[failure]]
+        said = [each for failure in standing if failure.key == key for each in found[failure]]
         hurt = [each.severity for failure in affected for each in found[failure]]
         stuck = waiting[key]
         causes.append(
@@ -78,9 +80,9 @@ def root_causes(results: Iterable[CheckResult], checks: Iterable[Check]) -> tupl
                 check=key[0],
                 severity=min(hurt, key=lambda severity: severity.rank),
                 reason=key[1],
-                message=summary(own),
-                remediation=own[0].remediation,
-                docs=own[0].docs,
+                message=summary(said),
+                remediation=said[0].remediation,
+                docs=said[0].docs,
                 explains=tuple(sorted({failure.check for failure in affected} - stand_alone)),
                 endpoints=len(stuck),
                 modes=tuple(sorted({endpoint.kind for endpoint in stuck})),
@@ -109,7 +111,7 @@ def _roots(
 ) -> Callable[[Failure], frozenset[Failure]]:
     """Tells where a failure comes from: from others among ``found``, or where nothing explains it, from itself."""
     needs = {
-        (name, reason.name): (*reason.explained_by, *check.depends_on.get(reason, ()))
+        (name, reason.name): reason.explained_by
         for name, check in checks.items()
         for reason in check.reasons.all()
     }

@@ -17,7 +17,8 @@ from mehc_checks.modelengine.database import (
     parse,
     source,
 )
-from mehc_checks.workload.objects import Record, time
+from mehc_checks.modelengine.endpoints import Record
+from mehc_checks.workload.read import time
 
 MOST: Final = 5000
 _DATABASE_PART: Final = 0.5

@@ -2,6 +2,7 @@
 Redis holds of endpoints: one conversation each."""
 
 import asyncio
+import re
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -12,13 +13,13 @@ from mehc_checks.core.errors import CannotEvaluate, Problem
 from mehc_checks.installation.cloudsecrets import aws_secret
 from mehc_checks.installation.context import Context
 from mehc_checks.modelengine.broker import TOKEN_KEY, broker_connection, broker_secret
-from mehc_checks.modelengine.endpoints import builder_queue, cache_key, demand_key
+from mehc_checks.modelengine.endpoints import Cached, builder_queue, cache_key, demand_key
 from mehc_checks.modelengine.redis import Connection, Secrets, cache, cache_secret, given, keda, keda_secret
 from mehc_checks.modelengine.redisreasons import RedisConnectionReasons as R
-from mehc_checks.workload.objects import Cached
 
 _PART: Final = 0.2
 """Part of the time: a Redis that hangs must leave some for the cluster, and for the database."""
+_UPTIME: Final = re.compile(r"uptime_in_seconds:(?P<seconds>\d+)")
 _SECRET: Final = "redis.authSecretName"  # noqa: S105 - the name of a value
 
 
@@ -86,6 +87,15 @@ async def cached(context: Context, endpoints: Iterable[str]) -> dict[str, Cached
         endpoint: Cached(ttl=ttl if ttl >= 0 else None, demand=demand)
         for endpoint, ttl, demand in zip(wanted, answers[::2], answers[1::2], strict=True)
     }
+
+
+async def cache_age(context: Context) -> int | None:
+    """Seconds since the cache's Redis was started; None where it does not tell: its user may be denied INFO."""
+    connection = cache(context.configuration, await context.gather(redis_secrets))
+    answers = await _asked(context, connection, [("INFO", "server")])
+    said = answers[0] if answers else ""
+    found = _UPTIME.search(said.decode(errors="replace") if isinstance(said, bytes) else str(said))
+    return int(found["seconds"]) if found else None
 
 
 async def queue_depth(context: Context) -> tuple[str, int | None]:

@@ -6,7 +6,8 @@ Sources: model engine's ``k8s_endpoint_resource_delegate.py``, ``k8s_resource_ty
 """
 
 from collections.abc import Mapping
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ from mehc_checks.modelengine.scaling import ENDPOINT_PREFIX
 
 ID_LABEL: Final = "endpoint_id"
 NAME_LABEL: Final = "endpoint_name"
+TYPE_LABEL: Final = "endpoint_type"
 APP_LABEL: Final = "app"
 LWS_LABEL: Final = "leaderworkerset.sigs.k8s.io/name"
 QUEUE_ANNOTATION: Final = "celery.scaleml.autoscaler/queue"
@@ -54,6 +56,28 @@ class EndpointKind(StrEnum):
     STREAMING = "streaming"
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Record:
+    """The platform's own record. ``reason`` is written by the platform, at most 500 characters."""
+
+    endpoint_id: str
+    name: str = ""
+    kind: str = ""
+    state: str = ""
+    reason: str = ""
+    task: str = ""
+    created: datetime | None = None
+    updated: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cached:
+    """The cacher's key: ``ttl`` in seconds, None where the key is absent. ``demand`` is the waking list's length."""
+
+    ttl: int | None = None
+    demand: int = 0
+
+
 def shown(state: str, *, ready: int, desired: int) -> Shown:
     """The word of the documents for a recorded state (""  where there is no record) and its pods.
 
@@ -78,20 +102,28 @@ def is_endpoint(metadata: Mapping[str, Any]) -> bool:
     return str(metadata.get("name", "")).startswith(ENDPOINT_PREFIX)
 
 
-def endpoint_id(metadata: Mapping[str, Any]) -> str:
+def endpoint_id(name: str, labels: Mapping[str, str]) -> str:
     """The id that the label says; without one, the name's, whose hyphens were underscores."""
-    label = (metadata.get("labels") or {}).get(ID_LABEL)
-    return label or str(metadata["name"]).removeprefix(ENDPOINT_PREFIX).replace("-", "_")
+    return labels.get(ID_LABEL) or name.removeprefix(ENDPOINT_PREFIX).replace("-", "_")
 
 
-def kind_of(metadata: Mapping[str, Any], *, worker_set: bool, recorded: str = "") -> EndpointKind:
+def min_workers(annotations: Mapping[str, str]) -> int | None:
+    """The fewest workers of an async endpoint; None where its annotation does not say."""
+    least = str(annotations.get(MIN_WORKERS_ANNOTATION, ""))
+    return int(least) if least.isdecimal() else None
+
+
+def kind_of(
+    labels: Mapping[str, str], annotations: Mapping[str, str], *, worker_set: bool, recorded: str = ""
+) -> EndpointKind:
     """The kind by its record's ``endpoint_type``, else by the object: only async ones name a queue."""
     if recorded in list(EndpointKind):
         return EndpointKind(recorded)
-    if worker_set:
+    if QUEUE_ANNOTATION in annotations or MIN_WORKERS_ANNOTATION in annotations:
+        return EndpointKind.ASYNC
+    if worker_set or EndpointKind.STREAMING in labels.get(TYPE_LABEL, ""):
         return EndpointKind.STREAMING
-    annotations = metadata.get("annotations") or {}
-    return EndpointKind.ASYNC if QUEUE_ANNOTATION in annotations else EndpointKind.SYNC
+    return EndpointKind.SYNC
 
 
 def cache_key(identifier: str, endpoint: str) -> str:

@@ -10,6 +10,7 @@ from mehc_checks.core import duration
 from mehc_checks.core.outcome import Status
 from mehc_checks.core.text import ago, counted
 from mehc_checks.render.terminal import Style
+from mehc_checks.workload.diagnose import Cause
 
 
 def document(explanation: Explanation) -> dict[str, Any]:
@@ -50,8 +51,11 @@ def _lines(found: Explained, explanation: Explanation, style: Style, *, whole: b
         yield from style.wrapped(f"{cause.reason.name}{since}{early}: {cause.message}", "    ")
         if cause.remedy:
             yield from style.remedy(cause.remedy, "    ")
-        if cause.consequence_of and whole:
-            yield f"    see what says: mehc check --only {','.join(cause.consequence_of)}"
+        if whole and (checks := _explaining(cause)):
+            command = f"mehc check -n {explanation.namespace} --only {','.join(checks)}"
+            yield from style.wrapped(
+                f"caused by {' or '.join(checks)} where it fails; details: {command}", "    "
+            )
     if not whole:
         return
     if found.steps:
@@ -62,6 +66,11 @@ def _lines(found: Explained, explanation: Explanation, style: Style, *, whole: b
         yield from ("", "  Evidence")
         for line in found.cause.evidence:
             yield from style.wrapped(line, "    ", "      ")
+
+
+def _explaining(cause: Cause) -> tuple[str, ...]:
+    """The checks that would explain ``cause``, were they failing."""
+    return tuple(dict.fromkeys(name.partition("/")[0] for name in cause.explained_by))
 
 
 def _step(step: Step, now: datetime, style: Style) -> Iterator[str]:
@@ -88,7 +97,7 @@ def _document(found: Explained, now: datetime) -> dict[str, Any]:
         "message": cause.message if cause else "",
         "remediation": cause.remedy if cause else "",
         "since": _time(cause.since) if cause else None,
-        "consequenceOf": list(cause.consequence_of) if cause else [],
+        "consequenceOf": list(_explaining(cause)) if cause else [],
         "evidence": list(cause.evidence) if cause else [],
         "timeline": [
             {

@@ -1,314 +1,281 @@
-"""One cause for each endpoint that is not ready, with the lines that prove it."""
+"""One cause for a workload that lacks ready pods, with the lines that prove it."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Final
 
-from mehc_checks.core.outcome import Reason
-from mehc_checks.core.text import ago, counted, shortened
+from mehc_checks.core.outcome import Finding, Reason
+from mehc_checks.core.text import counted, shortened
 from mehc_checks.core.text import since as dated
-from mehc_checks.modelengine.endpoints import TASK_LIMIT, Shown, State, shown
+from mehc_checks.modelengine.endpoints import FORWARDERS, PROXY
 from mehc_checks.workload import creation
-from mehc_checks.workload.objects import Endpoint, Event, Pod
-from mehc_checks.workload.pods import PodCause, Surroundings, event_line, why
-from mehc_checks.workload.reasons import CONSEQUENCE_OF, IN_PROGRESS, RANK
-from mehc_checks.workload.reasons import EndpointReasons as R
+from mehc_checks.workload.ended import is_rejected, rejection
+from mehc_checks.workload.evidence import event_line
+from mehc_checks.workload.objects import Event, Pod, Workload
+from mehc_checks.workload.pods import PodCause, Surroundings, cause, ending, why
+from mehc_checks.workload.reasons import IN_PROGRESS, OF_THE_OWNER, ORDER
+from mehc_checks.workload.reasons import WorkloadReasons as R
 from mehc_checks.workload.scheduling import Selected
+from mehc_checks.workload.stability import FEWEST, STABLE, failed_in_a_row, looping, looping_since
+from mehc_checks.workload.trouble import Trouble
 
-_EVIDENCE = 8
+_EVIDENCE: Final = 8
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Around:
-    """What is known beside the endpoints: the time, the nodes, and the builder's queue where it can be read."""
+    """What is known beside the workloads: the time, and the nodes."""
 
     now: datetime
     grace: timedelta = timedelta(minutes=15)
     loading_grace: timedelta = timedelta(minutes=45)
     lost: frozenset[str] = frozenset()
     selected: Callable[[Mapping[str, str]], Selected | None] = lambda _: None
-    queue: str = ""
-    queued: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cause:
-    """Why an endpoint is not ready. ``overdue``: for longer than its grace period; ``serving``: some pods are ready."""
+    """Why a workload is not ready. ``overdue``: for longer than its grace period; ``serving``: some pods serve.
 
-    reason: Reason
-    message: str
+    ``of_owner``: it lies with whoever wrote the bundle or chose its resources. ``pod`` is the one it is about, or "".
+    """
+
+    finding: Finding
     evidence: tuple[str, ...] = ()
     since: datetime | None = None
     overdue: bool = True
     serving: bool = False
+    of_owner: bool = False
     pod: str = ""
+
+    @property
+    def reason(self) -> Reason:
+        return self.finding.reason
+
+    @property
+    def message(self) -> str:
+        return self.finding.message
 
     @property
     def remedy(self) -> str:
         """What to do."""
-        return self.reason.remedy
+        return self.finding.remediation
 
     @property
-    def consequence_of(self) -> tuple[str, ...]:
-        """The checks that would explain it, were they failing."""
-        names = CONSEQUENCE_OF.get(self.reason, ())
-        return tuple(dict.fromkeys(name.partition("/")[0] for name in names))
+    def explained_by(self) -> tuple[str, ...]:
+        """The failures of other checks that would explain it, as correlation reads names."""
+        given = self.finding.explained_by
+        return self.reason.explained_by if given is None else given
 
 
-def word(endpoint: Endpoint) -> Shown:
-    """The state of ``endpoint`` in the word of the documents."""
-    if endpoint.workload is None and not endpoint.state:
-        return Shown.UNKNOWN
-    if endpoint.workload is None and endpoint.state == State.READY:
-        return Shown.INITIALIZING
-    return shown(endpoint.state, ready=endpoint.ready, desired=endpoint.desired)
-
-
-def diagnose(endpoint: Endpoint, around: Around) -> Cause | None:
-    """The cause, or None where the endpoint is as it should be: ready, scaled to zero, or just being built."""
-    cause = _of_kubernetes(endpoint, around)
-    recorded = _of_record(endpoint, around, has_pods=cause is not None)
-    if cause is None or (recorded is not None and endpoint.workload is None):
-        return _with_record(recorded, endpoint, around) if recorded else None
-    return _with_record(cause, endpoint, around)
-
-
-def _of_record(endpoint: Endpoint, around: Around, *, has_pods: bool) -> Cause | None:
-    record = endpoint.record
-    if record is None:
-        return None
-    since = record.updated or record.created
-    age = around.now - since if since else around.grace
-
-    def found(reason: Reason, text: str, *, overdue: bool = True) -> Cause:
-        return Cause(reason=reason, message=text, since=since, overdue=overdue, serving=endpoint.ready > 0)
-
-    late = age >= around.grace
-    match record.state:
-        case State.PENDING:
-            return found(R.TASK_NOT_TAKEN, f"nobody takes its build task, {dated(since)}", overdue=late)
-        case State.IN_PROGRESS if age >= TASK_LIMIT:
-            text = f"its build task is under way {dated(since)}, and a task may take 30m"
-            return found(R.TASK_KILLED, text)
-        case State.FAILED:
-            said = f": {shortened(record.reason, 300)}" if record.reason else ""
-            if endpoint.workload and not has_pods and endpoint.desired:
-                text = f"{endpoint.ready} of {endpoint.desired} pods are ready, and its update failed{said}"
-                return found(R.FAILED_WITH_PODS, text)
-            return found(R.UPDATE_FAILED, f"its update failed{said}")
-        case State.DELETING:
-            text = f"its deletion is under way {dated(since)}"
-            return found(R.DELETION_STUCK, text, overdue=late)
-        case State.READY if endpoint.workload is None:
-            text = "it is recorded as READY, and it has no Deployment or LeaderWorkerSet"
-            return found(R.WORKLOAD_MISSING, text, overdue=late)
-    return None
-
-
-def _with_record(cause: Cause, endpoint: Endpoint, around: Around) -> Cause:
-    """``cause`` with what the platform itself says beside it."""
-    lines = list(cause.evidence)
-    if record := endpoint.record:
-        since = record.updated or record.created
-        task = f", task {shortened(record.task, 60)}" if record.task else ""
-        lines.append(f"record: {record.state or 'no state'} for {ago(around.now, since)}{task}")
-        if record.state == State.PENDING and around.queued is not None:
-            lines.append(f"queue {around.queue} holds {counted(around.queued, 'task')}")
-        if record.reason:
-            lines.append(f"record says: {shortened(record.reason, 300)}")
-    if endpoint.cached is not None and endpoint.workload is not None:
-        ttl = endpoint.cached.ttl
-        lines.append("cacher's key: absent" if ttl is None else f"cacher's key: expires in {ttl}s")
-    return replace(cause, evidence=tuple(dict.fromkeys(lines))[: _EVIDENCE + 4])
-
-
-def _of_kubernetes(endpoint: Endpoint, around: Around) -> Cause | None:
-    workload = endpoint.workload
-    if workload is None:
-        return None
+def diagnose(workload: Workload, around: Around) -> Cause | None:
+    """The cause, or None where ``workload`` is as it should be: ready, or scaled to zero."""
     if workload.deleting:
-        late = around.now - workload.deleting >= around.grace
-        text = f"its {workload.kind} is being deleted {dated(workload.deleting)}"
-        return Cause(reason=R.DELETION_STUCK, message=text, since=workload.deleting, overdue=late)
+        what = f"{workload.kind} {workload.name}"
+        words = {"what": what, "since": dated(workload.deleting), "namespace": workload.namespace}
+        return _of(Trouble(reason=R.DELETION_STUCK, words=words), workload, around, since=workload.deleting)
     if not workload.desired:
-        return _zero(endpoint, around)
-    if workload.ready >= workload.desired:
         return None
-    events = _by_object(endpoint.events)
-    surroundings = Surroundings(now=around.now, events=events, lost=around.lost, selected=around.selected)
-    unready = [pod for pod in endpoint.pods if not pod.is_ready]
-    current = [pod for pod in unready if not pod.deleting and not pod.has_ended] or unready
-    refused = _refused(endpoint, around)
-    if refused and len(current) <= workload.desired - workload.ready - len(current):
+    failed = failed_in_a_row(_of_newest(workload))
+    unstable = [pod for pod in workload.pods if pod.is_ready and _is_unstable(pod, failed, around.now)]
+    if workload.ready >= workload.desired and not unstable:
+        return None
+    events = _by_object(workload.events)
+    surroundings = Surroundings(
+        now=around.now,
+        namespace=workload.namespace,
+        events=events,
+        lost=around.lost,
+        selected=around.selected,
+    )
+    unready = [pod for pod in workload.pods if not pod.is_ready or pod in unstable]
+    living = [pod for pod in unready if not pod.deleting and not pod.has_ended]
+    refused = _refused(workload, around)
+    if refused and len(living) <= workload.desired - workload.ready - len(living):
         return refused
+    current = living or failed[:1] or unready
     if not current:
-        return refused or _no_pods(endpoint, around)
-    found = [(pod, why(pod, surroundings)) for pod in current]
+        return refused or _no_pods(workload, around)
+    found = [(pod, _why(pod, failed, surroundings)) for pod in current]
     counts: dict[Reason, int] = {}
-    for _, cause in found:
-        counts[cause.reason] = counts.get(cause.reason, 0) + 1
-    pod, chosen = min(found, key=lambda item: (-counts[item[1].reason], RANK[item[1].reason], item[0].name))
-    if chosen.reason in _NO_ROOM:
-        others = [(other, why(other, surroundings)) for other in endpoint.pods if other not in current]
-        gone = [_gone(name, told, around.now) for name, told in events.items()]
-        for other, cause in (*others, *(found for found in gone if found)):
-            if cause.reason in _DISPLACED:
-                message = f"{cause.message}; its successor waits: {chosen.message}"
-                counts = {cause.reason: 1}
-                evidence = (*cause.evidence, *chosen.evidence)
-                chosen = PodCause(reason=cause.reason, message=message, evidence=evidence)
-                pod = other
-                break
-    return _chosen(endpoint, pod, chosen, counts, around)
+    for _, each in found:
+        counts[each.finding.reason] = counts.get(each.finding.reason, 0) + 1
+    pod, chosen = min(
+        found,
+        key=lambda item: (
+            -counts[item[1].finding.reason],
+            ORDER.index(item[1].finding.reason),
+            item[0].name,
+        ),
+    )
+    if chosen.finding.reason in _NO_ROOM and (earlier := _displaced(workload, list(current), surroundings)):
+        counts = {earlier[1].finding.reason: 1}
+        message = f"{earlier[1].finding.message}; its successor waits: {chosen.finding.message}"
+        evidence = (*earlier[1].evidence, *chosen.evidence)
+        pod, chosen = (
+            earlier[0],
+            replace(earlier[1], finding=replace(earlier[1].finding, message=message), evidence=evidence),
+        )
+    return _chosen(workload, pod, chosen, counts, around, failed=failed, unstable=unstable)
 
 
 _NO_ROOM = frozenset({R.GPU_INSUFFICIENT, R.RESOURCES_INSUFFICIENT, R.NODES_UNUSABLE})
-_DISPLACED = frozenset({R.PREEMPTED, R.EVICTED, R.TERMINATION_STUCK, R.NODE_LOST})
+_DISPLACED = frozenset(
+    {R.PREEMPTED, R.EVICTED, R.REJECTED, R.DEADLINE_EXCEEDED, R.TERMINATION_STUCK, R.NODE_LOST}
+)
 """Of a pod that is replaced: why its successor, which finds no room, is needed at all."""
 
 
-def _gone(name: str, told: tuple[Event, ...], now: datetime) -> tuple[Pod, PodCause] | None:
-    """The scheduler deletes a pod that it preempts: only the Event is left of it."""
-    event = next((event for event in reversed(told) if event.reason == "Preempted"), None)
-    if event is None:
-        return None
-    text = "a pod of higher priority took its place"
-    return Pod(name=name), PodCause(reason=R.PREEMPTED, message=text, evidence=(event_line(event, now),))
+def _is_unstable(pod: Pod, failed: tuple[Pod, ...], now: datetime) -> bool:
+    """Whether ``pod``, ready at the moment, is about to fail as before: a container keeps exiting, or pods fail."""
+    if looping(pod, now):
+        return True
+    return len(failed) >= FEWEST and pod.created is not None and now - pod.created < STABLE
+
+
+def _why(pod: Pod, failed: tuple[Pod, ...], around: Surroundings) -> PodCause:
+    if is_rejected(pod):
+        rejected = sum(map(is_rejected, failed))
+        return cause(pod, rejection(pod, about(rejected, "pod")), around, evidence=why(pod, around).evidence)
+    if pod.deleting or not pod.is_ready:
+        return why(pod, around)
+    container = looping(pod, around.now)
+    return ending(pod, container, around) if container else _why(failed[0], failed, around)
+
+
+def about(count: int, what: str) -> str:
+    """ "3 pods", "over 20 pods": a number that grows with each look must not make each a new message."""
+    floor = next((floor for floor in (100, 50, 20, 10) if count > floor), 0)
+    return f"over {floor} {what}s" if floor else counted(count, what)
+
+
+def _of_newest(workload: Workload) -> tuple[Pod, ...]:
+    """The pods of the newest ReplicaSet; all where the workload has none."""
+    newest = workload.newest
+    return tuple(pod for pod in workload.pods if newest is None or pod.owner in ("", newest.name))
+
+
+def _displaced(workload: Workload, current: list[Pod], around: Surroundings) -> tuple[Pod, PodCause] | None:
+    """The pod whose place is to be filled, where something took it; the scheduler deletes those that it preempts."""
+    failed = failed_in_a_row(_of_newest(workload))
+    others = [
+        pod for pod in (*failed, *workload.pods) if pod not in current and (pod.deleting or not pod.is_ready)
+    ]
+    for pod in others:
+        found = _why(pod, failed, around)
+        if found.finding.reason in _DISPLACED:
+            return pod, found
+    for name, told in around.events.items():
+        event = next((event for event in reversed(told) if event.reason == "Preempted"), None)
+        if event:
+            gone = Pod(name=name)
+            line = event_line(event, around.now)
+            return gone, cause(gone, Trouble(reason=R.PREEMPTED), around, evidence=(line,))
+    return None
 
 
 def _chosen(
-    endpoint: Endpoint, pod: Pod, chosen: PodCause, counts: Mapping[Reason, int], around: Around
+    workload: Workload,
+    pod: Pod,
+    chosen: PodCause,
+    counts: Mapping[Reason, int],
+    around: Around,
+    *,
+    failed: tuple[Pod, ...],
+    unstable: list[Pod],
 ) -> Cause:
-    since = _unready_since(endpoint)
-    grace = around.loading_grace if chosen.reason in IN_PROGRESS else around.grace
+    reason = chosen.finding.reason
     others = [
-        f"{counted(count, 'pod')}: {reason.name}"
-        for reason, count in counts.items()
-        if reason is not chosen.reason
+        f"{counted(count, 'pod')}: {other.name}" for other, count in counts.items() if other is not reason
     ]
-    same = counts[chosen.reason] - 1
-    tail = f" (and {counted(same, 'pod')} more)" if same else ""
+    same = counts[reason] - 1
+    tail = f" (and {counted(same, 'more pod')})" if same else ""
+    since = _in_trouble_since(workload, failed, around.now)
+    grace = around.loading_grace if reason in IN_PROGRESS else around.grace
     return Cause(
-        reason=chosen.reason,
-        message=f"pod {pod.name}: {chosen.message}{tail}",
+        finding=replace(chosen.finding, message=f"pod {pod.name}: {chosen.finding.message}{tail}"),
         evidence=(*chosen.evidence[:_EVIDENCE], *others),
         since=since,
         overdue=since is None or around.now - since >= grace,
-        serving=endpoint.ready > 0,
+        serving=workload.ready > len(unstable),
+        of_owner=reason in OF_THE_OWNER and chosen.container not in (*FORWARDERS, PROXY),
         pod=pod.name,
     )
 
 
-def _zero(endpoint: Endpoint, around: Around) -> Cause | None:
-    """Scaled to zero: healthy while somebody can wake it."""
-    workload, scaler = endpoint.workload, endpoint.scaler
-    if workload is None:
-        return None
-    since = _condition_since(endpoint, "Progressing") or workload.created
-    demand = endpoint.cached.demand if endpoint.cached else 0
-    if scaler is None:
-        if workload.min_workers == 0:  # async: the platform's own autoscaler wakes it
-            return None
-        text = f"its {workload.kind} wants 0 pods, and there is no ScaledObject to wake it"
-        return Cause(
-            reason=R.ZERO_WITHOUT_SCALER,
-            message=text,
-            since=since,
-            overdue=since is None or around.now - since >= around.grace,
-        )
-    if scaler.paused:
-        said = "its ScaledObject is paused"
-    elif scaler.ready == "False":
-        said = f"its ScaledObject is not ready ({shortened(scaler.why, 80) or 'no reason given'})"
-    elif demand:
-        said = f"{counted(demand, 'request')} waits to wake it, and KEDA does not act"
-    else:
-        return None
-    keda = tuple(
-        event_line(event, around.now)
-        for event in endpoint.events
-        if event.kind == "ScaledObject" and event.warning
-    )
-    waiting = f", {counted(demand, 'request')} waiting" if demand and "waits" not in said else ""
+def _of(trouble: Trouble, workload: Workload, around: Around, *, since: datetime | None) -> Cause:
+    """A cause of the workload itself, not of one of its pods."""
     return Cause(
-        reason=R.STUCK_AT_ZERO,
-        message=f"it has 0 pods{waiting}, and {said}",
-        evidence=keda[-2:],
+        finding=trouble.finding(namespace=workload.namespace),
         since=since,
+        overdue=since is None or around.now - since >= around.grace,
+        serving=workload.ready > 0,
+        of_owner=trouble.reason in OF_THE_OWNER,
     )
 
 
-def _refused(endpoint: Endpoint, around: Around) -> Cause | None:
+def _refused(workload: Workload, around: Around) -> Cause | None:
     """Why the API server does not let the newest ReplicaSet, or a StatefulSet, make its pods."""
-    owners = sorted(endpoint.replica_sets, key=lambda owner: owner.created or around.now, reverse=True)
-    lines = [
-        event_line(event, around.now)
-        for event in endpoint.events
-        if event.reason == "FailedCreate" and event.kind in ("ReplicaSet", "StatefulSet", "LeaderWorkerSet")
-    ]
+    told = [event for event in workload.events if event.reason == "FailedCreate" and event.kind != "Pod"]
+    owners = sorted(workload.replica_sets, key=lambda owner: (owner.revision, owner.name), reverse=True)
     message, since = "", None
     for owner in owners:
         if owner.failure and owner.desired > owner.current:
             message, since = owner.failure.message, owner.failure.since
             break
     else:
-        short = {owner.name for owner in owners if owner.desired > owner.current} or {
-            endpoint.name if not owners else ""
-        }
-        for event in reversed(endpoint.events):
-            if event.reason == "FailedCreate" and (event.name in short or event.kind == "LeaderWorkerSet"):
+        short = {owner.name for owner in owners if owner.desired > owner.current}
+        if not owners:
+            short.add(workload.name)
+        for event in reversed(told):
+            if event.name in short or event.kind == "LeaderWorkerSet":
                 message, since = event.message, event.first
                 break
     if not message:
         return None
-    refusal = creation.read(message)
-    begun = _unready_since(endpoint) or since
-    return Cause(
-        reason=refusal.reason,
-        message=f"no pod can be made: {refusal.message}",
-        evidence=(*(lines[-2:] or [f"FailedCreate: {shortened(message, 300)}"]),),
-        since=begun,
-        overdue=begun is None or around.now - begun >= around.grace,
-        serving=endpoint.ready > 0,
-    )
+    lines = [event_line(event, around.now) for event in told][-2:]
+    found = _of(creation.read(message), workload, around, since=_unready_since(workload) or since)
+    return replace(found, evidence=tuple(lines or [f"FailedCreate: {shortened(message, 300)}"]))
 
 
-def _no_pods(endpoint: Endpoint, around: Around) -> Cause:
-    workload = endpoint.workload
-    since = _unready_since(endpoint)
-    kind = workload.kind if workload else "Deployment"
-    why_not = ""
-    if workload and workload.paused:
-        why_not = "; it is paused"
-    elif workload and not workload.observed:
-        why_not = "; its controller has not seen it"
-    return Cause(
-        reason=R.NO_PODS,
-        message=f"its {kind} wants {counted(endpoint.desired, 'pod')} and has none that is on its way{why_not}",
-        since=since,
-        overdue=since is None or around.now - since >= around.grace,
-        serving=endpoint.ready > 0,
-    )
+def _no_pods(workload: Workload, around: Around) -> Cause:
+    words = {"workload": workload.kind, "desired": counted(workload.desired, "pod")}
+    if workload.paused:
+        words["detail"] = "it is paused"
+    elif not workload.observed:
+        words["detail"] = "its controller has not seen it"
+    return _of(Trouble(reason=R.NO_PODS, words=words), workload, around, since=_unready_since(workload))
 
 
-def _unready_since(endpoint: Endpoint) -> datetime | None:
+def _in_trouble_since(workload: Workload, failed: tuple[Pod, ...], now: datetime) -> datetime | None:
+    """Since when it lacks pods that stay ready; that a pod is ready for a moment does not start it over."""
+    events = _by_object(workload.events)
+    times = [
+        looping_since(pod, container, events.get(pod.name, ()), now)
+        for pod in workload.pods
+        if (container := looping(pod, now))
+    ]
+    young = all(pod.created and now - pod.created < STABLE for pod in workload.pods if not pod.has_ended)
+    if failed and young and (first := failed[-1].created):
+        times.append(first)
+    if workload.ready < workload.desired and (flipped := _unready_since(workload)):
+        times.append(flipped)
+    return min(times, default=None)
+
+
+def _unready_since(workload: Workload) -> datetime | None:
     """Since when pods are missing: by the workload's condition while none is ready, else by the pods' own."""
-    if not endpoint.ready and (available := _condition_since(endpoint, "Available", status="False")):
-        return available
+    available = workload.conditions.get("Available")
+    if not workload.ready and available and available.status == "False" and available.since:
+        return available.since
     times = [
         since
-        for pod in endpoint.pods
-        if not pod.is_ready
+        for pod in workload.pods
+        if not pod.is_ready and not pod.has_ended
         if (since := (ready.since if (ready := pod.conditions.get("Ready")) else pod.created))
     ]
-    return min(times, default=endpoint.workload.created if endpoint.workload else None)
-
-
-def _condition_since(endpoint: Endpoint, kind: str, *, status: str = "") -> datetime | None:
-    condition = endpoint.workload.conditions.get(kind) if endpoint.workload else None
-    if condition is None or (status and condition.status != status):
-        return None
-    return condition.since
+    return min(times, default=workload.created)
 
 
 def _by_object(events: tuple[Event, ...]) -> dict[str, tuple[Event, ...]]:

@@ -5,27 +5,16 @@ Sources: kubelet's ``volumemanager`` and ``operationexecutor`` (Events FailedMou
 """
 
 import re
-from dataclasses import dataclass
 from typing import Final
 
-from mehc_checks.core.outcome import Reason
 from mehc_checks.core.text import shortened
-from mehc_checks.workload.reasons import EndpointReasons as R
+from mehc_checks.workload.reasons import WorkloadReasons as R
+from mehc_checks.workload.trouble import Trouble
 
 EVENTS: Final = frozenset({"FailedMount", "FailedAttachVolume", "FailedMapVolume"})
 SANDBOX_EVENTS: Final = frozenset({"FailedCreatePodSandBox", "NetworkNotReady"})
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Trouble:
-    """Why, in words that name the volume and what it needs. ``vague`` is a timeout that names no cause."""
-
-    reason: Reason
-    message: str
-    vague: bool = False
-
-
-_VOLUME = re.compile(r'for volume "(?P<volume>[^"]+)"')
+_VOLUME = re.compile(r'for (?P<volume>volume "[^"]+")')
 _MISSING = re.compile(
     r'(?P<kind>config ?map|secret|persistentvolumeclaim) "(?P<name>[^"]+)" not found', re.IGNORECASE
 )
@@ -35,9 +24,14 @@ _TIMED_OUT = re.compile(
     r"[Uu]nable to attach or mount volumes: unmounted volumes=\[(?P<volumes>[^\]]*)\]|"
     r"failed to sync (?:config ?map|secret) cache"
 )
-_HELD = re.compile(r"Multi-Attach error")
+_HANDLER = re.compile(r'no runtime for "(?P<handler>[^"]+)"|RuntimeHandler "(?P<crio>[^"]+)" not')
+_RUNTIME_DOWN = re.compile(
+    r"dial(?:ing)?:? (?:dial )?unix \S+: connect: (?P<detail>connection refused|no such file or directory)|"
+    r"(?P<closed>error reading from server: EOF|transport is closing)|container runtime is down"
+)
 _KINDS: Final = {
     "configmap": "ConfigMap",
+    "config": "ConfigMap",
     "secret": "Secret",
     "persistentvolumeclaim": "PersistentVolumeClaim",
 }
@@ -46,45 +40,37 @@ _KINDS: Final = {
 def read_mount(message: str) -> Trouble:
     """Name what an Event of ``EVENTS`` says."""
     text = " ".join(message.split())
-    volume = found["volume"] if (found := _VOLUME.search(text)) else ""
-    where = f"volume {volume}: " if volume else ""
+    volume = found["volume"] if (found := _VOLUME.search(text)) else "a volume"
     if match := _MISSING.search(text):
-        kind = _KINDS[match["kind"].replace(" ", "").lower()]
-        reason = R.VOLUME_UNBOUND if kind == "PersistentVolumeClaim" else R.VOLUME_SOURCE_MISSING
-        return Trouble(reason=reason, message=f"{where}{kind} {match['name']} does not exist")
+        missing = f"{_KINDS[match['kind'].replace(' ', '').lower()]} {match['name']}"
+        if missing.startswith("PersistentVolumeClaim"):
+            return Trouble(reason=R.VOLUME_UNBOUND, words={"detail": shortened(text, 140)})
+        return _missing(volume, missing)
     if match := _KEY.search(text):
-        kind = "ConfigMap" if match["kind"] == "config" else "Secret"
-        return Trouble(reason=R.VOLUME_SOURCE_MISSING, message=f"{where}its {kind} has no key {match['key']}")
+        return _missing(volume, f"key {match['key']} of its {_KINDS[match['kind']]}")
     if match := _UNREGISTERED.search(text):
-        return Trouble(
-            reason=R.VOLUME_SOURCE_MISSING,
-            message=f"{where}the kubelet does not know {match['name']}",
-            vague=True,
-        )
+        return _missing(volume, match["name"], vague=True)
     if match := _TIMED_OUT.search(text):
-        volumes = f" {match['volumes']}" if match["volumes"] else ""
-        return Trouble(
-            reason=R.MOUNT_FAILED, message=f"volumes{volumes} were not mounted in time", vague=True
-        )
-    if _HELD.search(text):
-        return Trouble(reason=R.MOUNT_FAILED, message=f"{where}another node still holds it")
-    return Trouble(reason=R.MOUNT_FAILED, message=shortened(f"{where}{_cause(text)}"))
+        volumes = f"volumes {match['volumes']}" if match["volumes"] else volume
+        words = {"volume": volumes, "detail": _cause(text)}
+        return Trouble(reason=R.MOUNT_FAILED, words=words, vague=True)
+    return Trouble(reason=R.MOUNT_FAILED, words={"volume": volume, "detail": shortened(_cause(text), 160)})
+
+
+def _missing(volume: str, missing: str, *, vague: bool = False) -> Trouble:
+    return Trouble(reason=R.VOLUME_SOURCE_MISSING, words={"volume": volume, "object": missing}, vague=vague)
 
 
 def read_sandbox(message: str) -> Trouble:
     """Name what an Event of ``SANDBOX_EVENTS`` says."""
     text = " ".join(message.split())
-    if re.search(
-        r"failed to assign an IP address|no (?:available )?IP addresses|no more IPs|range is full", text
-    ):
-        said = "the network plugin has no free address"
-    elif re.search(r"cni|network (?:plugin|is not ready)|setup network", text, re.IGNORECASE):
-        said = f"the network plugin fails: {shortened(_cause(text), 140)}"
-    elif "no runtime for" in text or "RuntimeHandler" in text:
-        said = "the node has no such runtime class"
-    else:
-        said = shortened(_cause(text))
-    return Trouble(reason=R.SANDBOX_FAILED, message=said)
+    if match := _HANDLER.search(text):
+        handler = match["handler"] or match["crio"]
+        return Trouble(reason=R.RUNTIME_HANDLER_MISSING, words={"handler": handler})
+    if match := _RUNTIME_DOWN.search(text):
+        detail = match["detail"] or match["closed"] or match[0]
+        return Trouble(reason=R.RUNTIME_DOWN, words={"detail": detail})
+    return Trouble(reason=R.SANDBOX_FAILED, words={"detail": shortened(_cause(text), 160)})
 
 
 def _cause(text: str) -> str:

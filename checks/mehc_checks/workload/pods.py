@@ -1,26 +1,29 @@
 """Why one pod is not ready: from its conditions, its containers' states, and the Events about it."""
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
-from mehc_checks.core.outcome import Reason
-from mehc_checks.core.text import ago, shortened, since
+from mehc_checks.core.outcome import Finding
+from mehc_checks.core.text import shortened, since
 from mehc_checks.modelengine.endpoints import FORWARDERS, PROXY
-from mehc_checks.workload import mounts, scheduling, waiting
+from mehc_checks.workload import containers, ended, mounts, pulls, scheduling
+from mehc_checks.workload.evidence import container_line, event_lines, state_line
 from mehc_checks.workload.objects import Container, Event, Pod
-from mehc_checks.workload.reasons import RANK
-from mehc_checks.workload.reasons import EndpointReasons as R
+from mehc_checks.workload.reasons import ORDER
+from mehc_checks.workload.reasons import WorkloadReasons as R
+from mehc_checks.workload.trouble import Trouble
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PodCause:
-    """Why, in words that do not name the pod, and the lines that prove it."""
+    """Why, in words that do not name the pod, and the lines that prove it. ``container`` is the one concerned."""
 
-    reason: Reason
-    message: str
+    finding: Finding
     evidence: tuple[str, ...] = ()
+    container: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,255 +34,253 @@ class Surroundings:
     """
 
     now: datetime
+    namespace: str = ""
     events: Mapping[str, tuple[Event, ...]] = field(default_factory=dict)
     """Of pods by name, oldest first."""
     lost: frozenset[str] = frozenset()
     selected: Callable[[Mapping[str, str]], scheduling.Selected | None] = lambda _: None
 
+    def of(self, pod: Pod) -> tuple[Event, ...]:
+        """The Events about ``pod``, not about an earlier one of its name."""
+        return tuple(
+            event
+            for event in self.events.get(pod.name, ())
+            if pod.created is None or event.last is None or event.last >= pod.created
+        )
+
 
 _TERMINATION_SECONDS: Final = 1800 + 300
 """The longest grace of an endpoint's pods, and some more."""
-_PREEMPTING: Final = frozenset({"Preempting", "Preempted"})
+_Found = tuple[Trouble, tuple[str, ...], str]
+"""The trouble, its evidence, and the container concerned."""
 
 
 def why(pod: Pod, around: Surroundings) -> PodCause:
     """The one cause that keeps ``pod`` from being ready. Always one: at last, that nothing more is known."""
-    events = around.events.get(pod.name, ())
+    events = around.of(pod)
+    found: _Found | None = None
     for ask in (_lost, _ended, _unscheduled, _containers, _preparing, _unready):
         if found := ask(pod, events, around):
-            return found
-    return PodCause(reason=R.POD_NOT_READY, message=_plain(pod), evidence=(_state(pod),))
+            break
+    trouble, evidence, container = found or (_plain(pod), (state_line(pod),), "")
+    return cause(pod, trouble, around, evidence=evidence, container=container)
 
 
-def _lost(pod: Pod, events: tuple[Event, ...], around: Surroundings) -> PodCause | None:
+def cause(
+    pod: Pod, trouble: Trouble, around: Surroundings, *, evidence: tuple[str, ...] = (), container: str = ""
+) -> PodCause:
+    """``trouble`` of ``pod`` with the words that each of its causes has."""
+    known = {"pod": pod.name, "namespace": around.namespace, "node": pod.node or "NODE"}
+    finding = trouble.finding(**known, container=container or "main")
+    return PodCause(finding=finding, evidence=evidence, container=container)
+
+
+def _lost(pod: Pod, events: tuple[Event, ...], around: Surroundings) -> _Found | None:
     if pod.node and (pod.node in around.lost or pod.reason == "NodeLost"):
-        return PodCause(
-            reason=R.NODE_LOST,
-            message=f"node {pod.node} is not ready",
-            evidence=(_state(pod), *_lines(events, ("NodeNotReady", "TaintManagerEviction"), around)),
-        )
+        lines = event_lines(events, ("NodeNotReady", "TaintManagerEviction"), around.now)
+        return Trouble(reason=R.NODE_LOST), (state_line(pod), *lines), ""
     if pod.deleting and (around.now - pod.deleting).total_seconds() > _TERMINATION_SECONDS:
-        return PodCause(
-            reason=R.TERMINATION_STUCK,
-            message=f"it shall end {since(pod.deleting)} and does not",
-            evidence=(_state(pod),),
-        )
+        words = {"since": since(pod.deleting)}
+        return Trouble(reason=R.TERMINATION_STUCK, words=words), (state_line(pod),), ""
     return None
 
 
-_DISRUPTIONS: Final = {
-    "PreemptionByScheduler": (R.PREEMPTED, "a pod of higher priority took its place"),
-    "DeletionByTaintManager": (R.EVICTED, "a NoExecute taint of its node drove it away"),
-    "EvictionByEvictionAPI": (R.EVICTED, "a drain evicted it"),
-    "TerminationByKubelet": (R.EVICTED, "the kubelet ended it"),
-    "DeletionByPodGC": (R.NODE_LOST, "its node is gone"),
-}
-
-
-def _ended(pod: Pod, events: tuple[Event, ...], around: Surroundings) -> PodCause | None:
-    if not (pod.has_ended or pod.deleting):
+def _ended(pod: Pod, events: tuple[Event, ...], around: Surroundings) -> _Found | None:
+    trouble = ended.read(pod, events)
+    if trouble is None:
         return None
-    evidence = (_state(pod), *_lines(events, ("Evicted", "Preempted", "Preempting"), around))
-    disruption = pod.conditions.get("DisruptionTarget")
-    if disruption and disruption.status == "True" and disruption.reason in _DISRUPTIONS:
-        reason, says = _DISRUPTIONS[disruption.reason]
-        detail = shortened(pod.message or disruption.message, 140)
-        return PodCause(reason=reason, message=f"{says}: {detail}" if detail else says, evidence=evidence)
-    if pod.reason in _PREEMPTING or any(event.reason in _PREEMPTING for event in events):
-        return PodCause(
-            reason=R.PREEMPTED, message="a pod of higher priority took its place", evidence=evidence
-        )
-    if pod.reason == "Evicted":
-        said = shortened(pod.message, 160) or "the kubelet evicted it"
-        return PodCause(reason=R.EVICTED, message=said, evidence=evidence)
-    return None
+    lines = event_lines(events, ("Evicted", "Preempted", "Preempting"), around.now)
+    return trouble, (state_line(pod), *lines), ""
 
 
-def _unscheduled(pod: Pod, events: tuple[Event, ...], around: Surroundings) -> PodCause | None:
+def _unscheduled(pod: Pod, events: tuple[Event, ...], around: Surroundings) -> _Found | None:
     if pod.node or pod.has_ended:
         return None
     scheduled = pod.conditions.get("PodScheduled")
     latest = next((event for event in reversed(events) if event.reason == "FailedScheduling"), None)
     message = (scheduled.message if scheduled else "") or (latest.message if latest else "")
     if pod.gated:
-        return PodCause(
-            reason=R.NOT_CONSIDERED, message=f"scheduling gates hold it back: {', '.join(pod.gated)}"
-        )
+        words = {"detail": f"scheduling gates hold it: {', '.join(pod.gated)}"}
+        return Trouble(reason=R.NOT_CONSIDERED, words=words), (state_line(pod),), ""
     if not message:
-        said = "no scheduler has said a word about it"
-        return PodCause(reason=R.NOT_CONSIDERED, message=said, evidence=(_state(pod),))
+        return Trouble(reason=R.NOT_CONSIDERED), (state_line(pod),), ""
+    selected = around.selected(pod.node_selector)
     verdict = scheduling.read(message)
-    reason = scheduling.decide(verdict, around.selected(pod.node_selector))
-    if verdict.total is None:
-        text = shortened(message)
-    elif not verdict.total:
-        text = "the cluster has no nodes for it"
-    else:
-        text = f"0 of {verdict.total} nodes take it: {verdict.said}"
+    reason = scheduling.decide(verdict, selected, pod.requests)
+    said = f"0 of {verdict.total} nodes: {verdict.said}" if verdict.total else shortened(message)
+    labels = ",".join(f"{key}={value}" for key, value in sorted(pod.node_selector.items()))
+    words = {
+        "detail": said,
+        "labels": f" {labels}" if labels else "",
+        "resources": " and ".join(verdict.insufficient) or "room",
+    }
+    if reason is R.NODES_TOO_SMALL:
+        words["detail"] = "; ".join(scheduling.too_small(verdict, selected, pod.requests))
     evidence = [f"kube-scheduler: {shortened(message, 300)}"]
-    if reason is R.LABEL_UNMATCHED and pod.node_selector:
-        wanted = ", ".join(f"{key}={value}" for key, value in sorted(pod.node_selector.items()))
-        selected = around.selected(pod.node_selector)
-        text = f"no node carries {wanted} ({text})" if selected and not selected.nodes else text
-        evidence.append(f"nodeSelector: {wanted}")
-    if reason is R.TAINT_UNTOLERATED and (selected := around.selected(pod.node_selector)):
+    if reason is R.TAINT_UNTOLERATED and selected and selected.taints:
         evidence.append(f"taints of the nodes with its labels: {', '.join(selected.taints)}")
     if verdict.preemption:
         evidence.append(f"preemption: {shortened(verdict.preemption, 160)}")
-    evidence += _lines(events, ("NotTriggerScaleUp", "TriggeredScaleUp", "FailedScaleUp"), around)
-    return PodCause(reason=reason, message=text, evidence=tuple(evidence))
+    evidence += event_lines(events, ("NotTriggerScaleUp", "TriggeredScaleUp", "FailedScaleUp"), around.now)
+    return Trouble(reason=reason, words=words), tuple(evidence), ""
 
 
-def _containers(pod: Pod, events: tuple[Event, ...], around: Surroundings) -> PodCause | None:
-    found: list[tuple[Container, waiting.Trouble]] = []
+_ABOUT_CONTAINERS: Final = (
+    "Failed",
+    "BackOff",
+    "Unhealthy",
+    "Killing",
+    "FailedPostStartHook",
+    "FailedToRetrieveImagePullSecret",
+)
+
+
+def _containers(pod: Pod, events: tuple[Event, ...], around: Surroundings) -> _Found | None:
+    found: list[tuple[Container, Trouble]] = []
     for container in pod.containers:
         if container.ready and not container.init:
             continue
-        if trouble := waiting.read_container(container):
+        if trouble := containers.read(container, events):
             found.append((container, _refined(container, trouble, events)))
     if not found:
         return None
-    container, trouble = min(found, key=lambda item: RANK[item[1].reason])
-    reason, message = trouble.reason, trouble.message
-    if reason is R.OUT_OF_MEMORY and (limit := pod.memory_limits.get(container.name)):
-        message = f"{message}; its limit is {limit}"
-    if reason is R.CRASHING and container.name in FORWARDERS:
-        reason = R.FORWARDER_NOT_READY
-    names = ("Failed", "BackOff", "Unhealthy", "Killing", "FailedPostStartHook")
-    return PodCause(
-        reason=reason,
-        message=message,
-        evidence=(_container_line(container), *_lines(events, names, around)),
-    )
+    return about_container(pod, *min(found, key=lambda item: ORDER.index(item[1].reason)), events, around)
 
 
-def _refined(container: Container, trouble: waiting.Trouble, events: tuple[Event, ...]) -> waiting.Trouble:
+def about_container(
+    pod: Pod, container: Container, trouble: Trouble, events: tuple[Event, ...], around: Surroundings
+) -> _Found:
+    """``trouble`` of ``container`` with its evidence; that of a forwarder is a cause of its own."""
+    if trouble.reason is R.OUT_OF_MEMORY and (limit := pod.memory_limits.get(container.name)):
+        trouble = replace(trouble, words={**trouble.words, "limit": f" of {limit}"})
+    if trouble.reason is R.CRASHING and container.name in FORWARDERS:
+        detail = trouble.words.get("detail", "").strip()
+        trouble = Trouble(
+            reason=R.FORWARDER_NOT_READY, words={"detail": f"it keeps exiting {detail}".strip()}
+        )
+    lines = event_lines(events, _ABOUT_CONTAINERS, around.now)
+    return trouble, (container_line(container), *lines), container.name
+
+
+def ending(pod: Pod, container: Container, around: Surroundings) -> PodCause:
+    """Why ``container`` of ``pod``, which runs now, ended the last time."""
+    events = around.of(pod)
+    trouble = _refined(container, containers.ending(container), events)
+    trouble, evidence, name = about_container(pod, container, trouble, events, around)
+    return cause(pod, trouble, around, evidence=evidence, container=name)
+
+
+def _refined(container: Container, trouble: Trouble, events: tuple[Event, ...]) -> Trouble:
     """``trouble`` as the Events tell it more exactly."""
-    if trouble.vague:
+    if trouble.vague and trouble.reason is R.IMAGE_PULL_FAILED:
         for event in reversed(events):
-            if event.reason == "Failed" and "pull" in event.message.lower():
-                named = waiting.read_pull(event.message, container.image)
-                if named.reason is not R.IMAGE_PULL_FAILED:
-                    return named
+            if event.reason == "Failed" and "pull image" in event.message:
+                return pulls.read(event.message, container.image, events)
     if trouble.reason is R.CRASHING:
         for event in reversed(events):
-            if event.reason in ("Killing", "Unhealthy") and _kills(event, container.name):
-                probe = "startup" if "startup" in event.message.lower() else "liveness"
-                said = f"the kubelet restarts container {container.name}: its {probe} probe fails"
-                return waiting.Trouble(reason=R.KILLED_BY_PROBE, message=said)
+            if event.reason == "FailedPostStartHook":
+                return Trouble(reason=R.POST_START_FAILED, words={"detail": shortened(event.message, 140)})
+            if probe := _kills(event, container.name):
+                return Trouble(reason=R.KILLED_BY_PROBE, words={"probe": probe})
     return trouble
 
 
-def _kills(event: Event, container: str) -> bool:
-    text = event.message.lower()
-    return (
-        event.reason == "Killing"
-        and container in event.message
-        and ("failed liveness probe" in text or "failed startup probe" in text)
-    )
+def _kills(event: Event, container: str) -> str:
+    """The probe for which the kubelet kills ``container``, by ``event``; "" where it is about something else."""
+    if event.reason != "Killing" or container not in event.message:
+        return ""
+    found = re.search(r"failed (?P<probe>liveness|startup) probe", event.message)
+    return found["probe"] if found else ""
 
 
-def _preparing(pod: Pod, events: tuple[Event, ...], around: Surroundings) -> PodCause | None:
+def _preparing(pod: Pod, events: tuple[Event, ...], around: Surroundings) -> _Found | None:
     """Scheduled, and its containers are not made yet."""
     if pod.phase != "Pending":
         return None
-    found: list[mounts.Trouble] = []
+    found: list[Trouble] = []
     for event in reversed(events):
         if event.reason in mounts.EVENTS:
             found.append(mounts.read_mount(event.message))
         elif event.reason in mounts.SANDBOX_EVENTS:
             found.append(mounts.read_sandbox(event.message))
-    names = (*mounts.EVENTS, *mounts.SANDBOX_EVENTS)
     if found:
         exact = next((trouble for trouble in found if not trouble.vague), found[0])
-        return PodCause(
-            reason=exact.reason, message=exact.message, evidence=tuple(_lines(events, names, around))
-        )
-    pulls = [event for event in events if event.reason in ("Pulling", "Pulled")]
-    if pulls and pulls[-1].reason == "Pulling":
-        image = next(iter(pulls[-1].message.split('"')[1:2]), "")
-        return PodCause(
-            reason=R.IMAGE_PULL_SLOW,
-            message=f"{shortened(image, 160) or 'its image'} is being pulled {since(pulls[-1].last)}",
-            evidence=tuple(_lines(events, ("Pulling",), around)),
-        )
+        names = (*mounts.EVENTS, *mounts.SANDBOX_EVENTS)
+        return exact, tuple(event_lines(events, names, around.now)), ""
+    pulled = [event for event in events if event.reason in ("Pulling", "Pulled")]
+    if pulled and pulled[-1].reason == "Pulling":
+        image = next(iter(pulled[-1].message.split('"')[1:2]), "")
+        words = {"image": shortened(image, 160) or "its image", "since": since(pulled[-1].last)}
+        lines = event_lines(events, ("Pulling",), around.now)
+        return Trouble(reason=R.IMAGE_PULL_SLOW, words=words), tuple(lines), ""
     return None
 
 
-def _unready(pod: Pod, events: tuple[Event, ...], around: Surroundings) -> PodCause | None:
+def _unready(pod: Pod, events: tuple[Event, ...], around: Surroundings) -> _Found | None:
     """Every container that is asked to runs, and some are not ready."""
+    lines = event_lines(events, ("Unhealthy", "ProbeWarning"), around.now)
     unready = [c for c in pod.containers if not c.init and c.running_since and not c.ready]
-    if not unready:
-        return None
-    evidence = tuple(_lines(events, ("Unhealthy", "ProbeWarning"), around))
-    says = _probe(events)
+    starting = [c for c in pod.containers if c.init and c.running_since]
     mains = [c for c in unready if c.name not in FORWARDERS and c.name != PROXY]
+    if starting and not mains:
+        first = starting[0]
+        words = {"since": since(first.running_since)}
+        return Trouble(reason=R.INIT_RUNNING, words=words), (container_line(first), *lines), first.name
+    if not unready:
+        unmet = [gate for gate in pod.gates if not _is_met(pod, gate)]
+        if unmet and all(container.ready for container in pod.containers if not container.init):
+            return Trouble(reason=R.GATE_UNMET, words={"gate": ", ".join(unmet)}), (state_line(pod),), ""
+        return None
+    first = (mains or unready)[0]
+    evidence = tuple(lines) or (container_line(first),)
+    said = _probe(events)
     if mains:
-        first = mains[0]
-        text = f"container {first.name} runs {since(first.running_since)} and is not ready{says}"
-        return PodCause(reason=R.HEALTH_FAILING, message=text, evidence=evidence or (_container_line(first),))
-    first = unready[0]
+        if missing := _missing_command(events):
+            return Trouble(reason=R.PROBE_COMMAND_MISSING, words=missing), evidence, first.name
+        words = {"since": since(first.running_since), **({"detail": said} if said else {})}
+        return Trouble(reason=R.HEALTH_FAILING, words=words), evidence, first.name
     reason = R.SIDECAR_NOT_READY if first.name == PROXY else R.FORWARDER_NOT_READY
-    text = f"container {first.name} runs {since(first.running_since)} and is not ready{says}"
-    return PodCause(reason=reason, message=text, evidence=evidence or (_container_line(first),))
+    return Trouble(reason=reason, words={"detail": said} if said else {}), evidence, first.name
+
+
+def _is_met(pod: Pod, gate: str) -> bool:
+    return (held := pod.conditions.get(gate)) is not None and held.status == "True"
 
 
 _PROBES: Final = (
     ("connection refused", "nothing listens on the probe's port"),
     ("statuscode: 404", "the probe's route does not exist (404)"),
-    ("statuscode: 503", "the route says it is not ready (503)"),
-    ("statuscode: 500", "the route fails (500)"),
-    ("context deadline exceeded", "the route does not answer in time"),
-    ("client.timeout", "the route does not answer in time"),
+    ("statuscode: 503", "the probe's route returns 503: not ready yet"),
+    ("statuscode: 500", "the probe's route returns 500"),
+    ("context deadline exceeded", "the probe's route does not answer in time"),
+    ("client.timeout", "the probe's route does not answer in time"),
     ("timeout", "the probe does not end in time"),
 )
+_PROBE_COMMAND = re.compile(r"exec: \\?\"(?P<command>[^\"\\]+)\\?\": (?P<detail>[^:]+)")
+
+
+def _latest(events: tuple[Event, ...]) -> Event | None:
+    return next((event for event in reversed(events) if event.reason == "Unhealthy"), None)
 
 
 def _probe(events: tuple[Event, ...]) -> str:
-    for event in reversed(events):
-        if event.reason == "Unhealthy":
-            text = event.message.lower()
-            return next(
-                (f": {says}" for words, says in _PROBES if words in text), f": {shortened(event.message)}"
-            )
-    return ""
+    if not (event := _latest(events)):
+        return ""
+    text = event.message.lower()
+    return next((says for words, says in _PROBES if words in text), shortened(event.message))
 
 
-def _lines(events: Iterable[Event], reasons: tuple[str, ...], around: Surroundings) -> list[str]:
-    """The latest Event of each of ``reasons``, as a line."""
-    latest = {event.reason: event for event in events if event.reason in reasons}
-    return [event_line(event, around.now) for event in latest.values()]
+def _missing_command(events: tuple[Event, ...]) -> dict[str, str]:
+    event = _latest(events)
+    found = _PROBE_COMMAND.search(event.message) if event else None
+    return {key: shortened(value, 80) for key, value in found.groupdict().items()} if found else {}
 
 
-def event_line(event: Event, now: datetime) -> str:
-    """ "Event FailedMount ×7, last 40s ago: …"."""
-    times = f" ×{event.count}" if event.count > 1 else ""
-    return f"Event {event.reason}{times}, last {ago(now, event.last)} ago: {shortened(event.message, 300)}"
-
-
-def _container_line(container: Container) -> str:
-    parts = [f"container {container.name}"]
-    if container.waiting:
-        parts.append(f"waits, {container.waiting}")
-        if container.message:
-            parts.append(shortened(container.message, 300))
-    ended = container.last_exit_reason or container.exit_reason
-    code = container.last_exit_code if container.last_exit_code is not None else container.exit_code
-    if code is not None:
-        parts.append(f"last ended {ended or 'by itself'} with exit code {code}")
-    if container.restarts:
-        parts.append(f"{container.restarts} restarts")
-    return ": ".join(parts[:2]) + "".join(f"; {part}" for part in parts[2:])
-
-
-def _state(pod: Pod) -> str:
-    reason = f" ({shortened(pod.reason, 60)})" if pod.reason else ""
-    where = f" on node {pod.node}" if pod.node else ", on no node"
-    return f"pod {pod.name}: {pod.phase or 'no phase'}{reason}{where}"
-
-
-def _plain(pod: Pod) -> str:
+def _plain(pod: Pod) -> Trouble:
     ready = pod.conditions.get("Ready")
+    words = {"phase": pod.phase or "no phase"}
     if ready and ready.message:
-        return f"it is {pod.phase}: {shortened(ready.message, 140)}"
-    return f"it is {pod.phase or 'without a phase'} and says nothing more"
+        words["detail"] = shortened(ready.message, 140)
+    elif pod.message:
+        words["detail"] = shortened(pod.message, 140)
+    return Trouble(reason=R.POD_NOT_READY, words=words)

@@ -1,419 +1,553 @@
-"""What keeps an endpoint from being ready: one reason per cause, with its remedy and what it is a consequence of.
+"""Why a pod, ReplicaSet, Job or Deployment is not ready: a family of causes, each with its words.
 
-The order of the declarations is that of the making of an endpoint: of two causes that keep the same number of pods,
-the earlier one is named.
+The order of the declarations is that of the making of a pod: of two causes that keep the same number of pods, the
+earlier one is named. Words that every cause of a pod is given: ``pod``, ``namespace``, ``node``, ``container``.
 """
 
+from collections.abc import Mapping
 from typing import Final
 
-from mehc_checks.core.outcome import Reason, ReasonSet, Status
+from mehc_checks.clients.network.reasons import NetworkReasons
+from mehc_checks.clients.registry.reasons import RegistryReasons
+from mehc_checks.core.outcome import Reason, Status
 
-_BUILDER = (
-    "Look at the builder's pods and log; when it consumes its queue again, submit the endpoint's update anew."
-)
-_NODES = "compare the labels, taints and GPUs of the nodes with what GpuNodesReady says."
+_IMAGE: Final = ("VllmImagePullable",)
+_PLACE: Final = ("GpuNodesReady",)
+_EVENTS: Final = "Fix what the message names; all Events: kubectl describe pod {pod} -n {namespace}."
+_LOG: Final = "kubectl logs {pod} -n {namespace} -c {container}"
+_DETAIL: Final = {"detail": "the cause is not stated"}
 
 
-class EndpointReasons(ReasonSet):
-    """Reasons of EndpointsReady, and the causes in ``status.endpoints``."""
+class WorkloadReasons(NetworkReasons):
+    """Causes that the platform's own components and its endpoints share; the network is that of a node that pulls."""
 
-    READY = Reason("EndpointsReady", Status.PASS, "Every endpoint has the ready pods that it wants.")
-    # The platform's record and the builder
-    TASK_NOT_TAKEN = Reason(
-        "BuildTaskNotTaken",
-        Status.FAIL,
-        "The record stays UPDATE_PENDING: the builder never took the task, so it is down or reads another broker.",
-        "Align the broker of gateway and builder (BrokerReachable), and see that the builder runs (ControlPlaneReady); "
-        "then submit the endpoint's update anew.",
-    )
-    TASK_KILLED = Reason(
-        "BuildTaskKilled",
-        Status.FAIL,
-        "The record is UPDATE_IN_PROGRESS for longer than the 30 minutes that a task may take: its worker was killed.",
-        "Nobody carries the task on: submit the endpoint's update anew. " + _BUILDER,
-    )
-    UPDATE_FAILED = Reason(
-        "EndpointUpdateFailed",
-        Status.FAIL,
-        "The builder gave up and recorded UPDATE_FAILED: a definition is missing, or Kubernetes or the database "
-        "refused.",
-        "Search the builder's log for 'create_or_update_resources failed'; mend what it names and submit the update "
-        "anew.",
-    )
-    FAILED_WITH_PODS = Reason(
-        "UpdateFailedWithPodsReady",
-        Status.FAIL,
-        "The pods are ready and the record is UPDATE_FAILED: a step after the pods failed, mostly for want of a "
-        "definition of Istio or KEDA, so that no request reaches them.",
-        "Install the definitions that are missing, or set istio_enabled to what the cluster has; "
-        "then submit the update anew.",
-    )
-    WORKLOAD_MISSING = Reason(
-        "WorkloadMissing",
-        Status.FAIL,
-        "The record is READY, and there is no Deployment or LeaderWorkerSet: somebody deleted it.",
-        "Submit the endpoint's update anew, or delete the endpoint through the gateway.",
-    )
+    # Making pods
     DELETION_STUCK = Reason(
         "DeletionStuck",
         Status.FAIL,
-        "The deletion began and does not end.",
-        "Look for finalizers on the objects that are left, and delete the endpoint through the gateway anew.",
+        "The deletion began and does not end: a finalizer holds the object, or its controller does not run.",
+        message="{what} is being deleted {since}",
+        remedy="Look for finalizers on what is left (kubectl get deployment,pod -n {namespace} -o yaml), and delete it "
+        "again.",
     )
-    # Making pods
     SERVICE_ACCOUNT_MISSING = Reason(
         "ServiceAccountMissing",
         Status.FAIL,
-        "No pod can be made: the ServiceAccount does not exist in the endpoint namespace.",
-        "Create it, or set serviceTemplate.createServiceAccount, serviceAccountName and serviceAccountAnnotations, "
-        "all three, and upgrade the release.",
+        "No pod can be created: its ServiceAccount does not exist.",
+        message="no pod can be created: ServiceAccount {name} does not exist",
+        remedy="Create ServiceAccount {name} in namespace {namespace}. The chart creates that of endpoints only where "
+        "serviceTemplate.createServiceAccount, serviceAccountName and serviceAccountAnnotations are all set.",
+        explained_by=("VllmImagePullable/InferenceServiceAccountMissing",),
     )
     PRIORITY_CLASS_MISSING = Reason(
         "PriorityClassMissing",
         Status.FAIL,
-        "No pod can be made: its PriorityClass does not exist. Endpoints name model-engine-*-priority whatever the "
+        "No pod can be created: its PriorityClass does not exist. Pods name model-engine-*-priority whatever the "
         "release is called.",
-        "Create the PriorityClass, or remove fullnameOverride and serviceIdentifier, which rename the chart's own.",
+        message="no pod can be created: PriorityClass {name} does not exist",
+        remedy="Create PriorityClass {name}, or remove fullnameOverride and serviceIdentifier from the values, which "
+        "rename the chart's own, and run helm upgrade.",
+        explained_by=("ControlPlaneReady/ObjectMissing",),
     )
     QUOTA_EXCEEDED = Reason(
         "QuotaExceeded",
         Status.FAIL,
-        "No pod can be made: a ResourceQuota of the endpoint namespace is used up, or wants requests that are not set.",
-        "Raise the quota, or free what the message counts.",
+        "No pod can be created: a ResourceQuota of the namespace is used up, or requires requests that are not set.",
+        message="no pod can be created: quota {name} forbids it ({detail})",
+        remedy="Raise the quota (kubectl describe resourcequota -n {namespace}), or free what it counts.",
+        defaults={"name": "of the namespace"},
     )
     LIMIT_RANGE = Reason(
         "LimitRangeViolated",
         Status.FAIL,
-        "No pod can be made: its resources are outside of what a LimitRange of the endpoint namespace allows.",
-        "Change the LimitRange, or the endpoint's resources.",
+        "No pod can be created: its resources are outside of what a LimitRange of the namespace allows.",
+        message="no pod can be created: a LimitRange forbids it ({detail})",
+        remedy="Change the endpoint's resources, or the LimitRange (kubectl describe limitrange -n {namespace}).",
     )
     POD_SECURITY = Reason(
         "PodSecurityDenied",
         Status.FAIL,
-        "No pod can be made: the namespace's pod security level forbids it.",
-        "Relax pod-security.kubernetes.io/enforce of the endpoint namespace, or set the security contexts of the "
-        "values.",
+        "No pod can be created: the namespace's Pod Security level forbids it.",
+        message="no pod can be created: it violates {name} ({detail})",
+        remedy="Relax the level: kubectl label namespace {namespace} --overwrite "
+        "pod-security.kubernetes.io/enforce=baseline.",
+        defaults={"detail": "no policy allows it"},
     )
     WEBHOOK_DENIED = Reason(
         "AdmissionDenied",
         Status.FAIL,
-        "No pod can be made: an admission webhook or policy denies it.",
-        "Ask the owner of the webhook or policy that the message names for an exception.",
+        "No pod can be created: an admission webhook or policy denies it.",
+        message="no pod can be created: {name} denies it ({detail})",
+        remedy="Change what the denial names, or ask the owner of the webhook or policy for an exception.",
+        defaults=_DETAIL,
     )
     WEBHOOK_UNREACHABLE = Reason(
         "WebhookUnreachable",
         Status.FAIL,
-        "No pod can be made: an admission webhook does not answer, and pods may not be made without it.",
-        "Mend the webhook's service (of Istio's injector: istiod), or remove its configuration.",
+        "No pod can be created: an admission webhook does not answer, and its failurePolicy is Fail.",
+        message="no pod can be created: webhook {name} does not answer ({detail})",
+        remedy="Fix the webhook's service (for Istio's injector: kubectl get pods -n istio-system -l app=istiod), or "
+        "delete its webhook configuration.",
     )
     CREATION_FAILED = Reason(
         "PodCreationFailed",
         Status.FAIL,
-        "No pod can be made, for another reason.",
-        "Mend what the message of the Event FailedCreate names.",
+        "No pod can be created, for another reason.",
+        message="no pod can be created: {detail}",
+        remedy="Fix what the message names; all Events: kubectl get events -n {namespace} --field-selector "
+        "reason=FailedCreate.",
     )
     NO_PODS = Reason(
         "NoPodsCreated",
         Status.FAIL,
-        "Pods are wanted, none exists, and nobody says why: the controller that makes them does not act.",
-        "See that kube-controller-manager runs, for a LeaderWorkerSet that its controller does, and that the "
-        "Deployment is not paused.",
+        "Replicas are requested but no pod exists and no Event explains it; the workload's controller is not acting.",
+        message="{workload} requests {desired} and none exists ({detail})",
+        remedy="Check that kube-controller-manager runs (for a LeaderWorkerSet: its controller), and that the "
+        "Deployment is not paused (kubectl rollout resume -n {namespace}).",
+        defaults={"detail": "no Event explains it"},
     )
     # Placing pods
     LABEL_UNMATCHED = Reason(
         "NodeLabelsUnmatched",
         Status.FAIL,
-        "No node carries the labels that the pod selects: k8s.amazonaws.com/accelerator and the values' nodeSelector.",
-        "Label the nodes, or set nodeSelector to null in the values; " + _NODES,
+        "No node carries the labels that the pod selects: k8s.amazonaws.com/accelerator, and the values' nodeSelector.",
+        message="no node matches the nodeSelector{labels} ({detail})",
+        remedy="Label the nodes (kubectl label node NODE{labels}), or set nodeSelector to null in the values.",
+        defaults={"labels": ""},
+        explained_by=_PLACE,
     )
     TAINT_UNTOLERATED = Reason(
         "TaintUntolerated",
         Status.FAIL,
         "Nodes with the right labels carry a taint that the pod does not tolerate.",
-        "Add the taint's key to gpuTolerations, or remove the taint; " + _NODES,
+        message="the nodes carry a taint that the pod does not tolerate ({detail})",
+        remedy="Add the taint's key to gpuTolerations and run helm upgrade, or remove the taint: kubectl taint nodes "
+        "NODE KEY-.",
+        explained_by=_PLACE,
+    )
+    NODES_TOO_SMALL = Reason(
+        "NodesTooSmall",
+        Status.FAIL,
+        "No node is large enough for the pod, even when it is empty.",
+        message="no node is large enough, even when empty ({detail})",
+        remedy="Request less in the endpoint's resources, or add nodes with more {resources}.",
+        defaults={"resources": "of what the message names"},
+        explained_by=_PLACE,
     )
     GPU_INSUFFICIENT = Reason(
-        "GPUsInsufficient",
+        "GpusInsufficient",
         Status.FAIL,
-        "No node has enough of nvidia.com/gpu: all are in use, the device plugin is missing, or MIG is not single.",
-        "Add GPU nodes or free GPUs; " + _NODES,
+        "No node has enough nvidia.com/gpu left: all are in use, the device plugin is missing, or MIG is not single.",
+        message="no node has enough free GPUs ({detail})",
+        remedy="Add GPU nodes or free GPUs; where nodes advertise none, restart their device plugin. Check: kubectl "
+        "describe nodes | grep -A9 Allocated.",
+        explained_by=_PLACE,
     )
     RESOURCES_INSUFFICIENT = Reason(
         "ResourcesInsufficient",
         Status.FAIL,
-        "No node has enough CPU, memory, storage or room for pods.",
-        "Add nodes, or ask for less in the endpoint's resources.",
+        "No node has enough CPU, memory, storage or room for pods left.",
+        message="no node has enough free {resources} ({detail})",
+        remedy="Add nodes, free {resources}, or request less in the endpoint's resources.",
+    )
+    PORTS_IN_USE = Reason(
+        "HostPortsInUse",
+        Status.FAIL,
+        "The pod asks for a port of the node, and on each node another pod has it.",
+        message="no node has the pod's hostPort free ({detail})",
+        remedy="Remove hostPort from the pod, or add nodes.",
     )
     NODES_UNUSABLE = Reason(
         "NodesUnusable",
         Status.FAIL,
         "The nodes that fit are cordoned, not ready or unreachable.",
-        "Uncordon them, or mend their kubelets.",
+        message="the nodes that fit are cordoned or not ready ({detail})",
+        remedy="Uncordon them (kubectl uncordon NODE); where kubectl get nodes says NotReady, check the kubelet and "
+        "the container runtime of the node.",
+        explained_by=_PLACE,
     )
     VOLUME_UNBOUND = Reason(
         "VolumeUnbound",
         Status.FAIL,
-        "The pod waits for a PersistentVolumeClaim that does not exist or is not bound, or is bound elsewhere.",
-        "Create the claim, or mend its StorageClass and zone.",
+        "The pod waits for a PersistentVolumeClaim that does not exist, is not bound, or is bound in another zone.",
+        message="its PersistentVolumeClaim cannot be used ({detail})",
+        remedy="Create the claim, or fix its StorageClass and zone: kubectl describe pvc -n {namespace}.",
     )
     UNSCHEDULABLE = Reason(
         "PodUnschedulable",
         Status.FAIL,
         "The scheduler finds no node, for another reason.",
-        "Mend what the scheduler's words name.",
+        message="no node fits ({detail})",
+        remedy=_EVENTS,
     )
     NOT_CONSIDERED = Reason(
-        "SchedulerSilent",
+        "NotScheduled",
         Status.FAIL,
-        "The pod has no node, and no scheduler says why: none runs, or a scheduling gate holds the pod back.",
-        "See that kube-scheduler runs, and who owns the pod's scheduling gates.",
+        "The pod has no node and no scheduler Event explains why: no scheduler runs, or a scheduling gate holds it.",
+        message="not scheduled, and {detail}",
+        remedy="Check that kube-scheduler runs; where the pod has scheduling gates, check the controller that removes "
+        "them.",
+        defaults={"detail": "no scheduler event explains why"},
     )
     # The node
     NODE_LOST = Reason(
         "NodeLost",
         Status.FAIL,
-        "The pod's node does not answer any more.",
-        "Mend or delete the node; its pods are made anew elsewhere.",
+        "The pod's node is not ready any more: its kubelet, its container runtime or its network is down.",
+        message="node {node} is not ready",
+        remedy="Check the kubelet and the container runtime of the node (kubectl describe node {node}), or delete the "
+        "node: its pods are created again elsewhere.",
     )
     EVICTED = Reason(
         "PodEvicted",
         Status.FAIL,
-        "The kubelet, a drain or a taint ended the pod, and no other one has become ready.",
-        "For pressure on the node: raise the endpoint's requests of what the message names; for a drain: wait, or "
-        "uncordon the nodes.",
+        "The kubelet, a drain or a taint ended the pod, and no successor became ready.",
+        message="evicted: {detail}",
+        remedy="For a resource that the message names: raise the pod's request and limit of it; for a drain or a "
+        "taint: add nodes, or uncordon (kubectl uncordon NODE).",
     )
     PREEMPTED = Reason(
         "PodPreempted",
         Status.FAIL,
-        "A pod of higher priority took the place of the endpoint's.",
-        "Add nodes, or give the endpoint high_priority.",
+        "A pod of higher priority took the pod's place.",
+        message="preempted by a pod of higher priority",
+        remedy="Add nodes, or give the endpoint high_priority.",
+    )
+    REJECTED = Reason(
+        "PodRejectedByKubelet",
+        Status.FAIL,
+        "The scheduler placed pods on a node whose kubelet rejected them (UnexpectedAdmissionError, OutOfcpu, "
+        "NodeAffinity and the like): the two count devices, resources or labels differently.",
+        message="the kubelet of node {node} rejected {rejected} ({admission}): {detail}",
+        remedy="{fix} Then delete the failed pods: kubectl delete pods -n {namespace} "
+        "--field-selector=status.phase=Failed.",
+        defaults={"fix": "Fix what the kubelet's message names."},
     )
     TERMINATION_STUCK = Reason(
         "TerminationStuck",
         Status.FAIL,
-        "Pods that shall end do not, and hold what their successors need.",
-        "Look at their finalizers and at their nodes' kubelets.",
+        "Pods are terminating for longer than their grace period, and hold what their successors need.",
+        message="terminating {since}, past its grace period",
+        remedy="Check the pod's finalizers and the kubelet of node {node}; if the node is gone: kubectl delete pod "
+        "{pod} -n {namespace} --force.",
     )
     # On the node
+    RUNTIME_HANDLER_MISSING = Reason(
+        "RuntimeHandlerMissing",
+        Status.FAIL,
+        "The pod's RuntimeClass names a handler that the container runtime of the node does not have.",
+        message="the container runtime of node {node} has no handler {handler}",
+        remedy="Configure handler {handler} in the container runtime of the node (for nvidia: nvidia-ctk runtime "
+        "configure --runtime=containerd, then restart containerd), or remove runtimeClassName from the pod.",
+    )
+    RUNTIME_DOWN = Reason(
+        "ContainerRuntimeDown",
+        Status.FAIL,
+        "The kubelet cannot reach the container runtime of its node.",
+        message="the container runtime of node {node} does not answer ({detail})",
+        remedy="Restart the container runtime on node {node} (systemctl restart containerd) and read its log.",
+    )
     SANDBOX_FAILED = Reason(
         "PodSandboxFailed",
         Status.FAIL,
-        "The node cannot set the pod's network up: no free address, or the network plugin fails.",
-        "Look at the network plugin's pods on that node, and at free addresses of its subnet.",
+        "The node cannot set up the pod's sandbox or network: no free address, or the network plugin fails.",
+        message="its sandbox cannot be created on node {node}: {detail}",
+        remedy="Check the network plugin's pods on node {node} and the free addresses of its subnet.",
     )
     VOLUME_SOURCE_MISSING = Reason(
         "VolumeSourceMissing",
         Status.FAIL,
-        "A ConfigMap or Secret that the pod mounts does not exist in the endpoint namespace, or lacks a key: mostly "
-        "the service ConfigMap, or the one of aws.configMap.",
-        "Run the chart's upgrade, with aws.configMap.create and the endpoint namespace in aws.configMap.namespaces.",
+        "A ConfigMap or Secret that the pod mounts does not exist in its namespace, or lacks a key.",
+        message="{volume} cannot be mounted: {object} does not exist",
+        remedy="Create {object} in namespace {namespace}. Those of the chart are created by helm upgrade: the service "
+        "ConfigMap, and that of aws.configMap where aws.configMap.namespaces lists the namespace.",
     )
     MOUNT_FAILED = Reason(
         "VolumeMountFailed",
         Status.FAIL,
         "A volume cannot be attached or mounted.",
-        "Look at the storage driver, and at who else holds the volume.",
+        message="{volume} cannot be mounted: {detail}",
+        remedy="Check the volume's storage driver on node {node}, its server or path, and which other node holds it "
+        "(kubectl get volumeattachments).",
     )
     IMAGE_NAME_INVALID = Reason(
         "ImageNameInvalid",
         Status.FAIL,
-        "What stands as the image is no image name.",
-        "Set the repository and the tag of the values; an unset repository leaves a name that begins with a colon.",
+        "The container image reference is invalid.",
+        message="{image} is not a valid image reference",
+        remedy="Set the repository and the tag in the values: an unset repository leaves a name that begins with a "
+        "colon, and names must be in lower case.",
+        explained_by=_IMAGE,
     )
     IMAGE_NOT_FOUND = Reason(
         "ImageNotFound",
         Status.FAIL,
         "The registry has no such repository or tag.",
-        "Push or mirror the image, or correct repository and tag; a repository without dots and colons gets "
-        "docker_repo_prefix before it.",
+        message="the registry has no image {image}",
+        remedy="Push or mirror the image, or correct repository and tag; a repository without dots and colons gets "
+        "config.values.infra.docker_repo_prefix in front.",
+        explained_by=_IMAGE,
     )
+    IMAGE_NEVER_PULLED = Reason(
+        "ImagePullPolicyNever",
+        Status.FAIL,
+        "The container has imagePullPolicy Never, and its node does not have the image.",
+        message="node {node} does not have image {image}, and imagePullPolicy Never forbids to pull it",
+        remedy="Set imagePullPolicy: IfNotPresent, or load the image onto the nodes.",
+    )
+    PULL_SECRET_MISSING = RegistryReasons.PULL_SECRET_MISSING
     IMAGE_DENIED = Reason(
         "ImageAccessDenied",
         Status.FAIL,
         "The registry does not let the node pull the image (or does not say that it does not exist).",
-        "Give the node's role, or the pod's ServiceAccount by imagePullSecrets, the right to pull from it.",
+        message="the registry denies the node {image} ({detail})",
+        remedy="Grant the node's role, or the pod's ServiceAccount through imagePullSecrets, the right to pull from "
+        "{host}; check that the repository exists.",
+        explained_by=_IMAGE,
     )
-    REGISTRY_UNREACHABLE = Reason(
-        "RegistryUnreachable",
-        Status.FAIL,
-        "The node cannot talk to the registry: name, network, or certificate.",
-        "Check the registry's name, the node's way to it, and its certificate's authority.",
-    )
-    REGISTRY_LIMITED = Reason(
-        "RegistryRateLimited",
-        Status.FAIL,
-        "The registry refuses for now: too many pulls.",
-        "Pull with credentials, or mirror the image into your own registry.",
-    )
+    REGISTRY_ERROR = RegistryReasons.SERVER_ERROR
+    REGISTRY_LIMITED = RegistryReasons.RATE_LIMITED
+    BLOBS_MISSING = RegistryReasons.BLOBS_MISSING
     IMAGE_WRONG_PLATFORM = Reason(
         "ImagePlatformMissing",
         Status.FAIL,
         "The image exists, but not for the node's architecture.",
-        "Push the image for that architecture, or select other nodes.",
+        message="image {image} is not built for the architecture of node {node} ({detail})",
+        remedy="Push the image for that architecture, mirror all of its platforms, or select other nodes.",
+        explained_by=_IMAGE,
     )
     IMAGE_NO_SPACE = Reason(
         "NodeDiskFull",
         Status.FAIL,
         "The node has no room for the image.",
-        "Give the nodes larger disks, or let image garbage collection free some.",
+        message="node {node} has no disk space for {image}",
+        remedy="Give the nodes larger disks, or delete what fills them; check: kubectl describe node {node}.",
     )
     IMAGE_PULL_FAILED = Reason(
         "ImagePullFailed",
         Status.FAIL,
         "The image cannot be pulled, for another reason.",
-        "Mend what the runtime's words name; VllmImagePullable asks the registry itself.",
+        message="image {image} cannot be pulled: {detail}",
+        remedy="Fix the pull error shown under Evidence. To test the registry: kubectl mehc check -n NAMESPACE --only "
+        "VllmImagePullable.",
+        defaults=_DETAIL,
+        explained_by=_IMAGE,
     )
     IMAGE_PULL_SLOW = Reason(
         "ImagePullSlow",
         Status.FAIL,
         "The image is still being pulled.",
-        "Wait, or let imageCache keep the image on the nodes; look at the registry's throughput.",
+        message="{image} is being pulled {since}",
+        remedy="Wait, or keep the image on the nodes (imageCache); check the registry's throughput.",
     )
     CONFIGURATION_MISSING = Reason(
         "ContainerConfigMissing",
         Status.FAIL,
-        "A container cannot be made: a Secret, ConfigMap or key of its environment does not exist, or its user is "
-        "refused.",
-        "Create what the message names in the endpoint namespace.",
+        "A container cannot be created: a Secret, ConfigMap or key of its environment does not exist.",
+        message="container {container} cannot be created: {object} does not exist",
+        remedy="Create {object} in namespace {namespace}, or correct the reference in the pod's environment.",
+    )
+    USER_REFUSED = Reason(
+        "RunAsRootForbidden",
+        Status.FAIL,
+        "A container cannot be created: runAsNonRoot is set, and its image runs as root or names its user.",
+        message="container {container} cannot be created: {detail}",
+        remedy="Set runAsUser to a numeric user other than 0, or remove runAsNonRoot from the security context.",
+    )
+    POST_START_FAILED = Reason(
+        "PostStartHookFailed",
+        Status.FAIL,
+        "The container starts and is killed because its postStart hook fails.",
+        message="the postStart hook of container {container} fails ({detail})",
+        remedy="Fix the command of the container's lifecycle.postStart: it must be in the image and exit with 0. Log: "
+        + _LOG
+        + " --previous.",
+        defaults=_DETAIL,
+    )
+    GPU_NOT_GIVEN = Reason(
+        "GpuRuntimeFailed",
+        Status.FAIL,
+        "The NVIDIA container runtime cannot give the container its GPU: driver, library or device is missing.",
+        message="container {container} cannot be started with its GPU: {detail}",
+        remedy="Check the NVIDIA driver and container toolkit of node {node} (nvidia-smi on the node), and that the "
+        "image's CUDA version is one the driver supports.",
+        explained_by=_PLACE,
     )
     START_FAILED = Reason(
         "ContainerStartFailed",
         Status.FAIL,
-        "The runtime cannot start the container: its command, its mounts or the GPU driver.",
-        "Correct the command, or bring the node's GPU driver to what the image needs.",
+        "The runtime cannot start the container: its command does not exist in the image or is not executable, or its "
+        "working directory, a mount or a security setting is wrong.",
+        message="container {container} cannot be started: {detail}",
+        remedy="Correct the command, working directory, mount or security setting that the message names, or use an "
+        "image that has it.",
+        defaults=_DETAIL,
     )
     OUT_OF_MEMORY = Reason(
         "OutOfMemory",
         Status.FAIL,
         "A container is killed again and again because it uses more memory than its limit.",
-        "Raise the endpoint's memory, or load less: a smaller model, a shorter context, quantization.",
+        message="container {container} is killed because it exceeds its memory limit{limit}",
+        remedy="Raise the memory of the endpoint or component, or load less: a smaller model, a shorter context, "
+        "quantization.",
+        defaults={"limit": ""},
     )
     KILLED_BY_PROBE = Reason(
         "KilledByProbe",
         Status.FAIL,
-        "The kubelet kills the container because its liveness or startup probe fails: it may need longer to load.",
-        "Give the probe more time, or mend the route that it asks.",
+        "The kubelet restarts the container because its liveness or startup probe fails; it may need longer to load.",
+        message="container {container} is restarted because its {probe} probe fails",
+        remedy="Give the {probe} probe more time (failureThreshold), or fix the route it asks. Log: "
+        + _LOG
+        + " --previous.",
     )
     CRASHING = Reason(
         "ContainerCrashing",
         Status.FAIL,
-        "A container ends again and again.",
-        "Read the last lines of its previous log: kubectl logs --previous.",
+        "A container keeps exiting.",
+        message="container {container} keeps exiting{detail}",
+        remedy="Read why: " + _LOG + " --previous.",
+        defaults={"detail": ""},
+    )
+    INIT_RUNNING = Reason(
+        "InitContainerRunning",
+        Status.FAIL,
+        "An init container runs and does not end, so the pod's other containers are not started.",
+        message="init container {container} runs {since} and does not end",
+        remedy="Read what it waits for: " + _LOG + ".",
+    )
+    PROBE_COMMAND_MISSING = Reason(
+        "ProbeCommandMissing",
+        Status.FAIL,
+        "The command of the container's readiness probe cannot be executed in its image.",
+        message="the readiness probe of container {container} cannot execute {command} ({detail})",
+        remedy="Set a readiness probe whose command the image has (for the builder: endpointBuilder.readinessProbe).",
     )
     HEALTH_FAILING = Reason(
         "ReadinessFailing",
         Status.FAIL,
         "The container runs and its readiness probe fails: the model still loads, or the health route is wrong.",
-        "Read the container's log; see that it listens on the port and the route that the probe asks.",
+        message="container {container} runs {since} and is not ready ({detail})",
+        remedy="Read its log ("
+        + _LOG
+        + "); check that it listens on the port and the route that the probe asks.",
+        defaults={"detail": "no probe Event explains it"},
     )
     FORWARDER_NOT_READY = Reason(
         "ForwarderNotReady",
         Status.FAIL,
-        "The model is ready and the forwarder beside it is not: it does not reach its broker, or the main container.",
-        "Read the forwarder's log; an async forwarder needs celeryBrokerType redis, sqs or servicebus.",
+        "The forwarder beside the main container is not ready: it does not reach its broker, or the main container.",
+        message="container {container} is not ready ({detail})",
+        remedy="Read its log ("
+        + _LOG
+        + "); an async forwarder needs celeryBrokerType redis, sqs or servicebus.",
+        defaults={"detail": "no probe Event explains it"},
+        explained_by=(
+            "BrokerReachable/UnknownBrokerType",
+            "BrokerReachable/WorkerBrokerMismatch",
+            "BrokerReachable/servicebus",
+            "RedisReachable/broker",
+        ),
     )
     SIDECAR_NOT_READY = Reason(
         "SidecarNotReady",
         Status.FAIL,
         "Istio's sidecar is not ready, and so the pod is not.",
-        "See that istiod runs and that its certificate is accepted.",
+        message="container {container} is not ready ({detail})",
+        remedy="Check that istiod runs (kubectl get pods -n istio-system -l app=istiod), and the sidecar's log: "
+        + _LOG
+        + ".",
+        defaults={"detail": "no probe Event explains it"},
+    )
+    GATE_UNMET = Reason(
+        "ReadinessGateUnmet",
+        Status.FAIL,
+        "All containers are ready, and a readiness gate of the pod is not met.",
+        message="readiness gate {gate} is not met",
+        remedy="Check the controller that sets condition {gate} of the pod (for a load balancer: its target group).",
+    )
+    DEADLINE_EXCEEDED = Reason(
+        "DeadlineExceeded",
+        Status.FAIL,
+        "The pod was ended because it ran for longer than its activeDeadlineSeconds.",
+        message="ended because it ran longer than activeDeadlineSeconds",
+        remedy="Raise or remove activeDeadlineSeconds; read what took so long: " + _LOG + ".",
     )
     POD_NOT_READY = Reason(
         "PodNotReady",
         Status.FAIL,
-        "The pod is not ready, and its state says nothing more.",
-        "Look at kubectl describe of the pod that the message names.",
-    )
-    # Scaling
-    STUCK_AT_ZERO = Reason(
-        "StuckAtZero",
-        Status.FAIL,
-        "The endpoint has no pods, requests wait for it, and KEDA does not wake it.",
-        "Look at the ScaledObject's conditions; see PrometheusQueryable and RedisReachable for KEDA's ways.",
-    )
-    ZERO_WITHOUT_SCALER = Reason(
-        "ZeroWithoutScaler",
-        Status.FAIL,
-        "The Deployment wants no pods, and nothing is there that would ever scale it up.",
-        "Submit the endpoint's update anew, so that its ScaledObject or HorizontalPodAutoscaler is made, or scale it.",
-    )
-    # Neither ready nor broken
-    PARTLY_READY = Reason(
-        "PartlyReady",
-        Status.WARN,
-        "Some pods are ready and serve; others have not been for longer than the grace period.",
-        "Mend what keeps the others; the message names it.",
-    )
-    ORPHANED = Reason(
-        "WorkloadWithoutRecord",
-        Status.WARN,
-        "A Deployment or LeaderWorkerSet exists that the platform's record does not know: it costs nodes, and no "
-        "request reaches it.",
-        "Delete it, if no other installation shares the namespace.",
-    )
-    RECORD_UNREAD = Reason(
-        "RecordNotRead",
-        Status.ERROR,
-        "The platform's own record could not be read: endpoints whose objects were never made remain unseen.",
-        "Mend what DatabaseMigrated says, or set parameter readRecord: false to judge by Kubernetes alone.",
-    )
-    PARTLY_UNSEEN = Reason(
-        "PartlyUnseen",
-        Status.ERROR,
-        "Objects of endpoints could not be read.",
-        "Grant the permission that the message names.",
+        "The pod is not ready, and neither its status nor an Event says why.",
+        message="{phase} and not ready ({detail})",
+        remedy="Check kubectl describe pod {pod} -n {namespace}, and the kubelet's log on node {node}.",
+        defaults={"detail": "no Event explains it"},
     )
 
 
-R = EndpointReasons
+R = WorkloadReasons
 
-_IMAGE = ("VllmImagePullable",)
-_PLACE = ("GpuNodesReady",)
-_BUILDS = (
-    "BrokerReachable/BuilderBrokerMismatch",
-    "BrokerReachable/BuildQueueNotFound",
-    "BrokerReachable/QueueRegionMismatch",
-    "BrokerReachable/servicebus",
-    "RedisReachable/broker",
-    "ControlPlaneReady/builder",
-    "DatabaseMigrated",
-)
-"""Without these no build task is taken."""
-_KEDA = "PrometheusQueryable/KedaNotInstalled"
+_NETWORK: Final = tuple(NetworkReasons.all())
+_OWN: Final = tuple(reason for reason in R.all() if reason not in _NETWORK)
+_PULL: Final = _OWN.index(R.PULL_SECRET_MISSING)
+ORDER: Final = (*_OWN[:_PULL], *_NETWORK, *_OWN[_PULL:])
+"""All causes in the order of the making of a pod: a node meets the network where it pulls."""
 
-CONSEQUENCE_OF: Final = {
-    R.TASK_NOT_TAKEN: _BUILDS,
-    R.TASK_KILLED: ("ControlPlaneReady/builder", "DatabaseMigrated"),
-    R.UPDATE_FAILED: (
-        "DatabaseMigrated",
-        _KEDA,
-        "ControlPlaneReady/ObjectMissing",
-        "BrokerReachable/servicebus",
-    ),
-    R.FAILED_WITH_PODS: ("DatabaseMigrated", _KEDA),
-    R.SERVICE_ACCOUNT_MISSING: ("VllmImagePullable/InferenceServiceAccountMissing",),
-    R.PRIORITY_CLASS_MISSING: ("ControlPlaneReady/ObjectMissing",),
-    R.LABEL_UNMATCHED: _PLACE,
-    R.TAINT_UNTOLERATED: _PLACE,
-    R.GPU_INSUFFICIENT: _PLACE,
-    R.NODES_UNUSABLE: _PLACE,
-    R.IMAGE_NAME_INVALID: _IMAGE,
-    R.IMAGE_NOT_FOUND: _IMAGE,
-    R.IMAGE_DENIED: _IMAGE,
-    R.REGISTRY_UNREACHABLE: _IMAGE,
-    R.REGISTRY_LIMITED: _IMAGE,
-    R.IMAGE_WRONG_PLATFORM: _IMAGE,
-    R.IMAGE_PULL_FAILED: _IMAGE,
-    R.FORWARDER_NOT_READY: (
-        "BrokerReachable/UnknownBrokerType",
-        "BrokerReachable/WorkerBrokerMismatch",
-        "BrokerReachable/servicebus",
-        "RedisReachable/broker",
-    ),
-    R.STUCK_AT_ZERO: ("PrometheusQueryable", "RedisReachable"),
-}
-"""The failures of other checks that would explain a cause, as ``mehc_checks.engine.correlate`` reads names."""
-
-RANK: Final = {reason: number for number, reason in enumerate(R.all())}
-IN_PROGRESS: Final = frozenset({R.IMAGE_PULL_SLOW, R.HEALTH_FAILING})
+IN_PROGRESS: Final = frozenset({R.IMAGE_PULL_SLOW, R.HEALTH_FAILING, R.INIT_RUNNING})
 """These end by themselves where images are large and models load for long: they have a grace period of their own."""
+
+OF_THE_OWNER: Final = frozenset(
+    {
+        R.LIMIT_RANGE,
+        R.WEBHOOK_DENIED,
+        R.NODES_TOO_SMALL,
+        R.PORTS_IN_USE,
+        R.IMAGE_NAME_INVALID,
+        R.IMAGE_NOT_FOUND,
+        R.IMAGE_NEVER_PULLED,
+        R.IMAGE_PULL_SLOW,
+        R.CONFIGURATION_MISSING,
+        R.USER_REFUSED,
+        R.POST_START_FAILED,
+        R.START_FAILED,
+        R.OUT_OF_MEMORY,
+        R.KILLED_BY_PROBE,
+        R.CRASHING,
+        R.INIT_RUNNING,
+        R.PROBE_COMMAND_MISSING,
+        R.HEALTH_FAILING,
+        R.DEADLINE_EXCEEDED,
+    }
+)
+"""These lie with whoever wrote the bundle or chose its resources, not with the platform."""
+
+_CERTS: Final = "/etc/containerd/certs.d/{host}/hosts.toml"
+PULL: Final = "node {node} cannot pull {image}: "
+PULL_WORDS: Final[Mapping[str, str]] = {
+    "source": "the image's name",
+    "seconds": "30",
+    "trust": f"Install the registry's certificate authority on the nodes (containerd: {_CERTS}).",
+    "disable_tls": f"Enable TLS on the registry, or allow plain HTTP on the nodes (containerd: {_CERTS}).",
+    "enable_tls": f"Remove plain HTTP for this registry from the nodes (containerd: {_CERTS}).",
+    "missing": "layers",
+}
+"""What the families' reasons are told about a node that pulls; containerd dials for 30 s."""
+EXPLAINED_BY_IMAGE: Final = _IMAGE
+
+COMMAND: Final = "command {command} cannot be executed ({why})"
+"""What is said of a container whose command is at fault."""
+
+KUBELET_FIXES: Final = (
+    ("UnexpectedAdmissionError", "Restart the device plugin of node {node}, or its kubelet."),
+    (
+        "OutOf",
+        "Free the resource on node {node}, or restart its kubelet, which counts other pods than the scheduler.",
+    ),
+    ("NodeAffinity", "Restore the labels of node {node} that the pod selects, or restart its kubelet."),
+    (
+        "TopologyAffinityError",
+        "Request whole CPUs of one NUMA node, or relax the kubelet's topologyManagerPolicy.",
+    ),
+    ("NodeShutdown", "Wait until node {node} has restarted, or delete the node."),
+    ("Terminated", "Wait until node {node} has restarted, or delete the node."),
+    ("NodePorts", "Remove hostPort from the pod."),
+)
+"""What to do, by the beginning of the reason that the kubelet gives for a rejection."""

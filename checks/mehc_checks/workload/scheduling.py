@@ -1,7 +1,7 @@
 """What the scheduler says of a pod that it cannot place: how many nodes each predicate refuses.
 
-Sources: kube-scheduler's ``framework/types.go`` (``FitError.Error``) and the ``ErrReason`` constants of its plugins,
-from Kubernetes 1.18 to 1.36.
+Sources: kube-scheduler's ``framework/types.go`` (``FitError.Error``), the ``ErrReason`` constants of its plugins, and
+``framework/preemption``, from Kubernetes 1.18 to 1.36.
 """
 
 import re
@@ -9,15 +9,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from mehc_checks.clients.kubernetes.scheduling.quantity import show
 from mehc_checks.core.outcome import Reason
 from mehc_checks.core.text import shortened
-from mehc_checks.workload.reasons import EndpointReasons as R
+from mehc_checks.workload.reasons import WorkloadReasons as R
 
 _AVAILABLE = re.compile(r"^0/(?P<total>\d+) nodes are available: ?(?P<rest>.*)$", re.DOTALL)
 _END = re.compile(r"\.? *(?:preemption: |no new claims to deallocate|still not schedulable|$)")
 _PART = re.compile(r",\s+(?=\d+ )")
 _TAINT = re.compile(r"taint \{(?P<key>[^:}]+)(?:: (?P<value>[^}]*))?\}")
 _STATE_TAINT = re.compile(r"node\.(?:cloudprovider\.)?kubernetes\.io/")
+_INSUFFICIENT = re.compile(r"^Insufficient (?P<resource>\S+)")
+_UNHELPFUL = re.compile(r"(?P<nodes>\d+) Preemption is not helpful")
+_GPU = re.compile(r"^(?:nvidia|amd|habana)\.(?:com|ai)/")
 
 _PREDICATES: Final = (
     (re.compile(r"^Insufficient (?:nvidia|amd|habana)\.(?:com|ai)/"), R.GPU_INSUFFICIENT),
@@ -25,10 +29,8 @@ _PREDICATES: Final = (
     (re.compile(r"didn't match (?:Pod's )?node (?:affinity/selector|selector|affinity)"), R.LABEL_UNMATCHED),
     (re.compile(r"were unschedulable|were not ready|(?:not-ready|unreachable)"), R.NODES_UNUSABLE),
     (re.compile(r"untolerated taint|that the pod didn't tolerate"), R.TAINT_UNTOLERATED),
-    (
-        re.compile(r"volume|[Pp]ersistent[Vv]olume[Cc]laim|StorageClass|storageclass"),
-        R.VOLUME_UNBOUND,
-    ),
+    (re.compile(r"free ports for the requested pod ports"), R.PORTS_IN_USE),
+    (re.compile(r"volume|[Pp]ersistent[Vv]olume[Cc]laim|StorageClass|storageclass"), R.VOLUME_UNBOUND),
 )
 
 
@@ -47,6 +49,13 @@ class Verdict:
         """The predicates, those that refuse most first; "" where none could be read."""
         ordered = sorted(self.refused.items(), key=lambda item: (-item[1], item[0]))
         return ", ".join(f"{count} {shortened(what, 120)}" for what, count in ordered)
+
+    @property
+    def insufficient(self) -> tuple[str, ...]:
+        """The resources of which there is not enough, as the scheduler names them."""
+        named = (_INSUFFICIENT.match(what) for what in sorted(self.refused))
+        pods = ("pods",) if "Too many pods" in self.refused else ()
+        return (*(match["resource"] for match in named if match), *pods)
 
 
 def read(message: str) -> Verdict:
@@ -77,14 +86,14 @@ def read(message: str) -> Verdict:
 
 
 def predicate(what: str) -> Reason:
-    """The cause that one predicate's words stand for."""
+    """The cause that one predicate's words mean."""
     if (found := _TAINT.search(what)) and _STATE_TAINT.match(found["key"]):
         return R.NODES_UNUSABLE
     return next((reason for words, reason in _PREDICATES if words.search(what)), R.UNSCHEDULABLE)
 
 
 def _decisive(refused: Mapping[str, int]) -> Reason:
-    """The predicate to mend: the last of the scheduler's filters that a node gets to, for that node came closest."""
+    """The predicate to fix: the last of the scheduler's filters that a node gets to, for that node came closest."""
     found = {predicate(what) for what in refused}
     return next((reason for reason in _CLOSEST_FIRST if reason in found), R.UNSCHEDULABLE)
 
@@ -93,6 +102,7 @@ _CLOSEST_FIRST: Final = (
     R.VOLUME_UNBOUND,
     R.GPU_INSUFFICIENT,
     R.RESOURCES_INSUFFICIENT,
+    R.PORTS_IN_USE,
     R.UNSCHEDULABLE,
     R.LABEL_UNMATCHED,
     R.TAINT_UNTOLERATED,
@@ -105,15 +115,17 @@ class Selected:
     """The nodes that carry the labels of a nodeSelector, and how many of them are ready and not cordoned.
 
     ``taints`` are of those, as ``key=value:effect``: newer schedulers say that taints refuse, and not which ones.
+    ``largest`` is the most that one of the nodes has of each resource, in the scheduler's units.
     """
 
     nodes: int
     usable: int
     taints: tuple[str, ...] = ()
+    largest: Mapping[str, int] = field(default_factory=dict)
 
 
-def decide(verdict: Verdict, selected: Selected | None) -> Reason:
-    """The cause, with what the words alone leave open decided by the nodes ``selected``.
+def decide(verdict: Verdict, selected: Selected | None, requests: Mapping[str, int] | None = None) -> Reason:
+    """The cause, with what the words alone leave open decided by the nodes ``selected`` and the pod's ``requests``.
 
     The scheduler asks for cordons, then taints, then labels, and names for each node the first that refuses it: so
     words about a taint say nothing of the node's labels, and may be about nodes that nobody means. What comes after
@@ -121,6 +133,8 @@ def decide(verdict: Verdict, selected: Selected | None) -> Reason:
     control plane and of a node's state count as other nodes' affairs.
     """
     found = {predicate(what) for what in verdict.refused}
+    if verdict.reason in (R.GPU_INSUFFICIENT, R.RESOURCES_INSUFFICIENT):
+        return R.NODES_TOO_SMALL if too_small(verdict, selected, requests or {}) else verdict.reason
     if verdict.reason not in (R.LABEL_UNMATCHED, R.TAINT_UNTOLERATED, R.NODES_UNUSABLE):
         return verdict.reason
     if selected is not None:
@@ -133,6 +147,25 @@ def decide(verdict: Verdict, selected: Selected | None) -> Reason:
         own = any(not taint.startswith("node-role.kubernetes.io/") for taint in verdict.taints)
         return R.TAINT_UNTOLERATED if own else R.LABEL_UNMATCHED
     return verdict.reason
+
+
+def too_small(verdict: Verdict, selected: Selected | None, requests: Mapping[str, int]) -> tuple[str, ...]:
+    """What no node has enough of even when it is empty, as "cpu: 64 requested, 16 at most".
+
+    Nodes that have nothing of a GPU are not small: their device plugin is missing.
+    """
+    if selected is not None and selected.nodes:
+        return tuple(
+            f"{resource}: {show(resource, requests[resource])} requested, {show(resource, most)} at most"
+            for resource in verdict.insufficient
+            if (most := selected.largest.get(resource, 0)) and requests.get(resource, 0) > most
+        )
+    # To newer schedulers preemption is no help where the request exceeds what the node has at all.
+    unhelpful = sum(int(found["nodes"]) for found in _UNHELPFUL.finditer(verdict.preemption))
+    names = [resource for resource in verdict.insufficient if resource != "pods"]
+    if unhelpful != verdict.total or any(map(_GPU.match, names)) or "pods" in verdict.insufficient:
+        return ()
+    return tuple(names)
 
 
 def _taint(found: re.Match[str]) -> str:

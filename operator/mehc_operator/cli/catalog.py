@@ -33,11 +33,16 @@ def _described(check: Check) -> dict[str, object]:
         "name": check.name,
         "title": check.title,
         "severity": check.severity,
-        "dependsOn": {reason.name: list(names) for reason, names in check.depends_on.items()},
         "docs": check.docs,
         "parameters": check.parameters.model_json_schema(by_alias=True).get("properties", {}),
         "reasons": [
-            {"name": r.name, "status": r.status, "meaning": r.meaning, "remedy": r.remedy}
+            {
+                "name": r.name,
+                "status": r.status,
+                "meaning": r.meaning,
+                "remedy": r.remedy,
+                "explainedBy": list(r.explained_by),
+            }
             for r in check.reasons.all()
         ],
     }

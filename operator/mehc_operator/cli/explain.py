@@ -9,7 +9,7 @@ from typing import Final
 import yaml
 
 from mehc_checks.checks.endpoints.explain import Explanation, explain
-from mehc_checks.checks.endpoints.gather import EndpointParameters
+from mehc_checks.checks.endpoints.parameters import EndpointParameters
 from mehc_checks.core import duration
 from mehc_checks.core.errors import CannotEvaluate, UsageError
 from mehc_checks.engine.request import Request, Sources, prepare

@@ -110,8 +110,8 @@ def test_all_that_is_not_ready_worst_first(world: World) -> None:
     found = {e["endpointId"]: (e["cause"], e["stuck"], e["state"]) for e in told.document["endpoints"]}
     assert list(found) == ["end_2", "end_3", ID]
     assert found == {
-        "end_2": ("BuildTaskNotTaken", True, "INITIALIZING"),
-        "end_3": ("BuildTaskNotTaken", False, "INITIALIZING"),
+        "end_2": ("BuildTaskNotPickedUp", True, "INITIALIZING"),
+        "end_3": ("BuildTaskNotPickedUp", False, "INITIALIZING"),
         ID: ("ImageNotFound", False, "INITIALIZING"),
     }
     text = explain(world).out
@@ -128,11 +128,11 @@ def test_one_endpoint_by_each_of_its_names(world: World, asked: str) -> None:
     for part in (
         "× llama (end_1, streaming): INITIALIZING, recorded as READY, 0 of 1 pods ready",
         "ImageNotFound",
-        f"the registry has no {IMAGE}",
+        f"the registry has no image {IMAGE}",
         "→ Push or mirror the image",
-        "mehc check --only VllmImagePullable",
+        "--only VllmImagePullable",
         "Timeline (UTC)",
-        "the gateway waited for the builder to make the Deployment",
+        "the gateway waited for the builder to create the Deployment",
         "waited for the scheduler to find a node",
         "container main waits for the kubelet: ErrImagePull",
         "Evidence",
@@ -171,7 +171,7 @@ def test_a_deployment_that_gets_no_pod(world: World) -> None:
     world.record("READY")
     world.deployment(serviceAccountName="absent")
     found = settled(world, "INITIALIZING", "ServiceAccountMissing")
-    assert found["timeline"][-1]["waitsFor"] == "a pod that is not made"
+    assert found["timeline"][-1]["waitsFor"] == "a pod that is not created"
 
 
 def test_an_endpoint_that_is_ready(world: World) -> None:
@@ -191,7 +191,7 @@ def test_a_task_that_nobody_takes(world: World) -> None:
     (found,) = yaml.safe_load(told.out)["endpoints"]
     assert told.code == 1
     assert (found["state"], found["recorded"]) == ("INITIALIZING", "UPDATE_PENDING")
-    assert [step["waitsFor"] for step in found["timeline"]] == ["the builder to take the task"]
+    assert [step["waitsFor"] for step in found["timeline"]] == ["the builder to pick up the task"]
     assert "BrokerReachable" in found["consequenceOf"]
 
 
@@ -199,14 +199,14 @@ def test_an_endpoint_that_does_not_exist(world: World) -> None:
     world.record("READY")
     told = explain(world, "lama")
     assert (told.code, told.out) == (2, "")
-    assert told.err == "mehc: there is no endpoint lama; did you mean llama?\n"
+    assert told.err == 'mehc: no endpoint matches "lama"; did you mean llama?\n'
 
 
 def test_a_name_of_two_endpoints(world: World) -> None:
     world.record("READY")
     world.record("READY", endpoint_id="end_2")
     told = explain(world, TITLE)
-    assert (told.code, told.err) == (2, "mehc: 2 endpoints are named llama; give the id: end_1, end_2\n")
+    assert (told.code, told.err) == (2, 'mehc: 2 endpoints are named "llama"; give the id: end_1, end_2\n')
 
 
 def test_without_the_record_it_says_so(world: World, tmp_path: Path) -> None:
@@ -216,7 +216,7 @@ def test_without_the_record_it_says_so(world: World, tmp_path: Path) -> None:
     told = explain(world, *AT_ONCE, values=values)
     assert told.code == 1
     assert "× llama (end_1, sync): INITIALIZING, 0 of 1 pods ready" in told.out
-    assert "not read: the platform's record of endpoints could not be read: " in told.out
+    assert "not read: the platform's table of endpoints could not be read: " in told.out
 
 
 def test_what_may_not_be_read_ends_it(world: World) -> None:

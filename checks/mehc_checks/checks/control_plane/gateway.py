@@ -7,23 +7,21 @@ Sources: ``api/app.py``, ``api/model_endpoints_v1.py``, ``verify_authentication`
 import base64
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from enum import StrEnum
 from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from pydantic import Field
-
+from mehc_checks.checks.control_plane.facts import GatewayAnswer, Proof
+from mehc_checks.checks.control_plane.parameters import GatewayParameters
+from mehc_checks.checks.control_plane.reasons import ANSWERS
 from mehc_checks.clients import http
 from mehc_checks.clients.network.connect import NetworkProblem, connect
 from mehc_checks.clients.network.reasons import NetworkReasons as N
 from mehc_checks.core.errors import UsageError
-from mehc_checks.core.parameters import Parameters
 from mehc_checks.installation.context import Context
 
 USER: Final = "mehc-probe"
-"""Nobody's name. Without an authentication plugin the platform takes any; then this user owns no endpoint."""
+"""No user's name. Without an authentication plugin the platform takes any; then this user owns no endpoint."""
 QUESTION: Final = f"/v1/model-endpoints?name={USER}"
 """One SELECT of all columns of endpoints, that finds nothing: neither the cache nor Kubernetes is asked."""
 _HEADERS: Final = {
@@ -38,46 +36,14 @@ _OF_PROXIES: Final = (HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HT
 _STRANGERS: Final = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 
 
-class GatewayParameters(Parameters):
-    """Parameters of ControlPlaneReady."""
-
-    gateway_url: str = Field(
-        "",
-        description="Where to ask the gateway, such as http://127.0.0.1:8080 behind kubectl port-forward; by default "
-        "its Service, asked only from inside the cluster.",
-    )
-
-
-class Proof(StrEnum):
-    """What the answer proves."""
-
-    ANSWERS = "answers"
-    FAILS = "fails"
-    """An error of the gateway's own."""
-    SILENT = "silent"
-    """Nothing listens, or what listens does not answer."""
-    SHADOWED = "shadowed"
-    """A proxy answers that it does not get through."""
-    NOTHING = "nothing"
-    """Neither that it works nor that it does not."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class GatewayAnswer:
-    """``text`` says in one line what was heard, in our own words."""
-
-    proof: Proof
-    text: str
-
-
 async def gateway_answer(context: Context, service: Mapping[str, Any] | None) -> GatewayAnswer:
     """The answer at ``gatewayUrl``, else at ``service``, the gateway's Service. Raises UsageError for a bad URL."""
     given = context.parameters(GatewayParameters).gateway_url
     url = given.rstrip("/") or _in_cluster(service)
     if not given and not context.cluster.surrounds_us:
-        return GatewayAnswer(proof=Proof.NOTHING, text="not asked from outside of the cluster")
+        return _answer(Proof.NOTHING, "outside")
     if not url:
-        return GatewayAnswer(proof=Proof.NOTHING, text="it has no Service to ask")
+        return _answer(Proof.NOTHING, "no service")
     host, port = _address(url)
     try:
         await connect(host, port, timeout=context.network_timeout / 4)
@@ -87,6 +53,10 @@ async def gateway_answer(context: Context, service: Mapping[str, Any] | None) ->
         proof = Proof.SILENT if failure.reason is N.CONNECTION_REFUSED else Proof.NOTHING
         return GatewayAnswer(proof=proof, text=str(failure))
     return await _ask(url, host, port, context.network_timeout / 2)
+
+
+def _answer(proof: Proof, answered: str, **words: object) -> GatewayAnswer:
+    return GatewayAnswer(proof=proof, text=ANSWERS[answered].format(**words))
 
 
 def _in_cluster(service: Mapping[str, Any] | None) -> str:
@@ -103,9 +73,9 @@ def _address(url: str) -> tuple[str, int]:
     except (ValueError, KeyError):
         host, port = None, 0
     if not host or parts.username is not None or parts.query or parts.fragment:
-        # whoever writes the resource must not choose the question that this process asks
+        # who writes the resource must not choose the question that this process asks
         raise UsageError(
-            "parameters.gatewayUrl: not an http:// or https:// address, without credentials and query"
+            "parameters.gatewayUrl must be an http:// or https:// address without credentials and query"
         )
     return host, port
 
@@ -116,29 +86,24 @@ async def _ask(url: str, host: str, port: int, timeout: float) -> GatewayAnswer:
         response = await http.get(url + QUESTION, timeout=timeout, headers=_HEADERS, most=_MOST)
     except NetworkProblem as problem:
         if problem.reason is N.CONNECTION_TIMEOUT:
-            text = f"{where} accepts connections and does not answer within {timeout:g} s"
-            return GatewayAnswer(proof=Proof.SILENT, text=text)
+            return _answer(Proof.SILENT, "silent", where=where, seconds=f"{timeout:g}")
         return GatewayAnswer(proof=Proof.NOTHING, text=str(problem))
     return _judged(response.status, response.body, where)
 
 
 def _judged(status: int, body: bytes, where: str) -> GatewayAnswer:
-    shown = f"{where} answers {status}"
+    words = {"where": where, "status": status}
     if status == HTTPStatus.OK and _is_list(body):
-        return GatewayAnswer(proof=Proof.ANSWERS, text=f"{where} answers an authenticated request")
+        return _answer(Proof.ANSWERS, "listed", **words)
     if status == HTTPStatus.INTERNAL_SERVER_ERROR:
-        return GatewayAnswer(
-            proof=Proof.FAILS, text=f"{shown} to an authenticated request that lists endpoints"
-        )
+        return _answer(Proof.FAILS, "error", **words)
     if status in _OF_PROXIES:
-        return GatewayAnswer(proof=Proof.SHADOWED, text=f"{shown}, which a proxy says and not the gateway")
+        return _answer(Proof.SHADOWED, "proxy", **words)
     if status in _STRANGERS:
-        return GatewayAnswer(proof=Proof.NOTHING, text=f"{shown}: it wants a user that it knows")
+        return _answer(Proof.NOTHING, "stranger", **words)
     if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
-        return GatewayAnswer(proof=Proof.NOTHING, text=f"{shown}, a redirect, which the gateway never does")
-    return GatewayAnswer(
-        proof=Proof.NOTHING, text=f"{shown} without a list of endpoints: another program, or busy"
-    )
+        return _answer(Proof.NOTHING, "redirect", **words)
+    return _answer(Proof.NOTHING, "other", **words)
 
 
 def _is_list(body: bytes) -> bool:

@@ -1,11 +1,15 @@
-"""What is told of endpoints to who asks: which ones, in which state, why, and since when."""
+"""Which endpoints are not ready, in which state they are, why, and since when."""
 
 import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Final
 
-from mehc_checks.checks.endpoints.gather import EndpointFacts, read_endpoints
+from mehc_checks.checks.endpoints.diagnose import word
+from mehc_checks.checks.endpoints.facts import EndpointFacts
+from mehc_checks.checks.endpoints.gather import read_endpoints
+from mehc_checks.checks.endpoints.objects import Endpoint
 from mehc_checks.checks.endpoints.stuck import not_ready
 from mehc_checks.checks.endpoints.timeline import Step, timeline
 from mehc_checks.core.errors import UsageError
@@ -13,8 +17,9 @@ from mehc_checks.core.outcome import Status
 from mehc_checks.installation.context import Context
 from mehc_checks.modelengine.endpoints import Shown
 from mehc_checks.modelengine.scaling import ENDPOINT_PREFIX
-from mehc_checks.workload.diagnose import Cause, word
-from mehc_checks.workload.objects import Endpoint
+from mehc_checks.workload.diagnose import Cause
+
+_NAMED: Final = 10
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,7 +40,7 @@ class Explained:
     @property
     def is_stuck(self) -> bool:
         """Whether it fails EndpointsReady."""
-        return self.cause is not None and self.cause.overdue and self.cause.reason.status is Status.FAIL
+        return self.cause is not None and self.cause.overdue and self.cause.finding.status is Status.FAIL
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,6 +54,7 @@ class Explanation:
     total: int
     now: datetime
     recorded: bool
+    namespace: str = ""
     unread: tuple[str, ...] = ()
 
 
@@ -60,7 +66,7 @@ async def explain(context: Context, asked: str = "") -> Explanation:
     facts = await read_endpoints(context, asked=lambda endpoint: bool(asked) and _is(endpoint, asked))
     causes = {
         found.endpoint.name: found.cause
-        for found in not_ready(facts.endpoints, facts.around, recorded=facts.recorded)
+        for found in not_ready(facts.endpoints, facts.around, recorded=facts.recorded, queue=facts.queue)
     }
     by_name = {endpoint.name: endpoint for endpoint in facts.endpoints}
     chosen = [_found(facts.endpoints, asked)] if asked else [by_name[name] for name in causes]
@@ -69,6 +75,7 @@ async def explain(context: Context, asked: str = "") -> Explanation:
         total=len(facts.endpoints),
         now=facts.around.now,
         recorded=facts.recorded,
+        namespace=context.namespace,
         unread=tuple(context.redactor.text(text) for text in _unread(facts)),
     )
 
@@ -85,21 +92,22 @@ def _found(endpoints: Iterable[Endpoint], asked: str) -> Endpoint:
     if len(found) == 1:
         return found[0]
     if found:
-        raise UsageError(
-            f"{len(found)} endpoints are named {asked}; give the id: {', '.join(e.id for e in found)}"
-        )
+        ids = ", ".join(endpoint.id for endpoint in found)
+        raise UsageError(f'{len(found)} endpoints are named "{asked}"; give the id: {ids}')
     names = {name.lower(): name for e in known for name in (e.id, e.title, e.name)}
     near = difflib.get_close_matches(asked.lower(), names, n=1)
-    hint = f"did you mean {names[near[0]]}?" if near else f"there are {len(known)}, of other names"
-    raise UsageError(f"there is no endpoint {asked}; {hint}")
+    titles = sorted({endpoint.title for endpoint in known})
+    more = f" and {len(titles) - _NAMED} more" if len(titles) > _NAMED else ""
+    there = f"endpoints here: {', '.join(titles[:_NAMED])}{more}" if titles else "there are no endpoints"
+    hint = f"did you mean {names[near[0]]}?" if near else there
+    raise UsageError(f'no endpoint matches "{asked}"; {hint}')
 
 
 def _explained(endpoint: Endpoint, cause: Cause | None, context: Context) -> Explained:
     text = context.redactor.text
     if cause:
-        cause = replace(
-            cause, message=text(cause.message), evidence=tuple(text(line) for line in cause.evidence)
-        )
+        shown = replace(cause.finding, message=text(cause.message), remediation=text(cause.remedy))
+        cause = replace(cause, finding=shown, evidence=tuple(text(line) for line in cause.evidence))
     return Explained(
         endpoint_id=endpoint.id,
         name=text(endpoint.title),

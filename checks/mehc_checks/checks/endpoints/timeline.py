@@ -1,12 +1,13 @@
-"""From the request for an endpoint to now: who waited for whom, and for how long."""
+"""From the request for an endpoint to now: what waited for what, and for how long."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from mehc_checks.checks.endpoints.objects import Endpoint
 from mehc_checks.modelengine.endpoints import FORWARDERS, PROXY, State
 from mehc_checks.workload.diagnose import Cause
-from mehc_checks.workload.objects import Endpoint, Event, Pod
+from mehc_checks.workload.objects import Event, Pod
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,15 +40,15 @@ def _of_record(endpoint: Endpoint) -> Iterator[Step | None]:
     begun = record.updated or record.created
     match record.state:
         case State.PENDING:
-            yield _step("the gateway", "the builder to take the task", begun, None)
+            yield _step("the gateway", "the builder to pick up the task", begun, None)
         case State.IN_PROGRESS:
             yield _step("the gateway", "the builder to finish the task", begun, None)
         case State.DELETING:
             yield _step("the gateway", "the builder to delete the objects", begun, None)
         case State.READY if workload is None:
-            yield _step("the platform", "a Deployment that nobody makes", begun, None)
+            yield _step("the platform", "a Deployment that is not created", begun, None)
     if workload and workload.created and record.created:
-        whom = f"the builder to make the {workload.kind}"
+        whom = f"the builder to create the {workload.kind}"
         yield _step("the gateway", whom, record.created, max(workload.created, record.created))
 
 
@@ -61,18 +62,18 @@ def _of_workload(endpoint: Endpoint, cause: Cause | None) -> Iterator[Step | Non
     if not workload.desired:
         progressing = workload.conditions.get("Progressing")
         since = (progressing.since if progressing else None) or workload.created
-        waker = "somebody to give it a scaler" if cause and not endpoint.scaler else "a request, and KEDA"
+        waker = "a ScaledObject" if cause and not endpoint.scaler else "a request, and KEDA"
         yield _step(f"the {workload.kind} with 0 pods", waker, since, None)
         return
     pod = _pod(endpoint, cause)
-    made = max((owner.created for owner in endpoint.replica_sets if owner.created), default=workload.created)
+    made = max((owner.created for owner in workload.replica_sets if owner.created), default=workload.created)
     if pod is None or pod.created is None:
-        yield _step(f"the {workload.kind}", "a pod that is not made", made, None)
+        yield _step(f"the {workload.kind}", "a pod that is not created", made, None)
         return
     yield _step(
-        f"the {workload.kind}", "its pod to be made", min(made or pod.created, pod.created), pod.created
+        f"the {workload.kind}", "its pod to be created", min(made or pod.created, pod.created), pod.created
     )
-    yield from _of_pod(pod, [event for event in endpoint.events if event.name == pod.name])
+    yield from _of_pod(pod, [event for event in workload.events if event.name == pod.name])
 
 
 def _pod(endpoint: Endpoint, cause: Cause | None) -> Pod | None:

@@ -60,7 +60,8 @@ def of_secrets(facts: ImageFacts) -> Iterator[Finding]:
     keyring = secrets.keyring
     hurt: dict[str, Any] = {"status": Status.FAIL if denied or facts.nodes.stuck else Status.WARN}
     for name in secrets.missing:
-        yield R.PULL_SECRET_MISSING(secret=name, **place, **hurt)
+        named = {**place, "account": f"ServiceAccount {place['account']}"}
+        yield R.PULL_SECRET_MISSING(secret=name, **named, **hurt)
     for name in keyring.ignored:
         yield R.PULL_SECRET_IGNORED(secret=name, **hurt)
     for name, instead in keyring.empty.items():

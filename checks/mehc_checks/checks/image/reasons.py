@@ -116,14 +116,6 @@ class VllmImageReasons(RegistryReasons, AwsReasons):
         remedy="Create it: kubectl create serviceaccount {account} -n {namespace}; "
         "serviceTemplate.createServiceAccount has no effect without serviceTemplate.serviceAccountAnnotations.",
     )
-    PULL_SECRET_MISSING = Reason(
-        "PullSecretMissing",
-        Status.WARN,
-        "The inference ServiceAccount names a pull secret that does not exist in the endpoint namespace.",
-        message="ServiceAccount {account} names pull secret {secret}, which does not exist in namespace {namespace}",
-        remedy="Create Secret {secret} in namespace {namespace} (kubectl create secret docker-registry), or remove it "
-        "from imagePullSecrets of ServiceAccount {account}.",
-    )
     PULL_SECRET_IGNORED = Reason(
         "PullSecretIgnored",
         Status.WARN,

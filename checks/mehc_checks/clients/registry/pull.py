@@ -225,9 +225,7 @@ class Pull:
         return Problem(
             R.BLOBS_MISSING,
             image=self._image,
-            missing=len(missing),
-            parts=parts,
-            size=byte_count(sum(map(size_of, missing))),
+            missing=f"{len(missing)} of {parts} blobs ({byte_count(sum(map(size_of, missing)))})",
             digest=digest_of(missing[0], self._image)[:_SHOWN_DIGEST],
         )
 

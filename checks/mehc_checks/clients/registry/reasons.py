@@ -38,6 +38,14 @@ class RegistryReasons(NetworkReasons):
         message="pull secret {secret} is malformed: {detail}; the kubelet fails every pull that uses it",
         remedy="Create Secret {secret} again: kubectl create secret docker-registry.",
     )
+    PULL_SECRET_MISSING = Reason(
+        "PullSecretMissing",
+        Status.WARN,
+        "A pull secret that the inference ServiceAccount or a pod names does not exist in its namespace.",
+        message="{account} names pull secret {secret}, which does not exist in namespace {namespace}",
+        remedy="Create Secret {secret} in namespace {namespace} (kubectl create secret docker-registry), or remove it "
+        "from imagePullSecrets of {account}.",
+    )
     NO_PULL_CREDENTIALS = Reason(
         "NoPullCredentials",
         Status.FAIL,
@@ -160,7 +168,7 @@ class RegistryReasons(NetworkReasons):
         "BlobsMissing",
         Status.FAIL,
         "The manifest exists but layers do not: an interrupted mirror, or a cleanup that deleted too much.",
-        message="{missing} of {parts} blobs ({size}) of {image} are missing, the first is {digest}…",
+        message="{missing} of {image} are missing, the first is {digest}…",
         remedy="Push or mirror {image} again.",
     )
     LAYER_STORE_UNREACHABLE = Reason(

@@ -1,0 +1,41 @@
+"""What the cluster's nodes tell about pods that are not ready: which are lost, and which a nodeSelector chooses."""
+
+from collections.abc import Callable, Mapping
+
+from mehc_checks.installation.nodes import Nodes
+from mehc_checks.workload.scheduling import Selected
+
+
+def lost(nodes: Nodes | None) -> frozenset[str]:
+    """The names of nodes that are not Ready; none where nodes could not be read."""
+    if nodes is None:
+        return frozenset()
+    return frozenset(
+        node.name for pool in nodes.pools(frozenset()) if not pool.node.ready for node in pool.members
+    )
+
+
+def selected(nodes: Nodes | None) -> Callable[[Mapping[str, str]], Selected | None]:
+    """Counts the nodes that carry all the labels asked for; None where nodes could not be read."""
+
+    def count(selector: Mapping[str, str]) -> Selected | None:
+        if nodes is None:
+            return None
+        found = [
+            pool
+            for pool in nodes.pools(frozenset(selector))
+            if all(pool.node.label(key) == value for key, value in selector.items())
+        ]
+        usable = [pool for pool in found if pool.node.ready and not pool.node.unschedulable]
+        largest: dict[str, int] = {}
+        for pool in found:
+            for resource, most in pool.node.allocatable.items():
+                largest[resource] = max(largest.get(resource, 0), most)
+        return Selected(
+            nodes=sum(map(len, found)),
+            usable=sum(map(len, usable)),
+            taints=tuple(sorted({str(taint) for pool in usable for taint in pool.node.taints})),
+            largest=largest,
+        )
+
+    return count
