@@ -164,7 +164,7 @@ def rules_page() -> str:
         "What is wrong with the values of an installation, before and after the install: `mehc lint FILE…` "
         "judges values "
         "files, the condition [ConfigValid](checks/ConfigValid.md) an installation. Sections are those of the values "
-        "reference. A rule of severity critical or high fails; a warning warns; info informs.",
+        "reference. What is critical or high fails; a warning warns; info informs.",
         "",
     ]
     for number, title in SECTIONS.items():
@@ -184,17 +184,26 @@ def rules_page() -> str:
 
 
 def _rule(rule: Rule) -> list[str]:
-    where = f" On {', '.join(rule.clouds)} only." if rule.clouds else ""
-    needs = " Needs the cluster." if rule.needs_cluster else ""
+    where = [f"On {', '.join(rule.clouds)} only."] if rule.clouds else []
+    needs = ["Needs the cluster."] if rule.needs_cluster else []
+    install = ["Not judged of values that were installed."] if rule.of_install else []
     reads = ", ".join(f"`{path}`" for path in rule.reads)
+    judges = [f"Judges {reads}."] if reads else []
+    key = f"`{rule.reads[0]}`" if len(rule.reads) == 1 else "*the key*"
+    rows = [
+        f'| <a id="{fault.anchor}"></a>`{fault.name}` | {fault.status} | {fault.severity} | {_cell(fault.meaning)} | '
+        f"{_cell(_shown(fault, fault.remedy, path=key))} |"
+        for fault in rule.faults
+    ]
+    told = " ".join([*where, *needs, *install, *judges])
     return [
         f'### <a id="{rule.id.lower()}"></a>{rule.id}: {_cell(rule.title)}',
         "",
-        f"**{rule.severity}.**{where}{needs} {rule.consequence}",
+        *([told, ""] if told else []),
+        "| reason | status | severity | what it means | remedy |",
+        "|---|---|---|---|---|",
+        *rows,
         "",
-        f"{rule.remedy}",
-        "",
-        *([f"Judges {reads}.", ""] if reads else []),
         *([f"Broken, it explains {_failures(rule.explains)}.", ""] if rule.explains else []),
     ]
 
@@ -275,10 +284,10 @@ def _table(reasons: list[Reason]) -> list[str]:
     return lines
 
 
-def _shown(reason: Reason, template: str) -> str:
-    """``template`` as a page shows it: words that a caller may leave out as they are, the others as *names*."""
+def _shown(reason: Reason, template: str, **words: str) -> str:
+    """``template`` as a page shows it: ``words``, those that a caller may leave out, and the others as *names*."""
     names = {word: f"*{word.replace('_', ' ')}*" for word in placeholders(template)}
-    return template.format(**{**names, **reason.defaults})
+    return template.format(**{**names, **reason.defaults, **words})
 
 
 def _cell(text: str) -> str:

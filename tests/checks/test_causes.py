@@ -6,7 +6,6 @@ from typing import Any, Final
 
 import pytest
 
-from mehc_checks.checks.config.check import reason_name
 from mehc_checks.checks.config.rules.catalogue import all_rules
 from mehc_checks.clients.kubernetes.api import KubernetesCluster
 from mehc_checks.core.outcome import Status
@@ -206,8 +205,10 @@ def asks_for_h100() -> Tree:
     )
 
 
-@pytest.mark.parametrize("address", ["", "prometheus:9090"])
-async def test_a_broken_prometheus_address(world: World, address: str) -> None:
+@pytest.mark.parametrize(
+    ("address", "reason"), [("", "PrometheusAddressEmpty"), ("prometheus:9090", "PrometheusAddressInvalid")]
+)
+async def test_a_broken_prometheus_address(world: World, address: str, reason: str) -> None:
     """The rule leads: it is the value that a user edits. KEDA's and the endpoint's trouble follow from it."""
     world.record("READY")
     world.deployment(replicas=0)
@@ -220,9 +221,9 @@ async def test_a_broken_prometheus_address(world: World, address: str) -> None:
         at(f"{INFRA}.prometheus_server_address", address),
         at(f"{LAUNCH}.cache_redis_aws_url", world.redis.url()),
     )
-    assert names(causes) == [("ConfigValid", "RuleS4_06", ("EndpointsReady", "PrometheusQueryable"))]
-    assert causes[0].message.startswith("S4-06: config.values.infra.prometheus_server_address")
-    assert causes[0].remediation.startswith("Set it to a URL that KEDA's operator can reach")
+    assert names(causes) == [("ConfigValid", reason, ("EndpointsReady", "PrometheusQueryable"))]
+    assert causes[0].message.startswith("config.values.infra.prometheus_server_address is ")
+    assert causes[0].remediation.startswith("Set config.values.infra.prometheus_server_address to a URL ")
     assert causes[0].endpoints == 1
 
 
@@ -235,7 +236,7 @@ async def test_a_rule_that_has_nothing_to_do_with_it_stands_on_its_own(world: Wo
             at("service.port", 8080),
         )
     assert names(causes) == [
-        ("ConfigValid", "RuleS5_04", ()),
+        ("ConfigValid", "ServicePortNot80", ()),
         ("PrometheusQueryable", "ConnectionRefused", ()),
     ]
 
@@ -272,7 +273,7 @@ async def test_a_builder_that_hears_another_broker(world: World) -> None:
         at(f"{LAUNCH}.cache_redis_onprem_url", world.redis.url()),
         cloud=ONPREM,
     )
-    assert names(causes) == [("ConfigValid", "RuleS2_op_01", ("BrokerReachable", "EndpointsReady"))]
+    assert names(causes) == [("ConfigValid", "BuilderConsumesSQS", ("BrokerReachable", "EndpointsReady"))]
     assert (causes[0].severity, causes[0].endpoints) == ("critical", 2)
 
 
@@ -387,5 +388,5 @@ async def test_a_broken_rule_produces_what_it_explains(
     ]
     assert produced, result
     told_as_causes = {(cause.check, cause.reason) for cause in report.root_causes}
-    assert ("ConfigValid", reason_name(all_rules()[rule])) in told_as_causes
+    assert {("ConfigValid", fault.name) for fault in all_rules()[rule].faults} & told_as_causes
     assert not {(name, reason) for reason in produced} & told_as_causes

@@ -87,7 +87,7 @@ def test_an_empty_spec_is_enough(helm: Helm, namespace: str, resource: Resource,
     redis = resource.condition("RedisReachable", lambda _: True)
     assert redis["status"] == "True", redis["message"]
     config = resource.condition("ConfigValid", lambda _: True)
-    assert (config["status"], config["reason"]) == ("False", "RuleS5_01")  # this cluster has no Istio
+    assert (config["status"], config["reason"]) == ("False", "IstioNotInstalled")  # this cluster has no Istio
     database = resource.condition("DatabaseMigrated", lambda _: True)
     assert DATABASE_SECRET in database["message"]
     assert resource.status()["release"] == {

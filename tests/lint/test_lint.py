@@ -16,6 +16,9 @@ from testbed.rulejudging import at
 from testbed.sound import AWS
 
 MEHC = Path(sys.executable).with_name("mehc")
+PORT = (
+    "service.port is 8080, but the VirtualService routes to port 80: every request through Istio gets a 503"
+)
 POOL = "config.values.infra.db_engine_pool_size"
 
 
@@ -71,14 +74,42 @@ def test_a_finding_stands_where_the_last_file_gives_the_value(sound: Path, tmp_p
 
 def test_what_is_absent_stands_at_its_nearest_parent(sound: Path, tmp_path: Path) -> None:
     change = tmp_path / "change.yaml"
-    change.write_text("tag: v1\nreplicaCount:\n  cacher: 0\nresources:\n  requests:\n    memory: null\n")
+    change.write_text("tag: v1\nreplicaCount:\n  builder: 0\nresources:\n  requests:\n    memory: null\n")
     assert found(sound, change) == [
-        ("S8-12", "replicaCount.cacher", "change.yaml", 3, 3),
+        ("S8-12", "replicaCount.builder", "change.yaml", 3, 3),
         ("S8-09", "resources.requests.memory", "change.yaml", 6, 5),
     ]
     change.write_text("context: null\nresources:\n  requests: null\n")
     assert [place[2:] for place in found(sound, change)] == [("change.yaml", 1, 1), ("change.yaml", 3, 3)]
     assert {place[3] for place in found(written(tmp_path, "empty.yaml", {"keda": {}}))} == {1}
+
+
+def test_a_key_given_twice_is_told_with_both_places_and_the_last_wins(sound: Path, tmp_path: Path) -> None:
+    change = tmp_path / "change.yaml"
+    change.write_text("service:\n  port: 80\n  port: 8080\n")
+    assert found(sound, change) == [
+        ("S5-04", "service.port", "change.yaml", 3, 3),
+        ("S1-16", "service.port", "change.yaml", 3, 3),
+    ]
+    twice = next(line for line in lint(sound, change).stdout.splitlines() if "S1-16" in line)
+    assert twice.endswith(
+        f"service.port is given twice in {change}, in line 2, column 3 and in line 3, column 3; Helm takes the last"
+    )
+
+
+def test_findings_with_one_remedy_share_it(tmp_path: Path) -> None:
+    """A sparse file: no line is a wall of text, and no remedy lacks its subject."""
+    said = lint(written(tmp_path, "overlay.yaml", {"tag": "v1"})).stdout
+    assert max(map(len, said.splitlines())) < 300
+    missing = [line for line in said.splitlines() if " S1-02: " in line]
+    assert len(missing) == 3
+    text = " ".join(said.split())
+    assert "15 more: config.values.launch.sqs_queue_policy_template (" in text
+    assert (
+        "Set config.values.launch.endpoint_namespace; for a feature that you do not use any string works"
+        in text
+    )
+    assert "Do the same for the 17 others." in text
 
 
 def test_items_of_lists(sound: Path, tmp_path: Path) -> None:
@@ -98,14 +129,14 @@ def test_the_file_of_a_wrapper_chart(tmp_path: Path) -> None:
 def test_standard_input(sound: Path) -> None:
     done = lint(sound, "-", stdin="debug_mode: 'yes'\nservice: {port: 8080}\n")
     assert done.returncode == 1
-    assert "-:2:11: high S5-04: service.port is 8080\n" in done.stdout
-    assert "-:1:1: info S6-04: debug_mode is yes\n" in done.stdout
+    assert f"-:2:11: high S5-04: {PORT}\n" in done.stdout
+    assert "-:1:1: info S6-04: debug_mode is yes: gateway, builder and cacher log far more\n" in done.stdout
 
 
 @pytest.mark.parametrize(
     ("change", "fail_on", "status"),
     [
-        (at("replicaCount.cacher", 0), "fail", 1),
+        (at("replicaCount.builder", 0), "fail", 1),
         (at("service.port", 8080), "fail", 1),
         (at("service.port", 8080), "never", 0),
         (at("redis.unsafeSsl", True), "fail", 0),
@@ -121,7 +152,7 @@ def test_ignored_rules_are_listed(sound: Path, tmp_path: Path) -> None:
     change = written(tmp_path, "c.yaml", at("service.port", 8080))
     done = lint(sound, change, "--ignore", "S5-04=behind our own ingress")
     assert done.returncode == 0
-    assert "ignored S5-04: service.port is 8080 (behind our own ingress)\n" in done.stdout
+    assert "every request through Istio gets a 503 (behind our own ingress)\n" in done.stdout
     answer = json.loads(lint(sound, change, "--ignore", "S5-04=ours", "-o", "json").stdout)
     assert [(each["rule"], each["reason"]) for each in answer["ignored"]] == [("S5-04", "ours")]
 
@@ -143,8 +174,8 @@ def test_junit(sound: Path, tmp_path: Path) -> None:
     assert failed == ["S5-04"]
     failure = cases["S5-04"].find("failure")
     assert failure is not None
-    assert failure.attrib == {"type": "high", "message": "service.port is 8080"}
-    assert "c.yaml:3:3: service.port is 8080" in (failure.text or "")
+    assert failure.attrib == {"type": "high", "message": PORT}
+    assert f"c.yaml:3:3: {PORT}" in (failure.text or "")
     for suite in root.iter("testsuite"):
         assert int(suite.attrib["tests"]) == len(list(suite.iter("testcase")))
         assert int(suite.attrib["failures"]) == len(list(suite.iter("failure")))
@@ -193,7 +224,6 @@ LAUGHS = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
     ("content", "says"),
     [
         ("a: [1, 2", "line 2: not YAML: did not find expected"),
-        ("a: 1\nb: 2\na: 3\n", "line 3: a is given twice, first in line 1"),
         ("- a\n- b\n", "line 1: expected a map of values, not a list"),
         ("just text", "line 1: expected a map of values, not text"),
         ("x" * 10_000_000, "larger than 4 MiB"),
@@ -221,7 +251,7 @@ def test_an_empty_file_is_judged_as_no_values(tmp_path: Path) -> None:
     (tmp_path / "empty.yaml").write_text("")
     done = lint(tmp_path / "empty.yaml")
     assert (done.returncode, done.stderr) == (1, "")
-    assert "empty.yaml:1:1: critical S1-04: tag is not set\n" in done.stdout
+    assert "empty.yaml:1:1: critical S1-04: tag is not set: pods stay in InvalidImageName\n" in done.stdout
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,12 @@ def test_no_values_crash_a_rule(cloud: str, changes: dict[str, Any], installed: 
     )
     assert [(one.rule.id, one.why) for one in judged.values() if one.verdict is Verdict.CRASHED] == []
     # of what a rule explains, which holds no cycle, a place may explain less
-    assert [id for id, one in judged.items() if not set(one.explains) <= set(one.rule.explains)] == []
+    assert [
+        (id, found.reason.name)
+        for id, one in judged.items()
+        for found in one.findings
+        if not set(found.explains) <= set(one.rule.explains)
+    ] == []
 
 
 @given(TREES)
@@ -86,7 +91,11 @@ def test_no_secret_is_in_any_message(secret: str) -> None:
     redactor.add(*sensitive(values))
     for base in ("aws", "onprem"):
         judged = judge(BY_CLOUD[base], values, at(f"{INFRA}.cloud_provider", base))
-        said = [redactor.text(item.message) for one in judged.values() for item in one.broken]
+        said = [
+            redactor.text(f"{item.message} {item.remediation}")
+            for one in judged.values()
+            for item in one.findings
+        ]
         assert said
         assert secret not in json.dumps(said)
 

@@ -54,5 +54,5 @@ def broken(*layers: Tree, facts: ClusterFacts | None = None) -> list[str]:
     return [
         id
         for id, one in judge(*layers, facts=facts).items()
-        if one.verdict is not Verdict.HOLDS and one.broken
+        if one.verdict is not Verdict.HOLDS and one.findings
     ]

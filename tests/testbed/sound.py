@@ -64,6 +64,7 @@ _COMMON: Final[Tree] = {
         "serviceAccountAnnotations": dict(HOOKS),
     },
     "datadog": {"enabled": False},
+    "triton": {"image": {"repository": "registry.example.com/std-ml-srv", "tag": "e83eccbc8959-triton"}},
     "imageCache": {
         "devices": [
             {
@@ -159,7 +160,7 @@ AWS: Final = overlaid(
                 "name": "default-config",
                 "create": True,
                 "namespaces": ["model-engine", "llm-engine"],
-                "mountPath": "/opt/.aws",
+                "mountPath": "/opt/.aws/config",
             },
             "profileName": "default",
         },

@@ -10,9 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mehc_checks.checks.broker.check import SERVICE_BUS
-from mehc_checks.checks.config.check import RULES
 from mehc_checks.checks.config.rules.catalogue import all_rules
-from mehc_checks.checks.config.rules.rule import NO_INSTALL, NO_START
+from mehc_checks.checks.config.rules.rule import NO_INSTALL, NO_START, Fault
 from mehc_checks.core.outcome import EndpointStatus, Severity, Status
 from mehc_checks.engine.check import catalogue
 from mehc_checks.engine.correlate import Failure, root_causes
@@ -21,6 +20,9 @@ from mehc_checks.modelengine.redis import Path
 
 CHECKS = catalogue()
 CONFIG: Final = "ConfigValid"
+FAULTS: Final[dict[str, Fault]] = {
+    fault.name: fault for rule in all_rules().values() for fault in rule.faults if fault.status is Status.FAIL
+}
 SUBJECTS: Final = {
     "RedisReachable": set(Path),
     "BrokerReachable": {SERVICE_BUS},
@@ -35,7 +37,7 @@ def failing(
     severity: Severity = Severity.HIGH,
     endpoints: Sequence[EndpointStatus] | None = None,
 ) -> CheckResult:
-    """A result with a failure for each of ``given``, "Reason" or "subject/Reason"; rules are named by their id."""
+    """A result with a failure for each of ``given``, "Reason" or "subject/Reason"."""
     return result(name, [failure(name, one, severity) for one in given], endpoints)
 
 
@@ -52,10 +54,8 @@ def result(
 
 
 def failure(name: str, given: str, severity: Severity = Severity.HIGH) -> Found:
-    if name == CONFIG and given in RULES:
-        subject, reason, explains = given, RULES[given].name, all_rules()[given].explains
-    else:
-        (subject, _, reason), explains = given.rpartition("/"), ()
+    subject, _, reason = given.rpartition("/")
+    explains = FAULTS[reason].explains if name == CONFIG and reason in FAULTS else ()
     assert reason in {one.name for one in CHECKS[name].reasons.all()}
     return Found(
         subject=subject,
@@ -64,9 +64,14 @@ def failure(name: str, given: str, severity: Severity = Severity.HIGH) -> Found:
         reason=reason,
         message=f"{given} was found",
         remediation=f"Fix {given}.",
-        docs=f"{CHECKS[name].docs}#{reason.lower()}",
+        docs=_docs(name, reason),
         explains=explains,
     )
+
+
+def _docs(name: str, reason: str) -> str:
+    (declared,) = (one for one in CHECKS[name].reasons.all() if one.name == reason)
+    return CHECKS[name].docs_of(declared)
 
 
 def endpoint(number: int, cause: str, kind: str = "sync") -> EndpointStatus:
@@ -115,7 +120,8 @@ def test_what_follows_from_others_are_reasons_that_fail() -> None:
 
 
 def test_only_a_rule_that_can_fail_explains() -> None:
-    assert {id for id, rule in all_rules().items() if rule.explains} <= RULES.keys()
+    explaining = [fault for rule in all_rules().values() for fault in rule.faults if fault.explains]
+    assert {fault.status for fault in explaining} == {Status.FAIL}
 
 
 def test_no_cycle() -> None:
@@ -136,37 +142,40 @@ def test_no_cycle() -> None:
 
 def test_the_rule_leads_and_another_rule_stands_on_its_own() -> None:
     assert told(
-        failing(CONFIG, "S4-06", "S5-04"),
+        failing(CONFIG, "PrometheusAddressEmpty", "ServicePortNot80"),
         failing("PrometheusQueryable", "AddressUnset"),
         failing("EndpointsReady", "StuckAtZero"),
     ) == [
-        (CONFIG, RULES["S4-06"].name, ("EndpointsReady", "PrometheusQueryable")),
-        (CONFIG, RULES["S5-04"].name, ()),
+        (CONFIG, "PrometheusAddressEmpty", ("EndpointsReady", "PrometheusQueryable")),
+        (CONFIG, "ServicePortNot80", ()),
     ]
 
 
 def test_a_cause_has_the_words_of_its_own_finding() -> None:
-    cause, _ = root_causes([failing(CONFIG, "S4-06", "S5-04")], CHECKS.values())
-    assert (cause.message, cause.remediation) == ("S4-06 was found", "Fix S4-06.")
-    assert cause.docs == CHECKS[CONFIG].docs_of(RULES["S4-06"])
+    cause, _ = root_causes([failing(CONFIG, "PrometheusAddressEmpty", "ServicePortNot80")], CHECKS.values())
+    assert (cause.message, cause.remediation) == (
+        "PrometheusAddressEmpty was found",
+        "Fix PrometheusAddressEmpty.",
+    )
+    assert cause.docs == CHECKS[CONFIG].docs_of(FAULTS["PrometheusAddressEmpty"])
 
 
 def test_a_rule_that_explains_nothing_swallows_nothing() -> None:
     assert told(
-        failing(CONFIG, "S5-04"),
+        failing(CONFIG, "ServicePortNot80"),
         failing("ObjectStoreReachable", "BucketNotFound"),
         failing("VllmImagePullable", "TagMissing"),
     ) == [
-        (CONFIG, RULES["S5-04"].name, ()),
+        (CONFIG, "ServicePortNot80", ()),
         ("ObjectStoreReachable", "BucketNotFound", ()),
         ("VllmImagePullable", "TagMissing", ()),
     ]
 
 
 def test_a_rule_explains_one_reason_and_not_the_next() -> None:
-    broken = failing(CONFIG, "S4-06")
+    broken = failing(CONFIG, "PrometheusAddressEmpty")
     assert told(broken, failing("PrometheusQueryable", "AddressUnset", "KedaOperatorNotReady")) == [
-        (CONFIG, RULES["S4-06"].name, ()),
+        (CONFIG, "PrometheusAddressEmpty", ()),
         ("PrometheusQueryable", "KedaOperatorNotReady", ()),
     ]
 
@@ -201,7 +210,7 @@ def test_a_cause_is_as_severe_as_the_worst_that_it_explains() -> None:
     """Else what keeps the platform down would stand behind a lesser check, for the name of the check that found it."""
     causes = root_causes(
         [
-            failing(CONFIG, "S4-06", severity=Severity.INFO),
+            failing(CONFIG, "PrometheusAddressEmpty", severity=Severity.INFO),
             failing("PrometheusQueryable", "AddressUnset", severity=Severity.CRITICAL),
             failing("ObjectStoreReachable", "BucketNotFound", severity=Severity.HIGH),
         ],
@@ -250,9 +259,7 @@ def test_an_endpoint_of_an_unexplained_cause_is_its_own() -> None:
 
 
 def _failures(name: str) -> st.SearchStrategy[list[Found]]:
-    of_rules = {reason.name for reason in RULES.values()} if name == CONFIG else set()
     own = [one.name for one in CHECKS[name].reasons.all() if one.status is Status.FAIL]
-    own = [*(one for one in own if one not in of_rules), *(RULES if name == CONFIG else ())]
     subjects = ["", *SUBJECTS.get(name, ())]
     if not own:  # a check that only warns
         return st.just([])

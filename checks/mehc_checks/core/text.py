@@ -87,6 +87,15 @@ def _joint(found: re.Match[str]) -> str:
     return ":" if ":" in found[0] else ""
 
 
+def middle(text: str, limit: int = _LIMIT) -> str:
+    """``shortened``, but cut in the middle: container runtimes, Go and Helm put the cause last."""
+    line = shortened(text, len(text) + _LIMIT)
+    if len(line) <= limit:
+        return line
+    head = limit // 3
+    return f"{line[:head].rstrip()} … {line[-(limit - head - 3) :].lstrip()}"
+
+
 def ago(now: datetime, then: datetime | None) -> str:
     """How long ``then`` is past, for people: "4m10s"; "an unknown time" where it is unknown."""
     if then is None:

@@ -21,7 +21,6 @@ from mehc_checks.installation.installation import Difference, Installation, Live
 from mehc_checks.installation.objects import Releases, read_release
 from mehc_checks.installation.reasons import InstallationReasons as R
 from mehc_checks.modelengine import serviceconfig, workloads
-from mehc_checks.modelengine.configuration import Configuration
 from mehc_checks.modelengine.fields import CHART_DEFAULTS
 from mehc_checks.modelengine.names import fullname
 from mehc_checks.modelengine.values import Layer, Part, Values
@@ -104,10 +103,11 @@ class _Search:
         config, gateway = await asyncio.gather(self._config(self._namespace, config_map), self._gateway(name))
         found: list[Difference] = []
         if config is not None and config.values is not None:
-            source = f"ConfigMap {config.name}"
-            found += self._lay(layers, config.values, source, whole=_CONFIG)
+            known, where = Values.merged(layers or [_NONE]), f"ConfigMap {config.name}"
+            found += self._lay(layers, config.values, drift.of_config_map(known, config.values, where=where))
         if gateway is not None:
-            found += self._lay(layers, workloads.environment_values(gateway), f"Deployment {name}")
+            known, shown = Values.merged(layers or [_NONE]), workloads.environment_values(gateway)
+            found += self._lay(layers, shown, drift.differences(known, shown, where=f"Deployment {name}"))
         values = Values.merged([*(layers or [_NONE]), *given])
         elsewhere = values.text(_ENDPOINT_NAMESPACE)
         endpoint_config = None
@@ -130,17 +130,10 @@ class _Search:
             lost=tuple(self._lost),
         )
 
-    def _lay(
-        self, layers: list[Layer], live: Mapping[str, Any], source: str, whole: tuple[str, ...] = ()
-    ) -> list[Difference]:
-        """Put what is live over ``layers`` where it differs from them."""
-        values = Values.merged(layers or [_NONE])
-        if whole:
-            made = serviceconfig.expected(Configuration(values))
-            values = Values.merged([_NONE, Layer(source="", values=made)])
-        found = drift.differences(values, live, where=source, whole=whole)
+    def _lay(self, layers: list[Layer], live: Mapping[str, Any], found: list[Difference]) -> list[Difference]:
+        """Put what is live over ``layers`` where it differs from them, as ``found``."""
         if found:
-            layers.append(Layer(source=source, values=drift.overriding(live, found)))
+            layers.append(Layer(source=found[0].where, values=drift.overriding(live, found)))
         return found
 
     async def _release(self, named: str) -> helm.Release | None:

@@ -4,7 +4,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mehc_checks.installation.installation import Difference
-from mehc_checks.modelengine.values import ABSENT, Values, leaves
+from mehc_checks.modelengine import paths, serviceconfig
+from mehc_checks.modelengine.configuration import Configuration
+from mehc_checks.modelengine.values import ABSENT, Layer, Values, leaves
 
 
 def differences(
@@ -27,6 +29,13 @@ def differences(
             if key not in shown and not _alike(value, None):
                 found.append(Difference(path=key, where=where, live="", given=_text(value)))
     return found
+
+
+def of_config_map(values: Values, live: Mapping[str, Any], *, where: str) -> list[Difference]:
+    """Where the service ConfigMap, whose values ``live`` are, is otherwise than the chart makes it of ``values``."""
+    made = serviceconfig.expected(Configuration(values))
+    expected = Values.merged([Layer(source="", values={}), Layer(source="", values=made)])
+    return differences(expected, live, where=where, whole=(paths.INFRA, paths.LAUNCH))
 
 
 def overriding(live: Mapping[str, Any], found: list[Difference]) -> dict[str, Any]:

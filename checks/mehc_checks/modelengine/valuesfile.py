@@ -43,11 +43,24 @@ class Mark:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Twice:
+    """A key that a map has more than once: its path, and the places of the first and the last, which wins."""
+
+    path: str
+    first: Mark
+    last: Mark
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ValuesFile:
-    """``values`` in the chart's shape; ``marks`` has the place of each key by dotted path, items of lists as "a[0]"."""
+    """``values`` in the chart's shape; ``marks`` has the place of each key by dotted path, items of lists as "a[0]".
+
+    ``twice`` are the keys that are given more than once; Helm takes the last one silently.
+    """
 
     values: dict[str, Any]
     marks: Mapping[str, Mark]
+    twice: tuple[Twice, ...] = ()
 
 
 def read(content: str | bytes, *, where: str) -> ValuesFile:
@@ -82,7 +95,7 @@ def read(content: str | bytes, *, where: str) -> ValuesFile:
         ) from None
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise UsageError(f"{where}: not YAML: {type(error).__name__}") from None
-    return ValuesFile(values=values, marks=reader.marks)
+    return ValuesFile(values=values, marks=reader.marks, twice=tuple(reader.twice.values()))
 
 
 def is_number(text: str) -> bool:
@@ -119,6 +132,7 @@ class _Loader(yaml.CSafeLoader):
 class _Reader:
     where: str
     marks: dict[str, Mark] = field(default_factory=dict)
+    twice: dict[str, Twice] = field(default_factory=dict)
     _seen: int = 0
 
     def mapping(self, node: yaml.MappingNode, path: str, depth: int) -> dict[str, Any]:
@@ -133,12 +147,11 @@ class _Reader:
                 continue
             key = self._key(key_node)
             here = f"{path}.{key}" if path else key
+            mark = self.marks[here] = _mark(key_node)
             if key in given:
-                self._refuse(
-                    key_node,
-                    f"{here} is given twice, first in line {given[key].line}; Helm takes the last one silently",
-                )
-            given[key] = self.marks[here] = _mark(key_node)
+                self.twice[here] = Twice(path=here, first=given[key], last=mark)
+            else:
+                given[key] = mark
             values[key] = self._value(value_node, here, depth + 1)
         return {**merged, **values}
 

@@ -10,11 +10,12 @@ from xml.etree import ElementTree
 
 import yaml
 
-from mehc_checks.checks.config.lint import Finding, LintReport
+from mehc_checks.checks.config.lint import LintReport, Placed
 from mehc_checks.checks.config.rules.catalogue import SECTIONS
 from mehc_checks.checks.config.rules.evaluate import Verdict
 from mehc_checks.checks.config.rules.rule import Rule
 from mehc_checks.core.outcome import Severity
+from mehc_checks.render.grouping import grouped, remedy_of
 from mehc_checks.render.terminal import Style
 
 FAILS: Final = frozenset({Severity.CRITICAL, Severity.HIGH})
@@ -24,25 +25,24 @@ _LEVELS: Final = {
     Severity.WARNING: "warning",
     Severity.INFO: "note",
 }
+_NAMED: Final = 3
+"""Findings with one remedy that are shown in full; the places of the others are listed."""
 _NOT_XML: Final = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def as_text(report: LintReport, *, style: Style) -> str:
-    """Findings as ``file:line:column: severity id: path message``, and what was not judged in a few lines below."""
+    """Findings as ``file:line:column: severity id: message``, and what was not judged in a few lines below."""
     lines: list[str] = []
-    explained: set[str] = set()
-    for finding in report.findings:
-        severity = style.colored(str(finding.severity), finding.severity)
-        lines.append(f"{_where(finding)}: {severity} {finding.rule.id}: {finding.path} {finding.message}")
-        if finding.rule.id not in explained:
-            explained.add(finding.rule.id)
-            lines += style.wrapped(finding.rule.consequence, "    ")
-            lines += style.remedy(finding.rule.remedy, "    ")
-            lines += [f"    see {finding.rule.docs}"]
-    if lines:
-        lines.append("")
+    for group in grouped(report.findings):
+        for finding in group[:_NAMED]:
+            severity = style.colored(str(finding.severity), finding.severity)
+            lines.append(f"{_where(finding)}: {severity} {finding.rule.id}: {finding.message}")
+        if more := [f"{finding.path} ({_where(finding)})" for finding in group[_NAMED:]]:
+            lines += style.wrapped(f"{len(more)} more: {', '.join(more)}", "    ", "      ")
+        lines += style.remedy(remedy_of(group), "    ")
+        lines += [f"    see {group[0].docs}", ""]
     for finding, why in report.ignored:
-        lines.append(f"ignored {finding.rule.id}: {finding.path} {finding.message} ({why})")
+        lines.append(f"ignored {finding.rule.id}: {finding.message} ({why})")
     by_reason: dict[str, list[str]] = defaultdict(list)
     for one in report.skipped():
         by_reason[_why(one.verdict, one.why)].append(one.rule.id)
@@ -78,7 +78,7 @@ def document(report: LintReport) -> dict[str, Any]:
 
 def as_junit(report: LintReport) -> str:
     """JUnit's XML: a test suite for each section, a test case for each rule; warnings and worse are failures."""
-    broken: dict[str, list[Finding]] = defaultdict(list)
+    broken: dict[str, list[Placed]] = defaultdict(list)
     for finding in report.findings:
         if finding.severity is not Severity.INFO:
             broken[finding.rule.id].append(finding)
@@ -94,11 +94,9 @@ def as_junit(report: LintReport) -> str:
                 counts["failures"] += 1
                 first = found[0]
                 failure = ElementTree.SubElement(case, "failure", type=str(first.severity))
-                failure.set("message", _xml(f"{first.path} {first.message}"))
-                places = [f"{_where(item)}: {item.path} {item.message}" for item in found]
-                failure.text = _xml(
-                    "\n".join([*places, "", one.rule.consequence, one.rule.remedy, one.rule.docs])
-                )
+                failure.set("message", _xml(first.message))
+                lines = [f"{_where(item)}: {item.message}\n  {item.remediation}" for item in found]
+                failure.text = _xml("\n".join([*lines, "", one.rule.docs]))
             elif one.verdict is Verdict.CRASHED:
                 counts["errors"] += 1
                 ElementTree.SubElement(case, "error", message=_why(one.verdict, one.why))
@@ -137,34 +135,35 @@ RENDERERS: Final[dict[str, Callable[[LintReport], str]]] = {
 """By the word of ``-o``, but text, which may be colored."""
 
 
-def _finding(finding: Finding) -> dict[str, Any]:
+def _finding(finding: Placed) -> dict[str, Any]:
     return {
         "rule": finding.rule.id,
+        "reason": finding.reason,
         "severity": str(finding.severity),
         "path": finding.path,
         "message": finding.message,
         "file": finding.file,
         "line": finding.mark.line,
         "column": finding.mark.column,
-        "consequence": finding.rule.consequence,
-        "remediation": finding.rule.remedy,
-        "docs": finding.rule.docs,
+        "consequence": finding.meaning,
+        "remediation": finding.remediation,
+        "docs": finding.docs,
     }
 
 
 def _declared(rule: Rule) -> dict[str, Any]:
     return {
         "id": rule.id,
-        "name": "".join(word.capitalize() for word in rule.id.split("-")),
+        "name": rule.name,
         "shortDescription": {"text": rule.title},
-        "fullDescription": {"text": rule.consequence},
-        "help": {"text": f"{rule.remedy} See {rule.docs}."},
+        "fullDescription": {"text": " ".join(dict.fromkeys(fault.meaning for fault in rule.faults))},
+        "help": {"text": f"See {rule.docs}."},
         "defaultConfiguration": {"level": _LEVELS[rule.severity]},
         "properties": {"severity": str(rule.severity), "section": SECTIONS[rule.section]},
     }
 
 
-def _result(finding: Finding, index: dict[str, int]) -> dict[str, Any]:
+def _result(finding: Placed, index: dict[str, int]) -> dict[str, Any]:
     region = {"startLine": finding.mark.line, "startColumn": finding.mark.column}
     location = {
         "physicalLocation": {"artifactLocation": {"uri": finding.file}, "region": region},
@@ -174,13 +173,13 @@ def _result(finding: Finding, index: dict[str, int]) -> dict[str, Any]:
         "ruleId": finding.rule.id,
         "ruleIndex": index[finding.rule.id],
         "level": _LEVELS[finding.severity],
-        "message": {"text": f"{finding.path} {finding.message}. {finding.rule.consequence}"},
+        "message": {"text": f"{finding.message}. {finding.remediation}"},
         "locations": [location],
-        "partialFingerprints": {"rulePath/v1": f"{finding.rule.id}:{finding.path}"},
+        "partialFingerprints": {"rulePath/v1": f"{finding.reason}:{finding.path}"},
     }
 
 
-def _where(finding: Finding) -> str:
+def _where(finding: Placed) -> str:
     return f"{finding.file}:{finding.mark.line}:{finding.mark.column}"
 
 

@@ -1,7 +1,6 @@
 """A report for people: the verdict, the root causes with what to do first, then one line per check."""
 
 from collections.abc import Iterator, Sequence
-from itertools import groupby
 from typing import Final
 
 from mehc_checks.core import duration
@@ -10,6 +9,7 @@ from mehc_checks.core.text import counted
 from mehc_checks.engine.correlate import SHOWN
 from mehc_checks.engine.health import health
 from mehc_checks.engine.report import CheckResult, Found, Report, RootCause
+from mehc_checks.render.grouping import grouped, remedy_of
 from mehc_checks.render.terminal import Style
 
 _UNHEALTHY: Final = (Status.FAIL, Status.ERROR, Status.WARN)
@@ -72,8 +72,8 @@ def _check(check: CheckResult, width: int, shown: set[tuple[str, str]], style: S
     unhealthy = [found for found in check.findings if found.status in _UNHEALTHY]
     count = f"  {counted(len(unhealthy), 'finding')}" if unhealthy else ""
     yield f"{head}{check.title}{count}"
-    for (remedy, _), group in groupby(unhealthy, key=lambda found: (found.remediation, found.reason)):
-        yield from _findings(list(group), remedy, shown, check.name, style)
+    for group in grouped(unhealthy):
+        yield from _findings(group, remedy_of(group), shown, check.name, style)
 
 
 def _findings(

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from mehc_checks.checks.config.check import ConfigReasons, reason_name
 from mehc_checks.checks.config.clusterfacts import cluster_facts
+from mehc_checks.checks.config.reasons import ConfigReasons
 from mehc_checks.checks.config.rules.catalogue import all_rules
 from mehc_checks.checks.config.rules.rule import NO_INSTALL, NO_START, REGISTRY
 from mehc_checks.clients.kubernetes.api import KubernetesCluster
-from mehc_checks.core.outcome import Status
+from mehc_checks.core.outcome import Severity, Status
 from mehc_checks.engine.check import catalogue
 from mehc_checks.engine.report import CheckResult
 from mehc_checks.installation.context import Context, now
@@ -92,7 +92,7 @@ async def judged(
     )
     report = await reported([catalogue()["ConfigValid"]], context)
     result = report.checks[0]
-    PRODUCED.update(one.reason for one in result.findings)
+    PRODUCED.update(found.reason for found in result.findings)
     return result
 
 
@@ -101,13 +101,16 @@ async def test_a_sound_installation(
 ) -> None:
     helm.install("me", namespace, values)
     result = await judged(cluster, namespace)
-    assert (result.status, result.reason) == (Status.PASS, "RulesHold"), result.message
+    assert (result.status, result.reason) == (Status.PASS, "ConfigValid"), result.message
     assert result.message.endswith("rules hold, 1 ignored")
     assert result.evidence["rulesBroken"] == 0
     assert result.evidence["ignored"] == (
-        "S5-01: azure is empty, and the cluster has no namespace istio-system, azure is empty, and the cluster has no "
-        "telemetries.telemetry.istio.io, azure is empty, and the cluster has no wasmplugins.extensions.istio.io "
-        "(this cluster has no Istio)"
+        "S5-01 (this cluster has no Istio): "
+        "azure is empty, so the chart creates objects of Istio, but the cluster has no namespace istio-system, "
+        "azure is empty, so the chart creates objects of Istio, but the cluster has no CRD "
+        "telemetries.telemetry.istio.io, "
+        "azure is empty, so the chart creates objects of Istio, but the cluster has no CRD "
+        "wasmplugins.extensions.istio.io"
     )
 
 
@@ -126,7 +129,7 @@ async def test_a_sound_installation_of_each_cloud(
     )
     helm.install("me", namespace, given)
     result = await judged(cluster, namespace, ignored=NO_ISTIO | {"S2-az-06": "no pull secret here"})
-    assert (result.status, result.reason) == (Status.PASS, "RulesHold"), result.message
+    assert (result.status, result.reason) == (Status.PASS, "ConfigValid"), result.message
 
 
 async def test_a_broken_rule_names_value_origin_consequence_and_remedy(
@@ -134,13 +137,14 @@ async def test_a_broken_rule_names_value_origin_consequence_and_remedy(
 ) -> None:
     helm.install("me", namespace, overlaid(values, at(f"{INFRA}.db_engine_pool_size", 10)))
     result = await judged(cluster, namespace)
-    assert (result.status, result.reason) == (Status.FAIL, "RuleS8_03")
+    assert (result.status, result.reason) == (Status.FAIL, "PoolSizeUnusable")
     assert result.message == (
-        "S8-03: config.values.infra.db_engine_pool_size (from Helm release me revision 1) is set, to 10 "
-        "(the chart writes numbers as text, with which SQLAlchemy ends in a TypeError: every use of the database fails)"
+        "config.values.infra.db_engine_pool_size is 10, which SQLAlchemy gets as text: every use of the database fails "
+        "(TypeError) (from Helm release me revision 1)"
     )
-    assert result.remediation.startswith("Take it out of the values, or set it to null")
-    assert result.docs == "docs/checks/ConfigValid.md#rules8_03"
+    assert result.remediation.startswith("Remove the key config.values.infra.db_engine_pool_size")
+    assert result.docs == "docs/rules.md#poolsizeunusable"
+    assert result.leader.severity is Severity.CRITICAL
 
 
 async def test_the_worst_rule_leads_and_warnings_only_warn(
@@ -148,12 +152,17 @@ async def test_the_worst_rule_leads_and_warnings_only_warn(
 ) -> None:
     helm.install("me", namespace, overlaid(values, at("config.values.launch.sensitive_log_mode", False)))
     result = await judged(cluster, namespace)
-    assert (result.status, result.reason) == (Status.WARN, "RuleS6_03")
-    given = at("replicaCount.cacher", 0)
+    assert (result.status, result.reason) == (Status.WARN, "PayloadsLogged")
+    given = at("replicaCount.builder", 0)
     result = await judged(cluster, namespace, given=given)
-    assert (result.status, result.reason) == (Status.FAIL, "RuleS8_12")
-    assert "replicaCount.cacher (from spec.values) is 0" in result.message
-    assert "; S6-03: " in result.message
+    assert (result.status, result.reason) == (Status.FAIL, "ReplicasMissing")
+    assert (
+        result.message == "replicaCount.builder is 0: no endpoint is created (from spec.values) (and 1 more)"
+    )
+    assert [(found.subject, found.severity) for found in result.findings] == [
+        ("replicaCount.builder", Severity.CRITICAL),
+        ("config.values.launch.sensitive_log_mode", Severity.WARNING),
+    ]
 
 
 async def test_an_ignored_rule_that_does_not_exist(
@@ -171,11 +180,11 @@ async def test_a_failed_release(helm: Helm, cluster: KubernetesCluster, namespac
         helm.upgrade("me", namespace, overlaid(values, at("replicaCount.builder", -1)))
     result = await judged(cluster, namespace)
     assert result.status is Status.FAIL
-    assert "Helm release me revision 2 failed: " in result.message
-    assert "ReleaseFailed" in {one.reason for one in result.findings}
-    (failed,) = (finding for finding in result.failures if finding.reason.name == "ReleaseFailed")
+    assert any(found.message.startswith("Helm release me revision 2 failed: ") for found in result.findings)
+    assert "ReleaseFailed" in {found.reason for found in result.findings}
+    (failed,) = (found for found in result.findings if found.reason == "ReleaseFailed")
     assert failed.explains == NO_INSTALL
-    assert "run helm upgrade of me again" in result.remediation
+    assert f"run helm upgrade me -n {namespace} again" in failed.remediation
 
 
 async def test_a_release_that_never_ended(
@@ -221,7 +230,8 @@ async def test_config_maps_missing_unreadable_and_different(
     result = await judged(cluster, namespace)
     assert (result.status, result.reason) == (Status.WARN, "ConfigMapsDiffer")
     assert result.message == (
-        f"ConfigMap {name} differs between the namespaces {namespace} and {endpoints}: config.values.infra.redis_host"
+        f"config.values.infra.redis_host differs between ConfigMap {name} of namespace {namespace} and that of "
+        f"namespace {endpoints}"
     )
     put("{ not: yaml")
     result = await judged(cluster, namespace)
@@ -232,12 +242,12 @@ async def test_config_maps_missing_unreadable_and_different(
     control_plane.kubectl("delete", "configmap", "-n", endpoints, name)
     result = await judged(cluster, namespace)
     assert (result.status, result.reason) == (Status.FAIL, "ConfigMapMissing")
-    assert [finding.explains for finding in result.failures] == [("EndpointsReady/VolumeSourceMissing",)]
+    assert [found.explains for found in result.findings] == [("EndpointsReady/VolumeSourceMissing",)]
     assert f"ConfigMap {name} in namespace {endpoints} does not exist" in result.message
-    assert f"after the namespace {endpoints} exists" in result.remediation
+    assert f"Create the namespace {endpoints} if it is missing" in result.remediation
     control_plane.kubectl("delete", "configmap", "-n", namespace, name)
     result = await judged(cluster, namespace)
-    explained = {failure for finding in result.failures for failure in finding.explains}
+    explained = {failure for found in result.findings for failure in found.explains}
     assert explained == {*NO_START, "ControlPlaneReady/ObjectMissing", "EndpointsReady/VolumeSourceMissing"}
 
 
@@ -261,8 +271,7 @@ async def test_drift(
     assert (result.status, result.reason) == (Status.WARN, "Drift")
     assert result.message == (
         "config.values.infra.redis_host is my-redis-2.use1.cache.amazonaws.com in ConfigMap "
-        "model-engine-service-config, "
-        "my-redis.use1.cache.amazonaws.com in the release"
+        "model-engine-service-config, but my-redis.use1.cache.amazonaws.com in the release"
     )
 
 
@@ -310,14 +319,14 @@ async def test_pods_older_than_their_configuration(
     helm.install("me", namespace, values)
     control_plane.kubectl("rollout", "status", "-n", namespace, "deployment/model-engine", "--timeout=60s")
     await asyncio.sleep(1.1)  # times have whole seconds
-    helm.upgrade("me", namespace, values)  # writes the ConfigMap anew, and nothing in it has changed
+    helm.upgrade("me", namespace, values)  # writes the ConfigMap again, and nothing in it has changed
     result = await judged(cluster, namespace)
-    assert result.reason == "RulesHold", result.message
+    assert result.reason == "ConfigValid", result.message
     helm.upgrade("me", namespace, overlaid(values, at(f"{INFRA}.s3_bucket", "another-bucket")))
     result = await judged(cluster, namespace)
     assert (result.status, result.reason) == (Status.WARN, "PodsOlderThanConfig"), result.message
-    assert "4 pods began before their ConfigMap was written at" in result.message
-    assert "since then config.values.infra.s3_bucket changed" in result.message
+    assert "4 pods started before the configuration changed at" in result.message
+    assert "; changed: config.values.infra.s3_bucket" in result.message
     assert "kubectl rollout restart deployment model-engine model-engine-cacher" in result.remediation
     await asyncio.sleep(1.1)
     for name in ("model-engine", "model-engine-cacher", "model-engine-endpoint-builder"):
@@ -327,7 +336,7 @@ async def test_pods_older_than_their_configuration(
     pods = f"/api/v1/namespaces/{namespace}/pods?labelSelector=product%3Dmodel-engine"
     eventually(lambda: len(control_plane.api("GET", pods)["items"]), lambda count: count == 4, 60)
     result = await judged(cluster, namespace)
-    assert result.reason == "RulesHold", result.message
+    assert result.reason == "ConfigValid", result.message
 
 
 async def test_facts_of_the_cluster(
@@ -382,7 +391,7 @@ async def test_without_permission_to_read_the_release(
         result = await judged(cluster, namespace, ignored={})
     assert (result.status, result.reason) == (Status.ERROR, "ReleaseNotRead")
     assert (
-        f"the values of the Helm release could not be read: not allowed to list secrets in namespace {namespace}"
+        f"could not read the values of the Helm release: not allowed to list secrets in namespace {namespace}"
         in (result.message)
     )
     assert "spec.valuesFrom" in result.remediation
@@ -392,7 +401,7 @@ async def test_without_permission_to_read_the_release(
 async def test_without_a_cluster_the_values_alone_are_judged() -> None:
     context = Context(values=WITHOUT_CLUSTER.under([Layer(source="values.yaml", values=AWS)]))
     report = await reported([catalogue()["ConfigValid"]], context)
-    assert (report.checks[0].status, report.checks[0].reason) == (Status.PASS, "RulesHold")
+    assert (report.checks[0].status, report.checks[0].reason) == (Status.PASS, "ConfigValid")
 
 
 async def test_a_rule_that_crashes_is_no_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -403,13 +412,13 @@ async def test_a_rule_that_crashes_is_no_verdict(monkeypatch: pytest.MonkeyPatch
     context = Context(values=WITHOUT_CLUSTER.under([Layer(source="values.yaml", values=AWS)]))
     report = await reported([catalogue()["ConfigValid"]], context)
     result = report.checks[0]
-    PRODUCED.update(one.reason for one in result.findings)
+    PRODUCED.update(found.reason for found in result.findings)
     assert (result.status, result.reason) == (Status.ERROR, "RuleCrashed")
-    assert result.message == "rule S5-04 itself crashed (RuntimeError)"
+    assert result.message == "rule S5-04 crashed (RuntimeError)"
 
 
 def test_every_reason_has_a_case() -> None:
     """Each rule's own reason is its name; tests/rules holds that each rule fires."""
     declared = {reason.name for reason in ConfigReasons.all()}
-    rules = {reason_name(rule) for rule in all_rules().values()}
+    rules = {fault.name for rule in all_rules().values() for fault in rule.faults}
     assert declared - rules == (PRODUCED & declared) - rules

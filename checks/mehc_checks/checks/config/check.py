@@ -1,4 +1,4 @@
-"""ConfigValid: no rule of the configuration catalogue is broken, and what runs is what the release says."""
+"""ConfigValid: no rule of the configuration is broken, and what runs is what the release says."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -7,117 +7,30 @@ from typing import Final
 
 from mehc_checks.checks.config import clusterfacts
 from mehc_checks.checks.config import gather as configuration
-from mehc_checks.checks.config.gather import ConfigFacts, config_facts
-from mehc_checks.checks.config.rules.catalogue import all_rules
-from mehc_checks.checks.config.rules.evaluate import Judged, Verdict
-from mehc_checks.checks.config.rules.rule import NO_INSTALL, NO_START, Rule
+from mehc_checks.checks.config.gather import ConfigFacts, Stale, config_facts
+from mehc_checks.checks.config.reasons import ConfigReasons
+from mehc_checks.checks.config.reasons import DiscoveryReasons as R
+from mehc_checks.checks.config.rules.evaluate import Verdict
+from mehc_checks.checks.config.rules.rule import NO_INSTALL, NO_START
 from mehc_checks.core import duration
-from mehc_checks.core.outcome import Finding, Outcome, Reason, ReasonSet, Severity, Status
+from mehc_checks.core.outcome import Finding, Outcome, Severity
+from mehc_checks.core.text import counted, middle
 from mehc_checks.engine.check import check
 from mehc_checks.installation import discover
-from mehc_checks.installation.installation import Installation
+from mehc_checks.installation.installation import Installation, LiveConfig
 from mehc_checks.modelengine.values import Part, leaves
 
 PENDING_LONG: Final = timedelta(minutes=15)
 """Helm waits five minutes for each hook unless told otherwise, and the chart has three with Jobs."""
 _MOST_NAMED: Final = 5
-_STATUS: Final = {
-    Severity.CRITICAL: Status.FAIL,
-    Severity.HIGH: Status.FAIL,
-    Severity.WARNING: Status.WARN,
-}
-
-
-class DiscoveryReasons(ReasonSet):
-    """Of the release and its live objects."""
-
-    RULES_HOLD = Reason(
-        "RulesHold", Status.PASS, "No rule is broken, and what is live agrees with the release."
-    )
-    RELEASE_FAILED = Reason(
-        "ReleaseFailed",
-        Status.FAIL,
-        "Helm marked the newest revision as failed: part of it may be in the cluster.",
-        "Mend what the message says and run helm upgrade of {release} again. A rollback alone leaves the service "
-        "ConfigMap as it is: its hooks are for install and upgrade.",
-    )
-    RELEASE_PENDING = Reason(
-        "ReleasePending",
-        Status.FAIL,
-        "An install, upgrade or rollback began long ago and never ended: whoever ran it was interrupted.",
-        "See that no helm is running, run helm rollback {release} to the last good revision, and then helm upgrade, "
-        "because a rollback leaves the service ConfigMap as it is.",
-    )
-    CONFIG_MAP_MISSING = Reason(
-        "ConfigMapMissing",
-        Status.FAIL,
-        "The service ConfigMap is not in a namespace whose pods mount it: they stay ContainerCreating.",
-        "Run helm upgrade, whose hooks make it, after the namespace {namespace} exists.",
-    )
-    CONFIG_MAP_UNREADABLE = Reason(
-        "ConfigMapUnreadable",
-        Status.FAIL,
-        "The service ConfigMap is not what the platform's processes can read, so none of them starts.",
-        "Correct it by helm upgrade; do not edit it by hand.",
-    )
-    CONFIG_MAPS_DIFFER = Reason(
-        "ConfigMapsDiffer",
-        Status.WARN,
-        "Control plane and endpoint pods are configured differently.",
-        "Run helm upgrade, which writes both ConfigMaps; then restart what runs with the old one.",
-    )
-    DRIFT = Reason(
-        "Drift",
-        Status.WARN,
-        "The cluster has another configuration than the release: it was changed by hand, or the release was rolled "
-        "back, which leaves the service ConfigMap as it is.",
-        "Put the live value into the release's values, or run helm upgrade to undo the change.",
-    )
-    PODS_OLDER_THAN_CONFIG = Reason(
-        "PodsOlderThanConfig",
-        Status.WARN,
-        "Pods run with an older configuration than the ConfigMap has: no process reads it again.",
-        "Restart them: kubectl rollout restart deployment {deployments} -n {namespace}.",
-    )
-    RELEASE_NOT_READ = Reason(
-        "ReleaseNotRead",
-        Status.ERROR,
-        "The values of the Helm release could not be read, so most rules could not be judged.",
-        "{remedy} Without that, give the chart's values by spec.valuesFrom.",
-    )
-    RULE_CRASHED = Reason(
-        "RuleCrashed",
-        Status.ERROR,
-        "A rule itself crashed, which says nothing about the installation.",
-        "Please report this with the rule's number.",
-    )
-
-
-def reason_name(rule: Rule) -> str:
-    """The reason of the condition when ``rule`` is broken: "RuleS2_aws_01"."""
-    return f"Rule{rule.id.replace('-', '_')}"
-
-
-R = DiscoveryReasons
-RULES: Final = {
-    rule.id: Reason(
-        reason_name(rule),
-        _STATUS[rule.severity],
-        f"[{rule.id}](../rules.md#{rule.id.lower()}) is broken; it says: {rule.title}. {rule.consequence}",
-        rule.remedy.replace("{", "{{").replace("}", "}}"),
-    )
-    for rule in all_rules().values()
-    if rule.severity in _STATUS
-}
-"""The reason of each rule; those that only inform have none."""
-ConfigReasons: type[ReasonSet] = type(
-    "ConfigReasons", (DiscoveryReasons,), {r.name: r for r in RULES.values()}
-)
+_DESCRIPTION: Final = 300
+"""Characters of Helm's own description that are shown."""
+_TIME: Final = "%Y-%m-%d %H:%M:%SZ"
 
 
 @check(
     "ConfigValid",
-    title="no rule of the configuration catalogue is broken",
+    title="configuration is valid",
     severity=Severity.HIGH,
     gather=config_facts,
     reasons=ConfigReasons,
@@ -128,77 +41,62 @@ def config_valid(facts: ConfigFacts) -> Outcome:
     count = {verdict: sum(one.verdict is verdict for one in facts.judged) for verdict in Verdict}
     if not findings:
         ignored = f", {count[Verdict.IGNORED]} ignored" if count[Verdict.IGNORED] else ""
-        findings.append(R.RULES_HOLD.finding(f"{count[Verdict.HOLDS]} rules hold{ignored}"))
+        findings.append(R.CONFIG_VALID(rules=count[Verdict.HOLDS], ignored=ignored))
     return Outcome.of(
         findings,
         evidence={
             "rulesJudged": count[Verdict.HOLDS] + count[Verdict.BROKEN],
             "rulesBroken": count[Verdict.BROKEN],
             "rulesSkipped": count[Verdict.SKIPPED],
-            "ignored": _listed(facts, Verdict.IGNORED),
-            "informational": _listed(facts, Verdict.BROKEN),
+            "ignored": _ignored(facts),
+            "informational": "; ".join(found.message for found in _broken(facts, informing=True)) or None,
         },
     )
 
 
 def _of_rules(facts: ConfigFacts) -> Iterator[Finding]:
-    """The worst first."""
-    for one in sorted(facts.judged, key=lambda one: one.severity.rank):
-        if one.verdict is Verdict.CRASHED:
-            yield R.RULE_CRASHED.finding(
-                f"rule {one.rule.id} itself crashed ({one.why})", subject=one.rule.id
-            )
-        elif one.verdict is Verdict.BROKEN and one.severity in _STATUS:
-            declared = RULES[one.rule.id]
-            reason = Reason(declared.name, _STATUS[one.severity], declared.meaning, declared.remedy)
-            yield replace(reason.finding(_said(one, facts), subject=one.rule.id), explains=one.explains)
-
-
-def _said(one: Judged, facts: ConfigFacts) -> str:
-    places = [f"{facts.values.describe(broken.path)} {broken.message}" for broken in one.broken]
-    more = len(places) - _MOST_NAMED
-    text = ", ".join(places[:_MOST_NAMED]) + (f", and {more} more" if more > 0 else "")
-    consequence = one.rule.consequence.rstrip(".")
-    return f"{one.rule.id}: {text} ({consequence[:1].lower()}{consequence[1:]})"
-
-
-def _listed(facts: ConfigFacts, verdict: Verdict) -> str | None:
-    """The rules with ``verdict`` that are no findings, with what is known of each; None if there are none."""
-    listed = []
+    """One finding for each place, which names the layer that its value came from."""
+    for found in _broken(facts, informing=False):
+        origin = facts.values.origin(found.subject)
+        yield replace(found, message=f"{found.message} (from {origin})") if origin else found
     for one in facts.judged:
-        if one.verdict is not verdict or (verdict is Verdict.BROKEN and one.severity in _STATUS):
-            continue
-        places = ", ".join(f"{broken.path} {broken.message}" for broken in one.broken[:_MOST_NAMED])
-        listed.append(f"{one.rule.id}: {places}" + (f" ({one.why})" if one.why else ""))
+        if one.verdict is Verdict.CRASHED:
+            yield R.RULE_CRASHED(rule=one.rule.id, error=one.why, subject=one.rule.id)
+
+
+def _broken(facts: ConfigFacts, *, informing: bool) -> Iterator[Finding]:
+    """What broken rules found: that which only informs, or all else."""
+    for one in facts.judged:
+        if one.verdict is Verdict.BROKEN:
+            yield from (found for found in one.findings if (found.severity is Severity.INFO) == informing)
+
+
+def _ignored(facts: ConfigFacts) -> str | None:
+    """The ignored rules, each with why, and what they would have said."""
+    listed = [
+        f"{one.rule.id} ({one.why}): {', '.join(found.message for found in one.findings[:_MOST_NAMED])}"
+        for one in facts.judged
+        if one.verdict is Verdict.IGNORED
+    ]
     return "; ".join(listed) or None
 
 
 def _of_installation(facts: ConfigFacts) -> Iterator[Finding]:
-    if facts.installation is None:
+    installation = facts.installation
+    if installation is None:
         return
-    for found in _of_release(facts.installation, facts):
-        yield replace(found, explains=NO_INSTALL)
-    yield from _of_config_maps(facts.installation)
-    if drift := facts.installation.drift:
-        named = [
-            f"{d.path} is {d.live or 'not set'} in {d.where}, {d.given or 'not set'} in the release"
-            for d in drift[:_MOST_NAMED]
-        ]
-        more = f", and {len(drift) - _MOST_NAMED} more" if len(drift) > _MOST_NAMED else ""
-        yield R.DRIFT.finding(", ".join(named) + more)
-    if stale := facts.stale:
-        why = (
-            f"since then {', '.join(stale.paths[:_MOST_NAMED])} changed"
-            if stale.paths
-            else "nothing tells what changed"
+    yield from _of_release(installation, facts)
+    yield from _of_config_maps(installation)
+    for drift in installation.drift:
+        yield R.DRIFT(
+            subject=drift.path,
+            path=drift.path,
+            where=drift.where,
+            live=drift.live or "not set",
+            given=drift.given or "not set",
         )
-        name = facts.installation.fullname
-        yield R.PODS_OLDER_THAN_CONFIG.finding(
-            f"{len(stale.pods)} pods began before their ConfigMap was written at {stale.changed:%Y-%m-%d %H:%M:%SZ}, "
-            f"the first, {stale.pods[0]}, at {stale.began:%Y-%m-%d %H:%M:%SZ}; {why}",
-            deployments=f"{name} {name}-cacher {name}-endpoint-builder",
-            namespace=facts.installation.namespace,
-        )
+    if facts.stale:
+        yield _of_pods(installation, facts.stale)
 
 
 def _of_release(installation: Installation, facts: ConfigFacts) -> Iterator[Finding]:
@@ -206,16 +104,26 @@ def _of_release(installation: Installation, facts: ConfigFacts) -> Iterator[Find
     if release is None:
         if Part.CHART not in installation.whole and installation.lost:
             lost, why = installation.lost[0]
-            yield R.RELEASE_NOT_READ.finding(f"{lost} could not be read: {why}", remedy=why.remediation)
+            yield R.RELEASE_NOT_READ(lost=lost, detail=why, fix=why.remediation)
         return
     if release.status == "failed":
-        yield R.RELEASE_FAILED.finding(f"{release} failed: {release.description[:300]}", release=release.name)
+        yield R.RELEASE_FAILED(
+            explains=NO_INSTALL,
+            revision=release,
+            release=release.name,
+            namespace=installation.namespace,
+            description=middle(release.description, _DESCRIPTION),
+        )
     elif release.status.startswith("pending") and release.updated:
         age = facts.now - release.updated
         if age > PENDING_LONG:
-            yield R.RELEASE_PENDING.finding(
-                f"{release} has been {release.status} for {duration.show(timedelta(seconds=int(age.total_seconds())))}",
+            yield R.RELEASE_PENDING(
+                explains=NO_INSTALL,
+                revision=release,
                 release=release.name,
+                namespace=installation.namespace,
+                state=release.status,
+                age=duration.show(timedelta(seconds=int(age.total_seconds()))),
             )
 
 
@@ -230,22 +138,37 @@ def _of_config_maps(installation: Installation) -> Iterator[Finding]:
         else:
             explains = () if unreadable else ("EndpointsReady/VolumeSourceMissing",)
         reason = R.CONFIG_MAP_UNREADABLE if unreadable else R.CONFIG_MAP_MISSING
-        found = reason.finding(
-            f"ConfigMap {config.name} in namespace {config.namespace} {config.trouble}",
+        yield reason(
+            subject=config.namespace,
+            explains=explains,
+            name=config.name,
             namespace=config.namespace,
+            trouble=config.trouble,
         )
-        yield replace(found, explains=explains)
-    if (
-        own
-        and endpoints
-        and own.values is not None
-        and endpoints.values is not None
-        and own.values != endpoints.values
-    ):
-        one, other = dict(leaves(own.values)), dict(leaves(endpoints.values))
-        paths = sorted(path for path in one.keys() | other.keys() if one.get(path) != other.get(path))
-        more = f", and {len(paths) - _MOST_NAMED} more" if len(paths) > _MOST_NAMED else ""
-        yield R.CONFIG_MAPS_DIFFER.finding(
-            f"ConfigMap {own.name} differs between the namespaces {own.namespace} and {endpoints.namespace}: "
-            f"{', '.join(paths[:_MOST_NAMED])}{more}"
+    if own and endpoints:
+        yield from _differences(own, endpoints)
+
+
+def _differences(own: LiveConfig, endpoints: LiveConfig) -> Iterator[Finding]:
+    if own.values is None or endpoints.values is None:
+        return
+    one, other = dict(leaves(own.values)), dict(leaves(endpoints.values))
+    for path in sorted(path for path in one.keys() | other.keys() if one.get(path) != other.get(path)):
+        yield R.CONFIG_MAPS_DIFFER(
+            subject=path, path=path, name=own.name, one=own.namespace, other=endpoints.namespace
         )
+
+
+def _of_pods(installation: Installation, stale: Stale) -> Finding:
+    changed = ", ".join(stale.paths[:_MOST_NAMED])
+    more = f" and {len(stale.paths) - _MOST_NAMED} more" if len(stale.paths) > _MOST_NAMED else ""
+    name = installation.fullname
+    return R.PODS_OLDER_THAN_CONFIG(
+        pods=counted(len(stale.pods), "pod"),
+        changed=f"{stale.changed:{_TIME}}",
+        first=stale.pods[0],
+        began=f"{stale.began:{_TIME}}",
+        what=f"; changed: {changed}{more}" if changed else "",
+        deployments=f"{name} {name}-cacher {name}-endpoint-builder",
+        namespace=installation.namespace,
+    )

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -23,7 +23,6 @@ PERMISSIONS: Final = (
         resource="pods", verbs=("list",), lost="pods that run with an older configuration are not noticed"
     ),
 )
-_CONFIG: Final = ("config.values.infra", "config.values.launch")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,6 +58,7 @@ async def config_facts(context: Context) -> ConfigFacts:
     if installation is not None:
         whole = installation.whole
         facts, stale = await asyncio.gather(cluster_facts(context), stale_pods(context, installation))
+        facts = replace(facts, deployed=_is_deployed(installation))
     try:
         judged = evaluate(context.values, facts=facts, whole=whole, ignored=context.ignored_rules)
     except UsageError as error:
@@ -72,10 +72,16 @@ async def config_facts(context: Context) -> ConfigFacts:
     )
 
 
+def _is_deployed(installation: Installation) -> bool:
+    """Whether the values as found were accepted by Helm and the API server."""
+    release = installation.release
+    return release is None or release.status in ("deployed", "superseded")
+
+
 async def stale_pods(context: Context, installation: Installation) -> Stale | None:
     """The control plane's pods that run with an older configuration than the ConfigMap has; None if there are none.
 
-    Helm writes the ConfigMap anew with each upgrade, also when nothing in it changes: where the release that a pod
+    Helm writes the ConfigMap again with each upgrade, also when nothing in it changes: where the release that a pod
     began with is still stored, its values tell.
     """
     config = installation.config
@@ -100,7 +106,7 @@ async def stale_pods(context: Context, installation: Installation) -> Stale | No
     before = await _values_at(first, context, installation)
     paths: tuple[str, ...] = ()
     if before is not None:
-        changes = drift.differences(before, config.values, where="", whole=_CONFIG)
+        changes = drift.of_config_map(before, config.values, where="")
         if not changes:
             return None
         paths = tuple(change.path for change in changes)

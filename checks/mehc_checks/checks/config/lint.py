@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from mehc_checks.checks.config.rules.evaluate import Judged, Verdict, evaluate
-from mehc_checks.checks.config.rules.rule import Rule
-from mehc_checks.core.outcome import Severity
+from mehc_checks.checks.config.rules.rule import Duplicate, Rule
+from mehc_checks.core.outcome import Finding, Severity
 from mehc_checks.core.redact import Redactor, sensitive
 from mehc_checks.installation.installation import WITHOUT_CLUSTER
 from mehc_checks.modelengine.fields import CHART_KEYS
@@ -54,15 +54,27 @@ class Source:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Finding:
-    """A rule broken at ``path`` of ``file``: where it is given, else where its nearest parent is. Safe to show."""
+class Placed:
+    """A broken rule's finding at ``path`` of ``file``: where it is given, else where its nearest parent is.
+
+    ``reason`` is its name, ``meaning`` its consequence. Safe to show.
+    """
 
     rule: Rule
+    reason: str
     severity: Severity
     path: str
     message: str
+    meaning: str
+    remediation: str
+    docs: str
     file: str
     mark: Mark
+
+    @property
+    def subject(self) -> str:
+        """What remedies name it by: its path in a chart of its own."""
+        return self.path
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,8 +82,8 @@ class LintReport:
     """``findings`` are the worst first, ``ignored`` what they would have been, with why; ``judged`` is every rule."""
 
     files: tuple[str, ...]
-    findings: tuple[Finding, ...]
-    ignored: tuple[tuple[Finding, str], ...]
+    findings: tuple[Placed, ...]
+    ignored: tuple[tuple[Placed, str], ...]
     judged: tuple[Judged, ...]
 
     def skipped(self) -> list[Judged]:
@@ -94,29 +106,50 @@ def lint(files: Sequence[tuple[str, ValuesFile]], ignored: Mapping[str, str] | N
     redactor = Redactor()
     for source in sources:
         redactor.add(*sensitive(source.content.values))
-    judged = evaluate(values, ignored=ignored)
-    found: list[Finding] = []
-    left_out: list[tuple[Finding, str]] = []
+    judged = evaluate(values, ignored=ignored, duplicates=_duplicates(sources))
+    found: list[Placed] = []
+    left_out: list[tuple[Placed, str]] = []
     for one in judged:
-        for broken in one.broken:
-            where, mark = _place(sources, broken.path)
-            finding = Finding(
-                rule=one.rule,
-                severity=broken.severity or one.rule.severity,
-                path=where.place(broken.path),
-                message=redactor.text(broken.message),
-                file=where.name,
-                mark=mark,
-            )
+        for finding in one.findings:
+            placed = _placed(sources, one.rule, finding, redactor)
             if one.verdict is Verdict.IGNORED:
-                left_out.append((finding, one.why))
+                left_out.append((placed, one.why))
             else:
-                found.append(finding)
+                found.append(placed)
     return LintReport(
         files=tuple(name for name, _ in files),
         findings=tuple(sorted(found, key=lambda finding: finding.severity.rank)),
         ignored=tuple(left_out),
         judged=tuple(judged),
+    )
+
+
+def _duplicates(sources: Sequence[Source]) -> tuple[Duplicate, ...]:
+    return tuple(
+        Duplicate(
+            path=twice.path.removeprefix(f"{source.prefix}.") if source.prefix else twice.path,
+            file=source.name,
+            first=f"line {twice.first.line}, column {twice.first.column}",
+            last=f"line {twice.last.line}, column {twice.last.column}",
+        )
+        for source in sources
+        for twice in source.content.twice
+    )
+
+
+def _placed(sources: Sequence[Source], rule: Rule, finding: Finding, redactor: Redactor) -> Placed:
+    where, mark = _place(sources, finding.subject)
+    return Placed(
+        rule=rule,
+        reason=finding.reason.name,
+        severity=finding.severity or rule.severity,
+        path=where.place(finding.subject),
+        message=redactor.text(finding.message),
+        meaning=finding.reason.meaning,
+        remediation=redactor.text(finding.remediation),
+        docs=f"{finding.reason.page}#{finding.reason.anchor}",
+        file=where.name,
+        mark=mark,
     )
 
 

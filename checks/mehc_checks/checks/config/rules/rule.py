@@ -1,9 +1,19 @@
 """How a rule is declared, and what it may look at.
 
-A rule is a pure function of a `View`, in the file of its section of the values reference::
+A rule is a pure function of a `View`, in the file of its section of the values reference. What it finds are faults,
+reasons with a severity of their own, declared beside it::
 
-    @rule("S5-04", title="the gateway's Service listens on port 80", reads=("service.port",), ...)
-    def service_port(view: View) -> Iterator[Broken]: ...
+    PORT_NOT_80 = high(
+        "ServicePortNot80",
+        "Every request through Istio gets a 503: the VirtualService routes to port 80.",
+        message="{path} is {value}; the VirtualService routes to port 80",
+        remedy="Set {path} to 80.",
+    )
+
+    @rule("S5-04", title="service.port is 80", reads=(paths.SERVICE_PORT,), faults=(PORT_NOT_80,))
+    def service_port(view: View) -> Iterator[Finding]:
+        if ...:
+            yield PORT_NOT_80.at(paths.SERVICE_PORT, value=8080)
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -11,13 +21,14 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, TypeVar
 
-from mehc_checks.core.outcome import Severity
+from mehc_checks.core.outcome import Finding, Reason, Severity, Status
 from mehc_checks.modelengine import paths
 from mehc_checks.modelengine.configuration import Configuration
 from mehc_checks.modelengine.values import Part, Values
 
 T = TypeVar("T")
 
+PAGE: Final = "docs/rules.md"
 INFRA: Final = paths.INFRA
 LAUNCH: Final = paths.LAUNCH
 NO_START: Final = tuple(
@@ -27,6 +38,64 @@ NO_START: Final = tuple(
 """What follows when no process of the control plane starts: pods of an older revision may go on."""
 NO_INSTALL: Final = ("ControlPlaneReady/ComponentMissing", "ControlPlaneReady/ObjectMissing")
 """What follows when the API server or Helm refuses what the chart makes of the values."""
+_STATUS: Final = {
+    Severity.CRITICAL: Status.FAIL,
+    Severity.HIGH: Status.FAIL,
+    Severity.WARNING: Status.WARN,
+    Severity.INFO: Status.PASS,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault(Reason):
+    """One way in which a rule is broken.
+
+    Its message and remedy know ``{path}``, the values path at fault, besides the words of the call. ``explains`` names
+    failures of checks that it surely produces, not all that it might.
+    """
+
+    severity: Severity = Severity.HIGH
+    explains: tuple[str, ...] = ()
+    page: str = PAGE
+
+    def at(self, path: str, *, explains: tuple[str, ...] | None = None, **words: object) -> Finding:
+        """This fault, found at ``path``; ``explains`` where this place breaks less."""
+        filled = {**self.defaults, "path": path, **words}
+        return Finding(
+            reason=self,
+            status=self.status,
+            severity=self.severity,
+            message=self.message.format(**filled),
+            remediation=self.remedy.format(**filled),
+            subject=path,
+            explains=self.explains if explains is None else explains,
+            words=words,
+        )
+
+
+def _declares(severity: Severity) -> Callable[..., Fault]:
+    def declare(
+        name: str, meaning: str, *, message: str, remedy: str, explains: tuple[str, ...] = (), **defaults: str
+    ) -> Fault:
+        return Fault(
+            name,
+            _STATUS[severity],
+            meaning,
+            remedy,
+            message,
+            defaults,
+            severity=severity,
+            explains=explains,
+        )
+
+    return declare
+
+
+critical: Final = _declares(Severity.CRITICAL)
+high: Final = _declares(Severity.HIGH)
+warning: Final = _declares(Severity.WARNING)
+info: Final = _declares(Severity.INFO)
+"""Declare a fault: its name, what it means for the installation, what was observed, and what to do."""
 
 
 class Cloud(StrEnum):
@@ -44,7 +113,9 @@ class ClusterFacts:
 
     ``crds`` are names ("virtualservices.networking.istio.io"); the maps say of a "namespace/name" whether it exists.
     ``selected_nodes`` counts the nodes that the top-level nodeSelector matches; ``request_metric`` is whether the
-    custom metrics API is served; ``scaled_twice`` are endpoints with an HPA of the platform's and a ScaledObject.
+    custom metrics API is served; ``scaled_twice`` are endpoints with an HPA of the platform's and a ScaledObject;
+    ``deployed`` is whether Helm and the API server accepted what the chart made of the values.
+    ``deployed`` is whether Helm and the API server took what the chart made of the values.
     """
 
     namespace: str = ""
@@ -57,19 +128,17 @@ class ClusterFacts:
     selected_nodes: int | None = None
     request_metric: bool | None = None
     scaled_twice: tuple[str, ...] | None = None
+    deployed: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Broken:
-    """One place where a rule is broken. ``path`` is the value at fault; ``message`` goes on after its name.
-
-    ``severity`` is set where this place hurts less, or more, than the rule says; ``explains`` where it breaks less.
-    """
+class Duplicate:
+    """A key at ``path`` that ``file`` gives more than once, and where: "line 12, column 5"."""
 
     path: str
-    message: str
-    severity: Severity | None = None
-    explains: tuple[str, ...] | None = None
+    file: str
+    first: str
+    last: str
 
 
 class Unknowable(Exception):  # noqa: N818 - not an error: the rule is skipped
@@ -87,9 +156,15 @@ class View(Configuration):
     """The configuration and the facts that a rule judges. No reader raises for what a user wrote."""
 
     def __init__(
-        self, values: Values, *, facts: ClusterFacts | None = None, whole: frozenset[Part] = frozenset(Part)
+        self,
+        values: Values,
+        *,
+        facts: ClusterFacts | None = None,
+        whole: frozenset[Part] = frozenset(Part),
+        duplicates: tuple[Duplicate, ...] = (),
     ) -> None:
         super().__init__(values)
+        self.duplicates = duplicates
         self._facts = facts
         self._whole = whole
 
@@ -104,6 +179,11 @@ class View(Configuration):
     def installed(self) -> bool:
         """Whether there is a cluster, whose checks judge what runs; else this is before the install."""
         return self._facts is not None
+
+    @property
+    def deployed(self) -> bool:
+        """Whether Helm and the API server took what the chart made of these values."""
+        return self._facts is not None and self._facts.deployed
 
     def lacks_crd(self, name: str) -> bool:
         """Raises Unknowable where the cluster's CRDs are not known."""
@@ -145,29 +225,40 @@ class View(Configuration):
             )
 
 
-Judge = Callable[[View], Iterable[Broken]]
+Judge = Callable[[View], Iterable[Finding]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rule:
     """One declared rule. ``id`` is stable forever; its first digit is the section of the values reference.
 
-    ``title`` is an assertion that is true when the rule holds; ``consequence`` what happens when it does not;
-    ``clouds`` where it applies, empty for all; ``reads`` the values that it judges; ``explains`` the failures of checks
-    that follow when it is broken, as correlation reads names: those that it surely produces, not all that
-    it might.
+    ``title`` is an assertion that is true when the rule holds; ``clouds`` where it applies, empty for all; ``reads``
+    the values that it judges; ``faults`` what it can find, the first one names the rule. A rule ``of_install`` says
+    that Helm or the API server refuses the values, which is not said of what they took.
     """
 
     id: str
     title: str
-    severity: Severity
     reads: tuple[str, ...]
-    consequence: str
-    remedy: str
+    faults: tuple[Fault, ...]
     clouds: tuple[Cloud, ...] = ()
     needs_cluster: bool = False
-    explains: tuple[str, ...] = ()
+    of_install: bool = False
     judge: Judge
+
+    @property
+    def name(self) -> str:
+        return self.faults[0].name
+
+    @property
+    def severity(self) -> Severity:
+        """The worst of its faults'."""
+        return min((fault.severity for fault in self.faults), key=lambda severity: severity.rank)
+
+    @property
+    def explains(self) -> tuple[str, ...]:
+        """All failures of checks that one of its faults produces."""
+        return tuple(dict.fromkeys(name for fault in self.faults for name in fault.explains))
 
     @property
     def section(self) -> int:
@@ -176,7 +267,7 @@ class Rule:
     @property
     def docs(self) -> str:
         """Where the rule is explained, relative to the project's root."""
-        return f"docs/rules.md#{self.id.lower()}"
+        return f"{PAGE}#{self.id.lower()}"
 
 
 REGISTRY: Final[dict[str, Rule]] = {}
@@ -186,31 +277,29 @@ def rule(
     id: str,
     *,
     title: str,
-    severity: Severity,
     reads: tuple[str, ...],
-    consequence: str,
-    remedy: str,
+    faults: tuple[Fault, ...],
     clouds: tuple[Cloud, ...] = (),
     needs_cluster: bool = False,
-    explains: tuple[str, ...] = (),
+    of_install: bool = False,
 ) -> Callable[[Judge], Judge]:
-    """Declare the decorated judgement as a rule. Raises ValueError on an id declared twice."""
+    """Declare the decorated judgement as a rule. Raises ValueError on an id or a name that is declared twice."""
 
     def declare(judge: Judge) -> Judge:
-        if id in REGISTRY:
-            raise ValueError(f"rule {id} is declared twice")
-        REGISTRY[id] = Rule(
+        declared = Rule(
             id=id,
             title=title,
-            severity=severity,
             reads=reads,
-            consequence=consequence,
-            remedy=remedy,
+            faults=faults,
             clouds=clouds,
             needs_cluster=needs_cluster,
-            explains=explains,
+            of_install=of_install,
             judge=judge,
         )
+        names = {fault.name for other in REGISTRY.values() for fault in other.faults}
+        if id in REGISTRY or names & {fault.name for fault in faults}:
+            raise ValueError(f"rule {id}, or one of its faults, is declared twice")
+        REGISTRY[id] = declared
         return judge
 
     return declare

@@ -5,24 +5,24 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from mehc_checks.checks.config.rules.rule import (
-    INFRA,
-    LAUNCH,
     NO_INSTALL,
     NO_START,
-    Broken,
     Cloud,
     View,
+    critical,
+    high,
     rule,
+    warning,
 )
-from mehc_checks.core.outcome import Severity
+from mehc_checks.core.outcome import Finding
+from mehc_checks.modelengine import paths
+from mehc_checks.modelengine.configuration import printed
 from mehc_checks.modelengine.fields import CHART_KEYS, CHART_LISTS, CHART_MAPS, INFRA_FIELDS, LAUNCH_FIELDS
-from mehc_checks.modelengine.names import fullname
 from mehc_checks.modelengine.valuesfile import is_number
 
-FINE_TUNE_FILE: Final = f"{LAUNCH}.cloud_file_llm_fine_tune_repository"
-_DOCUMENTED_FILE: Final = f"{LAUNCH}.s3_file_llm_fine_tuning_job_repository"
+_DOCUMENTED_FILE: Final = f"{paths.LAUNCH}.s3_file_llm_fine_tuning_job_repository"
 REQUIRED_LAUNCH: Final = tuple(
-    f"{LAUNCH}.{name}"
+    f"{paths.LAUNCH}.{name}"
     for name in (
         "endpoint_namespace",
         "billing_queue_arn",
@@ -45,21 +45,17 @@ REQUIRED_LAUNCH: Final = tuple(
     )
 )
 """Fields without a default of the platform's service configuration. Source: ``common/config.py``."""
-REQUIRED_INFRA: Final = tuple(
-    f"{INFRA}.{name}"
-    for name in (
-        "cloud_provider",
-        "k8s_cluster_name",
-        "dns_host_domain",
-        "default_region",
-        "ml_account_id",
-        "docker_repo_prefix",
-        "s3_bucket",
-    )
+REQUIRED_INFRA: Final = (
+    paths.CLOUD_PROVIDER,
+    paths.K8S_CLUSTER_NAME,
+    paths.DNS_HOST_DOMAIN,
+    paths.DEFAULT_REGION,
+    paths.ML_ACCOUNT_ID,
+    paths.DOCKER_REPO_PREFIX,
+    paths.S3_BUCKET,
 )
 """Fields without a default of the platform's infra configuration. Source: ``core/config.py``."""
 REQUIRED_BLOCKS: Final = (
-    "imageBuilderServiceAccount",
     "service",
     "virtualservice",
     "hostDomain",
@@ -67,336 +63,452 @@ REQUIRED_BLOCKS: Final = (
     "replicaCount",
     "autoscaling",
     "celery_autoscaler",
-    "podDisruptionBudget",
     "serviceTemplate",
     "imageCache",
     "recommendedHardware",
+    "triton",
 )
 """Blocks that the chart's templates reach into and its own values.yaml does not have."""
-_REPOSITORIES: Final = ("image.gatewayRepository", "image.builderRepository", "image.forwarderRepository")
+_REPOSITORIES: Final = (paths.GATEWAY_REPOSITORY, paths.BUILDER_REPOSITORY, paths.FORWARDER_REPOSITORY)
 _PLACEHOLDERS: Final = {
-    f"{INFRA}.ml_account_id": "000000000000",
-    f"{INFRA}.k8s_cluster_name": "main_cluster",
-    f"{INFRA}.dns_host_domain": "llm-engine.domain.com",
-    f"{INFRA}.docker_repo_prefix": "000000000000",
-    "serviceAccount.annotations": "000000000000",
-    "imageBuilderServiceAccount.annotations": "000000000000",
-    "serviceTemplate.serviceAccountAnnotations": "000000000000",
-    "virtualservice.hostDomains": "llm-engine.domain.com",
+    paths.ML_ACCOUNT_ID: "000000000000",
+    paths.K8S_CLUSTER_NAME: "main_cluster",
+    paths.DNS_HOST_DOMAIN: "llm-engine.domain.com",
+    paths.DOCKER_REPO_PREFIX: "000000000000",
+    paths.ACCOUNT_ANNOTATIONS: "000000000000",
+    paths.IMAGE_BUILDER_ANNOTATIONS: "000000000000",
+    paths.INFERENCE_ACCOUNT_ANNOTATIONS: "000000000000",
+    paths.VIRTUAL_SERVICE_HOSTS: "llm-engine.domain.com",
 }
+_STARTUP_CRASH: Final = "Gateway, builder and cacher crash at startup with a TypeError, on every cloud."
+
+FINE_TUNE_REPOSITORY_MISSING: Final = critical(
+    "FineTuneRepositoryMissing",
+    _STARTUP_CRASH,
+    message="{path} is missing: gateway, builder and cacher crash at startup (TypeError){hint}",
+    remedy="Set {path}, for example to s3://my-bucket/llm-ft-job-repository, and remove "
+    "s3_file_llm_fine_tuning_job_repository: the platform does not read it.",
+    explains=NO_START,
+    hint="",
+)
 
 
 @rule(
     "S1-01",
     title="cloud_file_llm_fine_tune_repository is set",
-    severity=Severity.CRITICAL,
-    reads=(FINE_TUNE_FILE, _DOCUMENTED_FILE),
-    consequence="Gateway, builder and cacher end with a TypeError before they serve anything, on every cloud.",
-    remedy=f"Set {FINE_TUNE_FILE}, for example to s3://my-bucket/llm-ft-job-repository, and take "
-    "s3_file_llm_fine_tuning_job_repository out: the values reference and the sample name it, the platform does not.",
+    reads=(paths.FINE_TUNE_REPOSITORY, _DOCUMENTED_FILE),
+    faults=(FINE_TUNE_REPOSITORY_MISSING,),
+)
+def fine_tune_repository(view: View) -> Iterator[Finding]:
+    if view.missing(paths.FINE_TUNE_REPOSITORY):
+        hint = "; s3_file_llm_fine_tuning_job_repository is not read" if view.text(_DOCUMENTED_FILE) else ""
+        yield FINE_TUNE_REPOSITORY_MISSING.at(paths.FINE_TUNE_REPOSITORY, hint=hint)
+
+
+LAUNCH_FIELD_MISSING: Final = critical(
+    "LaunchFieldMissing",
+    _STARTUP_CRASH,
+    message="{path} is missing and has no default: gateway, builder and cacher crash at startup (TypeError)",
+    remedy="Set {path}; for a feature that you do not use any string works, for example unused.",
     explains=NO_START,
 )
-def fine_tune_repository(view: View) -> Iterator[Broken]:
-    if view.missing(FINE_TUNE_FILE):
-        instead = (
-            "; s3_file_llm_fine_tuning_job_repository, which the values reference names, is read nowhere"
-            if view.text(_DOCUMENTED_FILE)
-            else ""
-        )
-        yield Broken(path=FINE_TUNE_FILE, message=f"is not set{instead}")
 
 
 @rule(
     "S1-02",
-    title="every field that the platform has no default for is set",
-    severity=Severity.CRITICAL,
+    title="every launch field without a default is set",
     reads=REQUIRED_LAUNCH,
-    consequence="Gateway, builder and cacher end with a TypeError before they serve anything, on every cloud.",
-    remedy="Set each of them; where a feature is not used, to any text, for example unused.",
-    explains=NO_START,
+    faults=(LAUNCH_FIELD_MISSING,),
 )
-def required_fields(view: View) -> Iterator[Broken]:
+def required_launch(view: View) -> Iterator[Finding]:
     for path in REQUIRED_LAUNCH:
-        # Null and empty text are values for a field of a dataclass; only a missing one ends the process.
-        if view.missing(path):
-            yield Broken(path=path, message="is not set and has no default")
+        if view.missing(path):  # null and empty text are values for a field of a dataclass
+            yield LAUNCH_FIELD_MISSING.at(path)
+
+
+BLOCK_MISSING: Final = critical(
+    "BlockMissing",
+    "The chart's templates read below the block, and helm install fails with a nil pointer error.",
+    message="{path} is missing: the chart's templates read below it and helm install fails",
+    remedy="Add the block {path} to your values; values_sample.yaml of the chart shows it.",
+    explains=NO_INSTALL,
+)
 
 
 @rule(
     "S1-03",
-    title="the blocks that the chart's templates reach into are there",
-    severity=Severity.CRITICAL,
+    title="the blocks that the chart's templates read are there",
     reads=REQUIRED_BLOCKS,
-    consequence="helm install ends with a nil pointer error in a template.",
-    remedy="Begin from the chart's values_sample.yaml, and put your own values over it.",
-    explains=NO_INSTALL,
+    faults=(BLOCK_MISSING,),
+    of_install=True,
 )
-def required_blocks(view: View) -> Iterator[Broken]:
+def required_blocks(view: View) -> Iterator[Finding]:
     for path in REQUIRED_BLOCKS:
         if view.absent(path):
-            yield Broken(
-                path=path, message="is absent: the minimal example of the values reference does not install"
-            )
+            yield BLOCK_MISSING.at(path)
+
+
+TAG_NOT_TEXT: Final = critical(
+    "TagNotText",
+    "The chart writes the tag without quotes into labels and environment variables, and the API server rejects "
+    "whatever YAML reads as a number or a boolean.",
+    message="{path} is {value}, which YAML reads as {kind}: the API server rejects labels made from it",
+    remedy="Use a {path} that only reads as text, for example v1234567 or sha-1234567.",
+    explains=NO_INSTALL,
+)
+TAG_UNSET: Final = critical(
+    "TagUnset",
+    "Images have no tag, and pods stay in InvalidImageName.",
+    message="{path} is not set: pods stay in InvalidImageName",
+    remedy="Set {path} to the tag of the platform's images.",
+    explains=(*NO_INSTALL, *NO_START),
+)
 
 
 @rule(
     "S1-04",
-    title="tag is text that YAML does not take for a number",
-    severity=Severity.CRITICAL,
-    reads=("tag",),
-    consequence="The chart writes the tag bare into labels and environment variables, and the API server rejects them.",
-    remedy="Use a tag with a letter that keeps YAML from reading a number, for example v1234567 or sha-1234567.",
-    explains=NO_INSTALL,
+    title="tag is text that YAML does not read as a number",
+    reads=(paths.TAG,),
+    faults=(TAG_NOT_TEXT, TAG_UNSET),
 )
-def numeric_tag(view: View) -> Iterator[Broken]:
-    if view.absent("tag"):
-        yield Broken(path="tag", message="is not set")
+def tag(view: View) -> Iterator[Finding]:
+    if view.absent(paths.TAG):
+        yield TAG_UNSET.at(paths.TAG)
         return
-    value = view.raw("tag")
-    text = view.text("tag")
+    value, text = view.raw(paths.TAG), view.text(paths.TAG)
     if not isinstance(value, str):
-        yield Broken(path="tag", message=f"is not text, it was read as {text or type(value).__name__}")
+        yield TAG_NOT_TEXT.at(paths.TAG, value=printed(value), kind=f"a {_kind(value)}")
     elif is_number(text):
-        yield Broken(
-            path="tag", message=f"{text} reads as a number wherever the chart writes it without quotes"
-        )
+        yield TAG_NOT_TEXT.at(paths.TAG, value=text, kind="a number")
+
+
+IMAGE_REPOSITORY_UNSET: Final = critical(
+    "ImageRepositoryUnset",
+    "Pods stay in InvalidImageName.",
+    message="{path} is not set: the pods that use it stay in InvalidImageName",
+    remedy="Set {path}.",
+    explains=(*NO_START, "EndpointsReady/ImageNameInvalid"),
+)
+CACHER_REPOSITORY_IGNORED: Final = warning(
+    "CacherRepositoryIgnored",
+    "The cacher runs the gateway's image, whatever image.cacherRepository says.",
+    message="{path} is {value}, but the cacher runs image.gatewayRepository, {gateway}",
+    remedy="Remove {path}: the cacher always runs image.gatewayRepository.",
+)
 
 
 @rule(
     "S1-05",
-    title="the repositories of gateway, builder and forwarder are set",
-    severity=Severity.CRITICAL,
-    reads=(*_REPOSITORIES, "image.cacherRepository"),
-    consequence="Pods stay in InvalidImageName.",
-    remedy="Set it. The cacher runs the gateway's image: image.cacherRepository is read nowhere.",
-    explains=(
-        *NO_START,
-        "EndpointsReady/ImageNameInvalid",
-    ),
+    title="the image repositories are set",
+    reads=(*_REPOSITORIES, paths.CACHER_REPOSITORY),
+    faults=(IMAGE_REPOSITORY_UNSET, CACHER_REPOSITORY_IGNORED),
 )
-def repositories(view: View) -> Iterator[Broken]:
+def repositories(view: View) -> Iterator[Finding]:
     for path in _REPOSITORIES:
         if view.absent(path):
-            forwarder = path == "image.forwarderRepository"
+            forwarder = path == paths.FORWARDER_REPOSITORY
             explains = ("EndpointsReady/ImageNameInvalid",) if forwarder else NO_START
-            yield Broken(path=path, message="is not set", explains=explains)
-    cacher, gateway = view.text("image.cacherRepository"), view.text("image.gatewayRepository")
+            yield IMAGE_REPOSITORY_UNSET.at(path, explains=explains)
+    cacher, gateway = view.text(paths.CACHER_REPOSITORY), view.text(paths.GATEWAY_REPOSITORY)
     if cacher and gateway and cacher != gateway:
-        yield Broken(
-            path="image.cacherRepository",
-            message=f"is {cacher}, but the cacher pulls image.gatewayRepository, {gateway}",
-            severity=Severity.WARNING,
-            explains=(),
-        )
+        yield CACHER_REPOSITORY_IGNORED.at(paths.CACHER_REPOSITORY, value=cacher, gateway=gateway)
+
+
+DATABASE_SECRET_UNSET: Final = critical(
+    "DatabaseSecretUnset",
+    "The platform falls back to database names and addresses of its own.",
+    message="neither {path} nor secrets.cloudDatabaseSecretName is set: no database is configured",
+    remedy="Set {path} to a Secret that has the database URL under the key database_url, or set "
+    "secrets.cloudDatabaseSecretName to a secret of the cloud.",
+    explains=("DatabaseMigrated/DatabaseNotConfigured",),
+)
+TWO_DATABASE_SECRETS_NAMED: Final = warning(
+    "TwoDatabaseSecretsNamed",
+    "The Kubernetes Secret wins silently.",
+    message="{path} is set beside secrets.kubernetesDatabaseSecretName, which wins",
+    remedy="Remove {path} or secrets.kubernetesDatabaseSecretName.",
+)
 
 
 @rule(
     "S1-06",
     title="exactly one database secret is named",
-    severity=Severity.CRITICAL,
-    reads=("secrets.kubernetesDatabaseSecretName", "secrets.cloudDatabaseSecretName"),
-    consequence="With neither, the platform falls back to names and addresses of its own; with both, the Kubernetes "
-    "Secret wins silently.",
-    remedy="Set one of them. A Kubernetes Secret holds the URL under the key database_url; the values reference says "
-    "DATABASE_URL, which the chart does not read.",
-    explains=("DatabaseMigrated/DatabaseNotConfigured",),
+    reads=(paths.KUBERNETES_DATABASE_SECRET, paths.CLOUD_DATABASE_SECRET),
+    faults=(DATABASE_SECRET_UNSET, TWO_DATABASE_SECRETS_NAMED),
 )
-def database_secret(view: View) -> Iterator[Broken]:
-    kubernetes, cloud = "secrets.kubernetesDatabaseSecretName", "secrets.cloudDatabaseSecretName"
+def database_secret(view: View) -> Iterator[Finding]:
+    kubernetes, cloud = paths.KUBERNETES_DATABASE_SECRET, paths.CLOUD_DATABASE_SECRET
     if view.text(kubernetes) and view.text(cloud):
-        yield Broken(
-            path=cloud,
-            message=f"is set beside {kubernetes}, which wins",
-            severity=Severity.WARNING,
-        )
+        yield TWO_DATABASE_SECRETS_NAMED.at(cloud)
     elif not view.text(kubernetes) and view.absent(cloud):
-        named = {str(item.get("name")) for _, item in view.entries("extraEnvVars")}
-        own = view.cloud in (Cloud.ONPREM, Cloud.GCP) and "DB_HOST" in named
+        named = {str(item.get("name")) for _, item in view.entries(paths.EXTRA_ENV_VARS)}
+        own = "ML_INFRA_DATABASE_URL" in named or (
+            view.cloud in (Cloud.ONPREM, Cloud.GCP) and "DB_HOST" in named
+        )
         if not own and view.absent(kubernetes):
-            yield Broken(path=kubernetes, message=f"is not set, and neither is {cloud}")
+            yield DATABASE_SECRET_UNSET.at(kubernetes)
+
+
+SERVICE_ACCOUNT_NOT_HOOKED: Final = critical(
+    "ServiceAccountNotHooked",
+    "On a first install the migration Job, a hook, runs before its ServiceAccount exists, and fails.",
+    message="{path} has no pre-install hook, so on a first install the migration Job has no ServiceAccount",
+    remedy='Add "helm.sh/hook": pre-install,pre-upgrade and "helm.sh/hook-weight": "-2" to {path}.',
+    explains=("DatabaseMigrated/NeverMigrated",),
+)
 
 
 @rule(
     "S1-07",
-    title="the ServiceAccount is there before the migration Job",
-    severity=Severity.CRITICAL,
-    reads=("serviceAccount.annotations", "db.runDbMigrationScript"),
-    consequence="On a first install the migration Job, a hook, runs before the ServiceAccount is there, and fails.",
-    remedy='Add "helm.sh/hook": pre-install,pre-upgrade and "helm.sh/hook-weight": "-2" to serviceAccount.annotations.',
-    explains=("DatabaseMigrated/NeverMigrated",),
+    title="the ServiceAccount exists before the migration Job",
+    reads=(paths.ACCOUNT_ANNOTATIONS, paths.RUN_MIGRATION),
+    faults=(SERVICE_ACCOUNT_NOT_HOOKED,),
 )
-def hooked_service_account(view: View) -> Iterator[Broken]:
-    path = "serviceAccount.annotations"
-    if not view.flag("db.runDbMigrationScript"):
+def hooked_service_account(view: View) -> Iterator[Finding]:
+    path = paths.ACCOUNT_ANNOTATIONS
+    if not view.flag(paths.RUN_MIGRATION):
         return
     hooks = str(view.table(path).get("helm.sh/hook", ""))
     if "pre-install" not in hooks and view.seen(path):
-        yield Broken(path=path, message="has no pre-install hook, while db.runDbMigrationScript is on")
+        yield SERVICE_ACCOUNT_NOT_HOOKED.at(path)
 
 
-@rule(
-    "S1-08",
-    title="cloud_provider is aws, azure, gcp or onprem",
-    severity=Severity.CRITICAL,
-    reads=(f"{INFRA}.cloud_provider",),
-    consequence="The platform takes the AWS branch everywhere, and says nothing.",
-    remedy="Set it to aws, azure, gcp or onprem, in lower case.",
+CLOUD_PROVIDER_UNKNOWN: Final = critical(
+    "CloudProviderUnknown",
+    "Parts of the platform take the AWS branch, others refuse AWS settings: the gateway crashes or asks AWS.",
+    message="{path} is {value}, not aws, azure, gcp or onprem",
+    remedy="Set {path} to aws, azure, gcp or onprem, in lower case.",
     explains=(
         "RedisReachable/NoRedisConfigured",
         "RedisReachable/RedisSourceOfAnotherCloud",
         "BrokerReachable/WorkerBrokerMismatch",
         "ObjectStoreReachable/WrongScheme",
+        *NO_START,
     ),
 )
-def cloud_provider(view: View) -> Iterator[Broken]:
-    path = f"{INFRA}.cloud_provider"
-    given = view.raw(path)
-    if given is not None and not (isinstance(given, str) and given in frozenset(Cloud)):
-        yield Broken(path=path, message=f"is {view.text(path) or 'no text'}")
+
+
+@rule(
+    "S1-08",
+    title="cloud_provider is aws, azure, gcp or onprem",
+    reads=(paths.CLOUD_PROVIDER,),
+    faults=(CLOUD_PROVIDER_UNKNOWN,),
+)
+def cloud_provider(view: View) -> Iterator[Finding]:
+    path = paths.CLOUD_PROVIDER
+    if view.has(path) and view.raw(path) not in tuple(Cloud):
+        yield CLOUD_PROVIDER_UNKNOWN.at(path, value=printed(view.raw(path)) or "empty")
+
+
+ACCOUNT_ID_NOT_QUOTED: Final = high(
+    "AccountIDNotQuoted",
+    "The chart writes a number as 1.11122223333e+11, which becomes part of queue and image names.",
+    message="{path} is the number {value}, which becomes part of queue and image names",
+    remedy='Quote {path}, for example "111122223333".',
+)
 
 
 @rule(
     "S1-09",
     title="ml_account_id is quoted",
-    severity=Severity.HIGH,
-    reads=(f"{INFRA}.ml_account_id",),
-    consequence="The chart writes a number as 1.11122223333e+11, which is part of queue and image names.",
-    remedy='Quote it: ml_account_id: "111122223333".',
+    reads=(paths.ML_ACCOUNT_ID,),
+    faults=(ACCOUNT_ID_NOT_QUOTED,),
 )
-def quoted_account(view: View) -> Iterator[Broken]:
-    path = f"{INFRA}.ml_account_id"
-    value = view.raw(path)
-    if isinstance(value, int | float) or (isinstance(value, str) and "e+" in value and is_number(value)):
-        yield Broken(path=path, message=f"is the number {value}, not text")
+def quoted_account(view: View) -> Iterator[Finding]:
+    text = printed(view.raw(paths.ML_ACCOUNT_ID))
+    if "e+" in text and is_number(text):
+        yield ACCOUNT_ID_NOT_QUOTED.at(paths.ML_ACCOUNT_ID, value=text)
+
+
+SAMPLE_PLACEHOLDER_LEFT: Final = warning(
+    "SamplePlaceholderLeft",
+    "Names, roles or images of an account that is not yours are used.",
+    message="{path} still has the placeholder {value} of values_sample.yaml",
+    remedy="Replace {value} in {path} by your own.",
+)
 
 
 @rule(
     "S1-10",
-    title="no placeholder of the sample is left",
-    severity=Severity.WARNING,
+    title="no placeholder of values_sample.yaml is left",
     reads=tuple(_PLACEHOLDERS),
-    consequence="Names, roles and images of somebody else's account, or of none, are used.",
-    remedy="Replace it by your own.",
+    faults=(SAMPLE_PLACEHOLDER_LEFT,),
 )
-def placeholders(view: View) -> Iterator[Broken]:
+def placeholders(view: View) -> Iterator[Finding]:
     for path, placeholder in _PLACEHOLDERS.items():
         value = view.raw(path)
         if placeholder in (view.text(path) or str(value or "")):
-            yield Broken(path=path, message=f"still has the sample's {placeholder}")
+            yield SAMPLE_PLACEHOLDER_LEFT.at(path, value=placeholder)
+
+
+ENDPOINT_NAMESPACE_MISSING: Final = critical(
+    "EndpointNamespaceMissing",
+    "The install's hooks create ConfigMaps in the endpoint namespace and fail.",
+    message="{path} is {value}, a namespace that does not exist",
+    remedy="Run kubectl create namespace {value}, then run helm upgrade.",
+    explains=(*NO_INSTALL, "VllmImagePullable/InferenceServiceAccountMissing"),
+)
+ENDPOINT_NAMESPACE_SHARED: Final = high(
+    "EndpointNamespaceShared",
+    "Two ServiceAccounts of one name overwrite each other.",
+    message="{path} is the gateway's own namespace {value}, and both use the ServiceAccount {account}",
+    remedy="Set {path} to another namespace, or serviceTemplate.serviceAccountName to another name.",
+)
 
 
 @rule(
     "S1-11",
     title="endpoints have a namespace of their own, and it exists",
-    severity=Severity.CRITICAL,
-    reads=(f"{LAUNCH}.endpoint_namespace", "serviceTemplate.serviceAccountName"),
-    consequence="Without it the install's hooks fail; in the gateway's own, two ServiceAccounts overwrite each other.",
-    remedy="Create the namespace before the install, and give endpoints another than the gateway's.",
+    reads=(paths.ENDPOINT_NAMESPACE, paths.INFERENCE_ACCOUNT),
+    faults=(ENDPOINT_NAMESPACE_MISSING, ENDPOINT_NAMESPACE_SHARED),
     needs_cluster=True,
-    explains=("VllmImagePullable/InferenceServiceAccountMissing",),
 )
-def endpoint_namespace(view: View) -> Iterator[Broken]:
-    path = f"{LAUNCH}.endpoint_namespace"
-    where = view.text(path)
+def endpoint_namespace(view: View) -> Iterator[Finding]:
+    path, where = paths.ENDPOINT_NAMESPACE, view.endpoint_namespace
     if not where:
         return
     facts = view.facts
     if facts.endpoint_namespace_exists is False:
-        yield Broken(path=path, message=f"is {where}, and there is no such namespace")
-    account = view.text("serviceTemplate.serviceAccountName")
-    if where == facts.namespace and account and account == fullname(view.values):
-        yield Broken(
-            path=path,
-            message=f"is the gateway's own namespace, and both use the ServiceAccount {account}",
-            severity=Severity.HIGH,
-            explains=(),
-        )
+        yield ENDPOINT_NAMESPACE_MISSING.at(path, value=where)
+    account = view.inference_account
+    if where == facts.namespace and account and account == view.fullname:
+        yield ENDPOINT_NAMESPACE_SHARED.at(path, value=where, account=account)
+
+
+CACHE_REDIS_UNSET: Final = critical(
+    "CacheRedisUnset",
+    "Gateway, builder and cacher crash with an AssertionError when they first need the cache.",
+    message="no cache Redis is configured for {cloud}: gateway, builder and cacher crash (AssertionError)",
+    remedy="Set {path}, or config.values.launch.cache_redis_onprem_url, which works on every cloud.",
+    explains=(
+        "RedisReachable/cache/NoRedisConfigured",
+        "RedisReachable/cache/RedisSourceOfAnotherCloud",
+        *NO_START,
+    ),
+)
 
 
 @rule(
     "S1-12",
     title="the cache has a Redis for this cloud",
-    severity=Severity.CRITICAL,
     reads=(
-        f"{LAUNCH}.cache_redis_aws_url",
-        f"{LAUNCH}.cache_redis_aws_secret_name",
-        f"{LAUNCH}.cache_redis_azure_host",
-        f"{LAUNCH}.cache_redis_onprem_url",
+        paths.CACHE_REDIS_AWS_URL,
+        paths.CACHE_REDIS_AWS_SECRET_NAME,
+        paths.CACHE_REDIS_AZURE_HOST,
+        paths.CACHE_REDIS_ONPREM_URL,
     ),
-    consequence="The gateway ends with an AssertionError at startup.",
-    remedy="Set the field of your cloud: cache_redis_aws_url or cache_redis_aws_secret_name on aws, "
-    "cache_redis_azure_host on azure, or cache_redis_onprem_url on any.",
+    faults=(CACHE_REDIS_UNSET,),
     clouds=(Cloud.AWS, Cloud.AZURE),
-    explains=("RedisReachable/cache/NoRedisConfigured", "RedisReachable/cache/RedisSourceOfAnotherCloud"),
 )
-def cache_source(view: View) -> Iterator[Broken]:
-    names = ["cache_redis_onprem_url", "cache_redis_aws_url", "cache_redis_aws_secret_name"]
+def cache_source(view: View) -> Iterator[Finding]:
+    sources = [paths.CACHE_REDIS_ONPREM_URL, paths.CACHE_REDIS_AWS_URL, paths.CACHE_REDIS_AWS_SECRET_NAME]
     if view.cloud == Cloud.AZURE:
-        names.append("cache_redis_azure_host")
-    if all(view.absent(f"{LAUNCH}.{name}") for name in names):
-        yield Broken(
-            path=f"{LAUNCH}.{names[-1] if view.cloud == Cloud.AZURE else names[1]}",
-            message="is not set, nor is another",
-        )
+        sources.append(paths.CACHE_REDIS_AZURE_HOST)
+    if all(view.absent(path) for path in sources):
+        own = paths.CACHE_REDIS_AZURE_HOST if view.cloud == Cloud.AZURE else paths.CACHE_REDIS_AWS_URL
+        yield CACHE_REDIS_UNSET.at(own, cloud=view.cloud)
+
+
+KEY_UNKNOWN: Final = warning(
+    "KeyUnknown",
+    "The value has no effect, and what it was meant to replace stays.",
+    message="{path} is not read by the chart or the platform{hint}",
+    remedy="Correct the name of {path}, or remove it.",
+    hint="",
+)
 
 
 @rule(
     "S1-13",
     title="every key is one that the chart or the platform reads",
-    severity=Severity.WARNING,
     reads=(),
-    consequence="The value has no effect, and what it was meant to replace stays; an unknown field of launch "
-    "can end the "
-    "platform's processes with a TypeError.",
-    remedy="Correct the name, or take the key out.",
+    faults=(KEY_UNKNOWN,),
 )
-def known_keys(view: View) -> Iterator[Broken]:
-    for path, fields in (("", CHART_KEYS), (INFRA, INFRA_FIELDS), (LAUNCH, LAUNCH_FIELDS)):
+def known_keys(view: View) -> Iterator[Finding]:
+    for path, fields in (("", CHART_KEYS), (paths.INFRA, INFRA_FIELDS), (paths.LAUNCH, LAUNCH_FIELDS)):
         table = view.table(path) if path else view.values.tree
         for key in table:
-            if key in fields or f"{path}.{key}" == _DOCUMENTED_FILE:
+            where = f"{path}.{key}" if path else key
+            if key in fields or where == _DOCUMENTED_FILE:
                 continue
             near = difflib.get_close_matches(key, fields, n=1, cutoff=0.75)
-            where = f"{path}.{key}" if path else key
             if near:
-                yield Broken(path=where, message=f"is read nowhere; did you mean {near[0]}?")
-            elif path == LAUNCH:
-                yield Broken(path=where, message="is no field of the platform's configuration")
+                yield KEY_UNKNOWN.at(where, hint=f"; did you mean {near[0]}?")
+            elif path == paths.LAUNCH:
+                yield KEY_UNKNOWN.at(where)
+
+
+VALUE_HAS_WRONG_TYPE: Final = critical(
+    "ValueHasWrongType",
+    "helm install fails in a template, or the value has no effect.",
+    message="{path} is {given}, but must be {kind}",
+    remedy="Write {path} as {kind}; values_sample.yaml of the chart shows it.",
+    explains=NO_INSTALL,
+)
 
 
 @rule(
     "S1-14",
     title="blocks are maps, and lists are lists",
-    severity=Severity.CRITICAL,
     reads=(*CHART_MAPS, *CHART_LISTS),
-    consequence="helm install ends in an error of a template, or the value has no effect.",
-    remedy="Write it as the values reference shows it.",
+    faults=(VALUE_HAS_WRONG_TYPE,),
+    of_install=True,
 )
-def shapes(view: View) -> Iterator[Broken]:
-    for paths, kind, name in ((CHART_MAPS, Mapping, "a map"), (CHART_LISTS, list, "a list")):
-        for path in paths:
+def shapes(view: View) -> Iterator[Finding]:
+    for group, kind, name in ((CHART_MAPS, Mapping, "a map"), (CHART_LISTS, list, "a list")):
+        for path in group:
             value = view.raw(path)
             if value is not None and not isinstance(value, kind):
-                given = (
-                    "a map"
-                    if isinstance(value, Mapping)
-                    else "a list"
-                    if isinstance(value, list)
-                    else f"{value!r}"
-                )
-                yield Broken(path=path, message=f"is {given}, not {name}")
+                yield VALUE_HAS_WRONG_TYPE.at(path, given=f"a {_kind(value)}", kind=name)
+
+
+INFRA_FIELD_MISSING: Final = critical(
+    "InfraFieldMissing",
+    _STARTUP_CRASH,
+    message="{path} is missing and has no default: gateway, builder and cacher crash at startup (TypeError)",
+    remedy="Set {path}.",
+    explains=NO_START,
+)
+REGISTRY_PREFIX_NULL: Final = critical(
+    "RegistryPrefixNull",
+    "Gateway, builder and cacher crash with a TypeError when they first need the registry.",
+    message="{path} is null: gateway, builder and cacher crash when they first need the registry (TypeError)",
+    remedy="Set {path} to the registry of the platform's images.",
+    explains=NO_START,
+)
 
 
 @rule(
     "S1-15",
-    title="the fields of infra that have no default are set",
-    severity=Severity.CRITICAL,
+    title="every infra field without a default is set",
     reads=REQUIRED_INFRA,
-    consequence="Every process of the platform ends with a TypeError before it serves anything.",
-    remedy="Set it.",
-    explains=NO_START,
+    faults=(INFRA_FIELD_MISSING, REGISTRY_PREFIX_NULL),
 )
-def required_infra(view: View) -> Iterator[Broken]:
+def required_infra(view: View) -> Iterator[Finding]:
     for path in REQUIRED_INFRA:
         if view.missing(path):
-            yield Broken(path=path, message="is not set and has no default")
+            yield INFRA_FIELD_MISSING.at(path)
+    if view.has(paths.DOCKER_REPO_PREFIX) and view.raw(paths.DOCKER_REPO_PREFIX) is None:
+        yield REGISTRY_PREFIX_NULL.at(paths.DOCKER_REPO_PREFIX)
+
+
+KEY_GIVEN_TWICE: Final = warning(
+    "KeyGivenTwice",
+    "Helm takes the last of two equal keys silently, and the other value has no effect.",
+    message="{path} is given twice in {file}, in {first} and in {last}; Helm takes the last",
+    remedy="Remove {path} from {first} or from {last} of {file}.",
+)
+
+
+@rule("S1-16", title="no key is given twice", reads=(), faults=(KEY_GIVEN_TWICE,))
+def duplicates(view: View) -> Iterator[Finding]:
+    for one in view.duplicates:
+        yield KEY_GIVEN_TWICE.at(one.path, file=one.file, first=one.first, last=one.last)
+
+
+def _kind(value: object) -> str:
+    if isinstance(value, bool):
+        return "boolean"
+    if isinstance(value, int | float):
+        return "number"
+    return "map" if isinstance(value, Mapping) else "list" if isinstance(value, list) else "text"

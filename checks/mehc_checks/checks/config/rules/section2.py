@@ -5,16 +5,25 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from mehc_checks.checks.config.rules.rule import INFRA, LAUNCH, NO_START, Broken, Cloud, View, rule
-from mehc_checks.core.outcome import Severity
+from mehc_checks.checks.config.rules.rule import (
+    INFRA,
+    NO_START,
+    Cloud,
+    View,
+    critical,
+    high,
+    rule,
+    warning,
+)
+from mehc_checks.core.outcome import Finding
+from mehc_checks.modelengine import paths
+from mehc_checks.modelengine.configuration import printed
 
 _ROLE_ARN: Final = re.compile(r"arn:aws(?:-[a-z]+)*:iam::(?P<account>\d{12}):role/\S+")
 _ECR: Final = re.compile(
     r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(?:\.cn)?(?:/|$)"
 )
 _ROLE: Final = "eks.amazonaws.com/role-arn"
-_POLICY: Final = f"{LAUNCH}.sqs_queue_policy_template"
-_TAGS: Final = f"{LAUNCH}.sqs_queue_tag_template"
 _PLACEHOLDER: Final = re.compile(r"\$\{?([A-Za-z_]\w*)\}?")
 _TAG_NAMES: Final = frozenset({"team", "endpoint_id", "endpoint_name", "endpoint_created_by"})
 _AZURE: Final = (
@@ -31,441 +40,689 @@ _AZURE_EXPLAINS: Final = {
     "abs_account_name": ("ObjectStoreReachable/HostUnresolvable", "ObjectStoreReachable/ConnectionRefused"),
 }
 _NO_GATEWAY: Final = ("ControlPlaneReady/GatewayNotReady", "ControlPlaneReady/RolloutStuck")
-_AWS_CACHE: Final = (f"{LAUNCH}.cache_redis_aws_url", f"{LAUNCH}.cache_redis_aws_secret_name")
-_BROKER: Final = "celeryBrokerType"
-_REDIS_FLAG: Final = "celery_broker_type_redis"
+_AWS_CACHE: Final = (paths.CACHE_REDIS_AWS_URL, paths.CACHE_REDIS_AWS_SECRET_NAME)
+AWS_CONFIG_FILE: Final = "/opt/.aws/config"
+"""Where processes look for the AWS configuration; the chart mounts one key of its ConfigMap exactly there."""
+_DEFAULT_PROFILE: Final = "default"
+"""``profile_ml_worker`` where infra does not set it."""
+
+ROLE_ARN_MISSING: Final = high(
+    "RoleARNMissing",
+    "AWS denies what the gateway, the builder or the endpoints ask for.",
+    message=f"{{path}} has no {_ROLE}: the pods have no IAM role",
+    remedy=f"Set {_ROLE} in {{path}} to the ARN of a role that trusts this cluster's OIDC provider (IRSA).",
+    explains=("BrokerReachable/BuildQueueNotFound",),
+)
+ROLE_ARN_INVALID: Final = high(
+    "RoleARNInvalid",
+    "AWS denies what the gateway, the builder or the endpoints ask for.",
+    message=f"{{path}} sets {_ROLE} to {{value}}, which is not the ARN of a role",
+    remedy=f"Set {_ROLE} in {{path}} to arn:aws:iam::ACCOUNT:role/NAME.",
+    explains=("BrokerReachable/BuildQueueNotFound",),
+)
+ROLE_OF_OTHER_ACCOUNT: Final = high(
+    "RoleOfOtherAccount",
+    "Queues and images are looked for in one account, and asked for with the role of another.",
+    message=f"{{path}} sets {_ROLE} to a role of account {{account}}, but ml_account_id is {{value}}",
+    remedy="Use a role of the account in config.values.infra.ml_account_id in {path}, or correct ml_account_id.",
+)
 
 
 @rule(
     "S2-aws-01",
     title="ServiceAccounts name a role of this account",
-    severity=Severity.HIGH,
-    reads=(
-        "serviceAccount.annotations",
-        "serviceTemplate.serviceAccountAnnotations",
-        f"{INFRA}.ml_account_id",
-    ),
-    consequence="AWS denies what the gateway, the builder or the endpoints ask for.",
-    remedy=f"Set {_ROLE} to arn:aws:iam::<account>:role/<name>, a role that trusts this cluster's OIDC provider "
-    "(IRSA).",
+    reads=(paths.ACCOUNT_ANNOTATIONS, paths.INFERENCE_ACCOUNT_ANNOTATIONS, paths.ML_ACCOUNT_ID),
+    faults=(ROLE_ARN_MISSING, ROLE_ARN_INVALID, ROLE_OF_OTHER_ACCOUNT),
     clouds=(Cloud.AWS,),
-    explains=("BrokerReachable/BuildQueueNotFound",),
 )
-def role_arns(view: View) -> Iterator[Broken]:
-    account = view.text(f"{INFRA}.ml_account_id")
-    for path in ("serviceAccount.annotations", "serviceTemplate.serviceAccountAnnotations"):
+def role_arns(view: View) -> Iterator[Finding]:
+    for path in (paths.ACCOUNT_ANNOTATIONS, paths.INFERENCE_ACCOUNT_ANNOTATIONS):
         arn = str(view.table(path).get(_ROLE) or "")
         if not arn:
-            if path == "serviceAccount.annotations" and view.seen(path):
-                yield Broken(path=path, message=f"has no {_ROLE}")
+            if path == paths.ACCOUNT_ANNOTATIONS and view.seen(path):
+                yield ROLE_ARN_MISSING.at(path)
             continue
         match = _ROLE_ARN.fullmatch(arn)
         if not match:
-            yield Broken(path=path, message=f"{_ROLE} is {arn}, which is no role ARN")
-        elif re.fullmatch(r"\d{12}", account) and match["account"] != account:
-            yield Broken(
-                path=path, message=f"{_ROLE} is of account {match['account']}, ml_account_id is {account}"
-            )
+            yield ROLE_ARN_INVALID.at(path, value=arn)
+        elif re.fullmatch(r"\d{12}", view.account) and match["account"] != view.account:
+            yield ROLE_OF_OTHER_ACCOUNT.at(path, account=match["account"], value=view.account)
+
+
+_NO_PROFILE: Final = "Every process that needs AWS crashes at startup with ProfileNotFound."
+AWS_CONFIG_MAP_NOT_CREATED: Final = critical(
+    "AWSConfigMapNotCreated",
+    "Pods that mount the ConfigMap stay in ContainerCreating.",
+    message="{path} {lack}: pods there cannot mount the AWS ConfigMap and stay in ContainerCreating",
+    remedy="List the gateway's namespace and the endpoint namespace in {path}.",
+    explains=(*NO_START, "EndpointsReady/VolumeSourceMissing"),
+)
+AWS_MOUNT_PATH_WRONG: Final = critical(
+    "AWSMountPathWrong",
+    f"{_NO_PROFILE} The chart mounts a single file there, and AWS_CONFIG_FILE is {AWS_CONFIG_FILE}.",
+    message=f"{{path}} is {{value}}, but AWS_CONFIG_FILE is {AWS_CONFIG_FILE}: every process crashes (ProfileNotFound)",
+    remedy=f"Set {{path}} to {AWS_CONFIG_FILE}.",
+    explains=NO_START,
+)
+AWS_CONFIG_MISSING: Final = critical(
+    "AWSConfigMissing",
+    f"{_NO_PROFILE} The profile named default must exist unless infra.profile_ml_worker is empty.",
+    message="{path} is not set, so pods have no AWS profile {value}: every process crashes (ProfileNotFound)",
+    remedy=f"Set aws.profileName to {{value}} and aws.configMap with name, create, namespaces and mountPath "
+    f"{AWS_CONFIG_FILE}.",
+    explains=NO_START,
+)
+AWS_PROFILE_MISMATCH: Final = critical(
+    "AWSProfileMismatch",
+    _NO_PROFILE,
+    message="{path} is {value}, but infra.profile_ml_worker is {wanted}: every process crashes (ProfileNotFound)",
+    remedy="Set config.values.infra.profile_ml_worker and {path} to the same name.",
+    explains=NO_START,
+)
+AWS_CONFIG_MAP_UNNAMED: Final = critical(
+    "AWSConfigMapUnnamed",
+    "The API server rejects the Deployments: a volume names no ConfigMap.",
+    message="{path} is not set: the API server rejects pods that mount a ConfigMap without a name",
+    remedy="Set {path}, for example to default-config.",
+    explains=NO_START,
+)
 
 
 @rule(
     "S2-aws-02",
-    title="the AWS ConfigMap is created where it is mounted",
-    severity=Severity.CRITICAL,
+    title="the AWS configuration is mounted, and has the profile that processes use",
     reads=(
-        "aws.configMap.name",
-        "aws.configMap.create",
-        "aws.configMap.namespaces",
-        "aws.configMap.mountPath",
-        "aws.profileName",
+        paths.AWS_CONFIG_MAP_NAME,
+        paths.AWS_CONFIG_MAP_CREATE,
+        paths.AWS_CONFIG_MAP_NAMESPACES,
+        paths.AWS_CONFIG_MAP_MOUNT_PATH,
+        paths.AWS_PROFILE,
+        paths.PROFILE_ML_WORKER,
     ),
-    consequence="The ConfigMap is never made, and pods stay in ContainerCreating; without a mountPath they are "
-    "refused.",
-    remedy="Set aws.configMap.namespaces to the gateway's and the endpoint namespace, and aws.configMap.mountPath to "
-    "/opt/.aws. The sample sets neither.",
-    explains=(
-        *NO_START,
-        "EndpointsReady/VolumeSourceMissing",
+    faults=(
+        AWS_CONFIG_MAP_NOT_CREATED,
+        AWS_MOUNT_PATH_WRONG,
+        AWS_CONFIG_MISSING,
+        AWS_PROFILE_MISMATCH,
+        AWS_CONFIG_MAP_UNNAMED,
     ),
 )
-def aws_config_map(view: View) -> Iterator[Broken]:
-    if not view.flag("aws"):
+def aws_configuration(view: View) -> Iterator[Finding]:
+    needs_profile = view.cloud == Cloud.AWS
+    wanted = view.read(paths.PROFILE_ML_WORKER) if view.has(paths.PROFILE_ML_WORKER) else _DEFAULT_PROFILE
+    if not view.flag(paths.AWS):
+        if needs_profile and wanted and not _mounts_own_configuration(view):
+            yield AWS_CONFIG_MISSING.at(paths.AWS, value=wanted)
         return
-    if view.flag("aws.configMap.create"):
-        namespaces = [str(item) for item in view.items("aws.configMap.namespaces")]
-        endpoints = view.text(f"{LAUNCH}.endpoint_namespace")
-        if not namespaces:
-            yield Broken(
-                path="aws.configMap.namespaces", message="is empty, so the ConfigMap is made nowhere"
-            )
-        elif endpoints and endpoints not in namespaces:
-            yield Broken(path="aws.configMap.namespaces", message=f"lacks the endpoint namespace {endpoints}")
-    if view.absent("aws.configMap.name"):
-        yield Broken(path="aws.configMap.name", message="is not set: the mount names no ConfigMap")
-    if view.absent("aws.configMap.mountPath"):
-        yield Broken(path="aws.configMap.mountPath", message="is not set: the mount has no path")
+    if view.flag(paths.AWS_CONFIG_MAP_CREATE):
+        yield from _where_created(view)
+        made = view.text(paths.AWS_PROFILE)
+        if needs_profile and wanted and made != wanted:
+            if made:
+                yield AWS_PROFILE_MISMATCH.at(paths.AWS_PROFILE, value=made, wanted=wanted)
+            else:
+                yield AWS_CONFIG_MISSING.at(paths.AWS_PROFILE, value=wanted)
+    if view.absent(paths.AWS_CONFIG_MAP_NAME):
+        yield AWS_CONFIG_MAP_UNNAMED.at(paths.AWS_CONFIG_MAP_NAME)
+    mounted = printed(view.raw(paths.AWS_CONFIG_MAP_MOUNT_PATH))
+    if mounted != AWS_CONFIG_FILE and view.seen(paths.AWS_CONFIG_MAP_MOUNT_PATH):
+        explains = NO_START if needs_profile else ()
+        yield AWS_MOUNT_PATH_WRONG.at(
+            paths.AWS_CONFIG_MAP_MOUNT_PATH, value=mounted or "not set", explains=explains
+        )
+
+
+def _mounts_own_configuration(view: View) -> bool:
+    """Whether the values bring an AWS configuration by a volume or an environment of their own."""
+    names = {str(item.get("name")) for _, item in view.entries(paths.EXTRA_ENV_VARS)}
+    return bool(view.items("extraVolumeMounts")) or "AWS_CONFIG_FILE" in names
+
+
+def _where_created(view: View) -> Iterator[Finding]:
+    path = paths.AWS_CONFIG_MAP_NAMESPACES
+    namespaces = [str(item) for item in view.items(path)]
+    if not namespaces:
+        if view.seen(path):
+            yield AWS_CONFIG_MAP_NOT_CREATED.at(path, lack="is empty")
+        return
+    endpoints = view.endpoint_namespace
+    own = view.facts.namespace if view.installed else ""
+    if own and own not in namespaces:
+        yield AWS_CONFIG_MAP_NOT_CREATED.at(path, lack=f"lacks {own}", explains=NO_START)
+    if endpoints and endpoints not in namespaces:
+        yield AWS_CONFIG_MAP_NOT_CREATED.at(
+            path, lack=f"lacks {endpoints}", explains=("EndpointsReady/VolumeSourceMissing",)
+        )
+
+
+_NO_QUEUE: Final = "Creating an async endpoint ends as UPDATE_FAILED."
+SQS_PLACEHOLDER_UNKNOWN: Final = high(
+    "SQSPlaceholderUnknown",
+    _NO_QUEUE,
+    message="{path} has the unknown placeholder {value}",
+    remedy="Remove {value} from {path}; it can use {known}.",
+    explains=("EndpointsReady/EndpointUpdateFailed",),
+)
+SQS_TEMPLATE_NOT_JSON: Final = high(
+    "SQSTemplateNotJSON",
+    _NO_QUEUE,
+    message="{path} is not a JSON object: {detail}",
+    remedy="Write {path} as a JSON object.",
+    explains=("EndpointsReady/EndpointUpdateFailed",),
+)
+SQS_POLICY_WITHOUT_QUEUE: Final = high(
+    "SQSPolicyWithoutQueue",
+    "The policy applies to no queue that the platform creates.",
+    message="{path} does not contain ${{queue_name}}, so the policy matches no queue that the platform creates",
+    remedy="End the Resource of each statement in {path} with ${{queue_name}}.",
+)
+SQS_SAMPLE_ACCOUNT: Final = high(
+    "SQSSampleAccount",
+    "The policy is for an account that does not exist.",
+    message="{path} still has the account 000000000000 of values_sample.yaml",
+    remedy="Replace 000000000000 in {path} by your account.",
+)
 
 
 @rule(
     "S2-aws-03",
     title="the SQS templates are JSON with known placeholders",
-    severity=Severity.HIGH,
-    reads=(_POLICY, _TAGS),
-    consequence="Creating an async endpoint ends as UPDATE_FAILED.",
-    remedy="Write JSON; the policy knows ${queue_name}, the tags ${team}, ${endpoint_id}, ${endpoint_name} and "
-    "${endpoint_created_by}.",
+    reads=(paths.SQS_QUEUE_POLICY_TEMPLATE, paths.SQS_QUEUE_TAG_TEMPLATE),
+    faults=(SQS_PLACEHOLDER_UNKNOWN, SQS_TEMPLATE_NOT_JSON, SQS_POLICY_WITHOUT_QUEUE, SQS_SAMPLE_ACCOUNT),
     clouds=(Cloud.AWS,),
-    explains=("EndpointsReady/EndpointUpdateFailed",),
 )
-def sqs_templates(view: View) -> Iterator[Broken]:
-    for path, names in ((_POLICY, frozenset({"queue_name"})), (_TAGS, _TAG_NAMES)):
+def sqs_templates(view: View) -> Iterator[Finding]:
+    for path, names in (
+        (paths.SQS_QUEUE_POLICY_TEMPLATE, frozenset({"queue_name"})),
+        (paths.SQS_QUEUE_TAG_TEMPLATE, _TAG_NAMES),
+    ):
         text = view.text(path)
         if not text:
             continue
         unknown = sorted(set(_PLACEHOLDER.findall(text)) - names)
         if unknown:
-            yield Broken(path=path, message=f"has the unknown placeholder ${{{unknown[0]}}}")
+            usable = ", ".join(f"${{{name}}}" for name in sorted(names))
+            yield SQS_PLACEHOLDER_UNKNOWN.at(path, value=f"${{{unknown[0]}}}", known=usable)
             continue
         try:
             parsed = json.loads(_PLACEHOLDER.sub("x", text))
         except ValueError as error:
-            yield Broken(path=path, message=f"is not JSON: {str(error).split(':')[0].lower()}")
+            yield SQS_TEMPLATE_NOT_JSON.at(path, detail=str(error).split(":")[0].lower())
             continue
         if not isinstance(parsed, dict):
-            yield Broken(path=path, message="is JSON, but no object")
-        elif path == _POLICY and "queue_name" not in _PLACEHOLDER.findall(text):
-            yield Broken(path=path, message="names no ${queue_name}, so it speaks of no queue that is made")
+            yield SQS_TEMPLATE_NOT_JSON.at(path, detail="it is another JSON value")
+        elif path == paths.SQS_QUEUE_POLICY_TEMPLATE and "queue_name" not in _PLACEHOLDER.findall(text):
+            yield SQS_POLICY_WITHOUT_QUEUE.at(path)
         if "000000000000" in text:
-            yield Broken(path=path, message="still has the sample's account 000000000000")
+            yield SQS_SAMPLE_ACCOUNT.at(path)
+
+
+REGISTRY_REGION_MISMATCH: Final = high(
+    "RegistryRegionMismatch",
+    "The platform asks the ECR of default_region, where the images are not.",
+    message="{path} is in {value}, but default_region is {region}: images are looked for in {region}",
+    remedy="Set {path} to the registry of {region}, or correct config.values.infra.default_region.",
+)
+AWS_REGION_MISMATCH: Final = high(
+    "AWSRegionMismatch",
+    "Queues are looked for where they were not created.",
+    message="{path} sets AWS_REGION to {value}, but default_region is {region}",
+    remedy="Remove AWS_REGION from extraEnvVars, or set it to {region}.",
+    explains=("BrokerReachable/QueueRegionMismatch",),
+)
 
 
 @rule(
     "S2-aws-04",
     title="one region everywhere",
-    severity=Severity.HIGH,
-    reads=(f"{INFRA}.default_region", f"{INFRA}.docker_repo_prefix", "extraEnvVars"),
-    consequence="Queues are looked for where they were not made, or images where they are not.",
-    remedy="Use one region for default_region, AWS_REGION and the registry.",
+    reads=(paths.DEFAULT_REGION, paths.DOCKER_REPO_PREFIX, paths.EXTRA_ENV_VARS),
+    faults=(REGISTRY_REGION_MISMATCH, AWS_REGION_MISMATCH),
     clouds=(Cloud.AWS,),
-    explains=("BrokerReachable/QueueRegionMismatch",),
 )
-def one_region(view: View) -> Iterator[Broken]:
-    path = f"{INFRA}.default_region"
-    region = view.text(path)
+def one_region(view: View) -> Iterator[Finding]:
+    region = view.region
     if not region:
         return
-    registry = _ECR.match(view.text(f"{INFRA}.docker_repo_prefix"))
+    registry = _ECR.match(view.text(paths.DOCKER_REPO_PREFIX))
     if registry and registry["region"] != region:
-        yield Broken(
-            path=f"{INFRA}.docker_repo_prefix",
-            message=f"is in {registry['region']}, default_region is {region}",
-        )
-    for where, item in view.entries("extraEnvVars"):
+        yield REGISTRY_REGION_MISMATCH.at(paths.DOCKER_REPO_PREFIX, value=registry["region"], region=region)
+    for where, item in view.entries(paths.EXTRA_ENV_VARS):
         if item.get("name") == "AWS_REGION" and item.get("value") not in (None, region):
-            yield Broken(
-                path=where, message=f"sets AWS_REGION to {item['value']}, default_region is {region}"
-            )
+            yield AWS_REGION_MISMATCH.at(where, value=item["value"], region=region)
+
+
+SQS_PROFILE_UNKNOWN: Final = high(
+    "SQSProfileUnknown",
+    "Every use of SQS fails with ProfileNotFound.",
+    message="{path} is {value}, but the AWS configuration has only the profile {made}",
+    remedy="Set {path} to {made}.",
+    explains=("EndpointsReady/EndpointUpdateFailed",),
+)
 
 
 @rule(
     "S2-aws-05",
     title="sqs_profile is a profile of the AWS configuration",
-    severity=Severity.HIGH,
-    reads=(f"{LAUNCH}.sqs_profile", "aws.profileName"),
-    consequence="Every use of SQS ends as ProfileNotFound.",
-    remedy="Set sqs_profile to aws.profileName: the chart's ConfigMap has that profile only.",
+    reads=(paths.SQS_PROFILE, paths.AWS_PROFILE),
+    faults=(SQS_PROFILE_UNKNOWN,),
     clouds=(Cloud.AWS,),
-    explains=("EndpointsReady/EndpointUpdateFailed",),
 )
-def known_profile(view: View) -> Iterator[Broken]:
-    given, made = view.text(f"{LAUNCH}.sqs_profile"), view.text("aws.profileName")
-    if given and made and view.flag("aws.configMap.create") and given not in (made, "default"):
-        yield Broken(path=f"{LAUNCH}.sqs_profile", message=f"is {given}, the AWS configuration has {made}")
+def known_profile(view: View) -> Iterator[Finding]:
+    given, made = view.text(paths.SQS_PROFILE), view.text(paths.AWS_PROFILE)
+    if given and made and view.flag(paths.AWS_CONFIG_MAP_CREATE) and given != made:
+        yield SQS_PROFILE_UNKNOWN.at(paths.SQS_PROFILE, value=given, made=made)
+
+
+TWO_CACHE_SOURCES: Final = warning(
+    "TwoCacheSources",
+    "The URL wins, and a change of the secret changes nothing.",
+    message="{path} is set beside cache_redis_aws_url, which wins",
+    remedy="Remove {path} or config.values.launch.cache_redis_aws_url.",
+)
 
 
 @rule(
     "S2-aws-06",
     title="the cache has one source",
-    severity=Severity.WARNING,
     reads=_AWS_CACHE,
-    consequence="The URL wins, and a change of the secret changes nothing.",
-    remedy="Keep one of the two.",
+    faults=(TWO_CACHE_SOURCES,),
     clouds=(Cloud.AWS,),
 )
-def one_cache_source(view: View) -> Iterator[Broken]:
+def one_cache_source(view: View) -> Iterator[Finding]:
     if all(view.text(path) for path in _AWS_CACHE):
-        yield Broken(path=_AWS_CACHE[1], message="is set beside cache_redis_aws_url, which wins")
+        yield TWO_CACHE_SOURCES.at(_AWS_CACHE[1])
+
+
+AWS_CACHE_ON_AZURE: Final = critical(
+    "AWSCacheOnAzure",
+    "Gateway, builder and cacher crash: AWS fields are read first and refused on another cloud.",
+    message="{path} is set on azure: gateway, builder and cacher crash (AssertionError)",
+    remedy="Set {path} to null; leaving it out keeps what an earlier values file gives.",
+    explains=("RedisReachable/cache/RedisSourceOfAnotherCloud", *NO_START),
+)
 
 
 @rule(
     "S2-az-01",
     title="no AWS cache is left on Azure",
-    severity=Severity.CRITICAL,
     reads=_AWS_CACHE,
-    consequence="The gateway ends with an AssertionError at startup: AWS fields are read first, and refuse another "
-    "cloud.",
-    remedy="Set it to null; leaving it out keeps what a values file below gave, as values_sample.yaml does.",
+    faults=(AWS_CACHE_ON_AZURE,),
     clouds=(Cloud.AZURE,),
-    explains=("RedisReachable/cache/RedisSourceOfAnotherCloud",),
 )
-def aws_cache_on_azure(view: View) -> Iterator[Broken]:
-    if view.text(f"{LAUNCH}.cache_redis_onprem_url"):
+def aws_cache_on_azure(view: View) -> Iterator[Finding]:
+    if view.text(paths.CACHE_REDIS_ONPREM_URL):
         return  # read before either
     for path in _AWS_CACHE:
         if view.text(path):
-            yield Broken(path=path, message="is set, while cloud_provider is azure")
+            yield AWS_CACHE_ON_AZURE.at(path)
+
+
+AZURE_FIELD_UNSET: Final = critical(
+    "AzureFieldUnset",
+    "The managed identity, Key Vault, Service Bus or Blob Storage cannot be used.",
+    message="{path} is not set{hint}",
+    remedy="Set {path}.",
+    explains=tuple(name for names in _AZURE_EXPLAINS.values() for name in names),
+    hint="",
+)
 
 
 @rule(
     "S2-az-02",
     title="the azure block is complete",
-    severity=Severity.CRITICAL,
     reads=(*(f"azure.{name}" for name in _AZURE), "keyvaultName"),
-    consequence="Identity, Key Vault, Service Bus or Blob Storage cannot be used.",
-    remedy="Set it. The Key Vault is azure.keyvault_name; keyvaultName, which the values reference names, is "
-    "read nowhere.",
+    faults=(AZURE_FIELD_UNSET,),
     clouds=(Cloud.AZURE,),
-    explains=tuple(name for names in _AZURE_EXPLAINS.values() for name in names),
 )
-def azure_block(view: View) -> Iterator[Broken]:
+def azure_block(view: View) -> Iterator[Finding]:
     for name in _AZURE:
         path = f"azure.{name}"
         if view.absent(path):
             hint = (
-                "; keyvaultName is read nowhere"
+                "; the top-level keyvaultName is not read"
                 if name == "keyvault_name" and view.text("keyvaultName")
                 else ""
             )
-            yield Broken(path=path, message=f"is not set{hint}", explains=_AZURE_EXPLAINS.get(name, ()))
+            yield AZURE_FIELD_UNSET.at(path, hint=hint, explains=_AZURE_EXPLAINS.get(name, ()))
+
+
+BROKER_TYPE_NOT_SERVICE_BUS: Final = critical(
+    "BrokerTypeNotServiceBus",
+    "Forwarders of async endpoints crash (ValueError) or consume another broker, and nothing scales them.",
+    message="{path} is {value} on azure: forwarders of async endpoints do not consume Service Bus",
+    remedy="Set {path} to servicebus.",
+    explains=("BrokerReachable/UnknownBrokerType", "BrokerReachable/WorkerBrokerMismatch"),
+)
 
 
 @rule(
     "S2-az-03",
     title="celeryBrokerType is servicebus on Azure",
-    severity=Severity.CRITICAL,
-    reads=(_BROKER,),
-    consequence="Async endpoints' forwarders end with a ValueError or look elsewhere, and nothing scales them.",
-    remedy="Set celeryBrokerType to servicebus. The values reference says elasticache, which the forwarder does "
-    "not know.",
+    reads=(paths.CELERY_BROKER_TYPE,),
+    faults=(BROKER_TYPE_NOT_SERVICE_BUS,),
     clouds=(Cloud.AZURE,),
-    explains=("BrokerReachable/UnknownBrokerType", "BrokerReachable/WorkerBrokerMismatch"),
 )
-def azure_broker(view: View) -> Iterator[Broken]:
-    if view.absent(_BROKER):
-        yield Broken(path=_BROKER, message="is not set")
-    elif view.text(_BROKER) != "servicebus":
-        yield Broken(path=_BROKER, message=f"is {view.text(_BROKER)}")
+def azure_broker(view: View) -> Iterator[Finding]:
+    path = paths.CELERY_BROKER_TYPE
+    if view.absent(path) or view.text(path) != "servicebus":
+        yield BROKER_TYPE_NOT_SERVICE_BUS.at(path, value=view.text(path) or "not set")
+
+
+REDIS_BROKER_ON_AZURE: Final = critical(
+    "RedisBrokerOnAzure",
+    "Endpoints stay UPDATE_PENDING: the gateway sends build tasks to Service Bus, the builder consumes Redis.",
+    message="{path} is {value} on azure: the gateway sends build tasks to Service Bus, the builder consumes Redis",
+    remedy="Set {path} to null.",
+    explains=("BrokerReachable/BuilderBrokerMismatch",),
+)
 
 
 @rule(
     "S2-az-04",
     title="celery_broker_type_redis is off on Azure",
-    severity=Severity.CRITICAL,
-    reads=(_REDIS_FLAG,),
-    consequence="The gateway sends to Service Bus and the builder listens to Redis: endpoints stay UPDATE_PENDING.",
-    remedy="Set celery_broker_type_redis to null.",
+    reads=(paths.CELERY_BROKER_TYPE_REDIS,),
+    faults=(REDIS_BROKER_ON_AZURE,),
     clouds=(Cloud.AZURE,),
-    explains=("BrokerReachable/BuilderBrokerMismatch",),
 )
-def azure_split(view: View) -> Iterator[Broken]:
-    if view.flag(_REDIS_FLAG):
-        where = _REDIS_FLAG if view.has(_REDIS_FLAG) else f"{INFRA}.{_REDIS_FLAG}"
-        yield Broken(path=where, message=f"is {view.text(where)}")
+def azure_split(view: View) -> Iterator[Finding]:
+    if view.flag(paths.CELERY_BROKER_TYPE_REDIS):
+        path = _where(view, paths.CELERY_BROKER_TYPE_REDIS)
+        yield REDIS_BROKER_ON_AZURE.at(path, value=view.text(path))
 
 
-@rule(
-    "S2-az-05",
-    title="the Azure cache's host has its port",
-    severity=Severity.HIGH,
-    reads=(f"{LAUNCH}.cache_redis_azure_host",),
-    consequence="Port 6379 is used, where Azure Cache for Redis speaks no TLS, or nothing at all.",
-    remedy="Append :6380.",
-    clouds=(Cloud.AZURE,),
+AZURE_CACHE_PORT_MISSING: Final = high(
+    "AzureCachePortMissing",
+    "Port 6379 is used, where Azure Cache for Redis offers no TLS, or does not listen.",
+    message="{path} is {value}, without the TLS port 6380: port 6379 is used",
+    remedy="Append :6380 to {path}.",
     explains=(
         "RedisReachable/ConnectionTimeout",
         "RedisReachable/ConnectionRefused",
         "RedisReachable/ServerNotTLS",
     ),
 )
-def azure_cache_port(view: View) -> Iterator[Broken]:
-    path = f"{LAUNCH}.cache_redis_azure_host"
-    host = view.text(path)
+
+
+@rule(
+    "S2-az-05",
+    title="the Azure cache's host has its port",
+    reads=(paths.CACHE_REDIS_AZURE_HOST,),
+    faults=(AZURE_CACHE_PORT_MISSING,),
+    clouds=(Cloud.AZURE,),
+)
+def azure_cache_port(view: View) -> Iterator[Finding]:
+    host = view.text(paths.CACHE_REDIS_AZURE_HOST)
     if host and not host.endswith((":6380", ":10000")):
-        yield Broken(path=path, message=f"is {host}, without :6380")
+        yield AZURE_CACHE_PORT_MISSING.at(paths.CACHE_REDIS_AZURE_HOST, value=host)
+
+
+AZURE_PULL_SECRET_MISSING: Final = warning(
+    "AzurePullSecretMissing",
+    "Images are pulled without credentials.",
+    message="namespace {namespace} has no Secret {name}, which the ServiceAccounts on azure pull images with",
+    remedy="Create the Secret {name} in namespace {namespace}, of type kubernetes.io/dockerconfigjson.",
+)
 
 
 @rule(
     "S2-az-06",
     title="the pull secret of the Azure ServiceAccounts exists",
-    severity=Severity.WARNING,
     reads=("azure.identity_name",),
-    consequence="Images are pulled without credentials.",
-    remedy="Create the Secret egp-ecr-regcred in the gateway's and the endpoint namespace.",
+    faults=(AZURE_PULL_SECRET_MISSING,),
     clouds=(Cloud.AZURE,),
     needs_cluster=True,
 )
-def azure_pull_secret(view: View) -> Iterator[Broken]:
+def azure_pull_secret(view: View) -> Iterator[Finding]:
     for where, exists in view.facts.secrets.items():
         namespace, _, name = where.partition("/")
         if name == "egp-ecr-regcred" and not exists:
-            yield Broken(path="azure", message=f"is set, and namespace {namespace} has no Secret {name}")
+            yield AZURE_PULL_SECRET_MISSING.at(paths.AZURE, namespace=namespace, name=name)
+
+
+GCP_CACHE_UNSET: Final = critical(
+    "GCPCacheUnset",
+    "Gateway, builder and cacher crash with an AssertionError when they first need the cache.",
+    message="{path} is not set on gcp: gateway, builder and cacher crash (AssertionError)",
+    remedy="Set {path}, for example to redis://10.0.0.3:6379/0.",
+    explains=(*NO_START, "RedisReachable/cache/NoRedisConfigured"),
+)
+GCP_PROJECT_UNSET: Final = critical(
+    "GCPProjectUnset",
+    "Gateway and cacher crash with a ValueError when they first need Pub/Sub or Cloud Storage.",
+    message="{path} is not set, nor is infra.gcp_project_id: gateway and cacher crash (ValueError)",
+    remedy="Set {path} to the project of the buckets and topics.",
+    explains=(*_NO_GATEWAY, "ControlPlaneReady/CacherNotReady"),
+)
+GCP_DECLARED_ON_PREMISES: Final = warning(
+    "GCPDeclaredOnPremises",
+    "The platform on premises has no client for Cloud Storage.",
+    message="{path} is onprem, but images come from {value}, a registry of GCP",
+    remedy="Set {path} to gcp if this cluster runs on GCP.",
+)
 
 
 @rule(
     "S2-gcp-01",
     title="GCP has its cache and its project",
-    severity=Severity.CRITICAL,
-    reads=(f"{LAUNCH}.cache_redis_gcp_url", "gcp.project_id", f"{INFRA}.cloud_provider"),
-    consequence="The gateway ends with an AssertionError or a ValueError at startup.",
-    remedy="Set cache_redis_gcp_url and gcp.project_id, and keep cloud_provider gcp: the values reference says onprem, "
-    "which has no client for Cloud Storage.",
+    reads=(
+        paths.CACHE_REDIS_GCP_URL,
+        paths.GCP_PROJECT_ID,
+        paths.GCP_PROJECT_ID_OF_INFRA,
+        paths.CLOUD_PROVIDER,
+    ),
+    faults=(GCP_CACHE_UNSET, GCP_PROJECT_UNSET, GCP_DECLARED_ON_PREMISES),
     clouds=(Cloud.GCP, Cloud.ONPREM),
-    explains=(*_NO_GATEWAY, "RedisReachable/cache/NoRedisConfigured"),
 )
-def gcp(view: View) -> Iterator[Broken]:
+def gcp(view: View) -> Iterator[Finding]:
     if view.cloud == Cloud.ONPREM:
-        prefix = view.text(f"{INFRA}.docker_repo_prefix")
+        prefix = view.text(paths.DOCKER_REPO_PREFIX)
         if re.match(r"([a-z-]+\.)?gcr\.io/|[a-z0-9-]+-docker\.pkg\.dev/", prefix):
-            yield Broken(
-                path=f"{INFRA}.cloud_provider",
-                message=f"is onprem, while images come from {prefix.partition('/')[0]}: is this GCP?",
-                severity=Severity.WARNING,
-            )
+            yield GCP_DECLARED_ON_PREMISES.at(paths.CLOUD_PROVIDER, value=prefix.partition("/")[0])
         return
-    if not view.text(f"{LAUNCH}.cache_redis_onprem_url") and view.absent(f"{LAUNCH}.cache_redis_gcp_url"):
-        no_cache = ("RedisReachable/cache/NoRedisConfigured",)
-        yield Broken(path=f"{LAUNCH}.cache_redis_gcp_url", message="is not set", explains=no_cache)
-    if view.absent("gcp.project_id"):
-        yield Broken(path="gcp.project_id", message="is not set", explains=_NO_GATEWAY)
+    if not view.text(paths.CACHE_REDIS_ONPREM_URL) and view.absent(paths.CACHE_REDIS_GCP_URL):
+        yield GCP_CACHE_UNSET.at(paths.CACHE_REDIS_GCP_URL)
+    names = {str(item.get("name")) for _, item in view.entries(paths.EXTRA_ENV_VARS) if item.get("value")}
+    given = view.read(paths.GCP_PROJECT_ID_OF_INFRA) or "GCP_PROJECT_ID" in names
+    if not given and view.absent(paths.GCP_PROJECT_ID):
+        yield GCP_PROJECT_UNSET.at(paths.GCP_PROJECT_ID)
+
+
+ASYNC_ON_GCP: Final = high(
+    "AsyncOnGCP",
+    "The gateway writes tasks to Redis database 0 and forwarders read database 3; results go to Redis and are looked "
+    "for in object storage.",
+    message="{path} is on, but async endpoints do not work on gcp",
+    remedy="Set {path} to false, and use sync and streaming endpoints on GCP.",
+)
 
 
 @rule(
     "S2-gcp-02",
     title="async endpoints are not used on GCP",
-    severity=Severity.HIGH,
-    reads=(_BROKER, "celery_autoscaler.enabled"),
-    consequence="The gateway writes to Redis database 0 and the forwarder reads database 3; results go to Redis and "
-    "are "
-    "looked for in object storage.",
-    remedy="Use sync and streaming endpoints on GCP, and set celery_autoscaler.enabled to false.",
+    reads=(paths.CELERY_BROKER_TYPE, paths.CELERY_AUTOSCALER_ENABLED),
+    faults=(ASYNC_ON_GCP,),
     clouds=(Cloud.GCP,),
 )
-def gcp_async(view: View) -> Iterator[Broken]:
-    if view.flag("celery_autoscaler.enabled"):
-        yield Broken(path="celery_autoscaler.enabled", message="is on, as if async endpoints worked on gcp")
+def gcp_async(view: View) -> Iterator[Finding]:
+    if view.flag(paths.CELERY_AUTOSCALER_ENABLED):
+        yield ASYNC_ON_GCP.at(paths.CELERY_AUTOSCALER_ENABLED)
+
+
+BUILDER_CONSUMES_SQS: Final = critical(
+    "BuilderConsumesSQS",
+    "Endpoints stay UPDATE_PENDING: the gateway sends build tasks to Redis, the builder consumes SQS.",
+    message="{path} is {value} on premises: the builder consumes SQS, but the gateway sends build tasks to Redis",
+    remedy="Set {path} to true.",
+    explains=("BrokerReachable/BuilderBrokerMismatch",),
+)
 
 
 @rule(
     "S2-op-01",
-    title="the builder listens to Redis on-premises",
-    severity=Severity.CRITICAL,
-    reads=(_REDIS_FLAG,),
-    consequence="The builder consumes SQS, which is not there: endpoints stay UPDATE_PENDING.",
-    remedy="Set celery_broker_type_redis to true. The values reference calls it optional; it is not.",
+    title="the builder consumes Redis on premises",
+    reads=(paths.CELERY_BROKER_TYPE_REDIS,),
+    faults=(BUILDER_CONSUMES_SQS,),
     clouds=(Cloud.ONPREM,),
-    explains=("BrokerReachable/BuilderBrokerMismatch",),
 )
-def onprem_builder(view: View) -> Iterator[Broken]:
-    if not view.flag(_REDIS_FLAG):
-        yield Broken(path=_REDIS_FLAG, message=f"is {view.text(_REDIS_FLAG) or 'not set'}")
+def onprem_builder(view: View) -> Iterator[Finding]:
+    if not view.flag(paths.CELERY_BROKER_TYPE_REDIS):
+        path = _where(view, paths.CELERY_BROKER_TYPE_REDIS)
+        yield BUILDER_CONSUMES_SQS.at(path, value=view.text(path) or "not set")
+
+
+BROKER_TYPE_UNKNOWN: Final = critical(
+    "BrokerTypeUnknown",
+    "Forwarders of async endpoints crash with a ValueError.",
+    message="{path} is {value}: forwarders of async endpoints accept redis, sqs and servicebus, and crash (ValueError)",
+    remedy="Set {path} to sqs on aws, and to redis elsewhere.",
+    explains=("BrokerReachable/UnknownBrokerType", "BrokerReachable/WorkerBrokerMismatch"),
+)
+BROKER_TYPE_NOT_REDIS: Final = critical(
+    "BrokerTypeNotRedis",
+    "Tasks of async endpoints are never picked up.",
+    message="{path} is {value} on premises, but the gateway sends tasks to Redis: forwarders never see them",
+    remedy="Set {path} to redis.",
+    explains=("BrokerReachable/WorkerBrokerMismatch",),
+)
 
 
 @rule(
     "S2-op-02",
-    title="celeryBrokerType is one that the async forwarder knows",
-    severity=Severity.CRITICAL,
-    reads=(_BROKER,),
-    consequence="Every async endpoint's forwarder ends with a ValueError.",
-    remedy="Set celeryBrokerType to redis (sqs on aws, servicebus on azure). The values reference says elasticache, "
-    "which the forwarder does not know.",
+    title="celeryBrokerType is one that forwarders of async endpoints know",
+    reads=(paths.CELERY_BROKER_TYPE,),
+    faults=(BROKER_TYPE_UNKNOWN, BROKER_TYPE_NOT_REDIS),
     clouds=(Cloud.AWS, Cloud.GCP, Cloud.ONPREM),
-    explains=("BrokerReachable/UnknownBrokerType", "BrokerReachable/WorkerBrokerMismatch"),
 )
-def known_broker(view: View) -> Iterator[Broken]:
-    given = view.text(_BROKER)
-    if view.absent(_BROKER):
-        yield Broken(path=_BROKER, message="is not set")
-    elif given not in ("redis", "sqs", "servicebus"):
-        yield Broken(path=_BROKER, message=f"is {given}; the forwarder takes redis, sqs and servicebus")
+def known_broker(view: View) -> Iterator[Finding]:
+    path = paths.CELERY_BROKER_TYPE
+    given = view.text(path)
+    if view.absent(path) or given not in ("redis", "sqs", "servicebus"):
+        yield BROKER_TYPE_UNKNOWN.at(path, value=given or "not set")
     elif view.cloud == Cloud.ONPREM and given != "redis":
-        yield Broken(path=_BROKER, message=f"is {given}, while the gateway on-premises sends to Redis")
+        yield BROKER_TYPE_NOT_REDIS.at(path, value=given)
+
+
+AWS_BLOCK_ON_PREMISES: Final = high(
+    "AWSBlockOnPremises",
+    "S3-compatible credentials from the environment are not used: an AWS profile is.",
+    message="{path} is set on premises: processes use an AWS profile instead of the credentials in their environment",
+    remedy="Set {path} to null.",
+)
 
 
 @rule(
     "S2-op-03",
-    title="the aws block is absent on-premises",
-    severity=Severity.HIGH,
-    reads=("aws.profileName",),
-    consequence="Every process looks for an AWS profile, and S3-compatible credentials from the environment are not "
-    "used.",
-    remedy="Set aws to null.",
+    title="the aws block is absent on premises",
+    reads=(paths.AWS_PROFILE,),
+    faults=(AWS_BLOCK_ON_PREMISES,),
     clouds=(Cloud.ONPREM,),
 )
-def onprem_aws(view: View) -> Iterator[Broken]:
-    if view.flag("aws"):
-        yield Broken(path="aws", message="is set")
+def onprem_aws(view: View) -> Iterator[Finding]:
+    if view.flag(paths.AWS):
+        yield AWS_BLOCK_ON_PREMISES.at(paths.AWS)
+
+
+REDIS_HOSTS_DIFFER: Final = high(
+    "RedisHostsDiffer",
+    "Control plane and forwarders use different brokers.",
+    message="{path} is {value}, but config.values.infra.redis_host is {other}: forwarders use another broker",
+    remedy="Set {path} and config.values.infra.redis_host to the same host.",
+    explains=("RedisReachable/broker/NoRedisConfigured",),
+)
+REDIS_PORT_NOT_6379: Final = high(
+    "RedisPortNot6379",
+    "Forwarders of async endpoints know no other port than 6379.",
+    message="{path} is {value}, but forwarders of async endpoints use port 6379",
+    remedy="Serve the broker on port 6379 and set {path} to 6379.",
+)
 
 
 @rule(
     "S2-op-04",
     title="redisHost, redisPort and redis_host agree",
-    severity=Severity.HIGH,
-    reads=("redisHost", "redisPort", f"{INFRA}.redis_host"),
-    consequence="Control plane and forwarders use different brokers.",
-    remedy="Set redisHost and redis_host to the same host, and use port 6379: the forwarder knows no other.",
+    reads=(paths.REDIS_HOST, paths.REDIS_PORT, paths.REDIS_HOST_OF_INFRA),
+    faults=(REDIS_HOSTS_DIFFER, REDIS_PORT_NOT_6379),
     clouds=(Cloud.ONPREM, Cloud.GCP),
-    explains=("RedisReachable/broker/NoRedisConfigured",),
 )
-def one_redis(view: View) -> Iterator[Broken]:
-    chart, config, port = view.text("redisHost"), view.text(f"{INFRA}.redis_host"), view.text("redisPort")
+def one_redis(view: View) -> Iterator[Finding]:
+    chart, config = view.text(paths.REDIS_HOST), view.text(paths.REDIS_HOST_OF_INFRA)
+    port = view.text(paths.REDIS_PORT)
     if chart and chart != config:
-        yield Broken(path="redisHost", message=f"is {chart}, {INFRA}.redis_host is {config or 'not set'}")
+        yield REDIS_HOSTS_DIFFER.at(paths.REDIS_HOST, value=chart, other=config or "not set")
     if port and port != "6379":
-        yield Broken(path="redisPort", message=f"is {port}")
+        yield REDIS_PORT_NOT_6379.at(paths.REDIS_PORT, value=port)
+
+
+S3_ENDPOINT_UNSET: Final = high(
+    "S3EndpointUnset",
+    "The platform asks the public AWS for buckets that it does not have.",
+    message="{path} is not set on premises: the platform asks the public AWS for its buckets",
+    remedy="Set {path} to the URL of the S3-compatible store.",
+    explains=("ObjectStoreReachable/BucketNotFound", "ObjectStoreReachable/StoreAddressInvalid"),
+)
+S3_ENDPOINT_INVALID: Final = high(
+    "S3EndpointInvalid",
+    "No client of the store can be made.",
+    message="{path} is {value}, not a URL with http:// or https://",
+    remedy="Set {path} to the URL of the S3-compatible store, with its scheme.",
+    explains=("ObjectStoreReachable/BucketNotFound", "ObjectStoreReachable/StoreAddressInvalid"),
+)
+S3_CREDENTIALS_UNSET: Final = high(
+    "S3CredentialsUnset",
+    "The store rejects what the platform asks for.",
+    message="{path} is empty on premises: no credentials of the object store reach the pods",
+    remedy="Name a Secret with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in {path}.",
+)
 
 
 @rule(
     "S2-op-05",
-    title="the object store on-premises has an address and credentials",
-    severity=Severity.HIGH,
-    reads=("s3EndpointUrl", "extraPodEnvFrom"),
-    consequence="The platform asks the public AWS for buckets that it does not have.",
-    remedy="Set s3EndpointUrl to the URL of the S3-compatible store, and extraPodEnvFrom to the Secret with "
-    "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
+    title="the object store on premises has an address and credentials",
+    reads=(paths.S3_ENDPOINT_URL, paths.EXTRA_POD_ENV_FROM),
+    faults=(S3_ENDPOINT_UNSET, S3_ENDPOINT_INVALID, S3_CREDENTIALS_UNSET),
     clouds=(Cloud.ONPREM,),
-    explains=("ObjectStoreReachable/BucketNotFound", "ObjectStoreReachable/StoreAddressInvalid"),
 )
-def onprem_store(view: View) -> Iterator[Broken]:
-    if view.absent("s3EndpointUrl"):
-        yield Broken(path="s3EndpointUrl", message="is not set")
-    elif not re.match(r"https?://[^/\s]+", view.text("s3EndpointUrl")):
-        yield Broken(path="s3EndpointUrl", message="is no URL with http:// or https://")
-    if not view.items("extraPodEnvFrom") and not view.items("extraEnvVars"):
-        yield Broken(path="extraPodEnvFrom", message="is empty: no credentials reach the pods", explains=())
+def onprem_store(view: View) -> Iterator[Finding]:
+    path = paths.S3_ENDPOINT_URL
+    if view.absent(path):
+        yield S3_ENDPOINT_UNSET.at(path)
+    elif not re.match(r"https?://[^/\s]+", view.text(path)):
+        yield S3_ENDPOINT_INVALID.at(path, value=view.text(path))
+    if not view.items(paths.EXTRA_POD_ENV_FROM) and not view.items(paths.EXTRA_ENV_VARS):
+        yield S3_CREDENTIALS_UNSET.at(paths.EXTRA_POD_ENV_FROM)
+
+
+REGISTRY_TAGS_NOT_LISTED: Final = critical(
+    "RegistryTagsNotListed",
+    "The cacher crashes with a NotImplementedError in its first loop, and never becomes ready.",
+    message="{path} is {value}: the platform cannot list tags of such a registry, and the cacher crashes",
+    remedy="Use ECR, ACR or Artifact Registry in {path}, or an image of the platform that can list other registries' "
+    "tags.",
+    explains=("ControlPlaneReady/CacherNotReady", "ControlPlaneReady/RolloutStuck"),
+)
 
 
 @rule(
     "S2-op-06",
-    title="the registry is of a class that can name its newest tag",
-    severity=Severity.CRITICAL,
-    reads=(f"{INFRA}.docker_repo_prefix", f"{INFRA}.docker_registry_type"),
-    consequence="The cacher ends with a NotImplementedError in its first loop, and never becomes ready.",
-    remedy="Use ECR, ACR or Artifact Registry, or an image of the platform in which get_latest_image_tag works "
-    "for others.",
-    explains=("ControlPlaneReady/CacherNotReady", "ControlPlaneReady/RolloutStuck"),
+    title="the registry is of a class whose tags the platform can list",
+    reads=(paths.DOCKER_REPO_PREFIX, paths.DOCKER_REGISTRY_TYPE),
+    faults=(REGISTRY_TAGS_NOT_LISTED,),
 )
-def registry_class(view: View) -> Iterator[Broken]:
-    given, prefix = view.text(f"{INFRA}.docker_registry_type"), view.text(f"{INFRA}.docker_repo_prefix")
+def registry_class(view: View) -> Iterator[Finding]:
+    given, prefix = view.text(paths.DOCKER_REGISTRY_TYPE), view.text(paths.DOCKER_REPO_PREFIX)
     if not given and not prefix:
         return
-    known = given in ("ecr", "acr", "gar") if given else False
     by_name = (
         (".dkr.ecr." in prefix and ".amazonaws.com" in prefix)
         or ".azurecr.io" in prefix
         or "-docker.pkg.dev" in prefix
     )
-    if not known and (given or not by_name):
-        path = f"{INFRA}.docker_registry_type" if given else f"{INFRA}.docker_repo_prefix"
-        yield Broken(
-            path=path, message=f"is {given or prefix}, a registry that the platform cannot list the tags of"
-        )
+    if given not in ("ecr", "acr", "gar") and (given or not by_name):
+        path = paths.DOCKER_REGISTRY_TYPE if given else paths.DOCKER_REPO_PREFIX
+        yield REGISTRY_TAGS_NOT_LISTED.at(path, value=given or prefix)
+
+
+def _where(view: View, flag: str) -> str:
+    """Where a flag of the infra configuration is given: the key inside infra wins."""
+    inside = f"{INFRA}.{flag}"
+    return inside if view.has(inside) else flag

@@ -3,75 +3,90 @@
 from collections.abc import Iterator
 from typing import Final
 
-from mehc_checks.checks.config.rules.rule import LAUNCH, Broken, View, rule
-from mehc_checks.core.outcome import Severity
+from mehc_checks.checks.config.rules.rule import View, info, rule, warning
+from mehc_checks.checks.config.rules.section5 import OFF_WORDS
+from mehc_checks.core.outcome import Finding
+from mehc_checks.modelengine import paths
 
-_CHART: Final = "dd_trace_enabled"
-_LAUNCH: Final = f"{LAUNCH}.dd_trace_enabled"
+_CHART: Final = paths.DD_TRACE_ENABLED
+_LAUNCH: Final = paths.DD_TRACE_ENABLED_OF_LAUNCH
+
+TRACING_TOGGLES_DIFFER: Final = warning(
+    "TracingTogglesDiffer",
+    "Traces are emitted but nothing collects them, or the reverse. datadog.enabled starts the processes with "
+    "ddtrace-run.",
+    message="{path} is {value}, but dd_trace_enabled is {chart}",
+    remedy="Set dd_trace_enabled, config.values.launch.dd_trace_enabled and datadog.enabled to the same value.",
+)
 
 
 @rule(
     "S6-01",
     title="the Datadog toggles agree",
-    severity=Severity.WARNING,
-    reads=(_CHART, _LAUNCH, "datadog.enabled"),
-    consequence="Traces are made and not received, or the other way round.",
-    remedy="Set dd_trace_enabled, config.values.launch.dd_trace_enabled and datadog.enabled alike. dd_trace_enabled is "
-    "true by default. datadog.enabled starts the processes by ddtrace-run; it mounts no socket, as the values "
-    "reference says.",
+    reads=(_CHART, _LAUNCH, paths.DATADOG_ENABLED),
+    faults=(TRACING_TOGGLES_DIFFER,),
 )
-def tracing_toggles(view: View) -> Iterator[Broken]:
+def tracing_toggles(view: View) -> Iterator[Finding]:
     chart = view.flag(_CHART)
+    said = view.text(_CHART) or "not set"
     if view.has(_LAUNCH) and view.flag(_LAUNCH) != chart:
-        yield Broken(path=_LAUNCH, message=f"is {view.text(_LAUNCH)}, while {_CHART} is {view.text(_CHART)}")
-    traced = view.flag("datadog.enabled")
-    if traced and not chart:
-        yield Broken(path="datadog.enabled", message=f"is true, while {_CHART} is false")
-    elif chart and not traced:
-        yield Broken(
-            path="datadog.enabled",
-            message=f"is {view.text('datadog.enabled') or 'not set'}, while {_CHART} is true",
-        )
+        yield TRACING_TOGGLES_DIFFER.at(_LAUNCH, value=view.text(_LAUNCH) or "null", chart=said)
+    path = paths.DATADOG_ENABLED
+    if view.flag(path) != chart:
+        yield TRACING_TOGGLES_DIFFER.at(path, value=view.text(path) or "not set", chart=said)
+
+
+TRACING_NOT_OFF: Final = warning(
+    "TracingNotOff",
+    'Tracing stays on: the chart writes "false" as text, which the platform takes for true.',
+    message="{path} is {value}, so tracing stays on although dd_trace_enabled is false",
+    remedy="Set {path} to false, without quotes.",
+)
 
 
 @rule(
     "S6-02",
     title="tracing is off where it is meant to be off",
-    severity=Severity.WARNING,
     reads=(_CHART, _LAUNCH),
-    consequence='The chart writes "false" as text, which the platform takes for true.',
-    remedy=f"Set {_LAUNCH} to false too, without quotes: it wins over what the chart writes.",
+    faults=(TRACING_NOT_OFF,),
 )
-def tracing_off(view: View) -> Iterator[Broken]:
+def tracing_off(view: View) -> Iterator[Finding]:
     if not view.flag(_CHART) and view.missing(_LAUNCH):
-        yield Broken(path=_LAUNCH, message=f"is not set, while {_CHART} is false")
+        yield TRACING_NOT_OFF.at(_LAUNCH, value="not set")
     given = view.raw(_LAUNCH)
-    if isinstance(given, str) and given.lower() in ("false", "no", "off", "n"):
-        yield Broken(path=_LAUNCH, message=f"is the text {given!r}, which counts as true")
+    if isinstance(given, str) and given.lower() in OFF_WORDS:
+        yield TRACING_NOT_OFF.at(_LAUNCH, value=f"the text {given!r}")
+
+
+PAYLOADS_LOGGED: Final = warning(
+    "PayloadsLogged",
+    "Prompts and answers of customers are written to the logs.",
+    message="{path} is {value}: prompts and answers are written to the logs",
+    remedy="Set {path} to true, without quotes.",
+)
 
 
 @rule(
     "S6-03",
-    title="requests and answers are not logged",
-    severity=Severity.WARNING,
-    reads=(f"{LAUNCH}.sensitive_log_mode",),
-    consequence="Prompts and answers of customers stand in the logs.",
-    remedy="Set sensitive_log_mode to true, without quotes. It is false in the sample.",
+    title="prompts and answers are not logged",
+    reads=(paths.SENSITIVE_LOG_MODE,),
+    faults=(PAYLOADS_LOGGED,),
 )
-def sensitive_logs(view: View) -> Iterator[Broken]:
-    path = f"{LAUNCH}.sensitive_log_mode"
+def sensitive_logs(view: View) -> Iterator[Finding]:
+    path = paths.SENSITIVE_LOG_MODE
     if view.has(path) and not view.flag(path):
-        yield Broken(path=path, message=f"is {view.text(path) or 'not set'}")
+        yield PAYLOADS_LOGGED.at(path, value=view.text(path) or "empty")
 
 
-@rule(
-    "S6-04",
-    title="debug_mode is off",
-    severity=Severity.INFO,
-    reads=("debug_mode",),
-    consequence="Gateway, builder and cacher log far more.",
-    remedy="Set debug_mode to null once you have seen what you were looking for.",
+DEBUG_MODE_ON: Final = info(
+    "DebugModeOn",
+    "Gateway, builder and cacher log far more.",
+    message="{path} is {value}: gateway, builder and cacher log far more",
+    remedy="Set {path} to null when you have finished debugging.",
 )
-def debug_mode(view: View) -> Iterator[Broken]:
-    if view.flag("debug_mode"):
-        yield Broken(path="debug_mode", message=f"is {view.text('debug_mode') or 'true'}")
+
+
+@rule("S6-04", title="debug_mode is off", reads=(paths.DEBUG_MODE,), faults=(DEBUG_MODE_ON,))
+def debug_mode(view: View) -> Iterator[Finding]:
+    if view.flag(paths.DEBUG_MODE):
+        yield DEBUG_MODE_ON.at(paths.DEBUG_MODE, value=view.text(paths.DEBUG_MODE) or "on")

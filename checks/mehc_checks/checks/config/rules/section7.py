@@ -4,155 +4,211 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from mehc_checks.checks.config.rules.rule import INFRA, NO_START, Broken, View, known, rule
-from mehc_checks.core.outcome import Severity
+from mehc_checks.checks.config.rules.rule import (
+    NO_START,
+    View,
+    critical,
+    high,
+    known,
+    rule,
+    warning,
+)
+from mehc_checks.core.outcome import Finding
+from mehc_checks.modelengine import paths
 
 _POD: Final = "podSecurityContext"
 _CONTAINER: Final = "containerSecurityContext"
+_USER: Final = f"{_POD}.runAsUser"
+_NON_ROOT: Final = f"{_POD}.runAsNonRoot"
+_ESCALATION: Final = f"{_CONTAINER}.allowPrivilegeEscalation"
+_READ_ONLY: Final = f"{_CONTAINER}.readOnlyRootFilesystem"
 _GOVERNMENT: Final = re.compile(r"us-gov-|us-iso|usgov|usdod")
 """Regions of AWS and of Azure where FIPS is demanded."""
 _DROPS: Final = (f"{_CONTAINER}.capabilities.drop", "serviceTemplate.securityContext.capabilities.drop")
+_AS_ROOT: Final = (
+    "A container escape from the gateway would run as root; Jobs and the autoscaler run as root anyway."
+)
+
+RUNS_AS_ROOT: Final = warning(
+    "RunsAsRoot",
+    _AS_ROOT,
+    message="{path} is {value}: a container escape from the gateway would run as root",
+    remedy=f"Set {_NON_ROOT} to true and {_USER} to a user of the image, for example 65532.",
+)
+ROOT_FORBIDDEN_BUT_CHOSEN: Final = critical(
+    "RootForbiddenButChosen",
+    "The kubelet starts no container of the control plane.",
+    message=f"{{path}} is true, but {_USER} is 0: the kubelet starts no container of the control plane",
+    remedy=f"Set {_USER} to a user of the image, for example 65532.",
+    explains=NO_START,
+)
+PRIVILEGE_ESCALATION_ALLOWED: Final = warning(
+    "PrivilegeEscalationAllowed",
+    "A process of the gateway can gain more privileges than it was started with.",
+    message="{path} is {value}: processes can gain privileges",
+    remedy="Set {path} to false.",
+)
+MOUNTED_FILES_UNREADABLE: Final = warning(
+    "MountedFilesUnreadable",
+    "Processes cannot read files that are mounted for another group.",
+    message="{path} is {value}, but runAsGroup is {group}: mounted files are not readable",
+    remedy="Set {path} to {group}.",
+)
 
 
 @rule(
     "S7-01",
     title="the control plane does not run as root",
-    severity=Severity.WARNING,
-    reads=(
-        f"{_POD}.runAsNonRoot",
-        f"{_POD}.runAsUser",
-        f"{_POD}.runAsGroup",
-        f"{_POD}.fsGroup",
-        f"{_CONTAINER}.allowPrivilegeEscalation",
+    reads=(_NON_ROOT, _USER, f"{_POD}.runAsGroup", f"{_POD}.fsGroup", _ESCALATION),
+    faults=(
+        RUNS_AS_ROOT,
+        ROOT_FORBIDDEN_BUT_CHOSEN,
+        PRIVILEGE_ESCALATION_ALLOWED,
+        MOUNTED_FILES_UNREADABLE,
     ),
-    consequence="A break-out from the gateway is one from root; a namespace with restricted pod security refuses the "
-    "pods.",
-    remedy="Set podSecurityContext.runAsNonRoot to true, with a runAsUser that the image has, and "
-    "containerSecurityContext.allowPrivilegeEscalation to false. Jobs and the autoscaler ignore both.",
-    explains=NO_START,
 )
-def not_root(view: View) -> Iterator[Broken]:
-    user = view.number(f"{_POD}.runAsUser")
-    if user == 0:
-        yield Broken(path=f"{_POD}.runAsUser", message="is 0, root")
-        if view.flag(f"{_POD}.runAsNonRoot"):
-            yield Broken(
-                path=f"{_POD}.runAsNonRoot",
-                message=f"is true, while {_POD}.runAsUser is 0: the kubelet refuses every container",
-                severity=Severity.CRITICAL,
-            )
-    elif not view.flag(f"{_POD}.runAsNonRoot"):
-        yield Broken(
-            path=f"{_POD}.runAsNonRoot", message=f"is {view.text(f'{_POD}.runAsNonRoot') or 'not set'}"
-        )
-    path = f"{_CONTAINER}.allowPrivilegeEscalation"
-    if view.absent(path) or view.flag(path):
-        yield Broken(path=path, message=f"is {view.text(path) or 'not set'}")
+def not_root(view: View) -> Iterator[Finding]:
+    if view.number(_USER) == 0:
+        yield RUNS_AS_ROOT.at(_USER, value="0")
+        if view.flag(_NON_ROOT):
+            yield ROOT_FORBIDDEN_BUT_CHOSEN.at(_NON_ROOT)
+    elif not view.flag(_NON_ROOT):
+        yield RUNS_AS_ROOT.at(_NON_ROOT, value=view.text(_NON_ROOT) or "not set")
+    if view.absent(_ESCALATION) or view.flag(_ESCALATION):
+        yield PRIVILEGE_ESCALATION_ALLOWED.at(_ESCALATION, value=view.text(_ESCALATION) or "not set")
     group, files = view.text(f"{_POD}.runAsGroup"), view.text(f"{_POD}.fsGroup")
     if group and files and group != files:
-        yield Broken(
-            path=f"{_POD}.fsGroup",
-            message=f"is {files}, runAsGroup is {group}: mounted files are not readable",
-        )
+        yield MOUNTED_FILES_UNREADABLE.at(f"{_POD}.fsGroup", value=files, group=group)
 
 
-@rule(
-    "S7-02",
-    title="the root filesystem can be written to",
-    severity=Severity.HIGH,
-    reads=(f"{_CONTAINER}.readOnlyRootFilesystem",),
-    consequence="Builder and cacher cannot write /tmp/readyz, and never become ready.",
-    remedy="Set containerSecurityContext.readOnlyRootFilesystem to false.",
+ROOT_FILESYSTEM_READ_ONLY: Final = high(
+    "RootFilesystemReadOnly",
+    "Builder and cacher cannot write /tmp/readyz, and never become ready.",
+    message="{path} is true: builder and cacher cannot write /tmp/readyz and never become ready",
+    remedy="Set {path} to false.",
     explains=(
         "ControlPlaneReady/BuilderNotReady",
         "ControlPlaneReady/CacherNotReady",
         "ControlPlaneReady/RolloutStuck",
     ),
 )
-def writable_root(view: View) -> Iterator[Broken]:
-    path = f"{_CONTAINER}.readOnlyRootFilesystem"
-    if view.flag(path):
-        yield Broken(path=path, message="is true")
+
+
+@rule(
+    "S7-02",
+    title="the root filesystem can be written to",
+    reads=(_READ_ONLY,),
+    faults=(ROOT_FILESYSTEM_READ_ONLY,),
+)
+def writable_root(view: View) -> Iterator[Finding]:
+    if view.flag(_READ_ONLY):
+        yield ROOT_FILESYSTEM_READ_ONLY.at(_READ_ONLY)
+
+
+CAPABILITY_NAME_WRONG: Final = warning(
+    "CapabilityNameWrong",
+    "Restricted pod security compares letter by letter, and rejects the pods.",
+    message="{path} has {value}: restricted pod security accepts only ALL",
+    remedy="Write ALL in capitals in {path}.",
+)
 
 
 @rule(
     "S7-03",
     title="capabilities are dropped by the name ALL",
-    severity=Severity.WARNING,
     reads=_DROPS,
-    consequence="Restricted pod security compares letter by letter, and refuses the pods.",
-    remedy="Write ALL in capitals. The values reference and the sample have all for inference pods.",
+    faults=(CAPABILITY_NAME_WRONG,),
 )
-def dropped_capabilities(view: View) -> Iterator[Broken]:
+def dropped_capabilities(view: View) -> Iterator[Finding]:
     for path in _DROPS:
         for item in view.items(path):
             if isinstance(item, str) and item.upper() == "ALL" and item != "ALL":
-                yield Broken(path=path, message=f"has {item}, not ALL")
+                yield CAPABILITY_NAME_WRONG.at(path, value=item)
+
+
+INFRA_CONFIG_NOT_MOUNTED: Final = high(
+    "InfraConfigNotMounted",
+    "The main container lacks the cloud's configuration and fails at its first use.",
+    message="{path} is {value}: inference pods lack the cloud's configuration",
+    remedy="Set {path} to true.",
+)
 
 
 @rule(
     "S7-04",
     title="inference pods get the configuration",
-    severity=Severity.HIGH,
-    reads=("serviceTemplate.mountInfraConfig",),
-    consequence="The main container lacks the cloud's configuration and fails at its first use.",
-    remedy="Set serviceTemplate.mountInfraConfig to true.",
+    reads=(paths.MOUNT_INFRA_CONFIG,),
+    faults=(INFRA_CONFIG_NOT_MOUNTED,),
 )
-def mounted_config(view: View) -> Iterator[Broken]:
-    path = "serviceTemplate.mountInfraConfig"
+def mounted_config(view: View) -> Iterator[Finding]:
+    path = paths.MOUNT_INFRA_CONFIG
     if not view.flag(path):
-        yield Broken(path=path, message=f"is {view.text(path) or 'not set'}")
+        yield INFRA_CONFIG_NOT_MOUNTED.at(path, value=view.text(path) or "not set")
+
+
+_NO_POD: Final = (
+    "No pod of an endpoint is created: FailedCreate at its ReplicaSet, and nothing at the endpoint."
+)
+_NO_ACCOUNT: Final = (
+    "VllmImagePullable/InferenceServiceAccountMissing",
+    "EndpointsReady/ServiceAccountMissing",
+)
+INFERENCE_ACCOUNT_MISSING: Final = high(
+    "InferenceAccountMissing",
+    _NO_POD,
+    message="namespace {namespace} has no ServiceAccount {value}: no pod of an endpoint is created",
+    remedy="Run kubectl create serviceaccount {value} -n {namespace}.",
+    explains=_NO_ACCOUNT,
+)
+INFERENCE_ACCOUNT_NOT_CREATED: Final = high(
+    "InferenceAccountNotCreated",
+    f"{_NO_POD} The chart creates the ServiceAccount only with createServiceAccount, a name and an annotation.",
+    message="{path} is {value}, so the chart does not create the ServiceAccount {account}",
+    remedy="Set {path}, or create the ServiceAccount {account} in the endpoint namespace yourself.",
+    explains=_NO_ACCOUNT,
+)
 
 
 @rule(
     "S7-05",
     title="the ServiceAccount of inference pods exists",
-    severity=Severity.HIGH,
-    reads=(
-        "serviceTemplate.createServiceAccount",
-        "serviceTemplate.serviceAccountName",
-        "serviceTemplate.serviceAccountAnnotations",
-    ),
-    consequence="No pod of an endpoint is created: FailedCreate at its ReplicaSet, and nothing at the endpoint.",
-    remedy="Set createServiceAccount to true, a name and at least one annotation: the chart makes the "
-    "ServiceAccount only "
-    "where it has all three. Or create it yourself in the endpoint namespace.",
-    explains=("VllmImagePullable/InferenceServiceAccountMissing", "EndpointsReady/ServiceAccountMissing"),
+    reads=(paths.INFERENCE_ACCOUNT_CREATE, paths.INFERENCE_ACCOUNT, paths.INFERENCE_ACCOUNT_ANNOTATIONS),
+    faults=(INFERENCE_ACCOUNT_MISSING, INFERENCE_ACCOUNT_NOT_CREATED),
 )
-def inference_account(view: View) -> Iterator[Broken]:
-    name = view.text("serviceTemplate.serviceAccountName")
-    if not name:
+def inference_account(view: View) -> Iterator[Finding]:
+    name = view.inference_account
+    if name in ("", "default"):  # which every namespace has
         return
     if view.installed:
         for where, exists in view.facts.service_accounts.items():
-            if where.endswith(f"/{name}") and not exists:
-                namespace = where.partition("/")[0]
-                yield Broken(
-                    path="serviceTemplate.serviceAccountName",
-                    message=f"is {name}, and namespace {namespace} has no such ServiceAccount",
-                )
+            namespace, _, account = where.partition("/")
+            if account == name and not exists:
+                yield INFERENCE_ACCOUNT_MISSING.at(paths.INFERENCE_ACCOUNT, value=name, namespace=namespace)
         if view.facts.service_accounts:
             return
         known(None, "the ServiceAccounts of the endpoint namespace")
-    create = "serviceTemplate.createServiceAccount"
-    annotations = "serviceTemplate.serviceAccountAnnotations"
+    create, annotations = paths.INFERENCE_ACCOUNT_CREATE, paths.INFERENCE_ACCOUNT_ANNOTATIONS
     if not view.flag(create):
-        yield Broken(path=create, message=f"is {view.text(create) or 'not set'}, and the name is {name}")
+        yield INFERENCE_ACCOUNT_NOT_CREATED.at(create, value=view.text(create) or "not set", account=name)
     elif not view.table(annotations) and view.seen(annotations):
-        yield Broken(path=annotations, message="is empty, so the chart makes no ServiceAccount")
+        yield INFERENCE_ACCOUNT_NOT_CREATED.at(annotations, value="empty", account=name)
+
+
+SHA256_OFF_UNDER_FIPS: Final = warning(
+    "SHA256OffUnderFIPS",
+    "Results in S3 are checked by SHA-1, which a FIPS build of OpenSSL rejects. No drain of queues is needed: the "
+    "setting is about the checksum of results.",
+    message="{path} is off in {value}, a government region: results are checked by SHA-1, which FIPS forbids",
+    remedy="Set {path} to true.",
+)
 
 
 @rule(
     "S7-06",
-    title="celery_enable_sha256 is set where FIPS demands it",
-    severity=Severity.WARNING,
-    reads=("celery_enable_sha256", f"{INFRA}.default_region"),
-    consequence="Results in S3 are checked by SHA-1, which a FIPS build of OpenSSL refuses.",
-    remedy="Set celery_enable_sha256 to true. No drain of queues is needed, as the values reference says it is: the "
-    "setting is about the checksum of results, not about the signing of tasks.",
+    title="celery_enable_sha256 is on where FIPS demands it",
+    reads=(paths.CELERY_ENABLE_SHA256, paths.DEFAULT_REGION),
+    faults=(SHA256_OFF_UNDER_FIPS,),
 )
-def fips(view: View) -> Iterator[Broken]:
-    region = view.text(f"{INFRA}.default_region")
-    path = "celery_enable_sha256"
-    if _GOVERNMENT.match(region) and not view.flag(path):
-        yield Broken(path=path, message=f"is not on, and {region} is a region of the government")
+def fips(view: View) -> Iterator[Finding]:
+    if _GOVERNMENT.match(view.region) and not view.flag(paths.CELERY_ENABLE_SHA256):
+        yield SHA256_OFF_UNDER_FIPS.at(paths.CELERY_ENABLE_SHA256, value=view.region)

@@ -4,11 +4,22 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from mehc_checks.checks.config.rules.rule import INFRA, LAUNCH, NO_INSTALL, Broken, Cloud, View, rule
+from mehc_checks.checks.config.rules.rule import (
+    LAUNCH,
+    NO_INSTALL,
+    NO_START,
+    Cloud,
+    View,
+    critical,
+    high,
+    info,
+    rule,
+    warning,
+)
 from mehc_checks.clients.kubernetes.scheduling.quantity import parse
-from mehc_checks.core.outcome import Severity
+from mehc_checks.core.outcome import Finding
+from mehc_checks.modelengine import paths
 
-_PDB: Final = "podDisruptionBudget"
 _LLM: Final = tuple(
     f"{LAUNCH}.{name}_repository"
     for name in ("vllm", "tensorrt_llm", "tgi", "lightllm", "sglang", "batch_inference_vllm")
@@ -24,159 +35,195 @@ _BUNDLES: Final = tuple(
 )
 _RELATIVE: Final = re.compile(r"[a-z0-9\-_/]*")
 """What the platform puts the registry's prefix before. Source: the ``*docker_repository.py`` of model engine."""
-_FILES: Final = (
-    f"{LAUNCH}.cloud_file_llm_fine_tune_repository",
-    f"{LAUNCH}.hf_user_fine_tuned_weights_prefix",
-)
 _SCHEMES: Final = {
     Cloud.AWS: ("s3://",),
     Cloud.ONPREM: ("s3://",),
     Cloud.AZURE: ("azure://", "https://"),
     Cloud.GCP: ("gs://",),
 }
+_ECHO: Final = (True, False, "debug", None)
+"""What SQLAlchemy accepts as ``echo``, and null. Source: ``log.py`` of SQLAlchemy."""
+
+DRAIN_BLOCKED: Final = warning(
+    "DrainBlocked",
+    "Draining a node never ends while a gateway runs on it.",
+    message="{path} is {value} of {replicas} gateways: a node with a gateway can never be drained",
+    remedy="Set {path} below the number of gateways.",
+)
 
 
 @rule(
     "S8-01",
     title="the disruption budget lets a node be drained",
-    severity=Severity.WARNING,
-    reads=(
-        f"{_PDB}.enabled",
-        f"{_PDB}.minAvailable",
-        "replicaCount.gateway",
-        "autoscaling.horizontal.minReplicas",
-    ),
-    consequence="Draining a node waits for ever; with minAvailable 0 the chart writes maxUnavailable as null, "
-    "which the "
-    "API server refuses.",
-    remedy="Set podDisruptionBudget.minAvailable to at least 1 and below the number of gateways.",
+    reads=(paths.PDB_ENABLED, paths.PDB_MIN_AVAILABLE, paths.REPLICAS_GATEWAY, paths.HPA_MIN_REPLICAS),
+    faults=(DRAIN_BLOCKED,),
 )
-def disruption_budget(view: View) -> Iterator[Broken]:
-    if not view.flag(f"{_PDB}.enabled"):
+def disruption_budget(view: View) -> Iterator[Finding]:
+    if not view.flag(paths.PDB_ENABLED):
         return
-    path = f"{_PDB}.minAvailable"
+    path = paths.PDB_MIN_AVAILABLE
     least = view.number(path)
-    scaled = view.flag("autoscaling.horizontal.enabled")
-    replicas = view.number("autoscaling.horizontal.minReplicas" if scaled else "replicaCount.gateway")
-    if view.text(path) in ("0", "0%"):
-        yield Broken(
-            path=path,
-            message=f"is {view.text(path)}, which the chart takes for not set",
-            severity=Severity.HIGH,
+    replicas = view.number(paths.HPA_MIN_REPLICAS if view.gateway_is_scaled else paths.REPLICAS_GATEWAY)
+    if view.text(path) == "100%" or (least and replicas is not None and least >= replicas):
+        yield DRAIN_BLOCKED.at(
+            path, value=view.text(path), replicas=replicas if replicas is not None else "all"
         )
-    elif view.text(path) == "100%" or (least is not None and replicas is not None and least >= replicas):
-        yield Broken(
-            path=path,
-            message=f"is {view.text(path)} of {replicas if replicas is not None else 'all'} gateways",
-        )
+
+
+MIGRATION_OFF: Final = warning(
+    "MigrationOff",
+    "On a first install there are no tables, and every request that needs the database fails.",
+    message="{path} is false: a first install has no tables, and requests fail",
+    remedy="Set {path} to true.",
+)
+INIT_AND_MIGRATION: Final = critical(
+    "InitAndMigration",
+    "On an empty database the migration fails with DuplicateSchema: the init script creates tables and no revision.",
+    message="{path} is true beside db.runDbMigrationScript: the migration fails on the tables that it creates",
+    remedy="Set {path} to false.",
+    explains=("DatabaseMigrated/InitializedWithoutVersion", "ControlPlaneReady/MigrationJobFailed"),
+)
 
 
 @rule(
     "S8-02",
-    title="the database's schema is migrated by the install",
-    severity=Severity.WARNING,
-    reads=("db.runDbMigrationScript", "db.runDbInitScript"),
-    consequence="On a first install there are no tables, and model creation fails with errors of the database.",
-    remedy="Set db.runDbMigrationScript to true: the chart's values.yaml has that, values_sample.yaml has "
-    "false, and the "
-    "values reference says both. Leave runDbInitScript false: it makes tables and no revision, and the migration "
-    "then fails with DuplicateSchema.",
-    explains=("DatabaseMigrated/InitializedWithoutVersion", "ControlPlaneReady/MigrationJobFailed"),
+    title="the database is migrated by the install",
+    reads=(paths.RUN_MIGRATION, paths.RUN_INIT),
+    faults=(INIT_AND_MIGRATION, MIGRATION_OFF),
 )
-def migration(view: View) -> Iterator[Broken]:
-    migrates = view.flag("db.runDbMigrationScript")
+def migration(view: View) -> Iterator[Finding]:
+    migrates = view.flag(paths.RUN_MIGRATION)
     if not migrates and not view.installed:  # afterwards DatabaseMigrated knows what is in the database
-        yield Broken(path="db.runDbMigrationScript", message="is false")
-    if view.flag("db.runDbInitScript") and migrates:
-        yield Broken(
-            path="db.runDbInitScript",
-            message="is true beside runDbMigrationScript, which fails on what it makes",
-            severity=Severity.CRITICAL,
-        )
+        yield MIGRATION_OFF.at(paths.RUN_MIGRATION)
+    if migrates and view.flag(paths.RUN_INIT):
+        yield INIT_AND_MIGRATION.at(paths.RUN_INIT)
+
+
+POOL_SIZE_UNUSABLE: Final = critical(
+    "PoolSizeUnusable",
+    "Every use of the database fails with a TypeError: the chart writes numbers as text, and null as null.",
+    message="{path} is {value}, which SQLAlchemy gets as {kind}: every use of the database fails (TypeError)",
+    remedy="Remove the key {path} from every values file; the default is 10.",
+    explains=("DatabaseMigrated/PoolSizeSet", *NO_START),
+)
 
 
 @rule(
     "S8-03",
     title="the sizes of the connection pool are left alone",
-    severity=Severity.CRITICAL,
-    reads=(f"{INFRA}.db_engine_pool_size", f"{INFRA}.db_engine_max_overflow"),
-    consequence="The chart writes numbers as text, with which SQLAlchemy ends in a TypeError: every use of the "
-    "database "
-    "fails.",
-    remedy="Take the key out of every values file; null is not the default of 10, but a value too. The values "
-    "reference and the sample set it.",
-    explains=("DatabaseMigrated/PoolSizeSet",),
+    reads=(paths.DB_ENGINE_POOL_SIZE, paths.DB_ENGINE_MAX_OVERFLOW),
+    faults=(POOL_SIZE_UNUSABLE,),
 )
-def pool_size(view: View) -> Iterator[Broken]:
-    for name in ("db_engine_pool_size", "db_engine_max_overflow"):
-        path = f"{INFRA}.{name}"
-        if view.has(path):
-            yield Broken(path=path, message=f"is set, to {view.text(path) or 'null'}")
+def pool_size(view: View) -> Iterator[Finding]:
+    for path in (paths.DB_ENGINE_POOL_SIZE, paths.DB_ENGINE_MAX_OVERFLOW):
+        if not view.has(path):
+            continue
+        value = view.read(path)
+        if not isinstance(value, bool):  # which Python counts with
+            kind = "null" if value is None else "text"
+            explains = None if path == paths.DB_ENGINE_POOL_SIZE else ("DatabaseMigrated/PoolSizeSet",)
+            yield POOL_SIZE_UNUSABLE.at(path, value=value or kind, kind=kind, explains=explains)
+
+
+DISCONNECT_STRATEGY_WEAK: Final = warning(
+    "DisconnectStrategyWeak",
+    "After a failover of the database, requests fail on dead connections.",
+    message="{path} is {value}: after a failover of the database, requests fail on dead connections",
+    remedy="Set {path} to pessimistic.",
+)
+DISCONNECT_STRATEGY_UNKNOWN: Final = high(
+    "DisconnectStrategyUnknown",
+    "After a failover of the database, requests fail on dead connections.",
+    message="{path} is {value}, which the platform does not know: dead connections are not noticed",
+    remedy="Set {path} to pessimistic.",
+)
+SQL_LOGGED: Final = info(
+    "SQLLogged",
+    "SQL statements fill the logs.",
+    message="{path} is {value}: SQL statements fill the logs",
+    remedy="Set {path} to false, or remove it.",
+)
+SQL_ECHO_INVALID: Final = critical(
+    "SQLEchoInvalid",
+    "Every use of the database fails with a KeyError: SQLAlchemy knows true, false and debug only.",
+    message="{path} is the text {value}, which SQLAlchemy does not know: every use of the database fails (KeyError)",
+    remedy="Write {path} as true or false, without quotes, or remove it.",
+    explains=NO_START,
+)
 
 
 @rule(
     "S8-04",
     title="stale database connections are noticed, and SQL is not logged",
-    severity=Severity.WARNING,
-    reads=(
-        f"{INFRA}.db_engine_disconnect_strategy",
-        f"{INFRA}.db_engine_echo",
-        f"{INFRA}.db_engine_echo_pool",
-    ),
-    consequence="After a failover of the database requests fail on dead connections; echoed SQL fills the logs.",
-    remedy="Set db_engine_disconnect_strategy to pessimistic, and both echo settings to false, or leave them out.",
+    reads=(paths.DB_ENGINE_DISCONNECT_STRATEGY, paths.DB_ENGINE_ECHO, paths.DB_ENGINE_ECHO_POOL),
+    faults=(SQL_ECHO_INVALID, DISCONNECT_STRATEGY_UNKNOWN, DISCONNECT_STRATEGY_WEAK, SQL_LOGGED),
 )
-def database_engine(view: View) -> Iterator[Broken]:
-    path = f"{INFRA}.db_engine_disconnect_strategy"
+def database_engine(view: View) -> Iterator[Finding]:
+    path = paths.DB_ENGINE_DISCONNECT_STRATEGY
     given = view.text(path)
-    if given and given != "pessimistic":
-        unknown = "" if given == "optimistic" else ", which the platform does not know"
-        severity = Severity.WARNING if given == "optimistic" else Severity.HIGH
-        yield Broken(path=path, message=f"is {given}{unknown}", severity=severity)
-    for name in ("db_engine_echo", "db_engine_echo_pool"):
-        if view.flag(f"{INFRA}.{name}"):
-            yield Broken(
-                path=f"{INFRA}.{name}", message=f"is {view.text(f'{INFRA}.{name}')}", severity=Severity.INFO
-            )
+    if given == "optimistic":
+        yield DISCONNECT_STRATEGY_WEAK.at(path, value=given)
+    elif given and given != "pessimistic":
+        yield DISCONNECT_STRATEGY_UNKNOWN.at(path, value=given)
+    for path in (paths.DB_ENGINE_ECHO, paths.DB_ENGINE_ECHO_POOL):
+        value = view.read(path)
+        if value not in _ECHO:
+            yield SQL_ECHO_INVALID.at(path, value=repr(value))
+        elif value:
+            yield SQL_LOGGED.at(path, value=value)
+
+
+REPOSITORY_NOT_RELATIVE: Final = critical(
+    "RepositoryNotRelative",
+    "Creating an endpoint fails with 404 or 500: the registry is asked for a repository of that whole name.",
+    message="{path} is {value}: the platform looks for it below docker_repo_prefix and finds nothing",
+    remedy="Set {path} to the path below docker_repo_prefix, for example vllm: lower-case letters, digits, -, _ and /.",
+    explains=("VllmImagePullable/FullPathRepository",),
+)
 
 
 @rule(
     "S8-05",
     title="image repositories are relative to docker_repo_prefix",
-    severity=Severity.CRITICAL,
-    reads=(*_LLM, *_BUNDLES, f"{INFRA}.docker_repo_prefix", f"{INFRA}.docker_registry_type"),
-    consequence="Creating an endpoint ends in 404 or 500: the platform asks the registry for a repository of "
-    "that whole "
-    "name.",
-    remedy="Write the path below docker_repo_prefix: vllm. The values reference says to write the full path; the "
-    "platform looks for it inside the registry and finds nothing.",
-    explains=("VllmImagePullable/FullPathRepository",),
+    reads=(*_LLM, *_BUNDLES, paths.DOCKER_REPO_PREFIX, paths.DOCKER_REGISTRY_TYPE),
+    faults=(REPOSITORY_NOT_RELATIVE,),
 )
-def repositories(view: View) -> Iterator[Broken]:
-    prefix = view.text(f"{INFRA}.docker_repo_prefix")
-    artifacts = "-docker.pkg.dev" in prefix or view.text(f"{INFRA}.docker_registry_type") == "gar"
+def repositories(view: View) -> Iterator[Finding]:
+    prefix, given = view.text(paths.DOCKER_REPO_PREFIX), view.text(paths.DOCKER_REGISTRY_TYPE)
+    if given == "onprem":
+        return  # that class asks for nothing before it is pulled, and pulls full paths as they are
+    artifacts = given == "gar" or (not given and "-docker.pkg.dev" in prefix)
     for path in (*_LLM, *(_BUNDLES if artifacts else ())):
-        given = view.text(path)
-        if given and not _RELATIVE.fullmatch(given):
-            yield Broken(
-                path=path, message=f"is {given}, not a path of lower-case letters, digits, -, _ and /"
-            )
+        repository = view.text(path)
+        if repository and not _RELATIVE.fullmatch(repository):
+            yield REPOSITORY_NOT_RELATIVE.at(path, value=repository)
+
+
+MOVING_TAG_KEPT: Final = warning(
+    "MovingTagKept",
+    "Nodes keep the image that they have, and replicas run different code.",
+    message="{path} is {value}, but tag is {tag}, which moves: replicas run different code",
+    remedy="Set tag to the tag of a commit, or {path} to Always.",
+)
+PULL_POLICY_UNKNOWN: Final = critical(
+    "PullPolicyUnknown",
+    "The API server rejects the Deployments.",
+    message="{path} is {value}, not Always, IfNotPresent or Never: the API server rejects the Deployments",
+    remedy="Set {path} to Always or IfNotPresent.",
+    explains=("ControlPlaneReady/ComponentMissing",),
+)
 
 
 @rule(
     "S8-06",
     title="images that are kept have tags that do not move",
-    severity=Severity.WARNING,
-    reads=("image.pullPolicy", "tag"),
-    consequence="Nodes go on with the image that they have, and replicas run different code.",
-    remedy="Use a tag of a commit with IfNotPresent, or pullPolicy Always.",
-    explains=("ControlPlaneReady/ComponentMissing",),
+    reads=(paths.PULL_POLICY, paths.TAG),
+    faults=(MOVING_TAG_KEPT, PULL_POLICY_UNKNOWN),
 )
-def moving_tag(view: View) -> Iterator[Broken]:
-    policy, tag = view.text("image.pullPolicy"), view.text("tag")
+def moving_tag(view: View) -> Iterator[Finding]:
+    policy, tag = view.text(paths.PULL_POLICY), view.text(paths.TAG)
     if policy and policy not in ("Always", "IfNotPresent", "Never"):
-        message = f"is {policy}, not Always, IfNotPresent or Never"
-        yield Broken(path="image.pullPolicy", message=message, severity=Severity.CRITICAL)
+        yield PULL_POLICY_UNKNOWN.at(paths.PULL_POLICY, value=policy)
     elif policy in ("IfNotPresent", "Never") and tag in (
         "latest",
         "main",
@@ -185,148 +232,222 @@ def moving_tag(view: View) -> Iterator[Broken]:
         "stable",
         "nightly",
     ):
-        yield Broken(path="image.pullPolicy", message=f"is {policy}, and tag is {tag}, which moves")
+        yield MOVING_TAG_KEPT.at(paths.PULL_POLICY, value=policy, tag=tag)
+
+
+_NO_BUILDS: Final = (
+    "Builds of custom images fail: their Job runs in namespace default, as ServiceAccount kaniko."
+)
+IMAGE_BUILDER_NOT_IN_DEFAULT: Final = high(
+    "ImageBuilderNotInDefault",
+    _NO_BUILDS,
+    message="{path} lacks default, where the Jobs of image builds run: builds of custom images fail",
+    remedy="Add default to {path}.",
+)
+IMAGE_BUILDER_WITHOUT_ROLE: Final = high(
+    "ImageBuilderWithoutRole",
+    _NO_BUILDS,
+    message="{path} has no eks.amazonaws.com/role-arn: builds of custom images cannot push to the registry",
+    remedy="Set eks.amazonaws.com/role-arn in {path} to a role that can push to the registry.",
+)
 
 
 @rule(
     "S8-07",
-    title="the image builder has its ServiceAccount in the namespace default",
-    severity=Severity.HIGH,
-    reads=(
-        "imageBuilderServiceAccount.create",
-        "imageBuilderServiceAccount.annotations",
-        "serviceAccount.namespaces",
-    ),
-    consequence="Builds of custom images fail: their Job always runs in the namespace default, as "
-    "ServiceAccount kaniko.",
-    remedy="Add default to serviceAccount.namespaces, and give imageBuilderServiceAccount.annotations the role "
-    "that may "
-    "push to the registry.",
+    title="the image builder has its ServiceAccount in namespace default",
+    reads=(paths.IMAGE_BUILDER_CREATE, paths.IMAGE_BUILDER_ANNOTATIONS, paths.ACCOUNT_NAMESPACES),
+    faults=(IMAGE_BUILDER_NOT_IN_DEFAULT, IMAGE_BUILDER_WITHOUT_ROLE),
     clouds=(Cloud.AWS,),
 )
-def image_builder(view: View) -> Iterator[Broken]:
-    if not view.flag("imageBuilderServiceAccount.create"):
+def image_builder(view: View) -> Iterator[Finding]:
+    if not view.flag(paths.IMAGE_BUILDER_CREATE):
         return
-    path = "serviceAccount.namespaces"
-    if "default" not in view.items(path) and view.seen(path):
-        yield Broken(path=path, message="lacks default")
-    path = "imageBuilderServiceAccount.annotations"
+    if "default" not in view.items(paths.ACCOUNT_NAMESPACES) and view.seen(paths.ACCOUNT_NAMESPACES):
+        yield IMAGE_BUILDER_NOT_IN_DEFAULT.at(paths.ACCOUNT_NAMESPACES)
+    path = paths.IMAGE_BUILDER_ANNOTATIONS
     if not view.table(path).get("eks.amazonaws.com/role-arn") and view.seen(path):
-        yield Broken(path=path, message="has no eks.amazonaws.com/role-arn")
+        yield IMAGE_BUILDER_WITHOUT_ROLE.at(path)
+
+
+STORE_SCHEME_WRONG: Final = high(
+    "StoreSchemeWrong",
+    "Fine-tuning jobs fail when they write.",
+    message="{path} is {value} on {cloud}: fine-tuning jobs fail when they write",
+    remedy="Begin {path} with {wanted}.",
+    explains=("ObjectStoreReachable/WrongScheme",),
+)
+STORE_BUCKET_UNNAMED: Final = high(
+    "StoreBucketUnnamed",
+    "Fine-tuning jobs fail when they write.",
+    message="{path} is {value}, which names no bucket",
+    remedy="Add the bucket to {path}, for example s3://my-bucket/path.",
+    explains=("ObjectStoreReachable/WrongScheme", "ObjectStoreReachable/BucketNameInvalid"),
+)
+BUCKET_NOT_BARE: Final = high(
+    "BucketNotBare",
+    "The platform asks for a bucket that cannot exist.",
+    message="{path} is {value}, not the bare name of a bucket",
+    remedy="Set {path} to the name of the bucket alone.",
+    explains=("ObjectStoreReachable/BucketNameInvalid",),
+)
 
 
 @rule(
     "S8-08",
     title="fine-tuning files are in this cloud's store",
-    severity=Severity.HIGH,
-    reads=(*_FILES, f"{INFRA}.s3_bucket"),
-    consequence="Fine-tuning jobs fail when they write.",
-    remedy="Begin the address with the scheme of the cloud: s3:// on aws and onprem, azure:// on azure (az:// is read "
-    "nowhere), gs:// on gcp.",
-    explains=("ObjectStoreReachable/WrongScheme", "ObjectStoreReachable/BucketNameInvalid"),
+    reads=(paths.FINE_TUNE_REPOSITORY, paths.FINE_TUNED_WEIGHTS_PREFIX, paths.S3_BUCKET),
+    faults=(STORE_SCHEME_WRONG, STORE_BUCKET_UNNAMED, BUCKET_NOT_BARE),
 )
-def file_schemes(view: View) -> Iterator[Broken]:
+def file_schemes(view: View) -> Iterator[Finding]:
     schemes = next((known for cloud, known in _SCHEMES.items() if cloud == view.cloud), ())
-    for path in _FILES:
+    for path in (paths.FINE_TUNE_REPOSITORY, paths.FINE_TUNED_WEIGHTS_PREFIX):
         given = view.text(path)
         if given and schemes and not given.startswith(schemes):
-            yield Broken(path=path, message=f"is {given.partition('?')[0]}, on {view.cloud}")
+            shown = given.partition("?")[0]
+            yield STORE_SCHEME_WRONG.at(path, value=shown, cloud=view.cloud, wanted=schemes[0])
         elif given.partition("://")[1] and not given.partition("://")[2].strip("/"):
-            yield Broken(path=path, message=f"is {given}, which names no bucket")
-    bucket = view.text(f"{INFRA}.s3_bucket")
+            yield STORE_BUCKET_UNNAMED.at(path, value=given)
+    bucket = view.text(paths.S3_BUCKET)
     if "://" in bucket or "/" in bucket:
-        yield Broken(path=f"{INFRA}.s3_bucket", message=f"is {bucket}, not the bare name of a bucket")
+        yield BUCKET_NOT_BARE.at(paths.S3_BUCKET, value=bucket)
+
+
+MEMORY_NOT_RESERVED: Final = warning(
+    "MemoryNotReserved",
+    "Nodes can be overcommitted; under memory pressure the gateway is evicted or OOM-killed first.",
+    message="{path} is not set, nor is a limit: under memory pressure the gateway is evicted first",
+    remedy="Set {path}, for example to 4Gi.",
+)
+QUANTITY_INVALID: Final = high(
+    "QuantityInvalid",
+    "The API server rejects the Deployments.",
+    message="{path} is {value}, not a quantity of Kubernetes: the API server rejects the Deployments",
+    remedy="Set {path} to a quantity, for example 2 or 4Gi.",
+    explains=("ControlPlaneReady/ComponentMissing",),
+)
 
 
 @rule(
     "S8-09",
     title="the control plane reserves memory",
-    severity=Severity.WARNING,
     reads=(
         "resources.requests.memory",
         "resources.requests.cpu",
         "resources.limits.memory",
         "resources.limits.cpu",
     ),
-    consequence="Nodes may take too many pods, and end the gateway first when memory runs short.",
-    remedy="Set resources.requests.memory; the values reference shows 4Gi, and 8Gi as the limit.",
-    explains=("ControlPlaneReady/ComponentMissing",),
+    faults=(MEMORY_NOT_RESERVED, QUANTITY_INVALID),
 )
-def reserved_memory(view: View) -> Iterator[Broken]:
+def reserved_memory(view: View) -> Iterator[Finding]:
     for kind in ("requests", "limits"):
         for name in ("cpu", "memory"):
             path = f"resources.{kind}.{name}"
             given = view.text(path)
             if given and not _is_quantity(given):
-                yield Broken(
-                    path=path, message=f"is {given}, no quantity of Kubernetes", severity=Severity.HIGH
-                )
+                yield QUANTITY_INVALID.at(path, value=given)
     if view.text("resources.limits.memory"):
         return  # which is the request, where there is none
     if view.absent("resources.requests.memory"):
-        yield Broken(path="resources.requests.memory", message="is not set, nor is a limit")
+        yield MEMORY_NOT_RESERVED.at("resources.requests.memory")
+
+
+CONTEXT_UNSET: Final = high(
+    "ContextUnset",
+    "Labels render as null and the API server rejects the pods.",
+    message="{path} is not set: labels render as null and the API server rejects the pods",
+    remedy="Set {path} to the name of the environment, for example production.",
+    explains=NO_INSTALL,
+)
+CONTEXT_CIRCLECI: Final = high(
+    "ContextCircleCI",
+    "The value circleci switches the platform to fake clients.",
+    message="{path} is circleci, which switches the platform to fake clients",
+    remedy="Set {path} to the name of the environment, for example production.",
+)
+CONTEXT_NOT_A_LABEL: Final = high(
+    "ContextNotALabel",
+    "The API server rejects every object.",
+    message="{path} is {value}, which cannot be the value of a label: the API server rejects every object",
+    remedy="Set {path} to at most 63 letters, digits, -, _ and ., for example production.",
+    explains=NO_INSTALL,
+)
 
 
 @rule(
     "S8-10",
     title="context names the environment",
-    severity=Severity.HIGH,
-    reads=("context",),
-    consequence="Not set, labels are null and the API server refuses them; circleci replaces the platform's clients by "
-    "fakes.",
-    remedy="Set context to the name of the environment, for example production.",
-    explains=NO_INSTALL,
+    reads=(paths.CONTEXT,),
+    faults=(CONTEXT_UNSET, CONTEXT_CIRCLECI, CONTEXT_NOT_A_LABEL),
 )
-def deployment_context(view: View) -> Iterator[Broken]:
-    if view.absent("context"):
-        yield Broken(path="context", message="is not set")
-    elif view.text("context") == "circleci":
-        yield Broken(path="context", message="is circleci", explains=())
-    elif not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?", view.text("context")):
-        yield Broken(path="context", message=f"is {view.text('context')[:70]}, which no label can hold")
+def deployment_context(view: View) -> Iterator[Finding]:
+    path = paths.CONTEXT
+    if view.absent(path):
+        yield CONTEXT_UNSET.at(path)
+    elif view.text(path) == "circleci":
+        yield CONTEXT_CIRCLECI.at(path)
+    elif not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?", view.text(path)):
+        yield CONTEXT_NOT_A_LABEL.at(path, value=view.text(path)[:70] or "not text")
 
 
-@rule(
-    "S8-11",
-    title="spellbook is off",
-    severity=Severity.INFO,
-    reads=("spellbook.enabled",),
-    consequence="A Job of the vendor's own runs at each install.",
-    remedy="Set spellbook.enabled to false.",
+SPELLBOOK_ON: Final = info(
+    "SpellbookOn",
+    "A Job of the vendor's own runs at each install.",
+    message="{path} is on: a Job of the vendor's own runs at each install",
+    remedy="Set {path} to false.",
 )
-def spellbook(view: View) -> Iterator[Broken]:
+
+
+@rule("S8-11", title="spellbook is off", reads=("spellbook.enabled",), faults=(SPELLBOOK_ON,))
+def spellbook(view: View) -> Iterator[Finding]:
     if view.flag("spellbook.enabled"):
-        yield Broken(path="spellbook.enabled", message="is true")
+        yield SPELLBOOK_ON.at("spellbook.enabled")
+
+
+REPLICAS_MISSING: Final = critical(
+    "ReplicasMissing",
+    "Without a gateway nothing answers; without a builder no endpoint is created.",
+    message="{path} is {value}: {lost}",
+    remedy="Set {path} to at least 1.",
+    explains=tuple(f"ControlPlaneReady/{name}/ScaledDown" for name in ("gateway", "builder")),
+)
+CACHER_WITHOUT_REPLICAS: Final = warning(
+    "CacherWithoutReplicas",
+    "The status of endpoints is read from Kubernetes at each request, and images are not pre-pulled.",
+    message="{path} is {value}: no status is cached, and images are not pre-pulled",
+    remedy="Set {path} to at least 1.",
+)
+GATEWAY_SINGLE: Final = warning(
+    "GatewaySingle",
+    "The gateway is down whenever its only pod is.",
+    message="{path} is 1: a single gateway has no high availability",
+    remedy="Set {path} to at least 2.",
+)
 
 
 @rule(
     "S8-12",
     title="gateway, cacher and builder have replicas",
-    severity=Severity.CRITICAL,
-    reads=("replicaCount.gateway", "replicaCount.cacher", "replicaCount.builder"),
-    consequence="Without a cacher no status is known, without a builder no endpoint is made, without a gateway nothing "
-    "answers.",
-    remedy="Set it to at least 1; two gateways for high availability.",
-    explains=tuple(f"ControlPlaneReady/{name}/ScaledDown" for name in ("gateway", "cacher", "builder")),
+    reads=(paths.REPLICAS_GATEWAY, paths.REPLICAS_CACHER, paths.REPLICAS_BUILDER),
+    faults=(REPLICAS_MISSING, CACHER_WITHOUT_REPLICAS, GATEWAY_SINGLE),
 )
-def replicas(view: View) -> Iterator[Broken]:
-    for name in ("gateway", "cacher", "builder"):
-        path = f"replicaCount.{name}"
-        if view.raw(path) is None:
+def replicas(view: View) -> Iterator[Finding]:
+    for name, path, lost in (
+        ("gateway", paths.REPLICAS_GATEWAY, "nothing answers requests"),
+        ("cacher", paths.REPLICAS_CACHER, ""),
+        ("builder", paths.REPLICAS_BUILDER, "no endpoint is created"),
+    ):
+        if view.raw(path) is None or (name == "gateway" and view.gateway_is_scaled):
             continue
         count = view.number(path)
-        if name == "gateway" and view.flag("autoscaling.horizontal.enabled"):
-            continue
         if count is None or count < 1:
-            yield Broken(
-                path=path,
-                message=f"is {view.text(path) or 'no number'}",
-                explains=(f"ControlPlaneReady/{name}/ScaledDown",),
-            )
+            value = view.text(path) or "not a number"
+            if name == "cacher":
+                yield CACHER_WITHOUT_REPLICAS.at(path, value=value)
+            else:
+                explains = (f"ControlPlaneReady/{name}/ScaledDown",)
+                yield REPLICAS_MISSING.at(path, value=value, lost=lost, explains=explains)
         elif name == "gateway" and count == 1:
-            yield Broken(
-                path=path, message="is 1: no high availability", severity=Severity.WARNING, explains=()
-            )
+            yield GATEWAY_SINGLE.at(path)
 
 
 def _is_quantity(text: str) -> bool:
