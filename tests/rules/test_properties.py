@@ -6,14 +6,22 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mehc_checks.checks.config.check import config_valid
+from mehc_checks.checks.config.gather import ConfigFacts
+from mehc_checks.checks.config.reasons import ConfigReasons
 from mehc_checks.checks.config.rules.catalogue import all_rules
-from mehc_checks.checks.config.rules.evaluate import Verdict
+from mehc_checks.checks.config.rules.evaluate import Verdict, evaluate
 from mehc_checks.checks.config.rules.rule import INFRA, LAUNCH
+from mehc_checks.core.outcome import Severity
 from mehc_checks.core.redact import Redactor, sensitive
+from mehc_checks.installation.context import now
+from mehc_checks.installation.installation import WITHOUT_CLUSTER
+from mehc_checks.modelengine.values import Layer
 from testbed.installation import Tree, overlaid
 from testbed.rulejudging import SOUND, at, judge
 from testbed.sound import AWS, BY_CLOUD
 
+RANK = list(Severity).index
 SCALARS: st.SearchStrategy[Any] = (
     st.none()
     | st.booleans()
@@ -64,6 +72,34 @@ def test_no_values_crash_a_rule(cloud: str, changes: dict[str, Any], installed: 
         for found in one.findings
         if not set(found.explains) <= set(one.rule.explains)
     ] == []
+
+
+@settings(max_examples=200)
+@given(
+    st.sampled_from(list(BY_CLOUD)),
+    st.dictionaries(st.sampled_from(PATHS), TREES, min_size=1, max_size=5),
+    st.booleans(),
+)
+def test_every_finding_is_one_that_the_check_can_report(
+    cloud: str, changes: dict[str, Any], installed: bool
+) -> None:
+    """Whatever a place weighs, ConfigValid has a reason for it, and it leads by the worst."""
+    values = WITHOUT_CLUSTER.under(
+        [
+            Layer(
+                source="values.yaml", values=overlaid(BY_CLOUD[cloud], *(at(*one) for one in changes.items()))
+            )
+        ]
+    )
+    judged = tuple(evaluate(values, facts=SOUND if installed else None))
+    facts = ConfigFacts(values=values, installation=None, judged=judged, stale=None, now=now())
+    outcome = config_valid(facts)
+    declared = {reason.name for reason in ConfigReasons.all()}
+    assert {found.reason.name for found in outcome.findings} <= declared
+    worst = min(
+        (found.severity for one in judged for found in one.findings if found.severity), default=None, key=RANK
+    )
+    assert worst in (None, Severity.INFO, outcome.leader.severity)
 
 
 @given(TREES)

@@ -55,7 +55,6 @@ PERMISSIONS: Final = (
         lost="without a Helm release it is not known which broker the autoscaler has",
     ),
 )
-_CONFIG: Final = ("config.values.infra", "config.values.launch")
 _ENDPOINT_NAMESPACE: Final = "config.values.launch.endpoint_namespace"
 _HARDWARE: Final = "-recommended-hardware-config"
 
