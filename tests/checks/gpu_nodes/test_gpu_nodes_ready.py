@@ -521,6 +521,7 @@ CASES = [
         says="1 is NotReady",
         nodes=(Gpu(ready=False),),
         stage=nothing,
+        alone=True,
     ),
     Case(
         id="one cordoned, one NotReady",
@@ -650,7 +651,7 @@ CASES = [
     Case(
         id="more balloons than GPUs",
         reason="BalloonPending",
-        says="Insufficient nvidia.com/gpu",
+        says="Insufficient nvidia.com/gpu, 1 node(s) didn't match Pod's node affinity/selector",
         values=balloons((A10, 5)),
         stage=greedy_balloon,
     ),
@@ -771,7 +772,7 @@ CASES = [
             says=f"1 is {state} ({key}",
             nodes=(Gpu(taints=(TAINT, {"key": key, "value": "true", "effect": effect})),),
             stage=nothing,
-            fix=("Do not tolerate", owner),
+            fix=(f"Do not add {key} to gpuTolerations", owner),
         )
         for key, effect, state, owner in (
             ("node.cilium.io/agent-not-ready", "NoExecute", "starting", "Cilium"),

@@ -68,7 +68,7 @@ def _why_pending(balloon: Balloon) -> str:
         return balloon.failure
     for pod in balloon.pods:
         if pod.unscheduled:
-            return pod.unscheduled.partition(" preemption:")[0]
+            return pod.unscheduled.partition(". ")[0]
     waiting = [pod.waiting for pod in balloon.pods if pod.waiting]
     return f"a pod waits: {waiting[0]}" if waiting else "no pod and no Event says why"
 

@@ -38,9 +38,9 @@ def _of(accelerator: str, pools: Pools) -> Pools:
 
 
 def _cache(device: str, demand: Demand, facts: GpuFacts, pools: Pools) -> Iterator[Finding]:
-    matching = those(cover(demand, pools).selected, lambda node: node.ready)
+    chosen = cover(demand, pools).selected
     there = _of(demand.accelerator, pools) if demand.accelerator else ()
-    if not matching:
+    if not chosen:
         if there:
             yield R.CACHE_SELECTOR_UNMATCHED(
                 subject=demand.name,
@@ -49,6 +49,7 @@ def _cache(device: str, demand: Demand, facts: GpuFacts, pools: Pools) -> Iterat
                 accelerator=demand.accelerator,
             )
         return
+    matching = those(chosen, lambda node: node.ready)
     kept_out = those(matching, lambda node: bool(lasting(untolerated(demand.pod, node))))
     if kept_out:
         taint = lasting(untolerated(demand.pod, kept_out[0].node))[0]

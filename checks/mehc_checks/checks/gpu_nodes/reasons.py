@@ -96,7 +96,7 @@ class GpuNodesReasons(ReasonSet):
         Status.FAIL,
         "A taint that endpoint pods do not tolerate is on every node of the accelerator. They tolerate "
         "nvidia.com/gpu and the keys of gpuTolerations.",
-        message="endpoints tolerate none of {nodes}: {taints}{demand}",
+        message="endpoints tolerate 0 of {nodes}: {taints}{demand}",
         remedy="Add key {key} to gpuTolerations, or remove that taint from the nodes.",
         defaults={"demand": ""},
     )
@@ -104,7 +104,7 @@ class GpuNodesReasons(ReasonSet):
         "TaintNoExecute",
         Status.FAIL,
         "The taint's key is tolerated, its effect is not: model engine tolerates NoSchedule only.",
-        message="endpoints tolerate none of {nodes}: {taints}{demand}",
+        message="endpoints tolerate 0 of {nodes}: {taints}{demand}",
         remedy="Change the effect of taint {key} on the nodes, or in their node group, from NoExecute to NoSchedule.",
         defaults={"demand": ""},
     )
@@ -113,16 +113,16 @@ class GpuNodesReasons(ReasonSet):
         Status.FAIL,
         "All nodes that could take the pods have a taint that a controller sets while a node starts, is removed, or is "
         "unhealthy. It is a warning while such a node has just joined.",
-        message="no node is usable of {nodes}: {states}{joined}{demand}",
-        remedy="Do not tolerate {key}: {owner} set it, and the taint or the node goes away. If it stays, look for the "
-        "cause in {owner} and in: kubectl describe node {node}",
+        message="0 of {nodes} can be used: {states}{joined}{demand}",
+        remedy="Do not add {key} to gpuTolerations: {owner} sets it while a node is {state}. If it stays, find what "
+        "sets it and why: kubectl describe node {node}",
         defaults={"joined": "", "demand": ""},
     )
     NODES_CORDONED = Reason(
         "GpuNodesCordoned",
         Status.FAIL,
         "All nodes that could take the pods are cordoned.",
-        message="no node is usable of {nodes}: {states}{demand}",
+        message="0 of {nodes} can be used: {states}{demand}",
         remedy="When the maintenance of {node} is over: kubectl uncordon {node}",
         defaults={"demand": ""},
     )
@@ -130,7 +130,7 @@ class GpuNodesReasons(ReasonSet):
         "GpuNodesNotReady",
         Status.FAIL,
         "All nodes that could take the pods are NotReady, cordoned, or held by a controller's taint.",
-        message="no node is usable of {nodes}: {states}{joined}{demand}",
+        message="0 of {nodes} can be used: {states}{joined}{demand}",
         remedy="Check the node's conditions, kubelet, network and disk: kubectl describe node {node}",
         defaults={"joined": "", "demand": ""},
     )

@@ -154,7 +154,7 @@ def _unusable(coverage: Coverage) -> Cause:
         return Cause(reason=R.NODES_NOT_READY, words=words)
     if first is None:
         return Cause(reason=R.NODES_CORDONED, words=words)
-    words |= {"key": first[0].key, "owner": first[1].owner}
+    words |= {"key": first[0].key, "owner": first[1].owner, "state": str(first[1].state)}
     return Cause(reason=R.NODE_STATE_TAINT, words=words)
 
 
