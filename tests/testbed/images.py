@@ -218,7 +218,9 @@ class Stage(contextlib.ExitStack):
         created: Tree = self.control_plane.api("POST", f"{api}/namespaces/{namespace}/{plural}", item)
         return created
 
-    def waiting_pod(self, namespace: str, image: str, *, owner: Tree | None = None) -> None:
+    def waiting_pod(
+        self, namespace: str, image: str, *, owner: Tree | None = None, why: str = "not found"
+    ) -> None:
         """A pod whose container is in ImagePullBackOff, as a kubelet would report it."""
         manifest: Tree = {
             "kind": "Pod",
@@ -235,7 +237,7 @@ class Stage(contextlib.ExitStack):
                 }
             ]
         name = self.create(namespace, manifest)["metadata"]["name"]
-        state = {"waiting": {"reason": "ImagePullBackOff", "message": "Back-off pulling image"}}
+        state = {"waiting": {"reason": "ImagePullBackOff", "message": f"Back-off pulling image: {why}"}}
         status = {
             "containerStatuses": [
                 {

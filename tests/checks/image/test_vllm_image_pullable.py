@@ -179,7 +179,15 @@ def pulled_by_the_cache(stage: Stage) -> Ask:
 
 def secret_missing_and_a_pod_stuck(stage: Stage) -> Ask:
     ask = stage.in_cluster(stage.ask(stage.open), names=("gone",))
-    stage.waiting_pod(ask.namespace, "registry.example.com/team/bundle:1")
+    why = "pull access denied, repository does not exist or may require authorization"
+    stage.waiting_pod(ask.namespace, "registry.example.com/team/bundle:1", why=why)
+    return ask
+
+
+def secret_missing_and_a_tag_too(stage: Stage) -> Ask:
+    """The pod waits for what does not exist, which is no fault of the Secret."""
+    ask = stage.in_cluster(stage.ask(stage.open), names=("gone",))
+    stage.waiting_pod(ask.namespace, "registry.example.com/team/bundle:1", why="manifest unknown: not found")
     return ask
 
 
@@ -529,6 +537,7 @@ CASES = [
     Case("identitytoken", "PullSecretWithoutPassword", identity_token, says="identitytoken"),
     Case("no such secret, and needed", "PullSecretMissing", inside("basic", names=("gone",)), pulls=False),
     Case("no such secret, a pod waits", "PullSecretMissing", secret_missing_and_a_pod_stuck),
+    Case("no such secret, no such tag", "PullSecretMissing", secret_missing_and_a_tag_too, Status.WARN),
     Case("another type, and needed", "PullSecretIgnored", inside("basic", secret=OPAQUE), pulls=False),
     Case("pulled by the image cache", "NoPullCredentials", pulled_by_the_cache, pulls=False),
     Case(

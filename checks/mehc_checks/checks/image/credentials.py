@@ -58,7 +58,7 @@ def of_secrets(facts: ImageFacts) -> Iterator[Finding]:
     if secrets.malformed is not None:
         yield secrets.malformed.finding()
     keyring = secrets.keyring
-    hurt: dict[str, Any] = {"status": Status.FAIL if denied or facts.nodes.stuck else Status.WARN}
+    hurt: dict[str, Any] = {"status": Status.FAIL if denied or facts.nodes.denied else Status.WARN}
     for name in secrets.missing:
         named = {**place, "account": f"ServiceAccount {place['account']}"}
         yield R.PULL_SECRET_MISSING(secret=name, **named, **hurt)

@@ -80,6 +80,8 @@ class NodeView:
     pulled: frozenset[str] = frozenset()
     stuck: Mapping[str, str] = field(default_factory=dict)
     """Image → the waiting reason of a container in an endpoint pod."""
+    denied: Set[str] = frozenset()
+    """Those of ``stuck`` for which the registry wants other credentials."""
     cache_stuck: Mapping[str, Set[str]] = field(default_factory=dict)
     """Image → the DaemonSets of the image cache that wait for it."""
     unknown: CannotEvaluate | None = None

@@ -1,6 +1,7 @@
 """What the nodes of the cluster show of pulls, without being asked."""
 
 import asyncio
+import re
 from collections import defaultdict
 from typing import Final
 
@@ -16,6 +17,12 @@ from mehc_checks.modelengine.accelerators import ACCELERATOR_LABEL
 ARCHITECTURE_LABEL: Final = "kubernetes.io/arch"
 DEFAULT_ARCHITECTURE: Final = "amd64"
 IMAGE_CACHE_PREFIX: Final = "launch-image-cache-"
+
+_DENIED = re.compile(
+    r"\b40[13]\b|unauthorized|forbidden|denied|insufficient_scope|authorization failed|no basic auth|not authorized",
+    re.IGNORECASE,
+)
+"""How runtimes say that the registry wants other credentials."""
 
 
 async def node_view(context: Context) -> NodeView:
@@ -34,15 +41,22 @@ async def node_view(context: Context) -> NodeView:
     except CannotEvaluate as problem:
         return NodeView(unknown=problem)
     stuck: dict[str, str] = {}
+    denied: set[str] = set()
     cache_stuck: dict[str, set[str]] = defaultdict(set)
     for owner, waiting in pods.items:
-        for image, reason in waiting:
+        for image, reason, message in waiting:
             if owner:
                 cache_stuck[image].add(owner)
-            else:
-                stuck[image] = reason
+                continue
+            stuck[image] = reason
+            if _DENIED.search(message):
+                denied.add(image)
     return NodeView(
-        pulled=frozenset(events.items), stuck=stuck, cache_stuck=cache_stuck, unknown=pods.cut or events.cut
+        pulled=frozenset(events.items),
+        stuck=stuck,
+        denied=frozenset(denied),
+        cache_stuck=cache_stuck,
+        unknown=pods.cut or events.cut,
     )
 
 
@@ -59,14 +73,14 @@ async def gpu_architectures(context: Context) -> tuple[str, ...]:
     return tuple(sorted(filter(None, found))) or (DEFAULT_ARCHITECTURE,)
 
 
-def _waiting_pod(pod: Manifest) -> tuple[str, list[tuple[str, str]]] | None:
+def _waiting_pod(pod: Manifest) -> tuple[str, list[tuple[str, str, str]]] | None:
     """The image-cache DaemonSet that owns the pod, or "", and what its containers wait for; None if for nothing."""
     waiting = _waiting(pod)
     return (_image_cache(pod), waiting) if waiting else None
 
 
-def _waiting(pod: Manifest) -> list[tuple[str, str]]:
-    """Image and reason of each container that waits for its image."""
+def _waiting(pod: Manifest) -> list[tuple[str, str, str]]:
+    """Image, reason and message of each container that waits for its image."""
     status, spec = pod.get("status", {}), pod.get("spec", {})
     named = {
         container["name"]: container.get("image", "")
@@ -74,10 +88,10 @@ def _waiting(pod: Manifest) -> list[tuple[str, str]]:
         for container in spec.get(kind) or []
     }
     return [
-        (named.get(container["name"], ""), reason)
+        (named.get(container["name"], ""), waiting["reason"], str(waiting.get("message", "")))
         for kind in ("initContainerStatuses", "containerStatuses")
         for container in status.get(kind) or []
-        if (reason := container.get("state", {}).get("waiting", {}).get("reason")) in PULL_TROUBLES
+        if (waiting := container.get("state", {}).get("waiting") or {}).get("reason") in PULL_TROUBLES
     ]
 
 
