@@ -5,6 +5,7 @@ import contextlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +87,7 @@ class Stage(contextlib.ExitStack):
         enter(self.tokens.server)
         self.token = enter(Registry(storage=store, certificate=pair, tokens=self.tokens))
         self.aws = enter(Aws())
-        self.ecr = enter(Registry(storage=store, certificate=pair, basic=self._ecr_login()))
+        self.ecr = enter(Registry(storage=store, certificate=pair, basic=self.ecr_login))
         self.proxy = enter(
             Proxy(
                 {
@@ -102,7 +103,9 @@ class Stage(contextlib.ExitStack):
         self._fill()
         return self
 
-    def _ecr_login(self) -> dict[str, str]:
+    @cached_property
+    def ecr_login(self) -> dict[str, str]:
+        """The user name and password that ECR's registry takes."""
         data = self.aws.client("ecr").get_authorization_token()["authorizationData"][0]
         user, _, password = base64.b64decode(data["authorizationToken"]).decode().partition(":")
         return {user: password}

@@ -219,6 +219,14 @@ async def test_the_evidence_says_what_would_be_pulled(stage: Stage) -> None:
     assert 0 < evidence["sizeBytes"] < 2000
 
 
+async def test_the_evidence_says_what_model_engine_makes_of_it(stage: Stage) -> None:
+    named = {"config": {"values": {"infra": {"docker_registry_type": "ecr"}}}}
+    evidence = (await stage.judge(stage.ask(stage.open, "absent", values=named))).evidence
+    assert evidence["creationError"] == "RepositoryNotFoundException (HTTP 500)"
+    assert "cacherError" not in evidence
+    assert (await stage.judge(stage.ask(stage.open))).evidence["cacherError"] == "NotImplementedError"
+
+
 async def test_the_tag_is_that_of_the_framework_map(stage: Stage) -> None:
     ask = stage.in_cluster(stage.ask(stage.open))
     name = "model-engine-inference-framework-latest-config"

@@ -103,7 +103,7 @@ def _of_path(probed: Probed, facts: ImageFacts, **where: Any) -> Iterator[Findin
     words = {"path": image.path, "repository": image.repository, "image": image.reference, **where}
     if image.doubled:
         yield R.DOUBLE_PREFIX(**words)
-    elif image.role is Role.LLM and image.full_path and facts.registry is not RegistryClass.ONPREM:
+    elif image.role is Role.LLM and image.full_path and facts.registries.gateway is not RegistryClass.ONPREM:
         yield R.FULL_PATH_REPOSITORY(**words)
 
 

@@ -3,10 +3,13 @@
 from typing import Final
 
 from mehc_checks.checks.image.facts import ImageFacts, Probed
+from mehc_checks.checks.image.reasons import VllmImageReasons as R
 from mehc_checks.core.outcome import Evidence
+from mehc_checks.modelengine.registries import NOT_FOUND, Answer
 
 TASK_LIMIT_MINUTES: Final = 30
 """Model engine's hard time limit of an endpoint-building task."""
+_ANSWERS: Final = {R.TAG_MISSING: Answer.NO_TAG, R.REPOSITORY_MISSING: Answer.NO_REPOSITORY}
 
 
 def pull_minutes(probed: Probed, facts: ImageFacts) -> float:
@@ -20,11 +23,12 @@ def evidence_of(probed: Probed, facts: ImageFacts) -> Evidence:
     evidence: dict[str, str | int | float | bool | None] = {
         "image": image.reference,
         "repository": image.repository,
-        "registryClass": facts.registry.value,
+        "registryClass": facts.registries.gateway.value,
         "tagSource": image.tag_source,
         "architectures": ", ".join(facts.architectures),
         "credentials": inspection.login or "none",
     }
+    evidence |= _consequences(probed, facts)
     if inspection.problem is not None:
         evidence["registryAnswer"] = str(inspection.problem)
     if inspection.digest:
@@ -54,3 +58,14 @@ def evidence_of(probed: Probed, facts: ImageFacts) -> Evidence:
         if unknown is not None:
             evidence[key] = str(unknown)
     return evidence
+
+
+def _consequences(probed: Probed, facts: ImageFacts) -> dict[str, str]:
+    """With what error model engine's own processes end, as far as the registry's answer decides it."""
+    problem = probed.inspection.problem
+    answer = _ANSWERS.get(problem.reason) if problem else Answer.FOUND
+    errors = {"cacherError": facts.registries.cacher_error(Answer.FOUND)}
+    if answer is not None and facts.existence is None:
+        error = facts.registries.creation_error(answer)
+        errors["creationError"] = error and f"{error} (HTTP {404 if error == NOT_FOUND else 500})"
+    return {key: error for key, error in errors.items() if error}

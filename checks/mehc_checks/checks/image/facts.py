@@ -13,7 +13,7 @@ from mehc_checks.clients.registry.keyring import Keyring, Login
 from mehc_checks.core.errors import CannotEvaluate, Problem
 from mehc_checks.core.parameters import Parameters
 from mehc_checks.modelengine.images import Image
-from mehc_checks.modelengine.registries import RegistryClass
+from mehc_checks.modelengine.registries import Registries
 
 
 class ImageParameters(Parameters):
@@ -118,7 +118,7 @@ class ImageFacts:
     """Everything that the check judges; vLLM's image is the first of ``probed``."""
 
     probed: tuple[Probed, ...]
-    registry: RegistryClass
+    registries: Registries
     secrets: PullSecrets
     nodes: NodeView
     architectures: tuple[str, ...]

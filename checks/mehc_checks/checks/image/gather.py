@@ -49,7 +49,7 @@ async def gather(context: Context) -> ImageFacts:
     node_pull = pull.result()
     return ImageFacts(
         probed=tuple(probe.result() for probe in probes),
-        registry=Registries.of(context.configuration).gateway,
+        registries=Registries.of(context.configuration),
         secrets=secrets,
         nodes=nodes.after(wanted[0].reference, node_pull),
         architectures=architectures,
