@@ -362,7 +362,7 @@ CASES = [
         says="its last snapshot (BGSAVE) failed",
         values=lambda s: cache(s.unable_to_save.url()),
     ),
-    Case(id="full", reason="OutOfMemory", says="rejects SET", values=lambda s: cache(s.full.url())),
+    Case(id="full", reason="MaxMemoryReached", says="rejects SET", values=lambda s: cache(s.full.url())),
     Case(
         id="too many clients",
         reason="TooManyClients",

@@ -4,9 +4,10 @@ from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Any, Final
 
-from mehc_checks.checks.control_plane.facts import Component, ControlPlaneFacts, Job, Proof
+from mehc_checks.checks.control_plane.facts import Component, ControlPlaneFacts, Job
 from mehc_checks.checks.control_plane.parameters import PERMISSIONS, GatewayParameters
-from mehc_checks.checks.control_plane.reasons import HPA_FIXES, LOOK, NO_CAUSE, UNPLACED, ControlPlaneReasons
+from mehc_checks.checks.control_plane.reasons import LOOK, NO_CAUSE, UNPLACED, ControlPlaneReasons
+from mehc_checks.checks.control_plane.shared import of_cacher, of_gateway, of_images, of_objects, words_of
 from mehc_checks.clients.kubernetes.reasons import incomplete
 from mehc_checks.core.outcome import Finding, Outcome, Severity, Status
 from mehc_checks.core.text import counted, dated, shortened
@@ -21,8 +22,6 @@ _MANY_RESTARTS: Final = 3
 UNFINISHED: Final = timedelta(minutes=5)
 """Age at which Helm has given up on a Job that works on the database, while Kubernetes goes on for five more minutes.
 """
-STALE: Final = 30
-"""Seconds to live below which a key was not renewed: the cacher sets 60 every 15. Source: ``k8s_cache.py``."""
 _OF_THE_PROCESS: Final = frozenset(
     {W.CONFIGURATION_MISSING, W.CRASHING, W.KILLED_BY_PROBE, W.HEALTH_FAILING, W.POD_NOT_READY}
 )
@@ -32,11 +31,6 @@ _STARTING: Final = frozenset(
 )
 """A pod that has this may only be young, as after each step of a HorizontalPodAutoscaler."""
 _BY_ROLE: Final = {"gateway": R.GATEWAY, "cacher": R.CACHER, "builder": R.BUILDER, "autoscaler": R.AUTOSCALER}
-_BY_PROOF: Final = {
-    Proof.FAILS: R.GATEWAY_FAILS,
-    Proof.SILENT: R.GATEWAY_SILENT,
-    Proof.SHADOWED: R.GATEWAY_SHADOWED,
-}
 
 
 @check(
@@ -52,10 +46,10 @@ def control_plane_ready(facts: ControlPlaneFacts) -> Outcome:
     findings = [
         *(finding for component in facts.components for finding in _of(component, facts)),
         *(finding for job in facts.jobs for finding in _of_job(job, facts)),
-        *_of_objects(facts),
-        *_of_images(facts),
-        *_of_cacher(facts),
-        *_of_gateway(facts),
+        *of_objects(facts),
+        *of_images(facts),
+        *of_cacher(facts),
+        *of_gateway(facts),
         *map(incomplete, facts.unseen),
     ]
     if not findings:
@@ -72,7 +66,7 @@ def control_plane_ready(facts: ControlPlaneFacts) -> Outcome:
 def _of(component: Component, facts: ControlPlaneFacts) -> Iterator[Finding]:
     if component.exists is None:
         return
-    words = _words(component, facts)
+    words = words_of(component, facts)
     cause, progressing = component.cause, component.progressing
     outdated = counted(component.outdated, "pod")
     if not component.exists:
@@ -104,17 +98,6 @@ def _of(component: Component, facts: ControlPlaneFacts) -> Iterator[Finding]:
     if component.exists and component.changed:
         changed, when = max(component.changed.items(), key=lambda item: item[1])
         yield R.STALE_ENVIRONMENT(**words, object=changed, when=dated(when))
-
-
-def _words(component: Component, facts: ControlPlaneFacts) -> dict[str, Any]:
-    role, name = component.role, component.name
-    return {
-        "subject": role,
-        "role": role,
-        "kind": component.kind,
-        "name": name,
-        "namespace": facts.namespace,
-    }
 
 
 def _because(cause: Cause | None, words: Mapping[str, Any]) -> dict[str, Any]:
@@ -149,63 +132,3 @@ def _of_job(job: Job, facts: ControlPlaneFacts) -> Iterator[Finding]:
     elif job.began and facts.now - job.began > UNFINISHED:
         because_of = _because(job.cause, words) if job.cause else {}
         yield R.MIGRATION_OPEN(**words, began=dated(job.began), **because_of)
-
-
-def _of_objects(facts: ControlPlaneFacts) -> Iterator[Finding]:
-    if facts.missing:
-        yield R.OBJECT_MISSING(objects=", ".join(facts.missing))
-    if facts.spread:
-        yield R.MULTI_NODE(tier=facts.spread)
-    if facts.scaler:
-        gateway = next(c for c in facts.components if c.role == "gateway")
-        words = _words(gateway, facts)
-        fix = HPA_FIXES.get(facts.scaler.reason)
-        fixes: dict[str, Any] = {"fix": fix.format(**words)} if fix else {}
-        yield R.GATEWAY_NOT_SCALED(**words, why=facts.scaler.reason, **fixes)
-
-
-def _of_images(facts: ControlPlaneFacts) -> Iterator[Finding]:
-    tags = {c.role: tag for c in facts.components if c.exists and (tag := _tag(c.image))}
-    released = {c.role: c.released for c in facts.components if c.released}
-    drifted = {role: tag for role, tag in released.items() if tags.get(role, tag) != tag}
-    if drifted:
-        fails = facts.gateway is not None and facts.gateway.proof is Proof.FAILS
-        yield R.IMAGE_DRIFT(
-            status=Status.FAIL if fails else None,
-            explains=("ControlPlaneReady/GatewayError",) if fails else (),
-            running=", ".join(f"{role} runs {tags[role]}" for role in drifted),
-            released=" and ".join(dict.fromkeys(drifted.values())),
-            release=facts.release,
-            revision=facts.revision,
-            namespace=facts.namespace,
-        )
-    elif len(set(tags.values())) > 1:
-        yield R.TAGS_DIFFER(running=", ".join(f"{role} runs {tag}" for role, tag in tags.items()))
-
-
-def _tag(image: str) -> str:
-    """The tag of ``image``, "" without one: a digest says nothing, and two repositories have two."""
-    name = image.partition("@")[0]
-    return name.rpartition(":")[2] if ":" in name.rpartition("/")[2] else ""
-
-
-def _of_cacher(facts: ControlPlaneFacts) -> Iterator[Finding]:
-    cacher = next(c for c in facts.components if c.role == "cacher")
-    if facts.keys is None or not cacher.exists or cacher.ready < cacher.desired or not cacher.desired:
-        return
-    if not facts.keys.asked:
-        yield R.CACHER_NOT_JUDGED(subject="cacher")
-        return
-    ttl = facts.keys.ttl
-    stale = [each for each, seconds in ttl.items() if seconds is None or seconds < STALE]
-    if ttl and len(stale) == len(ttl) and not facts.keys.young:  # one alone may be an endpoint made just now
-        yield R.CACHER_STALE(
-            **_words(cacher, facts), endpoints=counted(len(ttl), "endpoint"), seconds=60 - STALE
-        )
-
-
-def _of_gateway(facts: ControlPlaneFacts) -> Iterator[Finding]:
-    """Only of one that has ready pods: without any, its cause is found already."""
-    gateway = next(c for c in facts.components if c.role == "gateway")
-    if facts.gateway and gateway.ready and (reason := _BY_PROOF.get(facts.gateway.proof)):
-        yield reason(**_words(gateway, facts), answer=facts.gateway.text)

@@ -100,7 +100,7 @@ class RedisServerReasons(ReasonSet):
         defaults=_CONCERNING,
     )
     OUT_OF_MEMORY = Reason(
-        "OutOfMemory",
+        "MaxMemoryReached",
         Status.FAIL,
         "The server has reached maxmemory and rejects writes (OOM).",
         message="{concerning}{address} has reached maxmemory and rejects {command}",
