@@ -8,7 +8,6 @@ import pytest
 
 from mehc_checks.core.outcome import Status
 from mehc_checks.engine.report import CheckResult
-from mehc_checks.modelengine.database import CLOUD_FIELDS
 from testbed.aws import REGION, Aws
 from testbed.installation import Tree, overlaid
 from testbed.judging import judged
@@ -30,6 +29,7 @@ def database(postgres: Postgres) -> dict[str, str]:
         "username": owner,
         "password": PASSWORD,
         "clusterHost": "127.0.0.1",
+        "clusterHostRo": "127.0.0.1",
         "port": str(postgres.port),
         "dbname": name,
     }
@@ -63,9 +63,7 @@ def _is_at_head(result: CheckResult) -> bool:
 
 
 async def test_the_schema_behind_a_secret_of_aws(on_aws: Aws, database: dict[str, str]) -> None:
-    result = await judge(
-        values(kept(on_aws, {**database, "clusterHostRo": "elsewhere", "port": int(database["port"])}))
-    )
+    result = await judge(values(kept(on_aws, {**database, "port": int(database["port"])})))
     assert _is_at_head(result), result.message
 
 
@@ -81,7 +79,7 @@ async def test_a_name_by_the_context(on_aws: Aws, database: dict[str, str]) -> N
 async def test_a_secret_that_does_not_exist(on_aws: Aws) -> None:
     result = await judge(values("no/such"))
     assert (result.status, result.reason) == (Status.FAIL, "CloudSecretUnusable")
-    assert result.message == f"secret no/such does not exist in AWS Secrets Manager of {REGION}"
+    assert result.message.startswith(f"secret no/such does not exist in AWS Secrets Manager of {REGION}: ")
     assert "secrets.cloudDatabaseSecretName" in result.remediation
 
 
@@ -107,16 +105,28 @@ async def test_a_secret_that_is_none(on_aws: Aws, content: Any, says: str) -> No
     assert says in result.message
 
 
-@pytest.mark.parametrize("field", CLOUD_FIELDS)
-async def test_a_field_that_is_missing(on_aws: Aws, database: dict[str, str], field: str) -> None:
+@pytest.mark.parametrize(
+    ("field", "effect"),
+    [
+        ("username", "every API request fails"),
+        ("password", "every API request fails"),
+        ("clusterHost", "every API request fails"),
+        ("clusterHostRo", "every GET request fails"),
+        ("port", "the platform can open no session at all"),
+        ("dbname", "every API request fails"),
+    ],
+)
+async def test_a_field_that_is_missing(
+    on_aws: Aws, database: dict[str, str], field: str, effect: str
+) -> None:
     result = await judge(values(kept(on_aws, {k: v for k, v in database.items() if k != field})))
     assert result.reason == "CloudSecretUnusable"
-    assert result.message.endswith(f" lacks {field}")
+    assert f" lacks {field}: {effect}" in result.message
 
 
 async def test_a_port_that_is_none(on_aws: Aws, database: dict[str, str]) -> None:
     result = await judge(values(kept(on_aws, {**database, "port": "many"})))
-    assert (result.reason, result.status) == ("CloudSecretUnusable", Status.FAIL)
+    assert (result.reason, result.status) == ("DatabaseURLUnparsable", Status.FAIL)
     assert "its port is not a number" in result.message
 
 

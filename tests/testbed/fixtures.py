@@ -4,11 +4,13 @@ A test that breaks, pauses or reconfigures a server starts its own instead (`wit
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
+from mehc_checks.clients.kubernetes.api import KubernetesCluster
+from mehc_operator.connection import Access, connected
 from testbed.aws import Aws
 from testbed.controlplane import ControlPlane
 from testbed.kwok import Kwok
@@ -42,7 +44,7 @@ def certificate_authority() -> CertificateAuthority:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     """Without TLS; a test makes its own database and roles."""
-    with Postgres(max_connections=100) as server:
+    with Postgres(max_connections=200) as server:
         yield server
 
 
@@ -80,6 +82,22 @@ def aws() -> Iterator[Aws]:
 def control_plane() -> Iterator[ControlPlane]:
     with ControlPlane() as plane:
         yield plane
+
+
+@pytest.fixture(scope="session")
+async def cluster(control_plane: ControlPlane) -> AsyncIterator[KubernetesCluster]:
+    """The testbed's cluster, as its administrator, behind the checks' own port."""
+    async with connected(Access(kubeconfig=str(control_plane.kubeconfig))) as api:
+        yield KubernetesCluster(api)
+
+
+@pytest.fixture
+def on_aws(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> Aws:
+    """The emulator, to which this process's identity and every call to AWS now belong."""
+    for name, value in aws.client_environment().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    return aws
 
 
 @pytest.fixture(scope="session")

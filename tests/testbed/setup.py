@@ -31,6 +31,7 @@ DEBIAN = {
     "docker-registry": "/usr/bin/docker-registry",
     "containerd": "/usr/bin/containerd",
     "skopeo": "/usr/bin/skopeo",
+    "pgbouncer": "/usr/sbin/pgbouncer",
 }
 POLICY = Path("/usr/sbin/policy-rc.d")
 

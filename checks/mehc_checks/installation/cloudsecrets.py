@@ -6,7 +6,7 @@ from typing import Final
 from mehc_checks.clients.aws.client import Aws, AwsProblem
 from mehc_checks.clients.aws.reasons import NOT_FOUND
 from mehc_checks.installation.context import Context
-from mehc_checks.modelengine.redis import INFRA, cloud_provider
+from mehc_checks.modelengine.redis import INFRA
 from mehc_checks.modelengine.secrets import CloudSecret
 
 _PUBLIC: Final = frozenset(
@@ -17,11 +17,6 @@ _PUBLIC: Final = frozenset(
     }
 )
 """Fields that findings must show; all others are secret."""
-
-
-async def cloud_secret(context: Context, name: str) -> CloudSecret | None:
-    """The secret ``name`` of the installation's cloud; None on clouds whose secrets cannot be read here."""
-    return await aws_secret(context, name) if cloud_provider(context.values) == "aws" else None
 
 
 async def aws_secret(context: Context, name: str) -> CloudSecret:

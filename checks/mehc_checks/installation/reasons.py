@@ -88,3 +88,37 @@ class InstallationReasons(ReasonSet):
         remedy="Fix what DatabaseMigrated reports.",
         page=SHARED_PAGE,
     )
+
+
+class EnvironmentReasons(ReasonSet):
+    """What keeps a container of the platform from its environment; ``variable`` is the one that a check reads."""
+
+    SECRET_NOT_FOUND = Reason(
+        "SecretNotFound",
+        Status.FAIL,
+        "A Secret that the pods read does not exist: they stay in CreateContainerConfigError.",
+        message="Secret {secret} does not exist in namespace {namespace}; pods read {variable} from its key {key}",
+        remedy="Create it: kubectl create secret generic {secret} -n {namespace} --from-literal={key}=VALUE",
+    )
+    SECRET_KEY_NOT_FOUND = Reason(
+        "SecretKeyNotFound",
+        Status.FAIL,
+        "A Secret that the pods read lacks the key that they read: they stay in CreateContainerConfigError.",
+        message="Secret {secret} has no key {key}, from which pods read {variable}",
+        remedy="Add the key {key} to Secret {secret} in namespace {namespace}.",
+    )
+    CONFIG_MAP_NOT_FOUND = Reason(
+        "ConfigMapNotFound",
+        Status.FAIL,
+        "A ConfigMap that the pods read, or the key in it, does not exist: they stay in CreateContainerConfigError.",
+        message="ConfigMap {config_map} with key {key} does not exist in namespace {namespace}; pods read {variable} "
+        "from it",
+        remedy="Create ConfigMap {config_map} in namespace {namespace} with the key {key}.",
+    )
+    VARIABLE_NOT_READ = Reason(
+        "VariableNotRead",
+        Status.ERROR,
+        "A variable of the gateway cannot be resolved outside of its pods.",
+        message="{variable} of the gateway cannot be resolved: {detail}",
+        remedy="Give {variable} as a value, or from a key of a Secret or ConfigMap.",
+    )

@@ -1,198 +1,242 @@
-"""Where model engine finds its database, and how many connections it may open.
+"""Where model engine finds its database: the source of its URL, and what its four kinds of sessions make of it.
 
-Source: model engine's ``db/base.py`` and the chart's environment of the gateway.
+Source: model engine's ``db/base.py``, ``core/aws/secrets.py`` and the chart's environment of the gateway.
 """
 
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final
-from urllib.parse import parse_qsl, unquote
+from typing import Any, Final
 
 from mehc_checks.clients.postgres.server import Server
-from mehc_checks.core.errors import UsageError
-from mehc_checks.modelengine.configuration import Configuration
-from mehc_checks.modelengine.values import Values
+from mehc_checks.modelengine.databasereasons import DatabaseURLReasons as R
+from mehc_checks.modelengine.databaseurl import (
+    DEFAULT_PORT,
+    URLProblem,
+    for_asyncpg,
+    for_psycopg2,
+    take_apart,
+)
 
-SECRET_KEY = "database_url"  # noqa: S105
-"""The key of the Kubernetes Secret that the gateway's environment is filled from."""
-DOCUMENTED_KEY = "DATABASE_URL"
-"""The key that the values reference names, and that nothing reads."""
-
-_GUNICORN_WORKERS = 4
-_ASYNC_POOLS = 2
-"""The API's engines that pool: read-write and read-only."""
-_DEFAULT_POOL, _DEFAULT_OVERFLOW, _DEFAULT_REPLICAS = 10, 10, 2
-_DEFAULT_PORT = 5432
+PARTS: Final = {
+    "DB_USER": "postgres",
+    "DB_PASSWORD": "postgres",
+    "DB_HOST": "localhost",
+    "DB_PORT": str(DEFAULT_PORT),
+    "DB_NAME": "llm_engine",
+}
+"""The variables of an installation on premises, with their defaults. ``READER_HOST`` goes before DB_HOST."""
+READER_HOST: Final = "DB_HOST_RO"
+SECRET_NAME: Final = "DB_SECRET_NAME"  # noqa: S105 - a variable
 
 
 class SourceKind(StrEnum):
-    """Where the gateway reads the address of its database from."""
+    """What the gateway makes its URL from, where no variable gives it whole."""
 
-    KUBERNETES_SECRET = "Kubernetes Secret"  # noqa: S105
-    CLOUD_SECRET = "cloud secret"  # noqa: S105
-    ENVIRONMENT = "environment"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Source:
-    """The source that wins. ``name`` is the Secret's; ``shadowed`` a second one that is set and ignored.
-
-    ``store`` is what of the cloud holds its secret: "Azure Key Vault my-vault".
-    """
-
-    kind: SourceKind
-    name: str
-    shadowed: str = ""
-    store: str = ""
-
-    def __str__(self) -> str:
-        if self.kind is SourceKind.KUBERNETES_SECRET:
-            return f"{SECRET_KEY} of Secret {self.name}"
-        return f"secret {self.name} of {self.store}" if self.store else f"{self.name} in extraEnvVars"
+    AWS_SECRET = "AWS Secrets Manager"  # noqa: S105 - a place
+    GCP_SECRET = "GCP Secret Manager"  # noqa: S105 - a place
+    KEY_VAULT = "Azure Key Vault"
+    PARTS = "DB_HOST and its like"
 
 
-def source(values: Values) -> Source:
-    """Which source the gateway uses: the Kubernetes Secret, else by cloud provider the environment or its secret."""
-    kubernetes = values.text("secrets.kubernetesDatabaseSecretName") or ""
-    cloud = values.text("secrets.cloudDatabaseSecretName") or ""
-    if kubernetes:
-        return Source(kind=SourceKind.KUBERNETES_SECRET, name=kubernetes, shadowed=cloud)
-    provider = values.text("config.values.infra.cloud_provider")
-    if provider == "onprem" or (provider == "gcp" and not cloud):
-        return Source(kind=SourceKind.ENVIRONMENT, name="DB_HOST")
-    store = "AWS Secrets Manager"
-    if provider == "azure":
-        store = f"Azure Key Vault {values.text('azure.keyvault_name') or ''}".strip()
-    elif provider == "gcp":
-        store = "GCP Secret Manager"
-    if cloud:
-        return Source(kind=SourceKind.CLOUD_SECRET, name=cloud, store=store)
-    context = values.text("context") or "<context>"
-    stage = "prod" if context == "training" else context
-    name = f"{stage}-ml-infra-pg" if provider == "azure" else f"{stage}/ml_infra_pg"
-    return Source(kind=SourceKind.CLOUD_SECRET, name=name, store=store)
+def source_kind(cloud: str, *, secret_named: bool) -> SourceKind:
+    """``secret_named``: whether ``DB_SECRET_NAME`` is set to something."""
+    if cloud == "onprem" or (cloud == "gcp" and not secret_named):
+        return SourceKind.PARTS
+    if cloud == "gcp":
+        return SourceKind.GCP_SECRET
+    return SourceKind.KEY_VAULT if cloud == "azure" else SourceKind.AWS_SECRET
 
 
-_URL = re.compile(
-    r"(?P<scheme>[\w+]+)://"
-    r"(?:(?P<user>[^:/@]*)(?::(?P<password>[^@]*))?@)?"
-    r"(?:\[(?P<ipv6>[^\]/?]+)\]|(?P<host>[^/:?]*))?"
-    r"(?::(?P<port>[^/?]*))?"
-    r"(?:/(?P<database>[^?]*))?"
-    r"(?:\?(?P<query>.*))?"
-)
+def default_secret(cloud: str, context: str) -> str:
+    """The secret that is read where none is named; ``context`` is the installation's environment."""
+    name = f"{context}-ml-infra-pg" if cloud == "azure" else f"{context}/ml_infra_pg"
+    return name.replace("training", "prod").replace("-new", "")
 
 
-def parse(url: str) -> Server:
-    """Read a database URL as SQLAlchemy does. Raises ValueError saying what is wrong, without the URL."""
-    match = _URL.fullmatch(url)
-    if match is None:
-        raise ValueError("it has not the form postgresql://user:password@host:port/database")
-    scheme = match["scheme"].partition("+")[0]
-    if scheme != "postgresql":
-        hint = "; SQLAlchemy does not know postgres://" if scheme == "postgres" else ""
-        raise ValueError(f"its scheme is {scheme}, not postgresql{hint}")
-    host = match["ipv6"] or match["host"] or ""
-    if not host:
-        raise ValueError("it names no host")
-    if "@" in host or "@" in (match["database"] or ""):
-        # What stands before it may be a part of the password: nothing of it may be shown as a host or database.
-        raise ValueError("its user or password holds an @ or / that is not percent-encoded")
-    port = match["port"] or str(_DEFAULT_PORT)
-    if not port.isdecimal() or not 0 < int(port) < 65536:
-        raise ValueError(
-            "its port is not a number from 1 to 65535 (a password with / or @ must be percent-encoded)"
-        )
-    user = unquote(match["user"] or "")
-    return Server(
-        host=host,
-        port=int(port),
-        database=match["database"] or user,
-        user=user,
-        password=unquote(match["password"] or ""),
-        options=dict(parse_qsl(match["query"] or "")),
-    )
+class Role(StrEnum):
+    """What a session is for. GET requests use the reader."""
+
+    WRITER = "writer"
+    READER = "reader"
 
 
-def from_environment(values: Values) -> Server | None:
-    """The address that an on-premises gateway reads from ``extraEnvVars``; None where DB_HOST is not set there.
-
-    Raises UsageError where DB_PORT is no number.
-
-    DB_HOST_RO is preferred even for writes. Values that come from other sources (``valueFrom``) are not seen.
-    """
-    listed = values.get("extraEnvVars")
-    environment = {
-        str(item.get("name")): str(item["value"])
-        for item in (listed if isinstance(listed, list) else [])
-        if isinstance(item, Mapping) and item.get("value") is not None
-    }
-    host = environment.get("DB_HOST_RO") or environment.get("DB_HOST")
-    if not host:
-        return None
-    port = environment.get("DB_PORT") or str(_DEFAULT_PORT)
-    if not port.isdecimal():
-        raise UsageError("extraEnvVars: DB_PORT is not a number")
-    return Server(
-        host=host,
-        port=int(port),
-        database=environment.get("DB_NAME") or "llm_engine",
-        user=environment.get("DB_USER") or "postgres",
-        password=environment.get("DB_PASSWORD") or "postgres",
-    )
+_HOST_FIELDS: Final = {Role.WRITER: "clusterHost", Role.READER: "clusterHostRo"}
 
 
-CLOUD_FIELDS: Final = ("username", "password", "clusterHost", "port", "dbname")
-"""What the platform takes from AWS' secret; of a missing one it makes None, in the URL too. Source: ``db/base.py``."""
+class Driver(StrEnum):
+    """Who connects: psycopg2 for the migration, asyncpg for the API."""
 
-
-def from_cloud(fields: Mapping[str, str]) -> Server:
-    """The address in a secret that has all ``CLOUD_FIELDS``. Raises ValueError where the port is no number."""
-    port = fields["port"]
-    if not port.isdecimal() or not 0 < int(port) < 65536:
-        raise ValueError("its port is not a number from 1 to 65535")
-    return Server(
-        host=fields["clusterHost"],
-        port=int(port),
-        database=fields["dbname"],
-        user=fields["username"],
-        password=fields["password"],
-    )
+    PSYCOPG2 = "psycopg2"
+    ASYNCPG = "asyncpg"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Pools:
-    """What the gateway's connection pools can add up to."""
+class URLs:
+    """The URLs for psycopg2. ``given`` has what they are strung together from, where they are."""
 
-    replicas: int
-    pool_size: int
-    max_overflow: int
+    writer: str = field(repr=False)
+    reader: str = field(repr=False)
+    given: "Mapping[Role, Given]" = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Given:
+    """What goes into a URL as it is. ``missing`` are fields of the secret that lack, for which it says None."""
+
+    user: str
+    password: str = field(repr=False)
+    host: str
+    port: str
+    database: str
+    missing: tuple[str, ...] = ()
 
     @property
-    def ceiling(self) -> int:
-        """Connections that the gateway can hold open at once."""
-        return self.replicas * _GUNICORN_WORKERS * _ASYNC_POOLS * (self.pool_size + self.max_overflow)
+    def url(self) -> str:
+        return f"postgresql://{self.user}:{self.password}@{self.host}:{self.port}/{self.database}"
 
-    def __str__(self) -> str:
-        return (
-            f"{self.replicas} replicas × {_GUNICORN_WORKERS} workers × {_ASYNC_POOLS} pools × "
-            f"({self.pool_size} + {self.max_overflow})"
+
+def of_text(url: str) -> URLs:
+    """The URLs where a variable gives one: reader and writer are the same."""
+    return URLs(writer=url, reader=url)
+
+
+def of_parts(environment: Mapping[str, str]) -> URLs:
+    """The URLs that ``DB_HOST`` and its like make. ``DB_HOST_RO`` is preferred even for writes."""
+    user, password, host, port, database = (environment.get(name, default) for name, default in PARTS.items())
+    host = environment.get(READER_HOST) or host
+    given = Given(user=user, password=password, host=host, port=port, database=database)
+    return URLs(writer=given.url, reader=given.url, given=dict.fromkeys(Role, given))
+
+
+def of_secret(fields: Mapping[str, str], *, gcp: bool = False) -> URLs:
+    """The URLs that the fields of a cloud's secret make."""
+    made = {}
+    for role, key in _HOST_FIELDS.items():
+        host = key
+        if gcp and not fields.get(key):
+            host = "host" if fields.get("host") else key
+        names = ("username", "password", host, "port", "dbname")
+        user, password, place, port, database = (fields.get(name, "None") for name in names)
+        if gcp and not place:
+            place = "None"
+        missing = tuple(
+            name for name in names if name not in fields or (gcp and name == host and not fields[name])
         )
+        made[role] = Given(
+            user=user, password=password, host=place, port=port, database=database, missing=missing
+        )
+    return URLs(writer=made[Role.WRITER].url, reader=made[Role.READER].url, given=made)
 
 
-def pools(values: Values) -> Pools:
-    """The pools by the effective values; under the autoscaler, at its most replicas."""
-    scaled = Configuration(values).flag("autoscaling.horizontal.enabled")
-    replicas = "autoscaling.horizontal.maxReplicas" if scaled else "replicaCount.gateway"
-    return Pools(
-        replicas=_number(values, replicas, _DEFAULT_REPLICAS),
-        pool_size=_number(values, "config.values.infra.db_engine_pool_size", _DEFAULT_POOL),
-        max_overflow=_number(values, "config.values.infra.db_engine_max_overflow", _DEFAULT_OVERFLOW),
+def of_key_vault(text: str, *, user: str, token: str) -> URLs:
+    """The URLs that a secret of Azure makes: host, port and database, with a token for the password."""
+    return of_text(f"postgresql://{user}:{token}@{text}?sslmode=require")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Session:
+    """One of the platform's four kinds of sessions: where it connects to, or why its driver does not even try."""
+
+    role: Role
+    driver: Driver
+    server: Server | None = None
+    problem: URLProblem | None = None
+
+
+def sessions(urls: URLs, environment: Mapping[str, str], *, has_root: bool = False) -> tuple[Session, ...]:
+    """Writer and reader, each by psycopg2 and by asyncpg. ``has_root``: the image has a root.crt for libpq."""
+    return tuple(
+        _session(role, driver, url, urls.given.get(role), environment, has_root)
+        for role, url in ((Role.WRITER, urls.writer), (Role.READER, urls.reader))
+        for driver in Driver
     )
 
 
-def _number(values: Values, path: str, default: int) -> int:
-    text = values.text(path)
-    return int(text) if text and text.isdecimal() else default
+def _session(
+    role: Role,
+    driver: Driver,
+    url: str,
+    given: Given | None,
+    environment: Mapping[str, str],
+    has_root: bool,
+) -> Session:
+    read = for_psycopg2 if driver is Driver.PSYCOPG2 else for_asyncpg
+    try:
+        _raise_for_space(url)
+        if given:
+            _raise_for_fields(given)
+        return Session(role=role, driver=driver, server=read(url, environment, has_root=has_root))
+    except URLProblem as problem:
+        return Session(role=role, driver=driver, problem=problem)
+
+
+def _raise_for_space(url: str) -> None:
+    """White space around a URL is harmless only where SQLAlchemy takes no notice of it."""
+    bare = url.strip()
+    if bare in (url, ""):
+        return
+    leading = not url.startswith(bare[:1])
+    what = _named(url[0] if leading else url[-1])
+    if leading:
+        raise URLProblem(R.URL_WHITESPACE, at_start=True, where="begins", what=what)
+    try:
+        without = take_apart(bare)
+    except URLProblem:
+        return  # there is something worse
+    try:
+        same = take_apart(url) == without
+    except URLProblem:
+        same = False
+    if not same:
+        raise URLProblem(R.URL_WHITESPACE, where="ends", what=what)
+
+
+def _named(space: str) -> str:
+    return {"\n": "a newline", "\r": "a carriage return", "\t": "a tab"}.get(space, "a space")
+
+
+def _raise_for_fields(given: Given) -> None:
+    """Raise for what a secret lacks, and where user or password end too early in the URL that is made of them."""
+    if given.missing:
+        lacks = f"lacks {', '.join(given.missing)}"
+        raise URLProblem(R.CLOUD_SECRET_UNUSABLE, at_start="port" in given.missing, secret="", wrong=lacks)
+    for name, value, breaking in (("username", given.user, ":/"), ("password", given.password, "@")):
+        if character := next((each for each in value if each in breaking), ""):
+            raise URLProblem(R.NOT_ENCODED, field=name, character=character)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fault:
+    """A problem, and the sessions that have it."""
+
+    problem: URLProblem
+    roles: frozenset[Role]
+    drivers: frozenset[Driver]
+
+    @property
+    def effect(self) -> str:
+        """What does not work."""
+        if self.problem.at_start:
+            return "the platform can open no session at all"
+        if self.drivers == {Driver.PSYCOPG2}:
+            return "migrations fail, although the API works"
+        what = "every API request" if Role.WRITER in self.roles else "every GET request"
+        only = ", although migrations work" if self.drivers == {Driver.ASYNCPG} else ""
+        return f"{what} fails{only}"
+
+
+def faults(found: Iterable[Session]) -> list[Fault]:
+    """The problems of sessions, equal ones together."""
+    by_words: dict[Any, list[tuple[Session, URLProblem]]] = {}
+    for session in found:
+        if problem := session.problem:
+            by_words.setdefault((problem.reason, str(problem)), []).append((session, problem))
+    return [
+        Fault(
+            problem=group[0][1],
+            roles=frozenset(session.role for session, _ in group),
+            drivers=frozenset(session.driver for session, _ in group),
+        )
+        for group in by_words.values()
+    ]

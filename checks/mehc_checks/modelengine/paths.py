@@ -66,6 +66,7 @@ BY_GPU_MEMORY: Final = "recommendedHardware.byGpuMemoryGb"
 BY_MODEL_NAME: Final = "recommendedHardware.byModelName"
 EXTRA_ENV_VARS: Final = "extraEnvVars"
 EXTRA_POD_ENV_FROM: Final = "extraPodEnvFrom"
+EXTRA_VOLUME_MOUNTS: Final = "extraVolumeMounts"
 
 GATEWAY_REPOSITORY: Final = "image.gatewayRepository"
 BUILDER_REPOSITORY: Final = "image.builderRepository"

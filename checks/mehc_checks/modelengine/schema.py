@@ -3,8 +3,9 @@
 Source: model engine's ``db/migrations/alembic/versions`` and ``initial.sql``.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 VERSION_TABLE = "alembic_version_model_engine"
 """In schema ``public``: Alembic's record of the current revision."""
@@ -17,6 +18,15 @@ class Revision:
     id: str
     adds: str
     columns: Mapping[str, tuple[str, ...]]
+
+    @property
+    def full_names(self) -> list[str]:
+        """ "schema.table.column" of what it adds."""
+        return [
+            f"hosted_model_inference.{table}.{name}"
+            for table, names in self.columns.items()
+            for name in names
+        ]
 
 
 CHAIN = (
@@ -57,19 +67,54 @@ CHAIN = (
 
 HEAD = CHAIN[-1].id
 
-TABLES = (
-    "hosted_model_inference.batch_jobs",
-    "hosted_model_inference.bundles",
-    "hosted_model_inference.docker_image_batch_job_bundles",
-    "hosted_model_inference.endpoints",
-    "hosted_model_inference.triggers",
-    "model.model_artifacts",
-    "model.model_versions",
-    "model.models",
-)
-"""What the initial revision creates."""
+_INITIAL: Final = {
+    "hosted_model_inference.batch_jobs": """
+        id created_at completed_at status created_by owner model_bundle_id model_endpoint_id
+        task_ids_location result_location
+    """,
+    "hosted_model_inference.bundles": """
+        id name created_by created_at location version registered_model_name bundle_metadata requirements
+        env_params packaging_type app_config model_artifact_ids schema_location owner flavor
+        artifact_requirements artifact_app_config artifact_framework_type artifact_pytorch_image_tag
+        artifact_tensorflow_version artifact_image_repository artifact_image_tag
+        cloudpickle_artifact_load_predict_fn cloudpickle_artifact_load_model_fn
+        zip_artifact_load_predict_fn_module_path zip_artifact_load_model_fn_module_path
+        runnable_image_repository runnable_image_tag runnable_image_command runnable_image_env
+        runnable_image_protocol artifact_location runnable_image_readiness_initial_delay_seconds
+        triton_enhanced_runnable_image_model_repository triton_enhanced_runnable_image_model_replicas
+        triton_enhanced_runnable_image_num_cpu triton_enhanced_runnable_image_commit_tag
+        triton_enhanced_runnable_image_storage triton_enhanced_runnable_image_memory
+        triton_enhanced_runnable_image_readiness_initial_delay_seconds
+        streaming_enhanced_runnable_image_streaming_command runnable_image_predict_route
+        streaming_enhanced_runnable_image_streaming_predict_route runnable_image_healthcheck_route
+    """,
+    "hosted_model_inference.docker_image_batch_job_bundles": """
+        id name created_by created_at owner image_repository image_tag command env mount_location cpus
+        memory storage gpus gpu_type public
+    """,
+    "hosted_model_inference.endpoints": """
+        id name created_by created_at last_updated_at current_bundle_id endpoint_metadata creation_task_id
+        endpoint_type destination endpoint_status owner public_inference
+    """,
+    "hosted_model_inference.triggers": """
+        id name owner created_by created_at cron_schedule docker_image_batch_job_bundle_id
+        default_job_config default_job_metadata
+    """,
+    "model.model_artifacts": """
+        id name description is_public created_by owner created_at input_schema output_schema config location
+        format format_metadata source source_metadata
+    """,
+    "model.model_versions": """
+        id model_id version_number tags created_by created_at launch_model_bundle_id nucleus_model_id
+        metadata
+    """,
+    "model.models": "id name description task_types created_by owner created_at",
+}
+INITIAL: Final = {table: tuple(columns.split()) for table, columns in _INITIAL.items()}
+"""What the initial revision creates: columns by table. The platform's models select every one of them."""
 
-SCHEMAS = ("hosted_model_inference", "model")
+TABLES: Final = tuple(INITIAL)
+SCHEMAS: Final = ("hosted_model_inference", "model")
 
 
 def position(revision: str) -> int | None:
@@ -86,13 +131,31 @@ def between(current: str, target: str) -> tuple[Revision, ...]:
 
 
 def missing(revision: str, tables: Collection[str], columns: Collection[str]) -> list[str]:
-    """What a database at ``revision`` lacks: tables ("schema.table") and columns ("schema.table.column")."""
-    reached = CHAIN[: (position(revision) or 0) + 1]
+    """What a database at ``revision`` lacks: tables ("schema.table") and columns ("schema.table.column").
+
+    Of a revision that is not known, what all known ones need.
+    """
+    index = position(revision)
+    reached = CHAIN if index is None else CHAIN[: index + 1]
     absent = [table for table in TABLES if table not in tables]
+    needed = [f"{table}.{name}" for table, names in INITIAL.items() for name in names if table in tables]
     for step in reached:
-        for table, names in step.columns.items():
-            full = f"hosted_model_inference.{table}"
-            absent += [
-                f"{full}.{name}" for name in names if full in tables and f"{full}.{name}" not in columns
-            ]
-    return absent
+        needed += [name for name in step.full_names if name.rpartition(".")[0] in tables]
+    return absent + [name for name in needed if name not in columns]
+
+
+def corresponding(tables: Collection[str], columns: Collection[str]) -> Revision | None:
+    """The last revision of which, and of those before it, nothing is missing; None where even the first lacks some."""
+    complete = [step for step in CHAIN if not missing(step.id, tables, columns)]
+    return complete[-1] if complete else None
+
+
+def applied(steps: Iterable[Revision], columns: Collection[str]) -> tuple[list[Revision], list[str]]:
+    """Of ``steps`` that did not run by their record: the first ones of which everything exists, and what exists of the
+    others. A migration ends in DuplicateColumn at the first column that exists.
+    """
+    whole: list[Revision] = []
+    rest = list(steps)
+    while rest and all(name in columns for name in rest[0].full_names):
+        whole.append(rest.pop(0))
+    return whole, [name for step in rest for name in step.full_names if name in columns]

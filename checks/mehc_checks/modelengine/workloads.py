@@ -81,7 +81,7 @@ def environment_values(gateway: Mapping[str, Any]) -> dict[str, Any]:
     """The values, in the chart's shape, that the environment of the gateway's Deployment shows."""
     shown: dict[str, Any] = {}
     extra = []
-    for item in _container(gateway).get("env") or ():
+    for item in container(gateway).get("env") or ():
         name, value = item.get("name"), item.get("value")
         reference = (item.get("valueFrom") or {}).get("secretKeyRef")
         if reference and name in _FROM_SECRETS:
@@ -109,7 +109,7 @@ def manifest_values(
     by_name = {item["metadata"]["name"]: item for item in deployments}
     shown: dict[str, Any] = {"fullnameOverride": name}
     for key, deployment in (("gateway", name), ("builder", name + BUILDER)):
-        repository, _, tag = str(_container(by_name[deployment]).get("image", "")).rpartition(":")
+        repository, _, tag = str(container(by_name[deployment]).get("image", "")).rpartition(":")
         if repository and "/" not in tag:
             _put(shown, ("image", f"{key}Repository"), repository)
             shown["tag"] = tag
@@ -146,7 +146,7 @@ def environment_objects(pods: Mapping[str, Any]) -> list[tuple[str, str, frozens
     return [(kind, name, frozenset(named or ())) for (kind, name), named in keys.items()]
 
 
-def _container(deployment: Mapping[str, Any]) -> Mapping[str, Any]:
+def container(deployment: Mapping[str, Any]) -> Mapping[str, Any]:
     """The process itself: its container has the Deployment's name; sidecars may have been injected beside it."""
     containers = deployment["spec"]["template"]["spec"].get("containers") or [{}]
     named = [item for item in containers if item.get("name") == deployment["metadata"]["name"]]

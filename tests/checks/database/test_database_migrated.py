@@ -17,6 +17,7 @@ from mehc_checks.clients.kubernetes.api import KubernetesCluster
 from mehc_checks.clients.network.reasons import NetworkReasons
 from mehc_checks.core.outcome import Status
 from mehc_checks.engine.report import CheckResult
+from mehc_checks.installation.reasons import EnvironmentReasons
 from mehc_checks.modelengine.schema import HEAD
 from testbed import ports
 from testbed.controlplane import ControlPlane
@@ -29,8 +30,8 @@ from testbed.waiting import eventually
 
 PASSWORD = "pw-never-shown"
 SECRET = "postgres-credentials"
-ROOMY = {"replicaCount": {"gateway": 1}, "config": {"values": {"infra": {"db_engine_max_overflow": 0}}}}
-"""80 connections at most: fewer than the testbed's server allows."""
+ROOMY = {"replicaCount": {"gateway": 1}}
+"""160 connections at most: fewer than the testbed's server allows."""
 
 
 class Stage:
@@ -72,6 +73,8 @@ class Case:
     values: dict[str, Any] = field(default_factory=dict)
     parameters: dict[str, Any] = field(default_factory=dict)
     around: Callable[[Stage], AbstractContextManager[object]] = lambda _: contextlib.nullcontext()
+    also: tuple[str, ...] = ()
+    """Reasons that are found too."""
 
 
 def url(make: Callable[[Stage], str]) -> Callable[[Stage], dict[str, str]]:
@@ -117,23 +120,35 @@ NO_CONNECT = (
     "DO $$ BEGIN EXECUTE format('REVOKE CONNECT ON DATABASE %I FROM PUBLIC', current_database()); END $$"
 )
 VERSIONS = "INSERT INTO public.alembic_version_model_engine VALUES ('{}')"
+MIGRATES = "every API request fails, although migrations work"
+STAMPED = "UPDATE public.alembic_version_model_engine SET version_num = '{}'"
 NOT_CREATED = "postgresql://u:p@127.0.0.1/x"
 
 CASES = [
     Case(id="secret missing", reason="SecretNotFound", says=SECRET, data=lambda _: None),
     Case(id="key missing", reason="SecretKeyNotFound", says="database_url", data=lambda _: {"url": "x"}),
-    Case(id="key empty", reason="SecretKeyNotFound", says="empty", data=lambda _: {"database_url": ""}),
+    Case(
+        id="key empty",
+        reason="DatabaseURLEmpty",
+        says="is empty: the gateway uses secret /ml_infra_pg of AWS Secrets Manager",
+        data=lambda _: {"database_url": ""},
+    ),
     Case(
         id="the documented key alone",
         reason="SecretKeyIsUppercase",
         says="reads database_url",
         data=lambda _: {"DATABASE_URL": NOT_CREATED},
     ),
-    Case(id="no URL at all", reason="DatabaseURLUnparsable", says="form", data=url(lambda _: "not a url")),
+    Case(
+        id="no URL at all",
+        reason="DatabaseURLUnparsable",
+        says="it has no scheme",
+        data=url(lambda _: "not a url"),
+    ),
     Case(
         id="postgres:// scheme",
         reason="DatabaseURLUnparsable",
-        says="does not know postgres://",
+        says="its scheme is postgres, not postgresql",
         data=url(lambda _: "postgres://u:p@h/x"),
     ),
     Case(
@@ -146,7 +161,7 @@ CASES = [
         id="percent in the URL",
         reason="PercentInDatabaseURL",
         says="Alembic",
-        data=url(lambda stage: stage.url(application_name="a b").replace("+", "%20")),
+        data=url(lambda stage: stage.url().replace("modelengine:pw", "modelengine:%70w")),
     ),
     Case(
         id="host unresolvable",
@@ -185,9 +200,10 @@ CASES = [
         data=url(lambda stage: stage.postgres.url("modelengine", PASSWORD, "postgres", sslmode="require")),
     ),
     Case(
-        id="TLS untrusted",
-        reason="TLSUntrusted",
-        says="not trusted",
+        id="a certificate that asyncpg cannot be told to trust",
+        reason="DatabaseURLOptionRejected",
+        says="asyncpg rejects the option sslrootcert in key database_url of Secret postgres-credentials",
+        also=("TLSUntrusted",),
         data=url(
             lambda stage: stage.tls.url(
                 "modelengine",
@@ -199,6 +215,94 @@ CASES = [
         ),
     ),
     Case(
+        id="authorities that the image does not have",
+        reason="RootCertificateMissing",
+        says="sslmode=verify-full in key database_url of Secret postgres-credentials needs ~/.postgresql/root.crt",
+        data=url(lambda stage: stage.tls.url("modelengine", PASSWORD, "postgres", sslmode="verify-full")),
+    ),
+    *(
+        Case(
+            id=f"option {name}",
+            reason="DatabaseURLOptionRejected",
+            says=f"{driver} rejects the option {name} in key database_url of Secret postgres-credentials: {effect}",
+            also=("SchemaAtHead",),
+            data=url(lambda stage, name=name, value=value: stage.url("head", **{name: value})),
+        )
+        for name, value, driver, effect in (
+            ("channel_binding", "prefer", "asyncpg", MIGRATES),
+            ("application_name", "model-engine", "asyncpg", MIGRATES),
+            ("keepalives", "1", "asyncpg", MIGRATES),
+            ("connect_timeout", "3", "asyncpg", MIGRATES),
+            ("prepared_statement_cache_size", "0", "psycopg2", "migrations fail, although the API works"),
+        )
+    ),
+    Case(
+        id="an option that no driver knows",
+        reason="DatabaseURLOptionRejected",
+        says="psycopg2 rejects the option pgbouncer",
+        data=url(lambda stage: stage.url("head", pgbouncer="true")),
+    ),
+    Case(
+        id="an option that breaks the API, with a % that breaks migrations",
+        reason="DatabaseURLOptionRejected",
+        says="asyncpg rejects the option options",
+        also=("PercentInDatabaseURL",),
+        data=url(lambda stage: stage.url() + "?options=-csearch_path%3Dpublic"),
+    ),
+    Case(
+        id="an option that both drivers know",
+        reason="SchemaAtHead",
+        says="at revision",
+        data=url(lambda stage: stage.url("head", target_session_attrs="read-write")),
+    ),
+    Case(
+        id="a driver in the scheme",
+        reason="DatabaseURLNamesDriver",
+        says="names the driver psycopg2: the platform can open no session at all",
+        data=url(lambda stage: stage.url().replace("postgresql:", "postgresql+psycopg2:")),
+    ),
+    Case(
+        id="the host as an option",
+        reason="SchemaAtHead",
+        says="at revision",
+        data=url(
+            lambda stage: (
+                stage.url().replace(f"@127.0.0.1:{stage.postgres.port}", "@127.0.0.9:1")
+                + f"?host=127.0.0.1:{stage.postgres.port}"
+            )
+        ),
+    ),
+    Case(
+        id="several hosts, of which the first is dead",
+        reason="SchemaAtHead",
+        says="at revision",
+        data=url(lambda stage: stage.url() + f"?host=127.0.0.9,127.0.0.1&port=1,{stage.postgres.port}"),
+    ),
+    Case(
+        id="no host",
+        reason="DatabaseURLIncomplete",
+        says="names no host",
+        data=url(lambda _: "postgresql://u:p@/x"),
+    ),
+    Case(
+        id="quoted",
+        reason="DatabaseURLUnparsable",
+        says="it begins with a quotation mark",
+        data=url(lambda stage: f'"{stage.url()}"'),
+    ),
+    Case(
+        id="a newline at the end",
+        reason="DatabaseURLWhitespace",
+        says="key database_url of Secret postgres-credentials ends with a newline: every API request fails",
+        data=url(lambda stage: stage.url() + "\n"),
+    ),
+    Case(
+        id="a password that is not encoded",
+        reason="DatabasePasswordNotEncoded",
+        says="the user or password in key database_url of Secret postgres-credentials contains an @ or /",
+        data=url(lambda stage: stage.url().replace(f":{PASSWORD}@", ":p@ss/w%rd:x?y#z@")),
+    ),
+    Case(
         id="password rejected",
         reason="PasswordRejected",
         says="rejected the password of user modelengine",
@@ -207,7 +311,7 @@ CASES = [
     Case(
         id="no password",
         reason="PasswordMissing",
-        says="database_url of Secret postgres-credentials has none",
+        says="key database_url of Secret postgres-credentials has none",
         data=url(lambda stage: stage.postgres.url("modelengine", None, "postgres")),
     ),
     Case(
@@ -259,10 +363,87 @@ CASES = [
         data=url(lambda stage: stage.url(None)),
     ),
     Case(
-        id="init script ran first",
-        reason="InitializedWithoutVersion",
-        says="hosted_model_inference.endpoints",
+        id="an init script stopped",
+        reason="IncompleteWithoutVersion",
+        says="lacks hosted_model_inference.batch_jobs, hosted_model_inference.bundles",
         data=url(lambda stage: stage.url(None, INITIALIZED)),
+    ),
+    Case(
+        id="the init script ran alone",
+        reason="InitializedWithoutVersion",
+        says=f"has the whole schema of revision {HEAD}, but no version table: migrations fail",
+        data=url(lambda stage: stage.url("head", "DROP TABLE public.alembic_version_model_engine")),
+    ),
+    Case(
+        id="the init script of an older platform",
+        reason="IncompleteWithoutVersion",
+        says="lacks hosted_model_inference.endpoints.queue_message_timeout_seconds",
+        data=url(lambda stage: stage.url("62da4f8b3403", "DROP TABLE public.alembic_version_model_engine")),
+    ),
+    Case(
+        id="stamped with the first revision by hand",
+        reason="RevisionNotStamped",
+        says=f"at revision fa3267c80731, but the columns up to {HEAD} exist: migrations fail",
+        data=url(lambda stage: stage.url("head", STAMPED.format("fa3267c80731"))),
+    ),
+    Case(
+        id="stamped too early",
+        reason="RevisionNotStamped",
+        says="at revision b574e9711e35, but the columns up to e580182d6bfd exist",
+        data=url(lambda stage: stage.url("e580182d6bfd", STAMPED.format("b574e9711e35"))),
+    ),
+    Case(
+        id="a migration that ran in part",
+        reason="MigrationHalfApplied",
+        says="later migrations ran in part: hosted_model_inference.bundles.runnable_image_worker_env exist",
+        data=url(
+            lambda stage: stage.url(
+                "b574e9711e35",
+                "ALTER TABLE hosted_model_inference.bundles ADD COLUMN runnable_image_worker_env json",
+            )
+        ),
+    ),
+    Case(
+        id="an expected revision that nobody knows",
+        reason="RevisionUnexpected",
+        says="expected feedfeedfeed, which mehc does not know",
+        data=url(lambda stage: stage.url()),
+        parameters={"expectedRevision": "feedfeedfeed"},
+    ),
+    Case(
+        id="a newer platform's revision",
+        reason="RevisionUnknown",
+        says="at revision b2c3d4e5f6g7, which mehc does not know",
+        data=url(
+            lambda stage: stage.url(
+                "head",
+                STAMPED.format("b2c3d4e5f6g7"),
+                "ALTER TABLE hosted_model_inference.endpoints ADD COLUMN temporal_task_queue text",
+            )
+        ),
+    ),
+    Case(
+        id="a newer platform's revision that is expected",
+        reason="SchemaAtHead",
+        says="at revision b2c3d4e5f6g7",
+        data=url(lambda stage: stage.url("head", STAMPED.format("b2c3d4e5f6g7"))),
+        parameters={"expectedRevision": "b2c3d4e5f6g7"},
+    ),
+    Case(
+        id="a foreign revision without our columns",
+        reason="SchemaDrift",
+        says="at revision b2c3d4e5f6g7, but lacks hosted_model_inference.endpoints.status_reason",
+        data=url(lambda stage: stage.url("a1b2c3d4e5f6", STAMPED.format("b2c3d4e5f6g7"))),
+    ),
+    Case(
+        id="a column of the first revision missing",
+        reason="SchemaDrift",
+        says="lacks hosted_model_inference.endpoints.endpoint_status",
+        data=url(
+            lambda stage: stage.url(
+                "head", "ALTER TABLE hosted_model_inference.endpoints DROP endpoint_status"
+            )
+        ),
     ),
     Case(
         id="version table empty",
@@ -292,7 +473,7 @@ CASES = [
     Case(
         id="a foreign history",
         reason="RevisionUnknown",
-        says="0123456789ab is not in the known history",
+        says="0123456789ab, which mehc does not know (its history ends at c4d5e6f7a8b9)",
         data=url(
             lambda stage: stage.url(
                 "head", "UPDATE public.alembic_version_model_engine SET version_num = '0123456789ab'"
@@ -302,7 +483,7 @@ CASES = [
     Case(
         id="a column missing",
         reason="SchemaDrift",
-        says="missing: hosted_model_inference.endpoints.status_reason",
+        says="lacks hosted_model_inference.endpoints.status_reason",
         data=url(
             lambda stage: stage.url("head", "ALTER TABLE hosted_model_inference.endpoints DROP status_reason")
         ),
@@ -310,7 +491,7 @@ CASES = [
     Case(
         id="a table missing",
         reason="SchemaDrift",
-        says="missing: model.models",
+        says="lacks model.models",
         data=url(lambda stage: stage.url("head", "DROP TABLE model.models")),
     ),
     Case(
@@ -346,20 +527,34 @@ CASES = [
     ),
     Case(
         id="pool size set",
-        reason="PoolSizeSet",
+        reason="PoolSettingIsText",
         says="db_engine_pool_size must be unset",
         data=url(lambda stage: stage.url()),
         values={"config": {"values": {"infra": {"db_engine_pool_size": "5"}}}},
     ),
     Case(
+        id="overflow of pools set",
+        reason="PoolSettingIsText",
+        says="db_engine_max_overflow must be unset",
+        data=url(lambda stage: stage.url()),
+        values={"config": {"values": {"infra": {"db_engine_max_overflow": 10}}}},
+    ),
+    Case(
+        id="a limit of the role",
+        reason="PoolsExceedServer",
+        says="(1 replica × 4 workers × 2 pools × (10 + 10)); user limited may have 50",
+        data=url(
+            lambda stage: stage.postgres.url(
+                "limited", PASSWORD, stage.database("head", "GRANT modelengine TO limited")
+            )
+        ),
+    ),
+    Case(
         id="pools exceed the server",
         reason="PoolsExceedServer",
-        says="320 connections (2 replicas × 4 workers × 2 pools × (10 + 10)); the server allows 100",
+        says="320 connections (2 replicas × 4 workers × 2 pools × (10 + 10)); user modelengine may have 197",
         data=url(lambda stage: stage.url()),
-        values={
-            "replicaCount": {"gateway": 2},
-            "config": {"values": {"infra": {"db_engine_max_overflow": "10"}}},
-        },
+        values={"replicaCount": {"gateway": 2}},
     ),
     Case(
         id="two secrets",
@@ -410,6 +605,7 @@ def stage(postgres: Postgres, postgres_tls: Postgres) -> Iterator[Stage]:
     for server in (postgres, postgres_tls):
         server.create_role("modelengine", PASSWORD)
     postgres.create_role("stranger", PASSWORD)
+    postgres.create_role("limited", PASSWORD, options="CONNECTION LIMIT 50")
     postgres.execute(f"CREATE ROLE nologin NOLOGIN PASSWORD '{PASSWORD}'")
     with ports.silent_server() as silent, ports.black_hole() as deaf:
         yield Stage(postgres, postgres_tls, silent, deaf)
@@ -458,7 +654,9 @@ async def test_case(
     assert result.status is next(r.status for r in DatabaseReasons.all() if r.name == case.reason)
     assert bool(result.remediation) == (result.status is not Status.PASS)
     assert PASSWORD not in repr(result)
-    produced.add(result.reason)
+    found = {finding.reason for finding in result.findings}
+    assert found.issuperset(case.also)
+    produced.update(found)
 
 
 async def test_a_server_that_answers_garbage(
@@ -504,6 +702,13 @@ async def test_a_server_that_is_not_ready(
 
 
 def test_every_reason_has_a_case(produced: set[str]) -> None:
-    """Those of AWS are in test_aws.py, the secret's own in test_cloud_secrets.py, the network's in test_net.py."""
-    elsewhere = {*AwsReasons.all(), *NetworkReasons.all(), DatabaseReasons.CLOUD_SECRET_UNUSABLE}
+    """Those of AWS are in test_aws.py, of the network in test_net.py, some in files beside this one."""
+    elsewhere = {
+        *AwsReasons.all(),
+        *NetworkReasons.all(),
+        *EnvironmentReasons.all(),
+        DatabaseReasons.CLOUD_SECRET_UNUSABLE,
+        DatabaseReasons.TRANSACTION_POOLING,
+        DatabaseReasons.PASSWORD_WHITESPACE,
+    }
     assert {reason.name for reason in DatabaseReasons.all() if reason not in elsewhere} <= produced

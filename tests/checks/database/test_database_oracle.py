@@ -37,7 +37,7 @@ def values_for(postgres: Postgres, database: str) -> Mapping[str, Any]:
         "DB_NAME": database,
     }
     return {
-        "config": {"values": {"infra": {"cloud_provider": "onprem", "db_engine_max_overflow": 0}}},
+        "config": {"values": {"infra": {"cloud_provider": "onprem"}}},
         "replicaCount": {"gateway": 1},
         "extraEnvVars": [{"name": name, "value": value} for name, value in variables.items()],
     }

@@ -13,7 +13,7 @@ _NO_START: Final = (
     "DatabaseMigrated/SecretKeyNotFound",
     "DatabaseMigrated/SecretKeyIsUppercase",
     "DatabaseMigrated/DatabaseURLUnparsable",
-    "DatabaseMigrated/PoolSizeSet",
+    "DatabaseMigrated/PoolSettingIsText",
     "RedisReachable/cache/NoRedisConfigured",
     "RedisReachable/cache/RedisSourceOfAnotherCloud",
 )

@@ -1,19 +1,24 @@
 """DatabaseMigrated: the gateway's database is reachable and its schema is at the expected revision."""
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import replace
 
 from pydantic import Field
 
-from mehc_checks.checks.database.gather import DatabaseFacts, Schema, database_facts
+from mehc_checks.checks.database import revisions
+from mehc_checks.checks.database.gather import DatabaseFacts, Probe, database_facts
 from mehc_checks.checks.database.reasons import DatabaseReasons
-from mehc_checks.clients.postgres.server import Server
-from mehc_checks.core.outcome import Evidence, Finding, Outcome, Severity
+from mehc_checks.checks.database.schemaquery import Schema
+from mehc_checks.clients.network.reasons import NetworkReasons
+from mehc_checks.core.errors import Problem
+from mehc_checks.core.outcome import Evidence, Finding, Outcome, Severity, Status
 from mehc_checks.core.parameters import Parameters
 from mehc_checks.core.permission import Permission
 from mehc_checks.engine.check import check
 from mehc_checks.installation.context import Context
+from mehc_checks.installation.database import Database
 from mehc_checks.modelengine import schema
+from mehc_checks.modelengine.database import Role, faults
 
 R = DatabaseReasons
 
@@ -40,127 +45,135 @@ async def gather(context: Context) -> DatabaseFacts:
     gather=gather,
     reasons=DatabaseReasons,
     parameters=DatabaseParameters,
-    permissions=(Permission(resource="secrets"),),
+    permissions=(
+        Permission(resource="secrets"),
+        Permission(resource="configmaps"),
+        Permission(resource="deployments", group="apps"),
+    ),
 )
 def database_migrated(facts: DatabaseFacts) -> Outcome:
-    """Judge how far the connection gets, and what the schema is like at its end."""
-    findings = [*_session(facts), *_configuration(facts)]
+    """Judge the URLs by their drivers, then how far each connection gets, and what is at its end."""
+    findings = [*_sessions(facts), *_configuration(facts)]
     return Outcome.of(findings, evidence=_evidence(facts))
 
 
-def _session(facts: DatabaseFacts) -> Iterator[Finding]:
-    """What keeps the gateway from the database; else what is there."""
-    source = str(facts.source)
+def _sessions(facts: DatabaseFacts) -> Iterator[Finding]:
+    """What keeps the gateway from its databases; else what is there."""
     if facts.problem:
-        yield facts.problem.finding(
-            source=source,
-            concerning=f"{source}: ",
-            then=", then restart gateway, builder and cacher",
-            or_lower=", or lower the gateway's replicas",
-            enable_tls=f"Add ?sslmode=require to {source}.",
-            disable_tls=f"Enable TLS on the server, or remove sslmode from {source}.",
-            trust=f"Make sslmode in {source} agree with the server's certificate and the authorities in the image.",
+        yield facts.problem.finding()
+        return
+    if facts.database is None:
+        raise ValueError("facts without a problem need a database")
+    yield from _urls(facts.database)
+    writer = facts.probes.get(Role.WRITER)
+    found = list(_probed(writer, facts, facts.database, Role.WRITER)) if writer else []
+    yield from found
+    if reader := facts.probes.get(Role.READER):
+        known = {each.reason for each in found}
+        for each in _probed(reader, facts, facts.database, Role.READER):
+            # what is wrong with both is said once; a reader that is in order, only where no writer is judged
+            if each.reason not in known and not (each.status is Status.PASS and writer):
+                yield replace(each, subject=Role.READER)
+
+
+def _urls(database: Database) -> Iterator[Finding]:
+    """What the drivers reject without asking a server."""
+    for fault in faults(database.sessions):
+        yield fault.problem.finding(
+            subject=Role.READER if fault.roles == {Role.READER} else "",
+            source=database.source,
+            secret=database.secret,
+            effect=fault.effect,
         )
-    elif facts.found and facts.server:
-        yield from _server(facts.found, facts.server, facts)
-        yield from _revision(facts.found, facts.expected, facts.server.database)
+
+
+def _probed(probe: Probe, facts: DatabaseFacts, database: Database, role: Role) -> Iterator[Finding]:
+    if probe.problem:
+        yield _unreached(probe, probe.problem, database, role)
+    elif probe.found:
+        yield from _server(probe, probe.found, facts, database, role)
+        yield from revisions.judged(probe.found, facts.expected, probe.server.database)
+
+
+_OF_THE_HOST = (*NetworkReasons.all(), R.NOT_POSTGRESQL)
+
+
+def _unreached(probe: Probe, problem: Problem, database: Database, role: Role) -> Finding:
+    """``problem`` with the place of what is wrong."""
+    if database.is_default:
+        return R.NOT_CONFIGURED()
+    password = probe.server.password
+    if problem.reason is R.PASSWORD_REJECTED and password != password.strip():
+        server = probe.server
+        return R.PASSWORD_WHITESPACE(source=database.source, address=server.address, user=server.user)
+    place = database.source
+    if problem.reason in _OF_THE_HOST:
+        place = database.reader if role is Role.READER else database.host
+    elif problem.reason is R.DATABASE_NOT_FOUND:
+        place = database.name
+    return problem.finding(
+        source=place,
+        then=", then restart gateway, builder and cacher",
+        or_lower=", or lower the gateway's replicas",
+        enable_tls=f"Add ?sslmode=require to {database.name}.",
+        disable_tls=f"Enable TLS on the server, or remove sslmode from {database.name}.",
+        trust=f"Use sslmode=require in {database.name}, or a certificate whose authority the pods have.",
+    )
+
+
+def _server(
+    probe: Probe, found: Schema, facts: DatabaseFacts, database: Database, role: Role
+) -> Iterator[Finding]:
+    server = probe.server
+    if role is Role.WRITER and (found.in_recovery or found.read_only):
+        why = "is a read-only replica" if found.in_recovery else "has default_transaction_read_only on"
+        yield R.READ_ONLY(address=server.address, why=why, source=database.host)
+    if found.denied and role is Role.WRITER:
+        schemas = ", ".join(schema.SCHEMAS)
+        yield R.PRIVILEGES_MISSING(
+            user=server.user,
+            objects=revisions.some(found.denied),
+            grant=f'GRANT USAGE ON SCHEMA {schemas} TO "{server.user}"; GRANT SELECT, INSERT, UPDATE, DELETE ON ALL '
+            f'TABLES IN SCHEMA {schemas}, public TO "{server.user}";',
+        )
+    if probe.breaks_statements:
+        yield R.TRANSACTION_POOLING(address=server.address, source=database.host, database=server.database)
+    pools = replace(facts.pools, engines=1) if len(facts.probes) > 1 else facts.pools
+    if not probe.pooled and pools.ceiling > found.max_connections:
+        yield R.POOLS_EXCEED_SERVER(
+            ceiling=pools.ceiling, pools=pools, limit=found.max_connections, user=server.user
+        )
 
 
 def _configuration(facts: DatabaseFacts) -> Iterator[Finding]:
     """What is wrong whatever the database answers."""
-    if facts.sets_pool_size:
-        yield R.POOL_SIZE_SET()
-    if facts.source.shadowed:
-        yield R.TWO_SECRETS(ignored=facts.source.shadowed, secret=facts.source.name)
-    if facts.percent_in_url:
-        yield R.PERCENT_IN_URL(source=facts.source)
-
-
-def _server(found: Schema, server: Server, facts: DatabaseFacts) -> Iterator[Finding]:
-    if found.in_recovery or found.read_only:
-        why = "is a read-only replica" if found.in_recovery else "has default_transaction_read_only on"
-        yield R.READ_ONLY(address=server.address, why=why, source=facts.source)
-    if found.denied:
-        schemas = ", ".join(schema.SCHEMAS)
-        yield R.PRIVILEGES_MISSING(
-            user=server.user,
-            objects=_some(found.denied),
-            grant=f'GRANT USAGE ON SCHEMA {schemas} TO "{server.user}"; GRANT SELECT, INSERT, UPDATE, DELETE ON ALL '
-            f'TABLES IN SCHEMA {schemas}, public TO "{server.user}";',
-        )
-    if facts.pools.ceiling > found.max_connections:
-        yield R.POOLS_EXCEED_SERVER(
-            ceiling=facts.pools.ceiling, pools=facts.pools, limit=found.max_connections
-        )
-
-
-def _revision(found: Schema, expected: str, database: str) -> Iterator[Finding]:
-    if not found.has_version_table:
-        if found.tables or found.schemas:
-            objects = _some(sorted(found.tables) or sorted(found.schemas))
-            yield R.INITIALIZED_WITHOUT_VERSION(database=database, objects=objects)
-        else:
-            yield R.NEVER_MIGRATED(database=database)
-        return
-    if not found.revisions:
-        if f"table public.{schema.VERSION_TABLE}" not in found.denied:
-            yield R.VERSION_EMPTY(database=database)
-        return
-    if len(found.revisions) > 1:
-        yield R.SEVERAL_HEADS(database=database, revisions=", ".join(found.revisions))
-        return
-    (current,) = found.revisions
-    known = schema.position(current) is not None
-    absent = schema.missing(current, found.tables, found.columns) if known else []
-    if absent:
-        yield R.DRIFT(revision=current, missing=_some(absent))
-    if current != expected:
-        yield _elsewhere(current, expected, database)
-    elif not absent:
-        yield R.AT_HEAD(database=database, revision=current)
-
-
-def _elsewhere(current: str, expected: str, database: str) -> Finding:
-    here, there = schema.position(current), schema.position(expected)
-    words: dict[str, Any] = {"database": database, "revision": current, "expected": expected}
-    if here is None or there is None:
-        return R.UNKNOWN_REVISION(**words, unknown=current if here is None else expected)
-    if here > there:
-        newer = ", ".join(revision.id for revision in schema.between(expected, current))
-        return R.AHEAD(**words, newer=newer)
-    steps = schema.between(current, expected)
-    missing = [f"{revision.adds} ({revision.id})" for revision in steps]
-    return R.BEHIND(**words, steps=len(steps), missing=_some(missing, 2))
-
-
-def _missing(found: Schema, expected: str) -> tuple[schema.Revision, ...]:
-    """The revisions that an upgrade to ``expected`` would run, as far as that is known."""
-    known = [*found.revisions, expected]
-    if len(known) != 2 or any(schema.position(revision) is None for revision in known):
-        return ()
-    return schema.between(*known)
-
-
-def _some(names: Sequence[str], most: int = 4) -> str:
-    shown = ", ".join(names[:most])
-    return f"{shown} and {len(names) - most} more" if len(names) > most else shown
+    for path in facts.unusable_settings:
+        yield R.POOL_SETTING(path=path)
+    if facts.shadowed:
+        yield R.TWO_SECRETS(ignored=facts.shadowed)
+    if facts.database and facts.database.has_percent:
+        yield R.PERCENT_IN_URL(source=facts.database.source)
 
 
 def _evidence(facts: DatabaseFacts) -> Evidence:
     evidence: dict[str, str | int | float | bool | None] = {
-        "source": str(facts.source),
+        "source": facts.database.source if facts.database else "",
         "expectedRevision": facts.expected,
         "pools": f"{facts.pools} = {facts.pools.ceiling}",
     }
-    if facts.server:
-        evidence |= {"address": str(facts.server), "user": facts.server.user}
-    if facts.found:
+    if reader := facts.probes.get(Role.READER):
+        evidence["readerAddress"] = str(reader.server)
+    if (writer := facts.probes.get(Role.WRITER)) is None:
+        return evidence
+    evidence |= {"address": str(writer.server), "user": writer.server.user}
+    if found := writer.found:
         evidence |= {
-            "revision": ", ".join(facts.found.revisions),
-            "missingRevisions": ", ".join(step.id for step in _missing(facts.found, facts.expected)),
-            "latencyMs": round(facts.latency_ms, 1),
-            "serverVersion": facts.found.server_version,
-            "maxConnections": facts.found.max_connections,
-            "connections": facts.found.connections,
+            "revision": ", ".join(found.revisions),
+            "missingRevisions": ", ".join(step.id for step in revisions.pending(found, facts.expected)),
+            "latencyMs": round(writer.latency_ms, 1),
+            "serverVersion": found.server_version,
+            "maxConnections": found.max_connections,
+            "connections": found.connections,
+            "pooler": writer.pooled,
         }
     return evidence

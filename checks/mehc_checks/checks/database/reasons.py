@@ -5,12 +5,15 @@ from typing import Final
 from mehc_checks.clients.aws.reasons import AwsReasons
 from mehc_checks.clients.postgres.reasons import PostgresReasons
 from mehc_checks.core.outcome import Reason, Status
+from mehc_checks.installation.reasons import EnvironmentReasons
+from mehc_checks.modelengine.databasereasons import DatabaseURLReasons
 
 _MIGRATE: Final = "Set db.runDbMigrationScript: true and run helm upgrade."
+_STAMP: Final = "run in model_engine_server/db/migrations of a gateway pod: alembic stamp {stamp}"
 
 
-class DatabaseReasons(PostgresReasons, AwsReasons):
-    """Where the URL comes from, whether it can be used, what the schema is like."""
+class DatabaseReasons(EnvironmentReasons, DatabaseURLReasons, PostgresReasons, AwsReasons):
+    """Where the URL comes from, what its drivers make of it, the session, the schema."""
 
     AT_HEAD = Reason(
         "SchemaAtHead",
@@ -18,74 +21,37 @@ class DatabaseReasons(PostgresReasons, AwsReasons):
         "The schema is at the expected revision and complete.",
         message="database {database} is at revision {revision}",
     )
-    CLOUD_SECRET_NOT_READ = Reason(
-        "CloudSecretNotRead",
-        Status.ERROR,
-        "The database URL is made from a secret of Azure or GCP, which mehc cannot read.",
-        message="the database URL is made from secret {secret} of {store}, which mehc cannot read: nothing was tested",
-        remedy="Check the secret by hand, or store the URL in a Kubernetes Secret and name that in "
-        "secrets.kubernetesDatabaseSecretName.",
-    )
-    CLOUD_SECRET_UNUSABLE = Reason(
-        "CloudSecretUnusable",
-        Status.FAIL,
-        "The AWS secret does not exist, is not a JSON object, or lacks a field: the platform's URL then contains None.",
-        message="secret {secret} {wrong}",
-        remedy="Write secret {secret} as a JSON object with username, password, clusterHost, port and dbname, or "
-        "correct secrets.cloudDatabaseSecretName and config.values.infra.default_region.",
-    )
-    NOT_CONFIGURED = Reason(
-        "DatabaseNotConfigured",
-        Status.FAIL,
-        "Nothing names a database, so the gateway connects to localhost:5432.",
-        message="no database is configured: neither secrets.kubernetesDatabaseSecretName nor DB_HOST is set",
-        remedy="Set secrets.kubernetesDatabaseSecretName to a Secret with the key database_url.",
-    )
-    SECRET_NOT_FOUND = Reason(
-        "SecretNotFound",
-        Status.FAIL,
-        "The Secret that the values name does not exist; the gateway's pods stay in CreateContainerConfigError.",
-        message="Secret {secret} does not exist in namespace {namespace}",
-        remedy="kubectl create secret generic {secret} -n {namespace} "
-        "--from-literal=database_url=postgresql://user:password@host:5432/database",
-    )
-    KEY_NOT_FOUND = Reason(
-        "SecretKeyNotFound",
-        Status.FAIL,
-        "The Secret has no key database_url, or it is empty.",
-        message="Secret {secret} has no key database_url, or it is empty",
-        remedy="Add the key database_url to Secret {secret}: postgresql://user:password@host:5432/database.",
-    )
-    DOCUMENTED_KEY_ONLY = Reason(
-        "SecretKeyIsUppercase",
-        Status.FAIL,
-        "The Secret has the key DATABASE_URL, as the values reference says; the chart reads database_url.",
-        message="Secret {secret} has the key DATABASE_URL; the gateway reads database_url",
-        remedy="Store the same URL in Secret {secret} under the key database_url, in lower case.",
-    )
-    URL_UNPARSABLE = Reason(
-        "DatabaseURLUnparsable",
-        Status.FAIL,
-        "SQLAlchemy cannot read the URL, so no process of the platform starts.",
-        message="{source} cannot be read: {detail}",
-        remedy="Write {source} as postgresql://user:password@host:5432/database, with special characters "
-        "percent-encoded.",
-    )
     PERCENT_IN_URL = Reason(
         "PercentInDatabaseURL",
         Status.WARN,
         "The URL contains %: the application accepts it, but Alembic does not (invalid interpolation syntax), so the "
         "migration Job of the next upgrade fails.",
-        message="{source} contains %, which breaks the migration (Alembic: invalid interpolation syntax)",
+        message="the URL of {source} contains %, which breaks migrations (Alembic: invalid interpolation syntax)",
         remedy="Choose a password of letters and digits, so that {source} needs no percent-encoding.",
+    )
+    PASSWORD_WHITESPACE = Reason(
+        "PasswordWhitespace",
+        Status.FAIL,
+        "The password begins or ends with white space, and the server rejects it.",
+        message="{address} rejected the password of user {user}: in {source} it begins or ends with white space",
+        remedy="Store the password without a newline: use printf '%s' in place of echo, or --from-literal.",
     )
     TWO_SECRETS = Reason(
         "TwoDatabaseSecrets",
         Status.WARN,
         "Both database secrets are named; the Kubernetes Secret wins and the cloud's is ignored.",
-        message="secrets.cloudDatabaseSecretName ({ignored}) is ignored: secrets.kubernetesDatabaseSecretName "
-        "({secret}) wins",
+        message="secrets.cloudDatabaseSecretName ({ignored}) is ignored: secrets.kubernetesDatabaseSecretName wins",
         remedy="Remove secrets.cloudDatabaseSecretName, or secrets.kubernetesDatabaseSecretName.",
+    )
+    TRANSACTION_POOLING = Reason(
+        "TransactionPooling",
+        Status.FAIL,
+        "A pooler in transaction mode (PgBouncer, for example) stands between. Sessions share its connections, and "
+        "asyncpg's prepared statements collide there: API requests fail at random.",
+        message="{address} is a pooler in transaction mode: asyncpg's prepared statements collide, and API requests "
+        "fail",
+        remedy="Point {source} to the server itself, set pool_mode=session for database {database} in the pooler, or "
+        "use PgBouncer 1.21 or later with max_prepared_statements above 0.",
     )
     NEVER_MIGRATED = Reason(
         "NeverMigrated",
@@ -96,12 +62,25 @@ class DatabaseReasons(PostgresReasons, AwsReasons):
     )
     INITIALIZED_WITHOUT_VERSION = Reason(
         "InitializedWithoutVersion",
+        Status.WARN,
+        "The schema is complete, and no version table says so: db.runDbInitScript created it. The platform works; the "
+        "next migration fails with DuplicateSchema.",
+        message="database {database} has the whole schema of revision {stamp}, but no version table: migrations fail",
+        remedy=f"Set db.runDbInitScript: false, then {_STAMP}",
+    )
+    INCOMPLETE_WITHOUT_VERSION = Reason(
+        "IncompleteWithoutVersion",
         Status.FAIL,
-        "Tables exist without a version table: db.runDbInitScript created them, so the next migration fails with "
-        "DuplicateSchema.",
-        message="database {database} has {objects}, but no version table",
-        remedy="Set db.runDbInitScript: false; then run alembic stamp with the revision that the schema corresponds "
-        "to, or drop the schemas of an empty installation and migrate.",
+        "Tables exist without a version table, and some that the platform needs are missing: an older "
+        "db.runDbInitScript created them, or a migration stopped.",
+        message="database {database} has no version table, and its schema lacks {missing}",
+        remedy="{fix}",
+        defaults={
+            "fix": f"Set db.runDbInitScript: false, then {_STAMP} ".format(
+                stamp="with the revision that the schema has"
+            )
+            + "and run helm upgrade with db.runDbMigrationScript: true; drop the schemas first if they are empty."
+        },
     )
     VERSION_EMPTY = Reason(
         "VersionTableEmpty",
@@ -125,14 +104,39 @@ class DatabaseReasons(PostgresReasons, AwsReasons):
         message="database {database} is at revision {revision}, {steps} behind {expected}: missing {missing}",
         remedy=_MIGRATE,
     )
+    NOT_STAMPED = Reason(
+        "RevisionNotStamped",
+        Status.FAIL,
+        "The version table is behind, and the columns of later revisions exist already: the database was stamped by "
+        "hand, or created by db.runDbInitScript. The next migration fails with DuplicateColumn.",
+        message="database {database} is at revision {revision}, but the columns up to {stamp} exist: migrations fail",
+        remedy=f"Do not migrate yet: {_STAMP}{{then}}",
+        defaults={"then": ""},
+    )
+    HALF_APPLIED = Reason(
+        "MigrationHalfApplied",
+        Status.FAIL,
+        "Some columns of a migration that did not run exist already, so that it fails with DuplicateColumn.",
+        message="database {database} is at revision {revision}, but later migrations ran in part: {columns} exist",
+        remedy="Drop these columns if they are empty, then run helm upgrade with db.runDbMigrationScript: true.",
+    )
     UNKNOWN_REVISION = Reason(
         "RevisionUnknown",
+        Status.WARN,
+        "The revision is not in the history that mehc knows, and all columns that mehc knows of exist: a newer "
+        "platform, or an image of another branch, migrated this database. Images without that migration cannot "
+        "migrate it.",
+        message="database {database} is at revision {revision}, which mehc does not know (its history ends at "
+        "{head}); all known columns exist",
+        remedy="Deploy images that have migration {revision}: with others, the next helm upgrade fails (Can't locate "
+        "revision). If this platform version has it, set parameters.expectedRevision to {revision}.",
+    )
+    UNEXPECTED = Reason(
+        "RevisionUnexpected",
         Status.FAIL,
-        "The revision is not in the known history: a newer platform migrated this database, or a foreign one.",
-        message="database {database} is at revision {revision}, expected {expected}; {unknown} is not in the known "
-        "history",
-        remedy="If the platform is newer than this check, set parameters.expectedRevision; else restore the right "
-        "database.",
+        "parameters.expectedRevision names a revision that mehc does not know, and the database is at another.",
+        message="database {database} is at revision {revision}, expected {expected}, which mehc does not know",
+        remedy="Run helm upgrade with db.runDbMigrationScript: true, or correct parameters.expectedRevision.",
     )
     AHEAD = Reason(
         "RevisionAhead",
@@ -144,28 +148,28 @@ class DatabaseReasons(PostgresReasons, AwsReasons):
     DRIFT = Reason(
         "SchemaDrift",
         Status.FAIL,
-        "Tables or columns do not exist that the revision creates.",
-        message="at revision {revision}, but missing: {missing}",
+        "Tables or columns do not exist that the revision creates, so that the platform's queries fail.",
+        message="database {database} is at revision {revision}, but lacks {missing}",
         remedy="Restore what is missing: a migration was stamped without being run, or tables were changed by hand.",
     )
     READ_ONLY = Reason(
         "ReadOnly",
         Status.FAIL,
         "The server is a read-only replica or rejects writes, and the gateway writes through this URL.",
-        message="{address} {why}",
+        message="{address} {why}, and the gateway writes there",
         remedy="Point {source} to the primary (writer) endpoint.",
     )
-    POOL_SIZE_SET = Reason(
-        "PoolSizeSet",
+    POOL_SETTING = Reason(
+        "PoolSettingIsText",
         Status.FAIL,
-        "The chart renders db_engine_pool_size as text, and SQLAlchemy raises TypeError in every process.",
-        message="config.values.infra.db_engine_pool_size must be unset: the chart renders it as text (TypeError)",
-        remedy="Remove config.values.infra.db_engine_pool_size.",
+        "The chart writes db_engine_pool_size and db_engine_max_overflow as text, and SQLAlchemy raises TypeError.",
+        message="{path} must be unset: the chart writes it as text, and no session can be opened (TypeError)",
+        remedy="Remove {path} from the values.",
     )
     POOLS_EXCEED_SERVER = Reason(
         "PoolsExceedServer",
         Status.WARN,
-        "The gateway's pools can add up to more connections than the server allows.",
-        message="the gateway can open {ceiling} connections ({pools}); the server allows {limit}",
+        "The gateway's pools can add up to more connections than the server allows this user.",
+        message="the gateway can open {ceiling} connections ({pools}); user {user} may have {limit}",
         remedy="Raise max_connections above {ceiling}, or lower the gateway's replicas.",
     )

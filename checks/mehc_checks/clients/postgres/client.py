@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -75,8 +76,7 @@ async def _open(server: Server, timeout: float) -> Session:
     """Half of the time is for libpq; what it leaves unclear is looked into with the other half."""
     try:
         async with asyncio.timeout(timeout / 2):
-            addresses = await resolve(server.host, server.port, timeout=timeout / 2)
-            return await _connect(server, addresses)
+            return await _connect(server, await _places(server, timeout / 2))
     except TimeoutError:
         await connect(server.host, server.port, timeout=timeout / 4)
         seconds = f"{timeout / 2:g}"
@@ -89,20 +89,51 @@ async def _open(server: Server, timeout: float) -> Session:
         raise
 
 
-async def _connect(server: Server, addresses: list[str]) -> Session:
-    """A session with the first of the ``addresses`` that accepts, by the server's own TLS options."""
+async def _raise_for_tls(server: Server, timeout: float) -> None:
+    """Raise where the access rules reject only sessions without TLS."""
+    encrypted = replace(server, options={**server.options, "sslmode": "require"})
+    try:
+        async with asyncio.timeout(timeout):
+            places = await _places(server, timeout)
+            await (await _connect(encrypted, places)).close()
+    except (TimeoutError, NetworkProblem):
+        return
+    except PostgresProblem as problem:
+        if problem.reason in (R.PG_HBA_REJECTED, R.SERVER_NOT_TLS):
+            return
+    raise PostgresProblem(R.TLS_REQUIRED, server)
+
+
+async def _places(server: Server, timeout: float) -> list[tuple[str, str, int]]:
+    """Host, address and port of all that may be tried, in their order. Raises NetworkProblem where there is none."""
+    found: list[tuple[str, str, int]] = []
+    failure: NetworkProblem | None = None
+    for host, port in server.places:
+        try:
+            found += [(host, address, port) for address in await resolve(host, port, timeout=timeout)]
+        except NetworkProblem as problem:
+            failure = failure or problem
+    if failure and not found:
+        raise failure
+    return found
+
+
+async def _connect(server: Server, places: list[tuple[str, str, int]]) -> Session:
+    """A session with the first of ``places`` that accepts, by the server's own TLS options."""
+    hosts, addresses, ports = zip(*places, strict=True)
     try:
         return await psycopg.AsyncConnection.connect(
-            host=",".join([server.host] * len(addresses)),
+            host=",".join(hosts),
             hostaddr=",".join(addresses),
-            port=server.port,
+            port=",".join(map(str, ports)),
             user=server.user,
             password=server.password,
             dbname=server.database,
             application_name="mehc",
             gssencmode="disable",
             autocommit=True,
-            **_tls(server.options),
+            prepare_threshold=None,  # a pooler may give each statement another backend
+            **_options(server.options),
         )
     except psycopg.OperationalError as error:
         raise _refused(str(error), server) from None
@@ -112,7 +143,9 @@ def _refused(text: str, server: Server) -> Problem:
     """The problem that ``text``, libpq's, is about."""
     for pattern, reason in _REFUSALS:
         if re.search(pattern, text):
-            words = {"detail": "the authority is unknown"} if reason is R.TLS_UNTRUSTED else {}
+            words = {}
+            if reason is R.TLS_UNTRUSTED:
+                words = {"detail": "its authority is unknown"}
             if reason is R.PRIVILEGES_MISSING:
                 words = {
                     "objects": f"database {server.database}",
@@ -124,9 +157,12 @@ def _refused(text: str, server: Server) -> Problem:
     return PostgresProblem(R.SESSION_REJECTED, server)
 
 
-def _tls(options: Mapping[str, str]) -> dict[str, Any]:
-    """libpq's TLS parameters. A certificate file of the gateway's image is not here to verify with."""
-    mode = options.get("sslmode", "prefer")
-    if options.get("sslrootcert") and not Path(options["sslrootcert"]).exists():
-        return {"sslmode": "require"}
-    return {"sslmode": mode, **({"sslrootcert": options["sslrootcert"]} if "sslrootcert" in options else {})}
+def _options(options: Mapping[str, str]) -> dict[str, Any]:
+    """libpq's parameters. A certificate file of the gateway's image is not here to verify with."""
+    kept: dict[str, Any] = {"sslmode": "prefer", **options}
+    root = kept.get("sslrootcert")
+    unverifiable = kept["sslmode"].startswith("verify") and not root
+    if unverifiable or (root and root != "system" and not Path(root).exists()):
+        kept.pop("sslrootcert", None)
+        kept["sslmode"] = "require"
+    return kept

@@ -1,50 +1,36 @@
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
+
+from mehc_checks.modelengine.schema import INITIAL, SCHEMAS
 
 revision = "fa3267c80731"
 down_revision = None
 
-TABLES: dict[str, dict[str, tuple[str, ...]]] = {
-    "hosted_model_inference": {
-        "bundles": ("name", "created_by", "created_at"),
-        "endpoints": (
-            "name",
-            "created_by",
-            "endpoint_type",
-            "endpoint_status",
-            "current_bundle_id",
-            "creation_task_id",
-        ),
-        "batch_jobs": ("status", "created_by"),
-        "docker_image_batch_job_bundles": ("name", "created_by"),
-        "triggers": ("name", "created_by"),
-    },
-    "model": {
-        "models": ("name",),
-        "model_versions": ("model_id",),
-        "model_artifacts": ("name",),
-    },
-}
-
-TIMES = {"endpoints": ("created_at", "last_updated_at")}
+TIMES = ("created_at", "last_updated_at")
 
 
 def upgrade() -> None:
-    for schema, tables in TABLES.items():
+    """The documented columns, as text but for times: what they are for does not matter here."""
+    for schema in SCHEMAS:
         op.execute(f"CREATE SCHEMA {schema}")
-        for table, columns in tables.items():
-            op.create_table(
-                table,
-                sa.Column("id", sa.Text(), primary_key=True),
-                *(sa.Column(column, sa.Text()) for column in columns),
-                *(
-                    sa.Column(column, sa.DateTime(timezone=True), server_default=sa.func.now())
-                    for column in TIMES.get(table, ())
-                ),
-                schema=schema,
-            )
+    for full, columns in INITIAL.items():
+        schema, _, table = full.partition(".")
+        op.create_table(
+            table,
+            sa.Column("id", sa.Text(), primary_key=True),
+            *(_column(table, column) for column in columns if column != "id"),
+            schema=schema,
+        )
+
+
+def _column(table: str, name: str) -> sa.Column[Any]:
+    if table == "endpoints" and name in TIMES:
+        return sa.Column(name, sa.DateTime(timezone=True), server_default=sa.func.now())
+    return sa.Column(name, sa.Text())
 
 
 def downgrade() -> None:
-    for schema in TABLES:
+    for schema in SCHEMAS:
         op.execute(f"DROP SCHEMA {schema} CASCADE")

@@ -81,7 +81,7 @@ INIT_AND_MIGRATION: Final = critical(
     "On an empty database the migration fails with DuplicateSchema: the init script creates tables and no revision.",
     message="{path} is true beside db.runDbMigrationScript: the migration fails on the tables that it creates",
     remedy="Set {path} to false.",
-    explains=("DatabaseMigrated/InitializedWithoutVersion", "ControlPlaneReady/MigrationJobFailed"),
+    explains=("DatabaseMigrated/IncompleteWithoutVersion", "ControlPlaneReady/MigrationJobFailed"),
 )
 
 
@@ -104,7 +104,7 @@ POOL_SIZE_UNUSABLE: Final = critical(
     "Every use of the database fails with a TypeError: the chart writes numbers as text, and null as null.",
     message="{path} is {value}, which SQLAlchemy gets as {kind}: every use of the database fails (TypeError)",
     remedy="Remove the key {path} from every values file; the default is 10.",
-    explains=("DatabaseMigrated/PoolSizeSet", *NO_START),
+    explains=("DatabaseMigrated/PoolSettingIsText", *NO_START),
 )
 
 
@@ -121,7 +121,7 @@ def pool_size(view: View) -> Iterator[Finding]:
         value = view.read(path)
         if not isinstance(value, bool):  # which Python counts with
             kind = "null" if value is None else "text"
-            explains = None if path == paths.DB_ENGINE_POOL_SIZE else ("DatabaseMigrated/PoolSizeSet",)
+            explains = None if path == paths.DB_ENGINE_POOL_SIZE else ("DatabaseMigrated/PoolSettingIsText",)
             yield POOL_SIZE_UNUSABLE.at(path, value=value or kind, kind=kind, explains=explains)
 
 

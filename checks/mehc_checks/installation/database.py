@@ -1,0 +1,136 @@
+"""The gateway's database as an installation configures it: what its sessions connect to."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from mehc_checks.core.errors import Problem
+from mehc_checks.installation.cloudsecrets import aws_secret
+from mehc_checks.installation.context import Context
+from mehc_checks.installation.environment import Environment, gateway_environment
+from mehc_checks.installation.reasons import EnvironmentReasons
+from mehc_checks.modelengine import paths
+from mehc_checks.modelengine.database import (
+    PARTS,
+    READER_HOST,
+    SECRET_NAME,
+    Session,
+    SourceKind,
+    URLs,
+    default_secret,
+    of_parts,
+    of_secret,
+    of_text,
+    sessions,
+    source_kind,
+)
+from mehc_checks.modelengine.databasereasons import DatabaseURLReasons as R
+from mehc_checks.modelengine.environment import DATABASE_KEY, DATABASE_URL
+
+_UPPERCASE_KEY: Final = "DATABASE_URL"
+"""The key that the values reference names, and that nothing reads."""
+_ROOT_CERTIFICATE: Final = ".postgresql"
+"""A mount path with this in it brings the root.crt that libpq and asyncpg look for."""
+_LIBPQ: Final = ("PGHOST", "PGPORT", "PGUSER", "PGPASSWORD", "PGDATABASE", "PGSSLMODE", "PGSSLROOTCERT")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Database:
+    """``source`` is what the URL is made from: "key database_url of Secret db"; ``secret`` the name of a cloud's.
+
+    ``host`` and ``name`` are where host and database come from, where that is another place.
+    """
+
+    source: str
+    host: str
+    reader: str
+    name: str
+    sessions: tuple[Session, ...]
+    secret: str = ""
+    has_percent: bool = False
+    """Whether the URL for the migration holds a %, which Alembic takes for an interpolation."""
+    is_default: bool = False
+    """Whether nothing names a host, so that the platform tries its own."""
+
+
+async def gateway_database(context: Context) -> Database:
+    """Resolve it as the gateway does. Raises Problem, or NotApplicable where only a cluster could tell."""
+    environment = await context.gather(gateway_environment)
+    cloud = context.configuration.cloud
+    try:
+        url = environment.get(DATABASE_URL)
+    except Problem as problem:
+        raise await _clearer(context, problem) from None
+    if url:
+        source = environment.source(DATABASE_URL)
+        return _database(context, environment, of_text(url), dict.fromkeys(_PLACES, source))
+    secret = environment.get(SECRET_NAME)
+    kind = source_kind(cloud, secret_named=bool(secret))
+    name = default_secret(cloud, context.configuration.text(paths.CONTEXT)) if secret is None else secret
+    if url is not None and environment.source(DATABASE_URL).startswith("key "):
+        fallback = str(kind) if kind is SourceKind.PARTS else f"secret {name} of {kind}"
+        raise Problem(R.URL_EMPTY, source=environment.source(DATABASE_URL), fallback=fallback)
+    if kind is SourceKind.PARTS:
+        return _of_parts(context, environment)
+    if kind is not SourceKind.AWS_SECRET:
+        vault = context.configuration.text("azure.keyvault_name")
+        store = f"{kind} {vault}" if kind is SourceKind.KEY_VAULT and vault else str(kind)
+        raise Problem(R.CLOUD_SECRET_NOT_READ, secret=name, store=store)
+    kept = await aws_secret(context, name)
+    if kept.failure:
+        raise Problem(kept.failure.reason, **kept.failure.words | {"concerning": f"secret {name}: "})
+    if kept.fields is None:
+        raise Problem(R.CLOUD_SECRET_UNUSABLE, secret=name, wrong=kept.trouble, effect=_NOTHING)
+    source = f"secret {name} of {kind}"
+    fields = {"host": "clusterHost", "reader": "clusterHostRo", "name": "dbname"}
+    places = {"source": source, **{place: f"{field} of {source}" for place, field in fields.items()}}
+    return _database(context, environment, of_secret(kept.fields), places, secret=name)
+
+
+_PLACES: Final = ("source", "host", "reader", "name")
+_NOTHING: Final = "the platform can open no session at all"
+
+
+def _of_parts(context: Context, environment: Environment) -> Database:
+    known = {name: value for name in (*PARTS, READER_HOST) if (value := environment.get(name)) is not None}
+    if not known:
+        raise Problem(R.NOT_CONFIGURED)
+    found = next((name for name in (READER_HOST, "DB_HOST") if known.get(name)), "")
+    host, password, name = map(environment.source, (found or "DB_HOST", "DB_PASSWORD", "DB_NAME"))
+    places = {"source": password, "host": host, "reader": host, "name": name}
+    return _database(context, environment, of_parts(known), places, is_default=not found)
+
+
+def _database(
+    context: Context,
+    environment: Environment,
+    urls: URLs,
+    places: Mapping[str, str],
+    *,
+    secret: str = "",
+    is_default: bool = False,
+) -> Database:
+    """What the sessions make of ``urls``; passwords in them are secret from here on."""
+    libpq = {name: environment.known[name] for name in _LIBPQ if name in environment.known}
+    has_root = any(_ROOT_CERTIFICATE in mount for mount in environment.mounts)
+    found = sessions(urls, libpq, has_root=has_root)
+    context.redactor.add(urls.writer, urls.reader)
+    context.redactor.add(*(session.server.password for session in found if session.server))
+    context.redactor.add(*(given.password for given in urls.given.values()))
+    return Database(
+        **places,
+        sessions=found,
+        secret=secret,
+        has_percent="%" in urls.writer,
+        is_default=is_default,
+    )
+
+
+async def _clearer(context: Context, problem: Problem) -> Problem:
+    """``problem`` of reading the URL's Secret; a key in upper case is a mistake of its own."""
+    words = problem.words
+    if problem.reason is EnvironmentReasons.SECRET_KEY_NOT_FOUND and words["key"] == DATABASE_KEY:
+        secret = await context.secret(words["secret"])
+        if secret is not None and _UPPERCASE_KEY in secret.data:
+            return Problem(R.KEY_IS_UPPERCASE, secret=words["secret"])
+    return problem
