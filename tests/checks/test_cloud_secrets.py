@@ -79,7 +79,7 @@ async def test_a_name_by_the_context(on_aws: Aws, database: dict[str, str]) -> N
 async def test_a_secret_that_does_not_exist(on_aws: Aws) -> None:
     result = await judge(values("no/such"))
     assert (result.status, result.reason) == (Status.FAIL, "CloudSecretUnusable")
-    assert result.message.startswith(f"secret no/such does not exist in AWS Secrets Manager of {REGION}: ")
+    assert result.message == f"secret no/such does not exist in AWS Secrets Manager of {REGION}"
     assert "secrets.cloudDatabaseSecretName" in result.remediation
 
 

@@ -13,6 +13,7 @@ from mehc_checks.modelengine import paths
 from mehc_checks.modelengine.database import (
     PARTS,
     READER_HOST,
+    SECRET_FORM,
     SECRET_NAME,
     Session,
     SourceKind,
@@ -77,18 +78,16 @@ async def gateway_database(context: Context) -> Database:
         store = f"{kind} {vault}" if kind is SourceKind.KEY_VAULT and vault else str(kind)
         raise Problem(R.CLOUD_SECRET_NOT_READ, secret=name, store=store)
     kept = await aws_secret(context, name)
-    if kept.failure:
-        raise Problem(kept.failure.reason, **kept.failure.words | {"concerning": f"secret {name}: "})
-    if kept.fields is None:
-        raise Problem(R.CLOUD_SECRET_UNUSABLE, secret=name, wrong=kept.trouble, effect=_NOTHING)
+    if unusable := kept.problem(concerning="", form=SECRET_FORM, setting=paths.CLOUD_DATABASE_SECRET):
+        raise unusable
+    fields = kept.fields or {}
     source = f"secret {name} of {kind}"
-    fields = {"host": "clusterHost", "reader": "clusterHostRo", "name": "dbname"}
-    places = {"source": source, **{place: f"{field} of {source}" for place, field in fields.items()}}
-    return _database(context, environment, of_secret(kept.fields), places, secret=name)
+    parts = {"host": "clusterHost", "reader": "clusterHostRo", "name": "dbname"}
+    places = {"source": source, **{place: f"{field} of {source}" for place, field in parts.items()}}
+    return _database(context, environment, of_secret(fields), places, secret=name)
 
 
 _PLACES: Final = ("source", "host", "reader", "name")
-_NOTHING: Final = "the platform can open no session at all"
 
 
 def _of_parts(context: Context, environment: Environment) -> Database:

@@ -98,7 +98,7 @@ class EnvironmentReasons(ReasonSet):
         Status.FAIL,
         "A Secret that the pods read does not exist: they stay in CreateContainerConfigError.",
         message="Secret {secret} does not exist in namespace {namespace}; pods read {variable} from its key {key}",
-        remedy="Create it: kubectl create secret generic {secret} -n {namespace} --from-literal={key}=VALUE",
+        remedy="Run `kubectl create secret generic {secret} -n {namespace} --from-literal={key}=VALUE`.",
     )
     SECRET_KEY_NOT_FOUND = Reason(
         "SecretKeyNotFound",

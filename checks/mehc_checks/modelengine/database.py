@@ -17,6 +17,7 @@ from mehc_checks.modelengine.databaseurl import (
     for_psycopg2,
     take_apart,
 )
+from mehc_checks.modelengine.paths import CLOUD_DATABASE_SECRET
 
 PARTS: Final = {
     "DB_USER": "postgres",
@@ -26,6 +27,7 @@ PARTS: Final = {
     "DB_NAME": "llm_engine",
 }
 """The variables of an installation on premises, with their defaults. ``READER_HOST`` goes before DB_HOST."""
+SECRET_FORM: Final = "a JSON object with username, password, clusterHost, clusterHostRo, port, dbname"  # noqa: S105
 READER_HOST: Final = "DB_HOST_RO"
 SECRET_NAME: Final = "DB_SECRET_NAME"  # noqa: S105 - a variable
 
@@ -200,7 +202,8 @@ def _raise_for_fields(given: Given) -> None:
     """Raise for what a secret lacks, and where user or password end too early in the URL that is made of them."""
     if given.missing:
         lacks = f"lacks {', '.join(given.missing)}"
-        raise URLProblem(R.CLOUD_SECRET_UNUSABLE, at_start="port" in given.missing, secret="", wrong=lacks)
+        words = {"secret": "", "wrong": lacks, "form": SECRET_FORM, "setting": CLOUD_DATABASE_SECRET}
+        raise URLProblem(R.CLOUD_SECRET_UNUSABLE, at_start="port" in given.missing, **words)
     for name, value, breaking in (("username", given.user, ":/"), ("password", given.password, "@")):
         if character := next((each for each in value if each in breaking), ""):
             raise URLProblem(R.NOT_ENCODED, field=name, character=character)

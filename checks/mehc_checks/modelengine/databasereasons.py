@@ -1,9 +1,10 @@
 """What can be wrong with the platform's database URL before any server is asked, declared once."""
 
-from mehc_checks.core.outcome import Reason, ReasonSet, Status
+from mehc_checks.core.outcome import Reason, Status
+from mehc_checks.modelengine.secrets import CloudSecretReasons
 
 
-class DatabaseURLReasons(ReasonSet):
+class DatabaseURLReasons(CloudSecretReasons):
     """``source`` is what the URL is made from, ``effect`` what works no more: a sentence without its period."""
 
     NOT_CONFIGURED = Reason(
@@ -34,14 +35,6 @@ class DatabaseURLReasons(ReasonSet):
         message="the database URL is made from secret {secret} of {store}, which mehc cannot read: nothing was tested",
         remedy="Check the secret by hand, or store the URL in a Kubernetes Secret and name that in "
         "secrets.kubernetesDatabaseSecretName.",
-    )
-    CLOUD_SECRET_UNUSABLE = Reason(
-        "CloudSecretUnusable",
-        Status.FAIL,
-        "The secret does not exist, is not a JSON object, or lacks a field: the platform's URL then contains None.",
-        message="secret {secret} {wrong}: {effect}",
-        remedy="Write secret {secret} as a JSON object with username, password, clusterHost, clusterHostRo, port and "
-        "dbname, or correct secrets.cloudDatabaseSecretName and config.values.infra.default_region.",
     )
     URL_WHITESPACE = Reason(
         "DatabaseURLWhitespace",

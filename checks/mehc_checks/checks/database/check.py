@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 from pydantic import Field
 
@@ -79,12 +80,10 @@ def _sessions(facts: DatabaseFacts) -> Iterator[Finding]:
 def _urls(database: Database) -> Iterator[Finding]:
     """What the drivers reject without asking a server."""
     for fault in faults(database.sessions):
-        yield fault.problem.finding(
-            subject=Role.READER if fault.roles == {Role.READER} else "",
-            source=database.source,
-            secret=database.secret,
-            effect=fault.effect,
-        )
+        words: dict[str, Any] = {"source": database.source, "secret": database.secret, "effect": fault.effect}
+        if wrong := fault.problem.words.get("wrong"):
+            words["wrong"] = f"{wrong}: {fault.effect}"
+        yield fault.problem.finding(subject=Role.READER if fault.roles == {Role.READER} else "", **words)
 
 
 def _probed(probe: Probe, facts: DatabaseFacts, database: Database, role: Role) -> Iterator[Finding]:

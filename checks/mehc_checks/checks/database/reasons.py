@@ -9,7 +9,7 @@ from mehc_checks.installation.reasons import EnvironmentReasons
 from mehc_checks.modelengine.databasereasons import DatabaseURLReasons
 
 _MIGRATE: Final = "Set db.runDbMigrationScript: true and run helm upgrade."
-_STAMP: Final = "run in model_engine_server/db/migrations of a gateway pod: alembic stamp {stamp}"
+_STAMP: Final = "run `alembic stamp {stamp}` in model_engine_server/db/migrations of a gateway pod"
 
 
 class DatabaseReasons(EnvironmentReasons, DatabaseURLReasons, PostgresReasons, AwsReasons):
@@ -66,7 +66,7 @@ class DatabaseReasons(EnvironmentReasons, DatabaseURLReasons, PostgresReasons, A
         "The schema is complete, and no version table says so: db.runDbInitScript created it. The platform works; the "
         "next migration fails with DuplicateSchema.",
         message="database {database} has the whole schema of revision {stamp}, but no version table: migrations fail",
-        remedy=f"Set db.runDbInitScript: false, then {_STAMP}",
+        remedy=f"Set db.runDbInitScript: false, then {_STAMP}.",
     )
     INCOMPLETE_WITHOUT_VERSION = Reason(
         "IncompleteWithoutVersion",
@@ -110,7 +110,7 @@ class DatabaseReasons(EnvironmentReasons, DatabaseURLReasons, PostgresReasons, A
         "The version table is behind, and the columns of later revisions exist already: the database was stamped by "
         "hand, or created by db.runDbInitScript. The next migration fails with DuplicateColumn.",
         message="database {database} is at revision {revision}, but the columns up to {stamp} exist: migrations fail",
-        remedy=f"Do not migrate yet: {_STAMP}{{then}}",
+        remedy=f"Do not migrate yet: {_STAMP}{{then}}.",
         defaults={"then": ""},
     )
     HALF_APPLIED = Reason(

@@ -34,8 +34,8 @@ def _without_version(found: Schema, expected: str, database: str) -> Finding:
     if reached is None:
         return R.INCOMPLETE_WITHOUT_VERSION(**words)
     fix = (
-        "Set db.runDbInitScript: false, run in model_engine_server/db/migrations of a gateway pod: alembic stamp "
-        f"{reached.id}, then run helm upgrade with db.runDbMigrationScript: true."
+        f"Set db.runDbInitScript: false, run `alembic stamp {reached.id}` in model_engine_server/db/migrations of a "
+        "gateway pod, then run helm upgrade with db.runDbMigrationScript: true."
     )
     return R.INCOMPLETE_WITHOUT_VERSION(**words, fix=fix)
 
@@ -66,7 +66,7 @@ def _elsewhere(words: dict[str, Any], current: str, expected: str, found: Schema
     if partly:
         return R.HALF_APPLIED(**words, columns=some(partly))
     if whole:
-        then = "; then run helm upgrade with db.runDbMigrationScript: true" if len(whole) < len(steps) else ""
+        then = ", then run helm upgrade with db.runDbMigrationScript: true" if len(whole) < len(steps) else ""
         return R.NOT_STAMPED(**words, stamp=whole[-1].id, then=then)
     missing = [f"{revision.adds} ({revision.id})" for revision in steps]
     return R.BEHIND(**words, expected=expected, steps=len(steps), missing=some(missing, 2))
