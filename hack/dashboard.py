@@ -19,7 +19,7 @@ from grafana_foundation_sdk.models.dashboard import (
 )
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
-from mehc_operator.models import Health
+from mehc_checks.engine.health import Health
 
 _SOURCE: Final = DataSourceRef(type_val="prometheus", uid="$datasource")
 _CHOSEN: Final = 'cluster=~"$cluster", namespace=~"$namespace", name=~"$name"'
@@ -173,12 +173,12 @@ def _checks() -> list[Builder[Panel]]:
 
 
 def _operator() -> list[Builder[Panel]]:
-    passes = f"sum by (le) (rate(mehc_pass_duration_seconds_bucket{{{_OPERATOR}}}{_RATE}))"
+    runs = f"sum by (le) (rate(mehc_probe_run_duration_seconds_bucket{{{_OPERATOR}}}{_RATE}))"
     ours = f"on (instance) group_left max by (instance) (mehc_build_info{{{_OPERATOR}}})"
     return [
         _lines(
             "Leader",
-            "1 for the replica that carries out the passes; exactly one should.",
+            "1 for the leader, 0 for standby replicas; there must be exactly one leader.",
             "short",
             _query(f"max by (instance) (mehc_leader{{{_OPERATOR}}})", "{{instance}}"),
         ),
@@ -201,11 +201,11 @@ def _operator() -> list[Builder[Panel]]:
             _query(f"sum by (type) (rate(mehc_events_total{{{_OPERATOR}}}{_RATE}))", "Event {{type}}"),
         ),
         _lines(
-            "Duration of passes",
+            "Duration of probe runs",
             "Of one resource: all its checks that were due.",
             "s",
-            _query(f"histogram_quantile(0.5, {passes})", "median"),
-            _query(f"histogram_quantile(0.95, {passes})", "95th percentile"),
+            _query(f"histogram_quantile(0.5, {runs})", "median"),
+            _query(f"histogram_quantile(0.95, {runs})", "95th percentile"),
         ),
         _lines(
             "Memory",

@@ -11,7 +11,8 @@ import yaml
 from pydantic import BaseModel
 
 from mehc_checks.engine.check import Check, catalogue
-from mehc_operator.models import DURATION, GROUP, KIND, PLURAL, VERSION, Spec, StatusReport
+from mehc_operator.models import DURATION, GROUP, KIND, PLURAL, VERSION, Spec
+from mehc_operator.status import StatusReport
 
 Schema = dict[str, Any]
 
@@ -24,27 +25,23 @@ _KEPT = {
 _COLUMNS = (
     ("Health", "string", ".status.health", 0),
     ("Passing", "string", ".status.passing", 0),
-    ("Reason", "string", '.status.conditions[?(@.type=="Degraded")].reason', 0),
+    ("Cause", "string", ".status.cause", 0),
     ("Last Probe", "date", ".status.lastProbeTime", 0),
     ("Age", "date", ".metadata.creationTimestamp", 0),
     ("Release", "string", ".status.release.name", 1),
-    ("Stuck Endpoints", "integer", ".status.stuckEndpoints", 1),
+    ("Stuck", "integer", ".status.stuckEndpoints", 1),
     ("Message", "string", ".status.summary", 1),
 )
-"""Name, type, path, priority (1: only with -o wide).
-
-Degraded has a reason whenever there is something to say, also where a warning leaves Ready True.
-"""
+"""Name, type, path, priority (1: only with -o wide)."""
 
 
 def custom_resource_definition() -> dict[str, Any]:
     """The manifest. Raises ValueError when two checks give one parameter name different types."""
     schema: Schema = {
-        "description": "Diagnoses one installation of model engine, again and again: what is broken, why, and "
-        "how to mend it.",
+        "description": "Diagnoses a model engine installation: what is broken, why, and how to fix it.",
         "type": "object",
         "properties": {
-            "apiVersion": {"type": "string", "description": "The version of this schema."},
+            "apiVersion": {"type": "string", "description": "Version of this schema."},
             "kind": {"type": "string", "description": f"{KIND}."},
             "metadata": {"type": "object"},
             "spec": spec_schema(catalogue()),
@@ -142,7 +139,7 @@ def parameters_schema(checks: Mapping[str, Check]) -> Schema:
         properties[name] = {**schema, "description": text}
     return {
         "type": "object",
-        "description": "Parameters of the check; each description begins with the checks that take it.",
+        "description": "Parameters of the check. Each description begins with the checks that accept it.",
         **({"properties": properties} if properties else {}),
     }
 

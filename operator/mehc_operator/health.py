@@ -57,7 +57,7 @@ def _response(verdict: Verdict) -> web.Response:
 
 
 async def _metrics(request: web.Request) -> web.Response:
-    # In a thread: with hundreds of resources the page takes longer than the passes should wait.
+    # In a thread: with hundreds of resources the page takes longer than probe runs should wait.
     page, content_type = await asyncio.to_thread(metrics.exposition, request.headers.get("Accept", ""))
     response = web.Response(body=page, headers={"Content-Type": content_type})
     response.enable_compression()

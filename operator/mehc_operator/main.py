@@ -21,6 +21,8 @@ import kopf
 from mehc_checks.clients.kubernetes.api import KubernetesCluster
 from mehc_checks.clients.kubernetes.paths import object_path
 from mehc_checks.core.errors import MehcError, UsageError
+from mehc_checks.core.text import counted
+from mehc_checks.installation.context import now
 from mehc_operator import metrics
 from mehc_operator.connection import Access, connected
 from mehc_operator.health import STUCK_AFTER, Verdict, serving
@@ -32,7 +34,7 @@ from mehc_operator.work import Work
 
 log = logging.getLogger(__name__)
 
-_REFUSED = "the Kubernetes API does not accept these credentials"
+_REFUSED = "the Kubernetes API rejects these credentials"
 _API_TIMEOUT = 3
 """Seconds; a kubelet gives its probes not much more."""
 _POLL = 2
@@ -43,7 +45,7 @@ _POLL = 2
 class Options:
     """How to run. ``namespaces`` empty watches the whole cluster; ``port`` 0 takes a free one.
 
-    ``passes`` bounds the resources under way at once, ``probes`` the checks in flight. ``lease``, (namespace, name),
+    ``runs`` bounds the probe runs under way at once, ``probes`` the checks in flight. ``lease``, (namespace, name),
     is what operators beside this one are kept apart by; None: there are none, and this one leads.
     """
 
@@ -51,7 +53,7 @@ class Options:
     namespaces: tuple[str, ...] = ()
     host: str = "0.0.0.0"  # noqa: S104 - kubelets probe the pod's address
     port: int = 8080
-    passes: int = 64
+    runs: int = 64
     probes: int = 128
     lease: tuple[str, str] | None = None
 
@@ -68,9 +70,14 @@ async def operate(options: Options) -> None:
         work = Work(
             cluster,
             namespaces=options.namespaces,
-            passes=options.passes,
+            runs=options.runs,
             probes=options.probes,
-            store=Store(cluster, instance=instance, may_write=lambda: election is None or election.leads),
+            store=Store(
+                cluster,
+                instance=instance,
+                may_write=lambda: election is None or election.leads,
+                clock=now,
+            ),
         )
 
         async def retire() -> None:
@@ -237,12 +244,12 @@ class Watch:
         self._caught_up = False
 
     def live(self) -> Verdict:
-        """Whether due passes begin. An API server that is away is no reason for a restart."""
+        """Whether due probe runs begin. An API server that is away is no reason for a restart."""
         if self._election is not None and not self._election.alive:
-            return False, "no longer a candidate for the lead"
+            return False, "not taking part in leader election any more"
         late = self._scheduler.overdue()
         if late > STUCK_AFTER:
-            return False, f"a pass is {late.total_seconds():.0f} s late"
+            return False, f"a probe run is {late.total_seconds():.0f} s late"
         return True, "ok"
 
     async def ready(self) -> Verdict:
@@ -255,23 +262,22 @@ class Watch:
             async with asyncio.timeout(_API_TIMEOUT):
                 lists = [await self._cluster.get(path, **limit) for path in self._paths()]
         except (MehcError, TimeoutError) as error:
-            return False, str(error) or "the Kubernetes API does not answer"
+            return False, str(error) or "the Kubernetes API does not respond"
         found = [item for some in lists if some for item in some["items"]]
         if any(some is None for some in lists):
             return False, f"the CustomResourceDefinition {PLURAL}.{GROUP} is not installed"
         if not self._caught_up:
             unseen = sum(not self._scheduler.knows(item["metadata"]["uid"]) for item in found)
             if unseen:
-                return False, f"{unseen} resources are still to be seen"
+                return False, f"{counted(unseen, 'resource')} not seen by the watch yet"
             self._caught_up = True
-        watching = f"watching {len(self._scheduler)} resources"
+        watching = f"watching {counted(len(self._scheduler), 'resource')}"
         if self._election is None:
             return True, watching
         if self._election.trouble:
             return False, self._election.trouble
-        role = (
-            "leading" if self._election.leads else f"standing by: {self._election.holder or 'nobody'} leads"
-        )
+        holder = self._election.holder
+        role = "leader" if self._election.leads else f"standby (leader: {holder or 'none'})"
         return True, f"{watching}, {role}"
 
     def _paths(self) -> list[str]:

@@ -23,18 +23,20 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from mehc_checks.engine.check import catalogue
+from mehc_checks.engine.correlate import SHOWN
+from mehc_checks.engine.health import Health
 from mehc_operator.conditions import DEGRADED, READY
-from mehc_operator.models import ConditionStatus, Health, StatusReport
+from mehc_operator.status import ConditionStatus, StatusReport
 
 OTHER: Final = "Other"
-"""Stands for a reason that no check declares, because a label must not take any value that comes."""
+"""In place of a reason that no check declares: a label must have a bounded set of values."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Observed:
-    """A resource as this process knows it: its last judgement, and the time between two passes.
+    """A resource as this process knows it: its last judgement, and the time between two probe runs.
 
-    ``interval`` is None while no further pass is due by itself.
+    ``interval`` is None while no further run is due by itself.
     """
 
     namespace: str
@@ -69,16 +71,16 @@ def _described(name: str, kind: str, meaning: str, *labels: str) -> tuple[str, s
 
 
 LEADER: Final = Gauge(
-    *_described("mehc_leader", "gauge", "1 while this replica carries out the passes, else 0."),
+    *_described("mehc_leader", "gauge", "1 while this replica is the leader, else 0."),
     registry=REGISTRY,
 )
 PROBE_DURATION: Final = Histogram(
-    *_described("mehc_probe_duration_seconds", "histogram", "How long a check took, by check.", "check"),
+    *_described("mehc_probe_duration_seconds", "histogram", "Duration of a check, by check.", "check"),
     buckets=_SECONDS,
     registry=REGISTRY,
 )
-PASS_DURATION: Final = Histogram(
-    *_described("mehc_pass_duration_seconds", "histogram", "How long a pass over one resource took."),
+RUN_DURATION: Final = Histogram(
+    *_described("mehc_probe_run_duration_seconds", "histogram", "Duration of a probe run of one resource."),
     buckets=_SECONDS,
     registry=REGISTRY,
 )
@@ -86,28 +88,30 @@ STATUS_WRITES: Final = Counter(
     *_described(
         "mehc_status_writes_total",
         "counter",
-        "Attempts to write a status: written, retried (the API was away or busy), gone (the resource was deleted) "
-        "or refused.",
+        "Attempts to write a status by result: written, retried (the API was unavailable), gone (the resource was "
+        "deleted) or refused.",
         "result",
     ),
     registry=REGISTRY,
 )
 EVENTS: Final = Counter(
-    *_described("mehc_events_total", "counter", "Kubernetes Events posted: Normal or Warning.", "type"),
+    *_described(
+        "mehc_events_total", "counter", "Kubernetes Events posted, by type: Normal or Warning.", "type"
+    ),
     registry=REGISTRY,
 )
 API_REQUESTS: Final = Counter(
     *_described(
         "mehc_api_requests_total",
         "counter",
-        "Requests to the Kubernetes API by verb, and the HTTP status of the answer; error where none came.",
+        "Requests to the Kubernetes API by verb and HTTP status of the response; error if there was none.",
         "verb",
         "code",
     ),
     registry=REGISTRY,
 )
 Gauge(
-    *_described("mehc_build_info", "gauge", "Always 1; the label tells which version runs.", "version"),
+    *_described("mehc_build_info", "gauge", "Always 1; the label is the version of the operator.", "version"),
     registry=REGISTRY,
 ).labels(version=version("mehc")).set(1)
 
@@ -131,30 +135,34 @@ class _Resources(Collector):
         self._families = {
             name: _described(name, "gauge", meaning, *_OF_EACH, *labels)
             for name, meaning, labels in (
-                ("mehc_health", "1 for the present verdict in one word, 0 for the others.", ("health",)),
+                (
+                    "mehc_health",
+                    "1 for the current health of the installation, 0 for the other values.",
+                    ("health",),
+                ),
                 ("mehc_suspended", "1 while spec.suspend is true, else 0.", ()),
                 (
                     "mehc_status_condition",
-                    "1 for the present status of the condition (true, false or unknown), 0 for the other two.",
+                    "1 for the current status of the condition (true, false or unknown), 0 for the other two.",
                     ("condition", "status"),
                 ),
                 (
                     "mehc_check_status",
-                    "Always 1, and one series for each check: its severity and its present status are labels.",
+                    "Always 1; one series per check, with its severity and current status as labels.",
                     ("check", "severity", "status"),
                 ),
                 (
                     "mehc_root_cause",
-                    "Always 1, and one series for each failure that no other failure explains; at most five.",
+                    f"Always 1; one series per root cause, at most {SHOWN}.",
                     ("check", "reason"),
                 ),
                 (
                     "mehc_stuck_endpoints",
-                    "How many endpoints have not been ready for longer than their grace period.",
+                    "Endpoints that have not been ready for longer than their grace period.",
                     (),
                 ),
-                ("mehc_last_probe_timestamp_seconds", "When the last pass began, as a Unix time.", ()),
-                ("mehc_probe_interval_seconds", "The time between two passes.", ()),
+                ("mehc_last_probe_timestamp_seconds", "Start of the last probe run, as a Unix time.", ()),
+                ("mehc_probe_interval_seconds", "Time between two probe runs.", ()),
             )
         }
 
@@ -183,7 +191,7 @@ class _Resources(Collector):
             yield "mehc_health", (health,), health is status.health
         suspended = status.health is Health.SUSPENDED
         yield "mehc_suspended", (), suspended
-        if suspended:  # nothing is measured: what was seen last is no news to alert on
+        if suspended:  # nothing is measured, and the last results must not alert
             return
         for condition in status.conditions:
             if condition.type in self._conditions:

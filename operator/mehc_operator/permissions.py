@@ -10,9 +10,9 @@ OWN_PERMISSIONS = (
     ),
     Permission(
         resource="events",
-        verbs=("create",),
+        verbs=("create", "patch"),
         scope="own",
-        lost="what turns is not announced; the status tells the same",
+        lost="changes of conditions are not announced; the status has the same",
     ),
     Permission(resource="secrets", scope="own", lost="spec.valuesFrom cannot name Secrets"),
     Permission(resource="configmaps", scope="own", lost="spec.valuesFrom cannot name ConfigMaps"),
@@ -21,13 +21,13 @@ OWN_PERMISSIONS = (
         resource="leases",
         verbs=("get", "create", "update"),
         scope="operator",
-        lost="no replica leads, and nothing is probed",
+        lost="no replica becomes leader, and nothing is probed",
     ),
     Permission(
         group="apiextensions.k8s.io",
         resource="customresourcedefinitions",
         verbs=("list", "watch"),
         scope="cluster",
-        lost="a CustomResourceDefinition that comes after the operator is noticed after a restart",
+        lost="a CRD that is installed after the operator is noticed after a restart",
     ),
 )

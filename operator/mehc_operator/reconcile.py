@@ -17,25 +17,25 @@ from mehc_checks.engine.runner import Limiter
 from mehc_checks.installation.helm import ReleaseFacts
 from mehc_checks.installation.inventory import Inventory
 from mehc_checks.installation.objects import ObjectName, Releases
-from mehc_operator.conditions import Verdict, judge, significant, suspended, unconfirmed
 from mehc_operator.events import transitions
-from mehc_operator.metrics import PASS_DURATION, Observed
-from mehc_operator.models import Health, ReleaseStatus, Spec, StatusReport
-from mehc_operator.passes import Passes
+from mehc_operator.judgement import Verdict, heartbeat_due, judge, significant, suspended, unconfirmed
+from mehc_operator.metrics import RUN_DURATION, Observed
+from mehc_operator.models import Spec
 from mehc_operator.reasons import OperatorReasons
+from mehc_operator.runs import ASKS_FOR_ALL, Runs
 from mehc_operator.scheduler import Due, Resource, Trigger
+from mehc_operator.status import ReleaseStatus, StatusReport
 from mehc_operator.store import Store
 
 log = logging.getLogger(__name__)
 
-HEARTBEAT = timedelta(minutes=5)
-"""How old ``lastProbeTime`` may become while nothing else changes."""
+_LONGEST_REQUEST = 256
 CONFIRM_AFTER = timedelta(seconds=2)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Shared:
-    """What all resources share. ``passes`` bounds the passes under way, ``limiter`` the probes in flight."""
+    """What all resources share. ``runs`` bounds the probe runs under way, ``limiter`` the checks in flight."""
 
     checks: Mapping[str, Check]
     cluster: Cluster
@@ -43,13 +43,13 @@ class Shared:
     releases: Releases
     store: Store
     limiter: Limiter
-    passes: asyncio.Semaphore
+    runs: asyncio.Semaphore
     clock: Callable[[], datetime]
     confirm_after: timedelta = CONFIRM_AFTER
 
 
 class Reconciler:
-    """The passes over one resource and what was last written for it."""
+    """The probe runs of one resource and what was last written for it."""
 
     def __init__(self, shared: Shared, resource: Resource) -> None:
         self._shared = shared
@@ -57,7 +57,7 @@ class Reconciler:
         sources = Sources(
             inventory=shared.inventory, releases=shared.releases, limiter=shared.limiter, clock=shared.clock
         )
-        self._passes = Passes(shared.checks, shared.cluster, sources)
+        self._runs = Runs(shared.checks, shared.cluster, sources)
         self._written = _parsed(resource)
         """The status in the cluster: read from the resource when it is first seen, known from then on."""
         self._observed = Observed(
@@ -70,24 +70,22 @@ class Reconciler:
         return self._observed
 
     async def __call__(self, resource: Resource, trigger: Trigger) -> Due | None:
-        """Carry out one pass (``scheduler.Reconcile``)."""
+        """Carry out one probe run (``scheduler.Reconcile``)."""
         try:
             spec = Spec.model_validate(resource.spec)
         except ValidationError as error:
             self._observed = replace(self._observed, interval=None)
             await self._refuse(resource, error)
             return None
-        self._observed = replace(self._observed, interval=self._passes.interval(spec))
+        self._observed = replace(self._observed, interval=self._runs.interval(spec))
         if spec.suspend:
             await self._write(resource, suspended(self._written, resource.generation, self._shared.clock()))
             return None
-        async with self._shared.passes:
-            with PASS_DURATION.time():
+        async with self._shared.runs:
+            with RUN_DURATION.time():
                 status = await self._probe(resource, spec, trigger)
-        pending = unconfirmed(status)
-        due = Due(delay=self._passes.next_due(spec))
-        if pending and self._shared.confirm_after < due.delay:
-            due = Due(delay=self._shared.confirm_after, trigger=Trigger.CONFIRMATION, exact=True)
+        due = self._due(spec, status)
+        status = status.model_copy(update={"next_probe_time": self._shared.clock() + due.delay})
         log.log(
             logging.DEBUG if trigger is Trigger.NODES else logging.INFO,  # one for each resource, at each change
             "%s: %s, %s checks pass (%s, %s)",
@@ -98,20 +96,33 @@ class Reconciler:
         return due
 
     def concerned(self, changed: Iterable[ObjectName]) -> bool:
-        """Whether one of the objects ``changed`` may change the verdict: passes asked for it, or it is a release."""
+        """Whether one of the objects ``changed`` may change the verdict: probe runs read it, or it is a release."""
         return any(
-            name in self._passes.asked or (name.is_release and name.namespace == self._namespace)
+            name in self._runs.asked or (name.is_release and name.namespace == self._namespace)
             for name in changed
         )
+
+    def _due(self, spec: Spec, status: StatusReport) -> Due:
+        due = Due(delay=self._runs.next_due(spec))
+        if unconfirmed(status) and self._shared.confirm_after < due.delay:
+            return Due(delay=self._shared.confirm_after, trigger=Trigger.CONFIRMATION, exact=True)
+        return due
 
     async def _probe(self, resource: Resource, spec: Spec, trigger: Trigger) -> StatusReport:
         started = self._shared.clock()
         pending = unconfirmed(self._written)
-        results = await self._passes.probe(spec, resource.namespace, trigger, pending)
-        return self._judged(resource, spec, results, started)
+        results = await self._runs.probe(spec, resource.namespace, trigger, pending)
+        # A run that does not carry out every check leaves the request to the one that was asked for.
+        probe_now = resource.probe_now[:_LONGEST_REQUEST] if trigger in ASKS_FOR_ALL else ""
+        return self._judged(resource, spec, results, started, probe_now)
 
     def _judged(
-        self, resource: Resource, spec: Spec, results: tuple[CheckResult, ...], started: datetime
+        self,
+        resource: Resource,
+        spec: Spec,
+        results: tuple[CheckResult, ...],
+        started: datetime,
+        probe_now: str = "",
     ) -> StatusReport:
         now = self._shared.clock()
         verdict = Verdict(
@@ -120,8 +131,9 @@ class Reconciler:
             confirmations=spec.confirmations,
             started=started,
             took=now - started,
-            next_probe=now + self._passes.next_due(spec),
-            release=_release(self._passes.facts),
+            next_probe=now + self._runs.next_due(spec),
+            release=_release(self._runs.facts),
+            probe_now=probe_now or None,
         )
         return judge(verdict, self._written, self._shared.checks, now)
 
@@ -136,7 +148,7 @@ class Reconciler:
     async def _write(self, resource: Resource, status: StatusReport) -> None:
         self._observed = replace(self._observed, status=status)
         before = self._written
-        if significant(status) == significant(before) and not _heartbeat_due(status, before):
+        if significant(status) == significant(before) and not heartbeat_due(status, before):
             return
         if await self._shared.store.write(resource, status):
             self._written = status
@@ -155,16 +167,10 @@ def _release(facts: ReleaseFacts | None) -> ReleaseStatus | None:
     )
 
 
-def _heartbeat_due(status: StatusReport, written: StatusReport) -> bool:
-    if status.last_probe_time is None or status.health is Health.SUSPENDED:
-        return False
-    return written.last_probe_time is None or status.last_probe_time - written.last_probe_time >= HEARTBEAT
-
-
 def _parsed(resource: Resource) -> StatusReport:
     """The status as the cluster has it; empty where another version wrote what this one cannot read."""
     try:
         return StatusReport.model_validate(resource.status)
     except ValidationError:
-        log.warning("the present status of %s is not readable and will be written anew", resource)
+        log.warning("the present status of %s is not readable and will be replaced", resource)
         return StatusReport()

@@ -1,7 +1,7 @@
-"""When each resource is probed: one task per resource, passes bounded over all of them.
+"""When each resource is probed: one task per resource, probe runs bounded over all of them.
 
-Knows neither Kubernetes nor checks. A resource's task probes, waits until the next pass is due
-or until something asks for one, and probes again. A changed spec ends a running pass, because
+Knows neither Kubernetes nor checks. A resource's task probes, waits until the next run is due
+or until something asks for one, and probes again. A changed spec ends a running one, because
 its answer would be about a spec that is gone; deletion ends it for good. While another operator
 leads, resources are taken note of and nothing runs.
 """
@@ -24,7 +24,7 @@ _AFTER_CRASH = timedelta(seconds=30)
 
 
 class Trigger(StrEnum):
-    """Why a pass begins."""
+    """Why a probe run begins."""
 
     SEEN = "seen"
     SPEC = "spec"
@@ -53,7 +53,7 @@ class Resource:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Due:
-    """When the next pass is due. ``exact`` is for delays of seconds, which need no scattering."""
+    """When the next probe run is due. ``exact`` is for delays of seconds, which need no scattering."""
 
     delay: timedelta
     trigger: Trigger = Trigger.INTERVAL
@@ -61,17 +61,17 @@ class Due:
 
 
 Reconcile = Callable[[Resource, Trigger], Awaitable[Due | None]]
-"""Carries out one pass and says when the next is due; None waits until something asks for one."""
+"""Carries out one probe run and says when the next is due; None waits until something asks for one."""
 
 
 class Scheduler:
-    """Feed it with ``observe`` and ``forget``; passes run from ``resume`` to ``pause``."""
+    """Feed it with ``observe`` and ``forget``; probe runs are carried out from ``resume`` to ``pause``."""
 
     def __init__(
         self, make_reconcile: Callable[[Resource], Reconcile], *, scatter: Callable[[], float] | None = None
     ) -> None:
-        """``make_reconcile`` gives each resource its own when it is first seen, and anew whenever it changed
-        while passes were paused; ``scatter`` gives numbers from 0 to 1."""
+        """``make_reconcile`` gives each resource its own when it is first seen, and again whenever it changed
+        while probe runs were paused; ``scatter`` gives numbers from 0 to 1."""
         self._make_reconcile = make_reconcile
         self._scatter = scatter or random.random
         self._entries: dict[str, _Entry] = {}
@@ -81,7 +81,7 @@ class Scheduler:
         return len(self._entries)
 
     def reconciles(self) -> list[Reconcile]:
-        """What carries out the passes of each resource. May be called from another thread."""
+        """What carries out the probe runs of each resource. May be called from another thread."""
         return [entry.reconcile for entry in list(self._entries.values())]
 
     def knows(self, uid: str) -> bool:
@@ -111,7 +111,7 @@ class Scheduler:
             entry.restart(Trigger.SEEN)
 
     async def pause(self) -> None:
-        """End all passes and wait for their end. What is observed from now on is only taken note of."""
+        """End all probe runs and wait for their end. What is observed from now on is only taken note of."""
         self._running = False
         tasks = [entry.task for entry in self._entries.values() if entry.task]
         for entry in self._entries.values():
@@ -143,23 +143,23 @@ class _Entry:
         self.resource = resource
         self.task: asyncio.Task[None] | None = None
         self.due = 0.0
-        """Loop time of the next pass while waiting for it, else 0."""
+        """Loop time of the next probe run while waiting for it, else 0."""
         self.reconcile = reconcile
         self._scatter = scatter
         self._asked: Trigger | None = None
         self._wake = asyncio.Event()
         self._one_at_a_time = asyncio.Lock()
-        """Held by the task; a cancelled pass may need a moment to close its connections."""
+        """Held by the task; a cancelled run may need a moment to close its connections."""
 
     def restart(self, trigger: Trigger) -> None:
-        """Begin a pass at once, in place of the one that may be running."""
+        """Begin a probe run at once, in place of the one that may be running."""
         self.stop()
         self._asked = None
         self._wake.clear()
         self.task = asyncio.create_task(self._run(trigger), name=f"mehc {self.resource}")
 
     def ask(self, trigger: Trigger) -> None:
-        """Begin a pass at once, or right after the one that is running."""
+        """Begin a probe run at once, or right after the one that is running."""
         if self._asked not in (Trigger.PROBE_NOW, Trigger.CONFIGURATION):  # which probe all that others would
             self._asked = trigger
         self._wake.set()
@@ -176,14 +176,15 @@ class _Entry:
                 try:
                     due = await self.reconcile(self.resource, trigger)
                 except Exception as error:  # a defect of ours must not end the resource's task
-                    # Where, and not what: the error's text may hold anything that the pass has read.
+                    # Where, and not what: the error's text may hold anything that the run has read.
                     where = "".join(traceback.format_tb(error.__traceback__))
-                    log.error("the pass over %s crashed: %s\n%s", self.resource, type(error).__name__, where)  # noqa: TRY400
+                    kind = type(error).__name__
+                    log.error("the probe run of %s crashed: %s\n%s", self.resource, kind, where)  # noqa: TRY400
                     due = Due(delay=_AFTER_CRASH)
                 trigger = await self._next(due)
 
     async def _next(self, due: Due | None) -> Trigger:
-        """Wait for the next pass and say why it begins."""
+        """Wait for the next probe run and say why it begins."""
         loop = asyncio.get_running_loop()
         try:
             if due is None:

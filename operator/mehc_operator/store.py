@@ -2,53 +2,65 @@
 
 import asyncio
 import logging
-import secrets
 from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Final
 
 import aiohttp
 
 from mehc_checks.clients.kubernetes.api import KubernetesCluster
 from mehc_checks.clients.kubernetes.paths import object_path
+from mehc_operator.announcements import Announcements
 from mehc_operator.events import Event
+from mehc_operator.limits import LARGEST, fitting
 from mehc_operator.metrics import EVENTS, STATUS_WRITES
-from mehc_operator.models import GROUP, KIND, PLURAL, VERSION, ReleaseStatus, StatusReport
+from mehc_operator.models import GROUP, PLURAL, VERSION
 from mehc_operator.scheduler import Resource
+from mehc_operator.status import ReleaseStatus, StatusReport
 
 log = logging.getLogger(__name__)
 
-_RETRIES = (0.5, 1.0, 2.0, 5.0, 10.0)
+_RETRIES: Final = (0.5, 1.0, 2.0, 5.0, 10.0)
 """Seconds between attempts; the last one repeats for as long as the API is away."""
-_WORTH_A_RETRY = frozenset(
+_SIZES: Final = (LARGEST, LARGEST // 4, LARGEST // 16)
+"""Bytes that a status may have, the smaller ones where the API refuses it: the spec takes the room then."""
+_WORTH_A_RETRY: Final = frozenset(
     {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}
 )
-_REPORTER = "model-engine-health-check"
+_TOO_LARGE: Final = ("too large", "larger than max", "too long: must have at most")
+"""What etcd, its client and the API server say of an object, beside the status 413."""
 
 
 class Store:
     """Writes through one API client, which all resources share. ``may_write``: whether no other operator does."""
 
-    def __init__(self, cluster: KubernetesCluster, *, instance: str, may_write: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        cluster: KubernetesCluster,
+        *,
+        instance: str,
+        may_write: Callable[[], bool],
+        clock: Callable[[], datetime],
+    ) -> None:
         self._cluster = cluster
-        self._instance = instance
         self._may_write = may_write
+        self._clock = clock
+        self._announcements = Announcements(cluster, instance=instance, clock=clock)
 
     async def write(self, resource: Resource, status: StatusReport) -> bool:
-        """Replace the status. Tries until the API takes it; False when the resource is gone.
+        """Replace the status, cut to what the API takes. Tries until it does; False when the resource is gone.
 
         The uid goes with the patch, so the API refuses it (409) where the resource was deleted
         and another was created under its name.
         """
-        path = object_path(PLURAL, resource.namespace, resource.name, group=GROUP, version=VERSION)
-        body = {"metadata": {"uid": resource.uid}, "status": merge_patch(status)}
-        answer, message = await self._persist(
-            "PATCH", f"{path}/status", body, "application/merge-patch+json", str(resource)
-        )
-        if answer == HTTPStatus.OK:
-            STATUS_WRITES.labels(result="written").inc()
-            return True
+        for size in _SIZES:
+            answer, message = await self._persist(resource, fitting(status, size))
+            if answer == HTTPStatus.OK:
+                STATUS_WRITES.labels(result="written").inc()
+                return True
+            if not _is_too_large(answer, message):
+                break
         if answer in (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT):
             STATUS_WRITES.labels(result="gone").inc()
         else:
@@ -57,86 +69,70 @@ class Store:
         return False
 
     async def announce(self, resource: Resource, events: Iterable[Event]) -> None:
-        """Post Events. One that cannot be posted is logged and dropped: the status tells the same."""
+        """Post Events. One that cannot be posted is logged and dropped: the status says the same."""
         for event in events:
             if not self._may_write():
                 return
-            path = object_path("events", resource.namespace)
             try:
-                answer, body = await self._cluster.request("POST", path, body=self._manifest(resource, event))
+                trouble = await self._announcements.post(resource, event)
             except (aiohttp.ClientError, OSError, TimeoutError) as error:
                 log.warning("no Event %s for %s: %s", event.reason, resource, type(error).__name__)
                 return
-            if answer == HTTPStatus.CREATED:
-                EVENTS.labels(type=event.type).inc()
+            if trouble:
+                log.warning("no Event %s for %s: %s", event.reason, resource, trouble)
             else:
-                log.warning(
-                    "no Event %s for %s: %s %s", event.reason, resource, answer, body.get("message", "")
-                )
+                EVENTS.labels(type=event.type).inc()
 
-    async def _persist(
-        self, method: str, path: str, body: Mapping[str, Any], content_type: str, what: str
-    ) -> tuple[int, str]:
+    async def _persist(self, resource: Resource, status: StatusReport) -> tuple[int, str]:
+        """The API's answer and its message, once there is one that another attempt would not change."""
+        path = object_path(PLURAL, resource.namespace, resource.name, group=GROUP, version=VERSION)
         attempt = 0
         while True:
             # Asked right before each request: whoever was suspended does not know how long, and that others lead.
             if not self._may_write():
-                await asyncio.Event().wait()  # for the pass to be cancelled, which is about to happen
+                await asyncio.Event().wait()  # for the probe run to be cancelled, which is about to happen
+            body = {"metadata": {"uid": resource.uid}, "status": merge_patch(self._timely(status))}
             try:
-                status, answer = await self._cluster.request(
-                    method, path, body=body, content_type=content_type
+                code, answer = await self._cluster.request(
+                    "PATCH", f"{path}/status", body=body, content_type="application/merge-patch+json"
                 )
             except (aiohttp.ClientError, OSError, TimeoutError) as error:
                 trouble = type(error).__name__
             else:
                 message = str(answer.get("message", ""))
-                if not _worth_a_retry(status, message):
-                    return status, message
-                trouble = f"{status} {message}".strip()
+                if not _worth_a_retry(code, message):
+                    return code, message
+                trouble = f"{code} {message}".strip()
             STATUS_WRITES.labels(result="retried").inc()
             delay = _RETRIES[min(attempt, len(_RETRIES) - 1)]
             if attempt in (0, len(_RETRIES)):
-                log.warning("cannot write the status of %s (%s), will retry", what, trouble)
+                log.warning("cannot write the status of %s (%s), will retry", resource, trouble)
             attempt += 1
             await asyncio.sleep(delay)
 
-    def _manifest(self, resource: Resource, event: Event) -> dict[str, Any]:
-        now = datetime.now(UTC)
-        return {
-            "metadata": {
-                "name": f"{resource.name[:200]}.{secrets.token_hex(8)}",
-                "namespace": resource.namespace,
-            },
-            "involvedObject": {
-                "apiVersion": f"{GROUP}/{VERSION}",
-                "kind": KIND,
-                "namespace": resource.namespace,
-                "name": resource.name,
-                "uid": resource.uid,
-            },
-            "type": event.type,
-            "reason": event.reason,
-            "message": event.message,
-            "action": "Probe",
-            "eventTime": now.isoformat(timespec="microseconds").replace("+00:00", "Z"),
-            "firstTimestamp": now.strftime("%Y-%m-%dT%H:%M:%SZ"),
-            "lastTimestamp": now.strftime("%Y-%m-%dT%H:%M:%SZ"),
-            "count": 1,
-            "reportingComponent": _REPORTER,
-            "reportingInstance": self._instance[:128],
-            "source": {"component": _REPORTER},
-        }
+    def _timely(self, status: StatusReport) -> StatusReport:
+        """A probe run that has become due while the API was away begins right after the write."""
+        if status.next_probe_time is None:
+            return status
+        return status.model_copy(update={"next_probe_time": max(status.next_probe_time, self._clock())})
 
 
 def _worth_a_retry(status: int, message: str) -> bool:
     if status == HTTPStatus.CONFLICT:
         return "uid" not in message.lower()  # else the API lost a race of its own
+    if _is_too_large(status, message):
+        return False
     return status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in _WORTH_A_RETRY
+
+
+def _is_too_large(status: int, message: str) -> bool:
+    said = message.lower()
+    return status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE or any(words in said for words in _TOO_LARGE)
 
 
 def merge_patch(status: StatusReport) -> dict[str, Any]:
     """The whole status as a merge patch: null for what the new one does not have, or has empty."""
-    dumped = status.model_dump(mode="json", by_alias=True, exclude_none=True)
+    dumped = status.model_dump(mode="json", by_alias=True, exclude_defaults=True)
     patch = _with_nulls(StatusReport.model_fields, dumped)
     if isinstance(patch.get("release"), dict):
         patch["release"] = _with_nulls(ReleaseStatus.model_fields, patch["release"])

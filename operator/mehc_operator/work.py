@@ -1,4 +1,4 @@
-"""What the one operator that leads does: passes over the resources, and watches of what they depend on."""
+"""What the leader does: probe runs of the resources, and watches of what they depend on."""
 
 import asyncio
 from collections.abc import Callable, Iterable
@@ -18,13 +18,13 @@ from mehc_operator.store import Store
 from mehc_operator.throttle import Throttle
 
 _SETTLING: Final = 5.0
-"""Seconds that the first passes wait for the watches of Secrets and ConfigMaps."""
+"""Seconds that the first probe runs wait for the watches of Secrets and ConfigMaps."""
 
 
 class Work:
     """``start`` it and ``stop`` it, as often as the lead changes; the ``scheduler`` takes note of resources always.
 
-    ``passes`` bounds the resources under way at once, ``probes`` the checks in flight.
+    ``runs`` bounds the probe runs under way at once, ``probes`` the checks in flight.
     """
 
     def __init__(
@@ -32,7 +32,7 @@ class Work:
         cluster: KubernetesCluster,
         *,
         namespaces: Iterable[str],
-        passes: int,
+        runs: int,
         probes: int,
         store: Store,
     ) -> None:
@@ -47,7 +47,7 @@ class Work:
             releases=self._objects,
             store=store,
             limiter=Limiter(probes),
-            passes=asyncio.Semaphore(passes),
+            runs=asyncio.Semaphore(runs),
             clock=now,
         )
         self.scheduler = Scheduler(lambda resource: Reconciler(shared, resource))
@@ -59,7 +59,7 @@ class Work:
         self._beginning = asyncio.create_task(self._begin(), name="begin")
 
     async def _begin(self) -> None:
-        # Passes read what there is; to be told of it, too, would make each begin a second one at once.
+        # Probe runs read what there is; to be told of it, too, would make each resource begin a second one at once.
         with suppress(TimeoutError):
             async with asyncio.timeout(_SETTLING):
                 await self._objects.settled()
@@ -67,7 +67,7 @@ class Work:
         self.scheduler.resume()
 
     async def stop(self) -> None:
-        """End all passes and watches."""
+        """End all probe runs and watches."""
         metrics.clear()
         if self._beginning is not None:
             self._beginning.cancel()

@@ -22,8 +22,8 @@ from mehc_checks.engine.check import catalogue
 from mehc_checks.engine.report import CheckResult, Found
 from mehc_operator import metrics
 from mehc_operator.alerts import ALERTS, RUNBOOKS
-from mehc_operator.conditions import Verdict, judge, suspended
-from mehc_operator.models import StatusReport
+from mehc_operator.judgement import Verdict, judge, suspended
+from mehc_operator.status import StatusReport
 
 ROOT = Path(__file__).resolve().parents[2]
 RULES = ROOT / "charts" / "model-engine-health-check" / "files" / "alerts.yaml"

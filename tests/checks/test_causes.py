@@ -16,9 +16,9 @@ from mehc_checks.installation.metricsapi import EXTERNAL_METRICS
 from mehc_checks.modelengine.accelerators import ACCELERATOR_LABEL
 from mehc_checks.modelengine.endpoints import demand_key
 from mehc_checks.modelengine.values import Layer, Values
-from mehc_operator.conditions import Verdict, judge
 from mehc_operator.connection import Access, connected
-from mehc_operator.models import StatusReport
+from mehc_operator.judgement import Verdict, judge
+from mehc_operator.status import StatusReport
 from testbed import keda, ports
 from testbed.aggregation import register
 from testbed.controlplane import ControlPlane

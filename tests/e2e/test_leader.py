@@ -9,11 +9,12 @@ from contextlib import contextmanager
 import pytest
 
 from mehc_checks.clients.kubernetes.api import KubernetesCluster
+from mehc_checks.engine.health import Health
 from mehc_operator.connection import Access, connected
 from mehc_operator.events import Event
 from mehc_operator.leader import Election, Terms
 from mehc_operator.main import as_resource
-from mehc_operator.models import Health, StatusReport
+from mehc_operator.status import StatusReport
 from mehc_operator.store import Store
 from testbed.controlplane import ControlPlane
 from testbed.healthchecks import PROBE_NOW, Cluster, wait, with_redis

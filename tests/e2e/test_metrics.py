@@ -17,7 +17,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as text_format
 
 from mehc_checks.engine.check import catalogue
-from mehc_operator.models import Health
+from mehc_checks.engine.health import Health
 from testbed import tools
 from testbed.controlplane import ControlPlane
 from testbed.installation import Tree, aws_values, only
@@ -207,7 +207,7 @@ def test_what_the_process_does_is_counted(
         ("mehc_api_requests_total", "200", "patch"),
         ("mehc_api_requests_total", "201", "create"),
         ("mehc_api_requests_total", "200", "list"),
-        ("mehc_pass_duration_seconds_count",),
+        ("mehc_probe_run_duration_seconds_count",),
         ("mehc_probe_duration_seconds_count", "RedisReachable"),
     ):
         assert after[counted] > before.get(counted, 0), counted

@@ -8,13 +8,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mehc_checks.core.links import docs_url
 from mehc_checks.core.outcome import EndpointStatus, Outcome, Reason, ReasonSet, Severity, Status
 from mehc_checks.engine.check import Check
+from mehc_checks.engine.health import Health
 from mehc_checks.engine.report import CheckResult, Found
 from mehc_checks.installation.context import Context
-from mehc_operator.conditions import Verdict, judge, significant, suspended, unconfirmed
 from mehc_operator.events import transitions
-from mehc_operator.models import ConditionStatus, Health, StatusReport
+from mehc_operator.judgement import (
+    Verdict,
+    heartbeat_due,
+    judge,
+    significant,
+    suspended,
+    unconfirmed,
+)
+from mehc_operator.status import ConditionStatus, StatusReport
 from mehc_operator.store import merge_patch
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -150,12 +159,14 @@ def test_a_consequence_is_no_root_cause_and_the_cause_names_the_summary() -> Non
         ("Alpha", ["Beta"]),
         ("Gamma", []),
     ]
-    assert status.summary == "Alpha: said (and 1 more)"
+    assert status.summary == "Alpha: said (and 1 more root cause)"
+    assert status.cause == "Alpha/Refused"
+    assert status.causes == ["Alpha/Refused: said. Fix: Fix Alpha.", "Gamma/Refused: said. Fix: Fix Gamma."]
     ready, degraded = status.condition("Ready"), status.condition("Degraded")
     assert ready
     assert degraded
     assert (ready.reason, ready.message) == ("Refused", "Alpha: said")
-    assert (degraded.reason, degraded.message) == ("Refused", "Alpha: said (and 1 more)")
+    assert (degraded.reason, degraded.message) == ("Refused", "Alpha: said (and 1 more root cause)")
 
 
 def test_a_failure_that_is_not_confirmed_explains_nothing() -> None:
@@ -197,7 +208,8 @@ def test_ten_root_causes_are_listed_and_the_others_counted(reasons: list[str]) -
     ready = status.condition("Ready")
     assert ready
     assert [cause.reason for cause in status.root_causes] == reasons[:10]
-    more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
+    others = len(reasons) - 1
+    more = f" (and {others} more root cause{'s' * (others > 1)})" if others > 0 else ""
     if reasons:
         assert (ready.reason, ready.message, status.summary) == (
             reasons[0],
@@ -325,8 +337,8 @@ def test_events_only_for_what_turned() -> None:
     assert list(transitions(healthy, healthy)) == []
     fall = {(e.type, e.reason, e.message) for e in transitions(healthy, broken)}
     assert fall == {
-        ("Warning", "Refused", "Ready is False: Alpha: said"),
-        ("Warning", "Refused", "Alpha is False: said Fix Alpha."),
+        ("Warning", "Refused", "Ready is False: Alpha: said. Fix: Fix Alpha."),
+        ("Warning", "Refused", "Alpha is False: said. Fix: Fix Alpha."),
     }
     assert {e.type for e in transitions(broken, healthy)} == {"Normal"}
     paused = suspended(healthy, 2, START)
@@ -338,6 +350,66 @@ def test_an_event_fits_the_api_servers_limit_in_bytes() -> None:
     long = with_alpha(verdict(Status.FAIL), finding("Alpha", Status.FAIL, "ü" * 5000))
     for event in transitions(EMPTY, judged(long)):
         assert 1000 < len(event.message.encode()) <= 1024
+        assert event.message.endswith(". Fix: Fix Alpha.")
+
+
+def test_what_does_not_pass_is_listed_by_finding_and_what_passes_is_not() -> None:
+    found = [
+        finding("Alpha", Status.FAIL, subject=f"part-{number}", docs="docs/x.md#y") for number in range(25)
+    ]
+    alpha, beta, gamma = judged(with_alpha(verdict(Status.PASS, gamma=Status.SKIP), *found)).checks
+    assert (len(alpha.findings), beta.findings, gamma.findings) == (20, [], [])
+    assert alpha.message == "said (and 24 more)"
+    assert alpha.findings[1].subject == "part-1"
+    assert alpha.findings[1].remediation == "Fix Alpha."
+    assert alpha.findings[1].docs == docs_url("docs/x.md#y")
+
+
+def test_a_finding_may_weigh_more_than_its_check() -> None:
+    lesser = verdict(Status.PASS, gamma=Status.FAIL)
+    critical = finding("Gamma", Status.FAIL, severity=Severity.CRITICAL)
+    status = judged(replace(lesser, results=(*lesser.results[:2], result("Gamma", critical))))
+    ready = status.condition("Ready")
+    assert ready
+    assert (ready.status, status.health) == (ConditionStatus.FALSE, Health.FAILING)
+
+
+def test_the_first_column_of_a_resource_that_warns_or_is_unknown_has_a_cause_too() -> None:
+    status = judged(verdict(Status.WARN, gamma=Status.ERROR))
+    assert status.cause == "Gamma/Forbidden"
+    assert [line.partition(":")[0] for line in status.causes] == ["Gamma/Forbidden", "Alpha/Expiring"]
+    assert judged(verdict(Status.PASS)).cause is None
+
+
+def test_a_handled_request_is_news_and_stays() -> None:
+    before = judged(verdict(Status.PASS))
+    asked = judged(replace(verdict(Status.PASS), probe_now="1"), before)
+    assert asked.last_handled_probe_now == "1"
+    assert significant(asked) != significant(before)
+    assert judged(verdict(Status.PASS), asked).last_handled_probe_now == "1"
+
+
+@pytest.mark.parametrize("interval", [15, 60, 300])
+def test_the_time_of_the_last_probe_run_in_the_cluster_is_never_older_than_five_minutes(
+    interval: int,
+) -> None:
+    """Whatever part of the interval a probe run is early by."""
+    for early in (0.9, 0.93, 0.97, 1.0):
+        written, at = judged(verdict(Status.PASS)), 0.0
+        for _ in range(100):
+            at += interval * early
+            started = START + timedelta(seconds=at)
+            status = judged(replace(verdict(Status.PASS), started=started), written, after=at)
+            assert written.last_probe_time
+            assert started - written.last_probe_time <= timedelta(minutes=5)
+            written = status if heartbeat_due(status, written) else written
+    assert not heartbeat_due(suspended(written, 1, START), written)
+
+
+def test_the_sentence_of_a_summary_is_short() -> None:
+    status = judged(with_alpha(verdict(Status.PASS), finding("Alpha", Status.FAIL, "word " * 500 + "end")))
+    assert len(status.summary or "") <= 120
+    assert (status.summary or "").endswith("word end")
 
 
 def test_a_status_survives_the_cluster_and_its_patch_empties_what_is_gone() -> None:

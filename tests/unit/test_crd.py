@@ -78,9 +78,9 @@ def test_names_and_columns(version: dict[str, Any]) -> None:
     assert version["subresources"] == {"status": {}}
     columns = version["additionalPrinterColumns"]
     assert [c["name"] for c in columns if not c["priority"]] == [
-        "Health", "Passing", "Reason", "Last Probe", "Age",
+        "Health", "Passing", "Cause", "Last Probe", "Age",
     ]  # fmt: skip
-    assert [c["name"] for c in columns if c["priority"]] == ["Release", "Stuck Endpoints", "Message"]
+    assert [c["name"] for c in columns if c["priority"]] == ["Release", "Stuck", "Message"]
 
 
 def test_lists_of_the_status_have_keys(version: dict[str, Any]) -> None:

@@ -9,12 +9,12 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from mehc_checks.core.outcome import Severity, Status
+from mehc_checks.engine.health import Health
 from mehc_operator import metrics
-from mehc_operator.models import (
+from mehc_operator.status import (
     CheckStatus,
     Condition,
     ConditionStatus,
-    Health,
     RootCauseStatus,
     StatusReport,
 )
@@ -51,7 +51,7 @@ def check(name: str) -> CheckStatus:
 
 
 def cause(name: str, reason: str) -> RootCauseStatus:
-    return RootCauseStatus(check=name, reason=reason, message="")
+    return RootCauseStatus(check=name, reason=reason, severity=Severity.HIGH, endpoints=0, message="")
 
 
 def labels_of(metric: str) -> list[dict[str, str]]:

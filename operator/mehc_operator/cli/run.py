@@ -26,10 +26,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--port", type=port, default=8080, help="port of the health endpoints; 0 takes a free one"
     )
     parser.add_argument(
-        "--passes", type=positive, default=64, help="resources under way at once (default: 64)"
+        "--probe-runs", type=positive, default=64, help="resources probed at the same time (default: 64)"
     )
     parser.add_argument(
-        "--probes", type=positive, default=128, help="checks in flight at once (default: 128)"
+        "--probes", type=positive, default=128, help="checks carried out at the same time (default: 128)"
     )
     parser.add_argument(
         "--leader-elect",
@@ -74,7 +74,7 @@ def execute(options: argparse.Namespace) -> int:
                 namespaces=tuple(options.namespace),
                 host=options.host,
                 port=options.port,
-                passes=options.passes,
+                runs=options.probe_runs,
                 probes=options.probes,
                 lease=lease,
             )

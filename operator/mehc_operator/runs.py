@@ -6,11 +6,12 @@ from datetime import datetime, timedelta
 
 from mehc_checks.clients.kubernetes.api import Cluster
 from mehc_checks.core import duration
-from mehc_checks.core.errors import CannotEvaluate
+from mehc_checks.core.errors import CannotEvaluate, Problem, UsageError
 from mehc_checks.core.outcome import Status
 from mehc_checks.engine.check import Check
+from mehc_checks.engine.reasons import RunnerReasons
 from mehc_checks.engine.report import CheckResult
-from mehc_checks.engine.request import Sources, diagnose, not_evaluated
+from mehc_checks.engine.request import Request, Sources, diagnose, not_evaluated
 from mehc_checks.installation.helm import ReleaseFacts
 from mehc_checks.installation.objects import ObjectName, Recording
 from mehc_operator.metrics import PROBE_DURATION
@@ -18,22 +19,23 @@ from mehc_operator.models import CheckOptions, Spec
 from mehc_operator.request import request
 from mehc_operator.scheduler import Trigger
 
-_ASKS_FOR_ALL = frozenset({Trigger.PROBE_NOW, Trigger.CONFIGURATION})
+ASKS_FOR_ALL = frozenset({Trigger.SEEN, Trigger.SPEC, Trigger.PROBE_NOW, Trigger.CONFIGURATION})
+"""After these, every check is carried out."""
 _SLACK = 0.8
-"""A check is due when this part of its interval is over: passes are scattered, and must not just miss it."""
+"""A check is due when this part of its interval is over: probe runs are scattered, and must not just miss it."""
 
 
 @dataclass(slots=True)
-class Passes:
-    """The passes over one resource. Keeps results between passes, for checks with intervals of their own."""
+class Runs:
+    """The probe runs of one resource. Keeps results between them, for checks with intervals of their own."""
 
     checks: Mapping[str, Check]
     cluster: Cluster
     sources: Sources
     facts: ReleaseFacts | None = None
-    """Of the release that the last pass found."""
+    """Of the release that the last run found."""
     asked: set[ObjectName] = field(default_factory=set)
-    """The Secrets and ConfigMaps that the passes have asked for."""
+    """The Secrets and ConfigMaps that the runs have read."""
     _results: dict[str, CheckResult] = field(default_factory=dict)
     _probed: dict[str, datetime] = field(default_factory=dict)
 
@@ -46,7 +48,7 @@ class Passes:
     ) -> tuple[CheckResult, ...]:
         """Probe what is due and return the results of all checks, in the order of the catalogue.
 
-        ``pending`` are the checks whose failure waits for confirmation: a pass for their sake probes
+        ``pending`` are the checks whose failure waits for confirmation: a run for their sake probes
         only them. Never raises for what is wrong with the spec: that is a result too.
         """
         if trigger in (Trigger.SEEN, Trigger.SPEC):
@@ -64,7 +66,7 @@ class Passes:
         return tuple(self._results[name] for name in self.checks)
 
     def interval(self, spec: Spec) -> timedelta:
-        """The time between two passes: the shortest interval of its checks."""
+        """The time between two probe runs: the shortest interval of its checks."""
         own = (_interval(spec, name) for name in self.checks if _options(spec, name).enabled)
         return min(own, default=spec.interval_time)
 
@@ -79,7 +81,7 @@ class Passes:
         return max(min(left, default=spec.interval_time), timedelta(0))
 
     def _is_due(self, check: Check, spec: Spec, trigger: Trigger, pending: set[str], now: datetime) -> bool:
-        if check.name not in self._results or trigger in _ASKS_FOR_ALL or check.name in pending:
+        if check.name not in self._results or trigger in ASKS_FOR_ALL or check.name in pending:
             return True
         if trigger is Trigger.CONFIRMATION:
             return False
@@ -88,12 +90,16 @@ class Passes:
         return now - self._probed[check.name] >= _interval(spec, check.name) * _SLACK
 
     async def _carry_out(self, due: list[Check], spec: Spec, namespace: str) -> tuple[CheckResult, ...]:
-        asked = request(spec, namespace)
         cluster = Recording(self.cluster)
         sources = replace(self.sources, cluster=cluster)
         started = self.clock()
+        asked = Request()
         try:
+            asked = request(spec, namespace)
             report = await diagnose(due, asked, sources)
+        except UsageError as error:
+            problem = Problem(RunnerReasons.INVALID_VALUE, detail=str(error))
+            report = not_evaluated(due, asked, problem, started)
         except CannotEvaluate as problem:
             report = not_evaluated(due, asked, problem, started)
         finally:
