@@ -161,7 +161,7 @@ def test_yaml_and_json_say_the_same(sound: Path, tmp_path: Path) -> None:
     change = written(tmp_path, "c.yaml", at("service.port", 8080))
     as_json = json.loads(lint(sound, change, "-o", "json").stdout)
     assert yaml.safe_load(lint(sound, change, "-o", "yaml").stdout) == as_json
-    assert as_json["summary"] == {"critical": 0, "high": 1, "warning": 0, "info": 0}
+    assert as_json["counts"] == {"critical": 0, "high": 1, "warning": 0, "info": 0}
     assert {each["rule"] for each in as_json["skipped"]} >= {"S1-11", "S2-az-01"}
 
 

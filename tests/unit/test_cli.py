@@ -161,7 +161,7 @@ def test_later_values_win_and_standard_input_is_a_file(values: Path) -> None:
 
 def test_catalog_lists_every_check() -> None:
     listed = json.loads(mehc("catalog", "-o", "json").stdout)
-    assert [check["name"] for check in listed] == list(catalogue())
+    assert [check["name"] for check in listed["checks"]] == list(catalogue())
     text = mehc("catalog", "--reasons").stdout
     for check in catalogue().values():
         assert f"{check.name}  ({check.severity})" in text

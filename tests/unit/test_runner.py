@@ -16,8 +16,9 @@ from mehc_checks.engine.request import CheckRequest, Request, Sources, diagnose
 from mehc_checks.engine.runner import Limiter
 from mehc_checks.installation.context import Context
 from mehc_checks.modelengine.values import Layer, Values
-from mehc_checks.render import document
 from mehc_checks.render import text as as_text
+from mehc_checks.render.documents.base import as_json
+from mehc_checks.render.documents.check import check_report
 from mehc_checks.render.terminal import Style
 from testbed.judging import reported
 
@@ -255,7 +256,7 @@ async def test_root_causes_are_redacted_as_all_else() -> None:
 async def test_renderers_list_ten_root_causes_and_count_the_others() -> None:
     checks = [declare(name, judge=broken) for name in "ABCDEFGHIJKL"]
     found = await report(*checks, declare("Z", judge=follows_from("A")))
-    listed = json.loads(document.as_json(document.check_report(found)))["rootCauses"]
+    listed = json.loads(as_json(check_report(found)))["rootCauses"]
     assert [(cause["check"], cause["explains"]) for cause in listed][:2] == [("A", ["Z"]), ("B", [])]
     assert len(listed) == 10
     shown = as_text.render(found, style=Style()).partition("\n\n")[2]
@@ -296,7 +297,7 @@ async def test_endpoints_are_redacted_as_all_else() -> None:
     found = await report(declare("A", judge=judge), redis={"auth": "s3cret"})
     (endpoint,) = found.checks[0].endpoints or ()
     assert (endpoint.message, endpoint.remediation) == ("it says <redacted>", "forget <redacted>")
-    assert "s3cret" not in document.as_json(document.check_report(found))
+    assert "s3cret" not in as_json(check_report(found))
 
 
 async def test_secrets_of_other_namespaces_are_out_of_bounds() -> None:

@@ -1,8 +1,7 @@
-"""An explanation of endpoints, for people and for programs."""
+"""An explanation of endpoints, for people."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from typing import Any
 
 from mehc_checks.checks.endpoints.explain import Explained, Explanation
 from mehc_checks.checks.endpoints.timeline import Step
@@ -10,16 +9,6 @@ from mehc_checks.core import duration
 from mehc_checks.core.outcome import Status
 from mehc_checks.core.text import ago, counted
 from mehc_checks.render.terminal import Style
-from mehc_checks.workload.diagnose import Cause
-
-
-def document(explanation: Explanation) -> dict[str, Any]:
-    """The explanation as plain data; fields that ``status.endpoints`` has are named as there."""
-    return {
-        "endpoints": [_document(found, explanation.now) for found in explanation.endpoints],
-        "total": explanation.total,
-        "unread": list(explanation.unread),
-    }
 
 
 def text(explanation: Explanation, *, one: bool, style: Style) -> str:
@@ -51,7 +40,7 @@ def _lines(found: Explained, explanation: Explanation, style: Style, *, whole: b
         yield from style.wrapped(f"{cause.reason.name}{since}{early}: {cause.message}", "    ")
         if cause.remedy:
             yield from style.remedy(cause.remedy, "    ")
-        if whole and (checks := _explaining(cause)):
+        if whole and (checks := found.explained_by):
             command = f"mehc check -n {explanation.namespace} --only {','.join(checks)}"
             yield from style.wrapped(
                 f"caused by {' or '.join(checks)} where it fails; details: {command}", "    "
@@ -68,49 +57,9 @@ def _lines(found: Explained, explanation: Explanation, style: Style, *, whole: b
             yield from style.wrapped(line, "    ", "      ")
 
 
-def _explaining(cause: Cause) -> tuple[str, ...]:
-    """The checks that would explain ``cause``, were they failing."""
-    return tuple(dict.fromkeys(name.partition("/")[0] for name in cause.explained_by))
-
-
 def _step(step: Step, now: datetime, style: Style) -> Iterator[str]:
     seconds = round(step.took(now).total_seconds())
     took = duration.show(timedelta(seconds=seconds)) if seconds else "<1s"
     waits, end = ("waits", "now") if step.until is None else ("waited", f"{step.until:%H:%M:%S}")
     head = f"    {step.since:%Y-%m-%d %H:%M:%S} to {end:<8} {took:>7}  "
     yield from style.wrapped(f"{step.who} {waits} for {step.whom}", head, " " * len(head))
-
-
-def _document(found: Explained, now: datetime) -> dict[str, Any]:
-    cause = found.cause
-    return {
-        "endpointId": found.endpoint_id,
-        "name": found.name,
-        "kubernetesName": found.kubernetes_name,
-        "kind": found.kind,
-        "state": str(found.state),
-        "recorded": found.recorded,
-        "ready": found.ready,
-        "desired": found.desired,
-        "stuck": found.is_stuck,
-        "cause": cause.reason.name if cause else "",
-        "message": cause.message if cause else "",
-        "remediation": cause.remedy if cause else "",
-        "since": _time(cause.since) if cause else None,
-        "consequenceOf": list(_explaining(cause)) if cause else [],
-        "evidence": list(cause.evidence) if cause else [],
-        "timeline": [
-            {
-                "who": step.who,
-                "waitsFor": step.whom,
-                "since": _time(step.since),
-                "until": _time(step.until),
-                "seconds": round(step.took(now).total_seconds()),
-            }
-            for step in found.steps
-        ],
-    }
-
-
-def _time(time: datetime | None) -> str | None:
-    return f"{time:%Y-%m-%dT%H:%M:%SZ}" if time else None

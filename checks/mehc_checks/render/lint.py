@@ -1,4 +1,4 @@
-"""The report of ``mehc lint``: for people, for programs, and in the forms that CI systems and editors read."""
+"""The report of ``mehc lint``: for people, and in the forms that CI systems and editors read."""
 
 import json
 import re
@@ -7,8 +7,6 @@ from collections.abc import Callable
 from importlib.metadata import version
 from typing import Any, Final
 from xml.etree import ElementTree
-
-import yaml
 
 from mehc_checks.checks.config.lint import LintReport, Placed
 from mehc_checks.checks.config.rules.catalogue import SECTIONS
@@ -45,35 +43,13 @@ def as_text(report: LintReport, *, style: Style) -> str:
         lines.append(f"ignored {finding.rule.id}: {finding.message} ({why})")
     by_reason: dict[str, list[str]] = defaultdict(list)
     for one in report.skipped():
-        by_reason[_why(one.verdict, one.why)].append(one.rule.id)
+        by_reason[one.shown_why].append(one.rule.id)
     for why, ids in by_reason.items():
         lines += style.wrapped(f"skipped, {why}: {', '.join(ids)}", "", "  ")
     counts = [f"{report.count(severity)} {severity}" for severity in Severity if report.count(severity)]
     judged = sum(one.verdict in (Verdict.HOLDS, Verdict.BROKEN) for one in report.judged)
     lines.append(f"{', '.join(counts) or 'nothing found'} ({judged} rules over {', '.join(report.files)})")
     return "\n".join(lines)
-
-
-def as_json(report: LintReport) -> str:
-    """One JSON document, indented."""
-    return json.dumps(document(report), indent=2, ensure_ascii=False)
-
-
-def as_yaml(report: LintReport) -> str:
-    """The same document as YAML, without a final newline."""
-    text: str = yaml.safe_dump(document(report), sort_keys=False, allow_unicode=True)
-    return text.rstrip("\n")
-
-
-def document(report: LintReport) -> dict[str, Any]:
-    """The report as plain data: files, summary, findings, ignored, skipped."""
-    return {
-        "files": list(report.files),
-        "summary": {str(severity): report.count(severity) for severity in Severity},
-        "findings": [_finding(finding) for finding in report.findings],
-        "ignored": [{**_finding(finding), "reason": why} for finding, why in report.ignored],
-        "skipped": [{"rule": one.rule.id, "reason": _why(one.verdict, one.why)} for one in report.skipped()],
-    }
 
 
 def as_junit(report: LintReport) -> str:
@@ -99,7 +75,7 @@ def as_junit(report: LintReport) -> str:
                 failure.text = _xml("\n".join([*lines, "", one.rule.docs]))
             elif one.verdict is Verdict.CRASHED:
                 counts["errors"] += 1
-                ElementTree.SubElement(case, "error", message=_why(one.verdict, one.why))
+                ElementTree.SubElement(case, "error", message=one.shown_why)
             elif one.verdict in (Verdict.SKIPPED, Verdict.IGNORED):
                 counts["skipped"] += 1
                 ElementTree.SubElement(case, "skipped", message=_xml(one.why))
@@ -127,28 +103,10 @@ def as_sarif(report: LintReport) -> str:
 
 
 RENDERERS: Final[dict[str, Callable[[LintReport], str]]] = {
-    "json": as_json,
-    "yaml": as_yaml,
     "junit": as_junit,
     "sarif": as_sarif,
 }
-"""By the word of ``-o``, but text, which may be colored."""
-
-
-def _finding(finding: Placed) -> dict[str, Any]:
-    return {
-        "rule": finding.rule.id,
-        "reason": finding.reason,
-        "severity": str(finding.severity),
-        "path": finding.path,
-        "message": finding.message,
-        "file": finding.file,
-        "line": finding.mark.line,
-        "column": finding.mark.column,
-        "consequence": finding.meaning,
-        "remediation": finding.remediation,
-        "docs": finding.docs,
-    }
+"""By the word of ``-o``; text, and the documents, are apart."""
 
 
 def _declared(rule: Rule) -> dict[str, Any]:
@@ -181,10 +139,6 @@ def _result(finding: Placed, index: dict[str, int]) -> dict[str, Any]:
 
 def _where(finding: Placed) -> str:
     return f"{finding.file}:{finding.mark.line}:{finding.mark.column}"
-
-
-def _why(verdict: Verdict, why: str) -> str:
-    return f"the rule itself crashed ({why})" if verdict is Verdict.CRASHED else why
 
 
 def _xml(text: str) -> str:

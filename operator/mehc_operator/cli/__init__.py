@@ -4,6 +4,7 @@ Exit status: 0 healthy, 1 a check failed, 2 it could not run. Errors are one lin
 """
 
 import argparse
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -36,6 +37,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status."""
     name = "kubectl mehc" if sys.argv[0].endswith("kubectl-mehc") else "mehc"
     _survive_any_encoding()
+    logging.getLogger("mehc_checks").addHandler(
+        logging.NullHandler()
+    )  # `run` configures more; the others report
     try:
         options = _parser(name, sys.argv[1:] if argv is None else argv)
         status: int = options.execute(options)

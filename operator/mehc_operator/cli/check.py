@@ -15,7 +15,8 @@ from mehc_checks.engine.check import Check, catalogue
 from mehc_checks.engine.report import Report
 from mehc_checks.engine.request import CheckRequest, Request, Sources, diagnose, require_parameters
 from mehc_checks.modelengine.values import Layer
-from mehc_checks.render import document
+from mehc_checks.render.documents.base import WRITERS
+from mehc_checks.render.documents.check import check_report
 from mehc_checks.render.terminal import Style
 from mehc_checks.render.text import render
 from mehc_operator.cli.cluster import Asked, could_not_run, opened, resource_spec
@@ -51,7 +52,7 @@ _UNSELECTED: Final = "not selected"
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "-o", "--output", choices=["text", "json", "yaml"], default="text", help="the form of the report"
+        "-o", "--output", choices=["text", *WRITERS], default="text", help="the form of the report"
     )
     values_arguments(parser)
     namespace_arguments(parser)
@@ -115,8 +116,7 @@ def execute(options: argparse.Namespace) -> int:
     if options.output == "text":
         print(render(report, style=Style.of(sys.stdout), context=context))
     else:
-        write = {"json": document.as_json, "yaml": document.as_yaml}[options.output]
-        print(write(document.check_report(report, context=context)))
+        print(WRITERS[options.output](check_report(report, context=context)))
     return int(any(result.status in _FAILS[options.fail_on] for result in report.checks))
 
 

@@ -2,11 +2,8 @@
 
 import argparse
 import asyncio
-import json
 import sys
 from typing import Final
-
-import yaml
 
 from mehc_checks.checks.endpoints.explain import Explanation, explain
 from mehc_checks.checks.endpoints.parameters import EndpointParameters
@@ -15,7 +12,9 @@ from mehc_checks.core.errors import CannotEvaluate, UsageError
 from mehc_checks.engine.request import Request, Sources, prepare
 from mehc_checks.installation.context import Context
 from mehc_checks.modelengine.values import Layer
-from mehc_checks.render import explain as written
+from mehc_checks.render.documents import explain as documents
+from mehc_checks.render.documents.base import WRITERS
+from mehc_checks.render.explain import text
 from mehc_checks.render.terminal import Style
 from mehc_operator.cli.cluster import could_not_run, opened
 from mehc_operator.cli.options import (
@@ -40,7 +39,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="ENDPOINT",
         help="its id, its name or its Kubernetes name (default: all that are not ready)",
     )
-    parser.add_argument("-o", "--output", choices=["text", "json", "yaml"], default="text")
+    parser.add_argument("-o", "--output", choices=["text", *WRITERS], default="text")
     values_arguments(parser)
     namespace_arguments(parser)
     cluster_arguments(parser)
@@ -61,11 +60,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def execute(options: argparse.Namespace) -> int:
     explanation = asyncio.run(_explain(options))
     if options.output == "text":
-        print(written.text(explanation, one=bool(options.endpoint), style=Style.of(sys.stdout)))
-    elif options.output == "json":
-        print(json.dumps(written.document(explanation), indent=2, ensure_ascii=False))
+        print(text(explanation, one=bool(options.endpoint), style=Style.of(sys.stdout)))
     else:
-        print(yaml.safe_dump(written.document(explanation), sort_keys=False, allow_unicode=True), end="")
+        print(WRITERS[options.output](documents.explanation(explanation)))
     return int(any(found.is_stuck for found in explanation.endpoints))
 
 

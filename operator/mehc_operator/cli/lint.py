@@ -25,7 +25,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "files", nargs="+", metavar="FILE", help="values files, later ones win; - reads standard input"
     )
-    parser.add_argument("-o", "--output", choices=["text", *RENDERERS], default="text")
+    parser.add_argument("-o", "--output", choices=["text", "json", "yaml", *RENDERERS], default="text")
     parser.add_argument(
         "--ignore",
         type=pair(RULE),
@@ -46,8 +46,13 @@ def execute(options: argparse.Namespace) -> int:
     report = lint([(file, values_file(file)) for file in options.files], dict(options.ignore))
     if options.output == "text":
         print(as_text(report, style=Style.of(sys.stdout)))
-    else:
+    elif options.output in RENDERERS:
         print(RENDERERS[options.output](report))
+    else:  # imported here: for people, this command has to start at once
+        from mehc_checks.render.documents.base import WRITERS
+        from mehc_checks.render.documents.lint import lint_report
+
+        print(WRITERS[options.output](lint_report(report)))
     crashed = any(one.verdict is Verdict.CRASHED for one in report.judged)
     worth = _FAIL_ON[options.fail_on]
     return int(any(finding.severity in worth for finding in report.findings) or (crashed and bool(worth)))

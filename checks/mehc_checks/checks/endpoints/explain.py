@@ -38,6 +38,12 @@ class Explained:
     steps: tuple[Step, ...]
 
     @property
+    def explained_by(self) -> tuple[str, ...]:
+        """The checks that explain it, where they fail."""
+        names = self.cause.explained_by if self.cause else ()
+        return tuple(dict.fromkeys(name.partition("/")[0] for name in names))
+
+    @property
     def is_stuck(self) -> bool:
         """Whether it fails EndpointsReady."""
         return self.cause is not None and self.cause.overdue and self.cause.finding.status is Status.FAIL

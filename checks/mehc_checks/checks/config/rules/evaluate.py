@@ -37,6 +37,11 @@ class Judged:
     findings: tuple[Finding, ...] = ()
     why: str = ""
 
+    @property
+    def shown_why(self) -> str:
+        """``why`` for people: of a rule that crashed, it is only the kind of the error."""
+        return f"the rule itself crashed ({self.why})" if self.verdict is Verdict.CRASHED else self.why
+
 
 def evaluate(
     values: Values,

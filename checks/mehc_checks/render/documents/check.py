@@ -1,45 +1,15 @@
-"""Reports as data for programs: the published form of ``-o json`` and ``-o yaml``.
+"""``CheckReport``: what ``mehc check`` prints."""
 
-Every document has ``apiVersion`` and ``kind``; fields are camelCase, counts are numbers, durations seconds. Their
-schema is generated from these models (``docs/schema/``), so what is written is valid by construction.
-"""
-
-import json
 from collections.abc import Iterable
-from datetime import datetime
-from importlib.metadata import version
-from typing import Annotated, Any, Final, Literal
+from typing import Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
-from pydantic.alias_generators import to_camel
+from pydantic import Field
 
 from mehc_checks.core.outcome import EndpointStatus, Severity, Status
 from mehc_checks.engine.correlate import SHOWN
 from mehc_checks.engine.health import Health, health
 from mehc_checks.engine.report import CheckResult, Found, Report, RootCause
-
-API_VERSION: Final = "report.health.modelengine.io/v1"
-
-Time = Annotated[
-    datetime, PlainSerializer(lambda value: value.strftime("%Y-%m-%dT%H:%M:%SZ"), return_type=str)
-]
-
-
-class Part(BaseModel):
-    """Base of what documents are made of."""
-
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True, extra="forbid")
-
-
-class Document(Part):
-    """What every document begins with."""
-
-    api_version: Literal["report.health.modelengine.io/v1"] = API_VERSION
-    kind: str
-    version: str = Field(
-        default_factory=lambda: version("mehc"), description="The version of mehc that wrote it."
-    )
+from mehc_checks.render.documents.base import Document, Part, Time
 
 
 class ReleaseDocument(Part):
@@ -174,28 +144,6 @@ def endpoints(found: Iterable[EndpointStatus]) -> list[EndpointDocument]:
         )
         for each in found
     ]
-
-
-def as_json(document: Part) -> str:
-    """One JSON document, indented."""
-    return json.dumps(plain(document), indent=2, ensure_ascii=False)
-
-
-def as_yaml(document: Part) -> str:
-    """The same as YAML, without a final newline."""
-    text: str = yaml.safe_dump(plain(document), sort_keys=False, allow_unicode=True)
-    return text.rstrip("\n")
-
-
-def plain(document: Part) -> dict[str, Any]:
-    """The document as dicts, lists, texts and numbers."""
-    return document.model_dump(mode="json", by_alias=True)
-
-
-def schema(document: type[Part]) -> dict[str, Any]:
-    """The JSON Schema of what ``as_json`` writes of it."""
-    described = document.model_json_schema(by_alias=True, mode="serialization")
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **described}
 
 
 def _cause(cause: RootCause) -> RootCauseDocument:
