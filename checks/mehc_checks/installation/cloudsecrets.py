@@ -1,6 +1,5 @@
 """Secrets of AWS Secrets Manager, read as the platform reads them. Source: ``core/aws/secrets.py`` of model engine."""
 
-import json
 from typing import Final
 
 from mehc_checks.clients.aws.client import Aws, AwsProblem
@@ -35,13 +34,6 @@ async def aws_secret(context: Context, name: str) -> CloudSecret:
     if text is None:
         return CloudSecret(name=name, trouble="is binary and has no text")
     context.redactor.add(text)
-    try:
-        document = json.loads(text)
-    except ValueError:
-        return CloudSecret(name=name, text=text, trouble="is not JSON")
-    if not isinstance(document, dict):
-        return CloudSecret(name=name, text=text, trouble="is not a JSON object")
-    fields = {str(key): str(value) for key, value in document.items() if value is not None}
-    context.redactor.add(*(value for key, value in fields.items() if key not in _PUBLIC))
-    nulls = frozenset(key for key, value in document.items() if value is None)
-    return CloudSecret(name=name, text=text, fields=fields, nulls=nulls)
+    kept = CloudSecret.of(name, text)
+    context.redactor.add(*(value for key, value in (kept.fields or {}).items() if key not in _PUBLIC))
+    return kept

@@ -144,6 +144,11 @@ def _url(configuration: Configuration, secrets: Secrets) -> tuple[str, str, Prob
     return source, given(configuration, source), None
 
 
+def cache_url(configuration: Configuration, secrets: Secrets) -> str:
+    """The cache's URL, "" where there is none. On Azure user and token are stand-ins."""
+    return _url(configuration, secrets)[1]
+
+
 def _cache_secret_problem(secret: CloudSecret) -> Problem | None:
     return secret.problem(
         CACHE_FIELD,

@@ -33,7 +33,9 @@ _CONNECTION_OPTIONS: Final[Mapping[str, Callable[[str], Any]]] = {
 _TLS_OPTIONS: Final = frozenset(
     {"ssl_keyfile", "ssl_certfile", "ssl_cert_reqs", "ssl_ca_certs", "ssl_ca_data", "ssl_check_hostname"}
 )
-_TAKEN_BY_CELERY: Final = frozenset({"heartbeat", "insist", "login_method"})
+_TAKEN_BY_CELERY: Final = frozenset(
+    {"heartbeat", "insist", "login_method", *_TLS_OPTIONS, "ssl_ca_path", "ssl_password", "ssl_min_version"}
+)
 """Not ``connect_timeout``: kombu counts with it, and from a URL it comes as text."""
 
 
@@ -73,6 +75,7 @@ def names_host(url: str) -> bool:
 def of_celery(url: str) -> Server:
     """What Celery connects to. TLS is verified only where ``ssl_`` parameters are given and do not switch it off."""
     scheme, _, rest = url.partition("://")
+    scheme = scheme.lower()
     if scheme not in ("redis", "rediss"):
         raise ValueError("its scheme is neither redis:// nor rediss://, the :// included")
     parts, port = _split(f"http://{rest}")
@@ -89,7 +92,7 @@ def of_celery(url: str) -> Server:
     required = tls.get("ssl_cert_reqs", "required")
     if required not in _VERIFIED_BY_CELERY:
         raise ValueError("ssl_cert_reqs is not none, optional or required")
-    if unknown := query.keys() - tls.keys() - _TAKEN_BY_CELERY:
+    if unknown := query.keys() - _TAKEN_BY_CELERY:
         raise ValueError(f"Celery does not accept the parameter {min(unknown)}")
     return Server(
         host=unquote(parts.hostname),

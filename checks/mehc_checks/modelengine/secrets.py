@@ -1,7 +1,9 @@
 """A secret of AWS Secrets Manager, as far as it could be read."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Self
 
 from mehc_checks.core.errors import Problem
 from mehc_checks.core.outcome import Reason, ReasonSet, Status
@@ -35,6 +37,19 @@ class CloudSecret:
     nulls: frozenset[str] = frozenset()
     trouble: str = ""
     failure: Problem | None = None
+
+    @classmethod
+    def of(cls, name: str, text: str) -> Self:
+        """A secret with that text."""
+        try:
+            document = json.loads(text)
+        except ValueError:
+            return cls(name=name, text=text, trouble="is not JSON")
+        if not isinstance(document, dict):
+            return cls(name=name, text=text, trouble="is not a JSON object")
+        fields = {str(key): str(value) for key, value in document.items() if value is not None}
+        nulls = frozenset(key for key, value in document.items() if value is None)
+        return cls(name=name, text=text, fields=fields, nulls=nulls)
 
     def wrong(self, *wanted: str) -> str:
         """What keeps one who reads the fields ``wanted``, as a phrase: "lacks host, port"; "" where nothing does."""
