@@ -20,7 +20,8 @@ VECTORS: Final[list[Vector]] = json.loads(
 AMQP: Final = 5672
 """The port of what Celery takes for another broker: a URL without ``redis://`` or ``rediss://``."""
 DELIBERATE: Final = {
-    "none": "without a host the platform asks for a host named None: we report that none is set"
+    "none": "without a host the platform asks for a host named None: we report that none is set",
+    "127.0.0.1": "with an empty host Celery asks its own pod: we report the secret that has it",
 }
 """Where we differ from the platform, by the host that it connects to, and why."""
 
