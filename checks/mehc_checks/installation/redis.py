@@ -12,8 +12,8 @@ from mehc_checks.clients.redis.conversation import conversation
 from mehc_checks.core.errors import CannotEvaluate, Problem
 from mehc_checks.installation.cloudsecrets import aws_secret
 from mehc_checks.installation.context import Context
-from mehc_checks.modelengine.broker import TOKEN_KEY, broker_connection, broker_secret
-from mehc_checks.modelengine.endpoints import Cached, builder_queue, cache_key, demand_key
+from mehc_checks.modelengine.broker import TOKEN_KEY, broker_connection, broker_secret, build_queue
+from mehc_checks.modelengine.endpoints import Cached, cache_key, demand_key
 from mehc_checks.modelengine.redis import Connection, Secrets, cache, cache_secret, given, keda, keda_secret
 from mehc_checks.modelengine.redisreasons import RedisConnectionReasons as R
 
@@ -100,9 +100,7 @@ async def cache_age(context: Context) -> int | None:
 
 async def queue_depth(context: Context) -> tuple[str, int | None]:
     """The builder's queue, and how many tasks wait in it; None where the broker is not a Redis that can be asked."""
-    queue = builder_queue(
-        context.values.text("serviceIdentifier") or "", context.values.text("serviceBuilderQueue") or ""
-    )
+    queue = build_queue(context.configuration)
     answers = await ask_broker(context, [("LLEN", queue)])
     return queue, answers[0] if answers else None
 

@@ -12,6 +12,7 @@ from typing import Final
 from mehc_checks.core.errors import Problem
 from mehc_checks.modelengine import paths, redisurl
 from mehc_checks.modelengine.configuration import Configuration
+from mehc_checks.modelengine.endpoints import builder_queue
 from mehc_checks.modelengine.redis import Connection, Path, Secrets, cloud_provider, given
 from mehc_checks.modelengine.redisreasons import RedisConnectionReasons as R
 from mehc_checks.modelengine.secrets import CloudSecret
@@ -119,6 +120,12 @@ def _builder(cloud: str, flag: bool) -> Use:
     )
 
 
+def build_queue(configuration: Configuration) -> str:
+    """The queue that build tasks wait in."""
+    identifier = given(configuration, paths.SERVICE_IDENTIFIER)
+    return builder_queue(identifier, given(configuration, paths.SERVICE_BUILDER_QUEUE))
+
+
 def broker_is_redis(configuration: Configuration) -> bool:
     """Whether the gateway or the builder uses Redis as the Celery broker."""
     found = brokers(configuration)
@@ -150,9 +157,12 @@ def broker_connection(
     return _of_values(configuration, token) if used else None
 
 
+CONSEQUENCE: Final = ", so the builder (Celery) cannot run"
+"""Of what the broker's user is denied."""
 _NO_SECRET: Final = CloudSecret(name='""', trouble="cannot be read: redis_aws_secret_name is an empty string")
 _WORDS: Final = {
     "concerning": "broker: ",
+    "consequence": CONSEQUENCE,
     "credentials": "the Secret of redis.authSecretName",
     "enable_tls": "Set redis.authSecretName: with a token, the broker's client uses TLS.",
     "disable_tls": "Remove redis.auth and redis.authSecretName, which force TLS, or enable TLS on the server.",
@@ -215,6 +225,7 @@ def _of_secret(secret: CloudSecret) -> Connection:
         problem=secret.problem("host", "port", concerning="broker: ", form=form, setting=setting),
         words={
             "concerning": "broker: ",
+            "consequence": CONSEQUENCE,
             "source": named,
             "credentials": named,
             "enable_tls": f"Write rediss:// as the scheme of {named}.",

@@ -60,7 +60,7 @@ def endpoint_of(secret: Mapping[str, Any]) -> str:
 
 
 def celery(url: str) -> Celery:
-    """An application with the platform's settings."""
+    """An application with the platform's settings, remote control included; of a connection, it tries each once."""
     app = Celery("oracle", broker=url, set_as_current=False)
     app.conf.update(
         broker_connection_retry=False,
@@ -70,7 +70,6 @@ def celery(url: str) -> Celery:
         broker_transport_options={"socket_timeout": 2, "socket_connect_timeout": 2, "max_retries": 0},
         task_ignore_result=True,
         worker_hijack_root_logger=False,
-        worker_enable_remote_control=False,
     )
     return app
 

@@ -13,8 +13,7 @@ from mehc_checks.clients.network.connect import NetworkProblem, client_context, 
 from mehc_checks.core.errors import Problem
 from mehc_checks.installation.context import Context
 from mehc_checks.installation.redis import ask_broker, queue_depth
-from mehc_checks.modelengine.broker import Broker, Brokers, brokers
-from mehc_checks.modelengine.endpoints import builder_queue
+from mehc_checks.modelengine.broker import Broker, Brokers, brokers, build_queue
 from mehc_checks.modelengine.names import fullname
 from mehc_checks.modelengine.values import Values
 
@@ -63,10 +62,9 @@ class BrokerFacts:
 async def broker_facts(context: Context) -> BrokerFacts:
     """Never receives, deletes or purges a message."""
     values = context.values
-    name = builder_queue(values.text("serviceIdentifier") or "", values.text("serviceBuilderQueue") or "")
     facts = BrokerFacts(
         brokers=brokers(context.configuration),
-        queue=Queue(name=name),
+        queue=Queue(name=build_queue(context.configuration)),
         namespace=context.namespace or "NAMESPACE",
         builder=f"{fullname(values)}-endpoint-builder",
     )

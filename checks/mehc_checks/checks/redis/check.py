@@ -7,13 +7,14 @@ from typing import Final
 from mehc_checks.checks.redis.gather import Answer, RedisFacts, redis_facts
 from mehc_checks.checks.redis.reasons import RedisReasons
 from mehc_checks.core.errors import Problem
-from mehc_checks.core.outcome import Evidence, Finding, Outcome, Severity
+from mehc_checks.core.outcome import Evidence, Finding, Outcome, Severity, Status
 from mehc_checks.core.permission import Permission
 from mehc_checks.core.text import counted
 from mehc_checks.engine.check import check
 from mehc_checks.modelengine.redis import Path
 
 R = RedisReasons
+_NOT_RESTORED: Final = ": tasks of a builder that is killed are not restored"
 _EXPIRES_SOON: Final = timedelta(days=14)
 
 
@@ -67,6 +68,9 @@ def _judged(answer: Answer, facts: RedisFacts) -> Iterator[Finding]:
 
 def _oddities(answer: Answer, path: str, address: str) -> Iterator[Finding]:
     """What works and should not stay so."""
+    if answer.later:
+        words = {**answer.connection.words, **answer.later.words, "consequence": _NOT_RESTORED}
+        yield answer.later.reason(subject=path, status=Status.WARN, **words)
     if answer.open_to_all:
         yield R.AUTH_NOT_ENFORCED(subject=path, path=path, address=address)
     if path == Path.BROKER and answer.max_memory and answer.policy.startswith("allkeys"):

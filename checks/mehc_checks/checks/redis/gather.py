@@ -2,46 +2,21 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Final
 
 from mehc_checks.clients.kubernetes.api import NoCluster
 from mehc_checks.clients.kubernetes.paths import object_path
-from mehc_checks.clients.redis.conversation import conversation, not_answered, reach
+from mehc_checks.clients.redis.conversation import Conversation, conversation, not_answered, reach
 from mehc_checks.clients.redis.server import Server
 from mehc_checks.core.errors import CannotEvaluate, Problem
 from mehc_checks.installation.context import Context
 from mehc_checks.installation.redis import connections
-from mehc_checks.modelengine.redis import (
-    KEDA_AUTHENTICATION,
-    Connection,
-    Path,
-    cache_sources,
-    without_password,
-)
+from mehc_checks.modelengine.broker import build_queue
+from mehc_checks.modelengine.redis import KEDA_AUTHENTICATION, Connection, cache_sources, without_password
+from mehc_checks.modelengine.rediscommands import Command, Commands, commands
 from mehc_checks.modelengine.redisreasons import RedisConnectionReasons as R
-
-_COMMANDS: Final[Mapping[Path, tuple[tuple[str, ...], ...]]] = {
-    Path.CACHE: (
-        ("GET", "launch-k8s-cache:mehc-probe"),
-        ("SET", "launch-k8s-cache:mehc-probe", "", "XX", "EX", "1"),
-        ("LLEN", "launch-endpoint-autoscaling:mehc-probe"),
-        ("LPUSHX", "launch-endpoint-autoscaling:mehc-probe", ""),
-    ),
-    Path.BROKER: (
-        ("LLEN", "model-engine-service-builder"),
-        ("LPUSHX", "model-engine-service-builder-mehc-probe", ""),
-        ("SMEMBERS", "_kombu.binding.mehc-probe"),
-        ("HGET", "unacked", "mehc-probe"),
-        ("ZSCORE", "unacked_index", "mehc-probe"),
-    ),
-    Path.KEDA: (
-        ("EVAL", "return redis.call('llen', KEYS[1])", "1", "launch-endpoint-autoscaling:mehc-probe"),
-    ),
-}
-"""What each client sends, on keys that do not exist: XX and LPUSHX write only where a key does."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,6 +26,8 @@ class Answer:
     connection: Connection
     problem: Problem | None = None
     not_after: datetime | None = None
+    later: Problem | None = None
+    """What the client is denied that it needs only after another one was killed."""
     open_to_all: bool = False
     """A password is configured, and the data can be read without it."""
     policy: str = ""
@@ -77,7 +54,8 @@ async def redis_facts(context: Context) -> RedisFacts:
         context.redactor.add(connection.server.password if connection.server else None)
     derived = [await _verified(context, connection) for connection in derived]
     left = context.network_timeout - (time.monotonic() - began)
-    asked = await asyncio.gather(*(_ask(connection, left) for connection in derived))
+    queue = build_queue(context.configuration)
+    asked = await asyncio.gather(*(_ask(connection, queue, left) for connection in derived))
     return RedisFacts(
         sources=tuple(cache_sources(context.configuration)), answers=tuple(asked), now=context.clock()
     )
@@ -120,33 +98,35 @@ def _not_verified(server: Server, secret: str, namespace: str, detail: str) -> P
     )
 
 
-async def _ask(connection: Connection, timeout: float) -> Answer:
+async def _ask(connection: Connection, queue: str, timeout: float) -> Answer:
     server = connection.server
     if server is None:
         return Answer(connection=connection)
     try:
         async with asyncio.timeout(timeout * 0.7):
-            return await _conversed(connection, server, timeout / 4)
+            return await _conversed(connection, server, commands(connection.path, queue), timeout / 4)
     except Problem as problem:
         return Answer(connection=connection, problem=problem)
     except TimeoutError:
         return Answer(connection=connection, problem=await not_answered(server, timeout=timeout * 0.3))
 
 
-async def _conversed(connection: Connection, server: Server, timeout: float) -> Answer:
+async def _conversed(connection: Connection, server: Server, needed: Commands, timeout: float) -> Answer:
     clock = time.monotonic()
     answer = Answer(connection=connection)
     if not connection.login:
         return replace(answer, not_after=await reach(server, timeout=timeout))
-    commands = _COMMANDS[connection.path]
     async with conversation(server, timeout=timeout) as asked:
         answer = replace(answer, not_after=asked.not_after)
+        info = await asked.info()
         try:
-            for command in commands:
+            for command in needed.sent:
                 await asked.ask(*command)
+            if needed.queued:
+                await asked.rehearse(needed.queued)
         except Problem as problem:
             return replace(answer, problem=problem)
-        info = await asked.info()
+        answer = replace(answer, later=await _refused(asked, needed.later))
     answer = replace(
         answer,
         latency_ms=(time.monotonic() - clock) * 1000,
@@ -156,8 +136,17 @@ async def _conversed(connection: Connection, server: Server, timeout: float) -> 
         version=info.get("redis_version", ""),
     )
     if server.password:
-        answer = replace(answer, open_to_all=await _open_to_all(server, commands[0], timeout))
+        answer = replace(answer, open_to_all=await _open_to_all(server, needed.sent[0], timeout))
     return answer
+
+
+async def _refused(asked: Conversation, wanted: Iterable[Command]) -> Problem | None:
+    try:
+        for command in wanted:
+            await asked.ask(*command)
+    except Problem as problem:
+        return problem
+    return None
 
 
 async def _open_to_all(server: Server, command: tuple[str, ...], timeout: float) -> bool:

@@ -83,6 +83,16 @@ class Conversation:
         except (RedisError, OSError) as error:
             raise await _explained(self._server, error, self._timeout) from None
 
+    async def rehearse(self, commands: Iterable[tuple[str, ...]]) -> None:
+        """Have the server check that the user is allowed ``commands``, and a transaction, and carry out none of them.
+
+        They are queued in a transaction that ends with the connection, never with EXEC. Queueing checks what carrying
+        out would: permissions, memory, whether writes are accepted. Raises Problem for the first that is refused.
+        """
+        await self.ask_all([("MULTI",), ("EXEC",), ("MULTI",)])
+        for command in commands:
+            await self.ask(*command)
+
     async def info(self) -> Mapping[str, str]:
         """What INFO tells; empty where the user may not ask for it."""
         try:
@@ -162,15 +172,18 @@ def _not_after(connection: Connection) -> datetime | None:
 
 def _answered(server: Server, error: ResponseError, command: tuple[str, ...]) -> RedisProblem:
     reason = _named(error) or R.SERVER_ERROR
-    return RedisProblem(reason, server, **_denied(str(error), command[0]))
+    return RedisProblem(reason, server, **_denied(str(error), command))
 
 
-def _denied(text: str, command: str) -> dict[str, object]:
+def _denied(text: str, asked: tuple[str, ...]) -> dict[str, object]:
     """What an ACL denies, and the rule that allows it, by the words of Redis' own error."""
+    command = asked[0]
     if re.search(r"\bchannels?\b", text):
-        return {"command": command, "denied": f"the channels of {command}", "grant": "&*"}
+        return {"command": command, "denied": f"{command} on channel {', '.join(asked[1:2])}", "grant": "&*"}
     if re.search(r"\bkeys?\b", text):
-        return {"command": command, "denied": f"the keys of {command}", "grant": "~*"}
+        first = 3 if command.startswith("EVAL") else 1
+        key = "".join(asked[first : first + 1]).partition("\x06")[0]
+        return {"command": command, "denied": f"{command} on key {key}", "grant": "~*"}
     return {"command": command, "denied": f"the command {command}", "grant": f"+{command.lower()}"}
 
 
@@ -185,7 +198,7 @@ async def _explained(server: Server, error: Exception, timeout: float) -> Proble
     if reason is None and isinstance(error, AuthenticationError):
         reason = R.AUTH_REJECTED if server.password else R.AUTH_REQUIRED
     if reason:
-        return RedisProblem(reason, server, **_denied(str(error), "SELECT"))
+        return RedisProblem(reason, server, **_denied(str(error), ("SELECT",)))
     failure = classify(error, server.host, server.port)
     if "Connection closed by server" in str(error):  # redis-py's own words, with no cause
         failure = NetworkProblem(N.CONNECTION_CLOSED, server.host, server.port)
