@@ -6,7 +6,6 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from mehc_checks.core import duration
-from mehc_checks.core.links import docs_url
 from mehc_checks.core.outcome import EndpointStatus as Endpoint
 from mehc_checks.core.outcome import Severity, Status
 from mehc_checks.engine.check import Check
@@ -196,7 +195,7 @@ def _finding(found: Found) -> FindingStatus:
         reason=found.reason,
         message=cut(found.message, MESSAGE),
         remediation=cut(found.remediation, MESSAGE),
-        docs=docs_url(found.docs),
+        docs=found.docs,
     )
 
 
@@ -208,7 +207,7 @@ def _cause(cause: RootCause) -> RootCauseStatus:
         endpoints=cause.endpoints,
         message=cut(cause.message, MESSAGE),
         remediation=cut(cause.remediation, MESSAGE),
-        docs=docs_url(cause.docs),
+        docs=cause.docs,
         explains=list(cause.explains),
     )
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from mehc_checks.core.errors import CannotEvaluate, Forbidden, NotApplicable, UsageError
+from mehc_checks.core.links import docs_url
 from mehc_checks.core.outcome import EndpointStatus, Finding, Outcome, Reason, ReasonSet, Severity, Status
 from mehc_checks.engine.check import Check
 from mehc_checks.engine.report import CheckResult, Report
@@ -260,7 +261,8 @@ async def test_renderers_list_ten_root_causes_and_count_the_others() -> None:
     assert [(cause["check"], cause["explains"]) for cause in listed][:2] == [("A", ["Z"]), ("B", [])]
     assert len(listed) == 10
     shown = as_text.render(found, style=Style()).partition("\n\n")[2]
-    first = ["1. A/Broken (high)", "   it broke", "   → Fix it.", "   causes Z", "   docs/checks/A.md#broken"]
+    link = docs_url("docs/checks/A.md#broken")
+    first = ["1. A/Broken (high)", "   it broke", "   → Fix it.", "   causes Z", f"   {link}"]
     assert shown.splitlines()[:7] == [*first, "", "2. B/Broken (high)"]
     assert "\nand 2 more root causes\n" in shown
 

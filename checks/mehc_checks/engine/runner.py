@@ -11,6 +11,7 @@ from typing import Any
 
 from mehc_checks.core import duration
 from mehc_checks.core.errors import NotApplicable, Problem, UsageError
+from mehc_checks.core.links import docs_url
 from mehc_checks.core.outcome import (
     Outcome,
     Severity,
@@ -114,7 +115,7 @@ def result_of(
                 reason=finding.reason.name,
                 message=redactor.text(finding.message),
                 remediation=redactor.text(finding.remediation),
-                docs="" if finding.status is Status.SKIP else check.docs_of(finding.reason),
+                docs="" if finding.status is Status.SKIP else docs_url(check.docs_of(finding.reason)),
                 explains=finding.explains,
                 explained_by=finding.explained_by,
             )

@@ -12,6 +12,7 @@ from mehc_checks.checks.config.lint import LintReport, Placed
 from mehc_checks.checks.config.rules.catalogue import SECTIONS
 from mehc_checks.checks.config.rules.evaluate import Verdict
 from mehc_checks.checks.config.rules.rule import Rule
+from mehc_checks.core.links import docs_url
 from mehc_checks.core.outcome import Severity
 from mehc_checks.render.grouping import grouped, remedy_of
 from mehc_checks.render.terminal import Style
@@ -72,7 +73,7 @@ def as_junit(report: LintReport) -> str:
                 failure = ElementTree.SubElement(case, "failure", type=str(first.severity))
                 failure.set("message", _xml(first.message))
                 lines = [f"{_where(item)}: {item.message}\n  {item.remediation}" for item in found]
-                failure.text = _xml("\n".join([*lines, "", one.rule.docs]))
+                failure.text = _xml("\n".join([*lines, "", docs_url(one.rule.docs)]))
             elif one.verdict is Verdict.CRASHED:
                 counts["errors"] += 1
                 ElementTree.SubElement(case, "error", message=one.shown_why)
@@ -115,7 +116,7 @@ def _declared(rule: Rule) -> dict[str, Any]:
         "name": rule.name,
         "shortDescription": {"text": rule.title},
         "fullDescription": {"text": " ".join(dict.fromkeys(fault.meaning for fault in rule.faults))},
-        "help": {"text": f"See {rule.docs}."},
+        "help": {"text": f"See {docs_url(rule.docs)}."},
         "defaultConfiguration": {"level": _LEVELS[rule.severity]},
         "properties": {"severity": str(rule.severity), "section": SECTIONS[rule.section]},
     }

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from mehc_checks.checks.config.rules.evaluate import Judged, Verdict, evaluate
 from mehc_checks.checks.config.rules.rule import Duplicate, Rule
+from mehc_checks.core.links import docs_url
 from mehc_checks.core.outcome import Finding, Severity
 from mehc_checks.core.redact import Redactor, sensitive
 from mehc_checks.installation.installation import WITHOUT_CLUSTER
@@ -147,7 +148,7 @@ def _placed(sources: Sequence[Source], rule: Rule, finding: Finding, redactor: R
         message=redactor.text(finding.message),
         meaning=finding.reason.meaning,
         remediation=redactor.text(finding.remediation),
-        docs=f"{finding.reason.page}#{finding.reason.anchor}",
+        docs=docs_url(f"{finding.reason.page}#{finding.reason.anchor}"),
         file=where.name,
         mark=mark,
     )

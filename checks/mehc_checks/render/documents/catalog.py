@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from mehc_checks.core.links import docs_url
 from mehc_checks.core.outcome import Severity, Status
 from mehc_checks.engine.check import Check
 from mehc_checks.render.documents.base import Document, Part
@@ -48,7 +49,7 @@ def catalog(checks: Iterable[Check]) -> Catalog:
                 name=check.name,
                 title=check.title,
                 severity=check.severity,
-                docs=check.docs,
+                docs=docs_url(check.docs),
                 parameters=check.parameters.model_json_schema(by_alias=True).get("properties", {}),
                 reasons=[
                     ReasonDocument(
@@ -58,7 +59,7 @@ def catalog(checks: Iterable[Check]) -> Catalog:
                         message=reason.message,
                         remediation=reason.remedy,
                         explained_by=list(reason.explained_by),
-                        docs=check.docs_of(reason),
+                        docs=docs_url(check.docs_of(reason)),
                     )
                     for reason in check.reasons.all()
                 ],
