@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from mehc_checks.core.redact import MASK
 from mehc_checks.core.text import shortened
-from mehc_checks.workload import containers, creation, mounts, pulls, scheduling
-from mehc_checks.workload.objects import Container
+from mehc_checks.workload import containers, creation, ended, mounts, pulls, scheduling
+from mehc_checks.workload.objects import Container, Pod
 from mehc_checks.workload.read import read_pod
 from mehc_checks.workload.reasons import WorkloadReasons as R
 from mehc_checks.workload.scheduling import Selected, decide
@@ -44,6 +44,11 @@ def said(kind: str, entry: dict[str, Any]) -> tuple[str, str]:
 def parsed(kind: str, entry: dict[str, Any]) -> Trouble:
     if kind == "state":
         trouble = containers.read(container(entry["state"]))
+        assert trouble
+        return trouble
+    if kind == "ended":
+        gone = Pod(name="a", phase="Failed", reason=entry["reason"], message=entry["text"])
+        trouble = ended.read(gone, ())
         assert trouble
         return trouble
     if kind == "pull":

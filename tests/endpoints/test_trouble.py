@@ -196,7 +196,6 @@ def test_pods_that_the_kubelet_rejects_are_counted() -> None:
         ),
         ("TopologyAffinityError", "Pod was rejected: Resources cannot be allocated with Topology", "NUMA"),
         ("NodeShutdown", "Pod was rejected: Pod was rejected as the node is shutting down.", "has restarted"),
-        ("Terminated", "Pod was terminated in response to imminent node shutdown.", "has restarted"),
         ("ReasonToCome", "Pod was rejected: for another reason", "Fix what the kubelet's message names"),
     ],
 )

@@ -24,10 +24,10 @@ _DISRUPTIONS: Final = {
 _REJECTED = re.compile(r"^Pod was rejected: |^Pod (?=Allocate failed|Node didn't|Resources cannot)")
 _REJECTIONS = re.compile(
     r"UnexpectedAdmissionError|OutOf\S+|NodeAffinity|NodeName|NodePorts|TaintToleration|TopologyAffinityError|"
-    r"NodeShutdown|Terminated|AppArmor|SysctlForbidden|PodOS\S+|InvalidNodeInfo|VolumeAttachmentLimitExceeded|"
+    r"NodeShutdown|AppArmor|SysctlForbidden|PodOS\S+|InvalidNodeInfo|VolumeAttachmentLimitExceeded|"
     r"UnknownReason|UnexpectedPredicateFailureType|ResourceAllocationStateUnknown"
 )
-"""Reasons of failed pods that a kubelet did not admit, or ended on shutdown. Source: ``lifecycle/predicate.go``."""
+"""Reasons of failed pods that a kubelet did not admit. Source: ``lifecycle/predicate.go``."""
 
 
 def is_rejected(pod: Pod) -> bool:
@@ -61,7 +61,7 @@ def read(pod: Pod, events: tuple[Event, ...]) -> Trouble | None:
         return Trouble(reason=_DISRUPTIONS[disruption.reason], words={"detail": detail})
     if pod.reason in _PREEMPTING or any(event.reason in _PREEMPTING for event in events):
         return Trouble(reason=R.PREEMPTED)
-    if pod.reason == "Evicted":
+    if pod.reason in ("Evicted", "Terminated"):
         detail = shortened(pod.message, 160).rstrip(". ") or "the kubelet gives no reason"
         return Trouble(reason=R.EVICTED, words={"detail": detail})
     if pod.reason == "DeadlineExceeded":

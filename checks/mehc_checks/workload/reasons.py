@@ -547,7 +547,6 @@ KUBELET_FIXES: Final = (
         "Request whole CPUs of one NUMA node, or relax the kubelet's topologyManagerPolicy.",
     ),
     ("NodeShutdown", "Wait until node {node} has restarted, or delete the node."),
-    ("Terminated", "Wait until node {node} has restarted, or delete the node."),
     ("NodePorts", "Remove hostPort from the pod."),
 )
 """What to do, by the beginning of the reason that the kubelet gives for a rejection."""

@@ -262,6 +262,16 @@ async def test_a_component_without_replicas(world: World) -> None:
     )
 
 
+async def test_a_cacher_without_replicas_only_warns(world: World) -> None:
+    """The platform reads each state from Kubernetes instead."""
+    world.plane.kubectl("scale", "-n", world.namespace, f"deployment/{NAME}-cacher", "--replicas=0")
+    result = await settled(world, "ScaledDown")
+    assert (result.status, result.message) == (
+        Status.WARN,
+        f"cacher: Deployment {NAME}-cacher requests 0 pods",
+    )
+
+
 async def test_the_autoscaler(world: World) -> None:
     path = world.path("statefulsets", "celery-autoscaler-sqs", group="apps")
     world.plane.api("PATCH", path, {"spec": {"replicas": 0}}, content_type=MERGE)
@@ -300,6 +310,35 @@ async def test_a_rollout_that_is_paused(world: World) -> None:
         f"gateway: 2 pods of the old revision, Deployment {NAME} is paused",
     )
     assert f"kubectl rollout resume deployment/{NAME} -n {world.namespace}" in result.remediation
+
+
+async def test_a_probe_whose_command_is_not_in_the_image(world: World) -> None:
+    name = f"{NAME}-endpoint-builder"
+    world.template(name, labels={STAGE_LABEL: "slow-start"}, annotations={DELAY_ANNOTATION: "1h"})
+    (pod,) = eventually(
+        lambda: [pod for pod in world.pods(name) if _runs_unready(pod)], lambda pods: len(pods) == 1, 30
+    )
+    message = (
+        "Readiness probe errored and resulted in unknown state: rpc error: code = Unknown desc = failed to exec in "
+        'container: failed to start exec "abc": OCI runtime exec failed: exec failed: unable to start container '
+        'process: exec: "bash": executable file not found in $PATH: unknown'
+    )
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    about = {"kind": "Pod", "name": pod["metadata"]["name"], "namespace": world.namespace}
+    event = {
+        "metadata": {"generateName": "kubelet-"},
+        "involvedObject": about,
+        "reason": "Unhealthy",
+        "message": message,
+        "type": "Warning",
+        "firstTimestamp": now,
+        "lastTimestamp": now,
+    }
+    world.plane.api("POST", world.path("events"), event)
+    result = await settled(world, "BuilderNotReady")
+    assert "ProbeCommandMissing" in result.message
+    assert "cannot execute bash (executable file not found in $PATH)" in result.message
+    assert "endpointBuilder.readinessProbe" in result.remediation
 
 
 async def test_a_pod_that_just_starts_beside_one_that_serves(world: World) -> None:
