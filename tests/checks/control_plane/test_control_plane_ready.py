@@ -582,7 +582,8 @@ async def test_objects_of_the_cluster(world: World) -> None:
 
 
 async def test_workers_that_span_nodes(world: World) -> None:
-    tier = {"gpu_memory_le": 640, "cpus": 10, "gpus": 8, "memory": "1Gi", "gpu_type": "nvidia-hopper-h100"}
+    size = {"cpus": 10, "gpus": 8, "memory": "1Gi", "storage": "1Gi", "nodes_per_worker": 1}
+    tier = {"gpu_memory_le": 640, "gpu_type": "nvidia-hopper-h100", **size}
     wide = {**tier, "nodes_per_worker": 2}
     given = at("recommendedHardware.byGpuMemoryGb", [wide])
     result = await judged(world, given=given)
