@@ -458,7 +458,7 @@ CASES = [
         stage=nothing,
     ),
     Case(
-        id="the label is missing, and the product's is there",
+        id="G-07: the label is missing, and the product's is there",
         reason="GpuNodesUnlabelled",
         says="1 GPU node lacks the label: gpu-",
         nodes=(Gpu(accelerator=None, labels={"nvidia.com/gpu.product": "NVIDIA-A10G"}),),
@@ -544,14 +544,14 @@ CASES = [
         nodes=(Gpu(offers={}),),
     ),
     Case(
-        id="all devices unhealthy",
+        id="G-03: all devices unhealthy",
         reason="GpuUnhealthy",
         says="has 16 GPUs, 0 healthy",
         nodes=(Gpu(offers={GPU: "0"}, has={GPU: "16"}),),
         fix=("kubectl drain gpu-",),
     ),
     Case(
-        id="MIG mixed",
+        id="G-19: MIG mixed",
         reason="MIGStrategyNotSingle",
         says="1 nvidia-ampere-a10 node offers nvidia.com/mig-3g.40gb and no nvidia.com/gpu",
         nodes=(Gpu(offers={"nvidia.com/mig-3g.40gb": "2"}),),
@@ -767,21 +767,21 @@ CASES = [
     ),
     *(
         Case(
-            id=f"a controller's taint: {key}",
+            id=f"{public}a controller's taint: {key}",
             reason="NodeStateTaint",
             says=f"1 is {state} ({key}",
             nodes=(Gpu(taints=(TAINT, {"key": key, "value": "true", "effect": effect})),),
             stage=nothing,
             fix=(f"Do not add {key} to gpuTolerations", owner),
         )
-        for key, effect, state, owner in (
-            ("node.cilium.io/agent-not-ready", "NoExecute", "starting", "Cilium"),
-            ("karpenter.sh/disrupted", "NoSchedule", "being removed", "Karpenter"),
-            ("ToBeDeletedByClusterAutoscaler", "NoSchedule", "being removed", "cluster autoscaler"),
-            ("startup-taint.cluster-autoscaler.kubernetes.io/gpu", "NoSchedule", "starting", "start-up"),
-            ("AggregatedNodeHealth", "NoSchedule", "unhealthy", "health"),
-            ("example.com/agent-not-ready", "NoSchedule", "starting", "a controller"),
-            ("GpuUnhealthy", "NoSchedule", "unhealthy", "a controller"),
+        for public, key, effect, state, owner in (
+            ("G-04: ", "node.cilium.io/agent-not-ready", "NoExecute", "starting", "Cilium"),
+            ("", "karpenter.sh/disrupted", "NoSchedule", "being removed", "Karpenter"),
+            ("G-06: ", "ToBeDeletedByClusterAutoscaler", "NoSchedule", "being removed", "cluster autoscaler"),
+            ("", "startup-taint.cluster-autoscaler.kubernetes.io/gpu", "NoSchedule", "starting", "start-up"),
+            ("G-18: ", "AggregatedNodeHealth", "NoSchedule", "unhealthy", "health"),
+            ("", "example.com/agent-not-ready", "NoSchedule", "starting", "a controller"),
+            ("", "GpuUnhealthy", "NoSchedule", "unhealthy", "a controller"),
         )
     ),
     Case(
@@ -794,7 +794,7 @@ CASES = [
         alone=False,
     ),
     Case(
-        id="one of eight GPUs is broken, and a tier needs all",
+        id="G-02: one of eight GPUs is broken, and a tier needs all",
         reason="GpuUnhealthy",
         says="has 8 GPUs, 7 healthy (recommendedHardware: 640 GB)",
         nodes=(Gpu(offers={GPU: "7"}, has={GPU: "8"}),),
@@ -811,14 +811,14 @@ CASES = [
         status=Status.WARN,
     ),
     Case(
-        id="time slicing under another name",
+        id="G-01: time slicing under another name",
         reason="GpuResourceRenamed",
         says="1 nvidia-ampere-a10 node offers nvidia.com/gpu.shared and no nvidia.com/gpu",
         nodes=(Gpu(offers={"nvidia.com/gpu.shared": "4"}),),
         fix=("renameByDefault",),
     ),
     Case(
-        id="a node that just joined beside one that serves",
+        id="G-16: a node that just joined beside one that serves",
         reason="GpuNodesCovered",
         says="covered",
         nodes=(Gpu(), Gpu(offers={})),
