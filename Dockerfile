@@ -17,6 +17,9 @@ RUN pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /dist . 
 FROM python:3.13.9-slim-bookworm
 RUN groupadd --gid 65532 mehc && useradd --uid 65532 --gid 65532 --no-create-home --shell /usr/sbin/nologin mehc
 COPY --from=build /opt/mehc /opt/mehc
+# Where findings and alerts link to; empty: the repository at the released tag.
+ARG DOCS_URL=""
+ENV MEHC_DOCS_URL=$DOCS_URL
 ENV PATH=/opt/mehc/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 USER 65532:65532
 WORKDIR /tmp

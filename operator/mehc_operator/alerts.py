@@ -8,8 +8,10 @@ one. ``cluster`` is a label that a Prometheus over several clusters adds; where 
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-RUNBOOKS: Final = "RUNBOOK_BASE_URL"
-"""Stands in ``runbook_url`` for the folder of the runbook pages; the chart puts its value there."""
+from mehc_checks.core.links import DOCS_URL
+
+RUNBOOKS: Final = f"{DOCS_URL}/docs/runbooks"
+"""Where the runbooks of this version are; the chart replaces the beginning where its docsUrl is set."""
 
 _INSTALLATION: Final = "cluster, namespace, name"
 _HELD: Final = "3m"
@@ -69,8 +71,7 @@ ALERTS: Final = (
         after="2m",
         held=_HELD,
         summary=f"Model engine {_WHO} is not ready. Root cause: {_CAUSES}.",
-        impact="A critical or high check fails: endpoints cannot be created, do not scale, or do not answer, "
-        "although the install looks complete.",
+        impact="A critical or high check fails: endpoints cannot be created, do not scale, or do not respond.",
     ),
     Alert(
         name="ModelEngineCriticalConditionFalse",
@@ -80,7 +81,7 @@ ALERTS: Final = (
         after="2m",
         held=_HELD,
         summary="{{ $labels.check }} is False in model engine " + f"{_WHO}. Root cause: {_CAUSES}.",
-        impact="What this condition is about does not work; every request that needs it fails or hangs.",
+        impact="A dependency of model engine does not work; every request that needs it fails or hangs.",
     ),
     Alert(
         name="ModelEngineDegraded",
@@ -90,7 +91,7 @@ ALERTS: Final = (
         after="15m",
         held=_HELD,
         summary=f"Model engine {_WHO} is degraded by {_WEAK}. Root cause: {_CAUSES}.",
-        impact="It serves, but a check fails or warns: part of it does not work, or will stop to.",
+        impact="Model engine is serving, but at least one check fails or warns: something is broken or about to break.",
     ),
     Alert(
         name="ModelEngineHealthUnknown",
@@ -99,8 +100,8 @@ ALERTS: Final = (
         expr=_UNKNOWN,
         after="30m",
         held=_HELD,
-        summary=f"The health of model engine {_WHO} has been unknown for long. Not evaluated: {_ERRORS}.",
-        impact="Checks that decide the health cannot be carried out, so a fault would not be noticed.",
+        summary=f"The health of model engine {_WHO} is unknown. Not evaluated: {_ERRORS}.",
+        impact="Checks that decide the health could not be evaluated, so a fault would not be noticed.",
     ),
     Alert(
         name="ModelEngineHealthStale",
@@ -111,7 +112,7 @@ ALERTS: Final = (
         after="2m",
         held=_HELD,
         summary=f"Model engine {_WHO} has not been probed for three intervals.",
-        impact="Its conditions and metrics tell the past: a fault since then is not noticed.",
+        impact="Its conditions and metrics are stale: a new fault is not noticed.",
     ),
     Alert(
         name="MehcProbesErroring",
@@ -120,8 +121,8 @@ ALERTS: Final = (
         expr=f"{_ERRORING}\nunless on ({_INSTALLATION})\n{_UNKNOWN}",
         after="15m",
         held=_HELD,
-        summary="The check {{ $labels.check }} cannot be carried out in model engine " + f"{_WHO}.",
-        impact="What the check is about is not watched; the other checks of the installation go on.",
+        summary="Check {{ $labels.check }} could not be evaluated in model engine " + f"{_WHO}.",
+        impact="The part of the installation that this check covers is not monitored; other checks continue.",
     ),
     Alert(
         name="MehcOperatorAbsent",
@@ -129,8 +130,8 @@ ALERTS: Final = (
         severity="critical",
         expr="absent(mehc_build_info)",
         after="5m",
-        summary="No operator for model engine's health is scraped.",
-        impact="No installation is probed, or nobody sees it; all other alerts about model engine are blind.",
+        summary="Prometheus scrapes no replica of the model engine health check operator.",
+        impact="No installation is probed, or its metrics are not scraped; other alerts about model engine are blind.",
     ),
     Alert(
         name="MehcNoLeader",
@@ -138,7 +139,7 @@ ALERTS: Final = (
         severity="critical",
         expr="max by (cluster, namespace, job) (mehc_leader) == 0",
         after="2m",
-        summary="No replica of the operator for model engine's health leads.",
+        summary="No replica of the model engine health check operator is the leader.",
         impact="No installation is probed; all other alerts about model engine are blind.",
     ),
 )

@@ -58,7 +58,7 @@ def found(name: str, status: Status, reason: str = "Any", severity: Severity | N
 
 
 def judged(at: int, *troubles: CheckResult) -> StatusReport:
-    """The status after a pass that began ``at`` seconds and found ``troubles``; every other check passes."""
+    """The status after a probe run that began ``at`` seconds and found ``troubles``; every other check passes."""
     known = {trouble.name: trouble for trouble in troubles}
     now = datetime.fromtimestamp(at, UTC)
     verdict = Verdict(
@@ -77,7 +77,7 @@ def shown(status: StatusReport, name: str = "model-engine") -> metrics.Observed:
 
 
 def lasting(*troubles: CheckResult) -> Callable[[int], Replicas]:
-    """Two replicas, one of which leads and finds ``troubles`` in each pass."""
+    """Two replicas, one of which leads and finds ``troubles`` in each probe run."""
     return lambda at: {"a": [shown(judged(at, *troubles))], "b": None}
 
 
@@ -121,7 +121,7 @@ UNKNOWN_FIRES = [
     (
         "ModelEngineHealthUnknown",
         WHO,
-        "The health of model engine acme/model-engine has been unknown for long. Not evaluated: DatabaseMigrated.",
+        "The health of model engine acme/model-engine is unknown. Not evaluated: DatabaseMigrated.",
     )
 ]
 STALE_FIRES = [
@@ -131,7 +131,9 @@ STALE_FIRES = [
         "Model engine acme/model-engine has not been probed for three intervals.",
     )
 ]
-ABSENT_FIRES = [("MehcOperatorAbsent", {}, "No operator for model engine's health is scraped.")]
+ABSENT_FIRES = [
+    ("MehcOperatorAbsent", {}, "Prometheus scrapes no replica of the model engine health check operator.")
+]
 
 
 def takeover(*troubles: CheckResult) -> Callable[[int], Replicas]:
@@ -169,7 +171,7 @@ CASES: dict[str, Case] = {
             ]
         },
     ),
-    "another cause at each pass": Case(
+    "another cause at each probe run": Case(
         world=lambda at: lasting(BEHIND if at // STEP % 2 else NO_REDIS)(at),
         alerts={150: [not_ready("RedisReachable (ConnectionRefused)")]},
     ),
@@ -180,7 +182,7 @@ CASES: dict[str, Case] = {
     "a blip": Case(
         world=lambda at: lasting(*([BEHIND] if 300 <= at < 390 else []))(at), alerts={390: [], 480: []}
     ),
-    "mended": Case(
+    "fixed": Case(
         world=lambda at: lasting(*([BEHIND] if at < 600 else []))(at), alerts={600: BEHIND_FIRES, 840: []}
     ),
     "a check warns": Case(
@@ -200,12 +202,12 @@ CASES: dict[str, Case] = {
                 (
                     "MehcProbesErroring",
                     {"check": "DatabaseMigrated", **WHO},
-                    "The check DatabaseMigrated cannot be carried out in model engine acme/model-engine.",
+                    "Check DatabaseMigrated could not be evaluated in model engine acme/model-engine.",
                 ),
             ],
         },
     ),
-    "passes stop after ten minutes": Case(
+    "probing stops after ten minutes": Case(
         world=lambda at: {"a": [shown(judged(min(at, 600)))], "b": None},
         alerts={600 + 900: [], 600 + 900 + 150: STALE_FIRES},
     ),
@@ -213,7 +215,7 @@ CASES: dict[str, Case] = {
         world=lambda at: {"a": [shown(judged(min(at, 600), BEHIND))], "b": None},
         alerts={600 + 900 + 150: [*BEHIND_FIRES, *STALE_FIRES]},
     ),
-    "no further pass is due": Case(
+    "no further probe run is due": Case(
         world=lambda at: {
             "a": [metrics.Observed(namespace="acme", name="model-engine", status=judged(0), interval=None)]
         },
@@ -256,7 +258,7 @@ CASES: dict[str, Case] = {
         world=lambda at: lasting()(at) if at < 600 else {},
         alerts={600 + 240: [], 600 + 330: ABSENT_FIRES},
     ),
-    "nobody leads": Case(
+    "no replica leads": Case(
         world=lambda at: {"a": None, "b": None},
         alerts={
             60: [],
@@ -264,7 +266,7 @@ CASES: dict[str, Case] = {
                 (
                     "MehcNoLeader",
                     {"namespace": "mehc", "job": "mehc"},
-                    "No replica of the operator for model engine's health leads.",
+                    "No replica of the model engine health check operator is the leader.",
                 )
             ],
         },

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
+from mehc_checks.core.links import VARIABLE
 from testbed.chart import CHART, Manifest, of_kind, rendered, rules_of
 from testbed.controlplane import ControlPlane
 from testbed.helm import Helm, HelmError
@@ -192,13 +193,11 @@ def test_the_lease_by_name(helm: Helm) -> None:
     assert f"--leader-elect-resource-name={NAME}" in container(rendered(helm, IMAGE))["args"]
 
 
-def test_alerts_and_dashboard_arrive_as_they_are_but_for_the_runbooks_address(helm: Helm) -> None:
+def test_alerts_and_dashboard_arrive_as_they_are(helm: Helm) -> None:
     objects = rendered(helm, scenario("monitoring"))
     (rule,) = of_kind(objects, "PrometheusRule")
     text = (CHART / "files" / "alerts.yaml").read_text()
-    assert rule["spec"] == yaml.safe_load(
-        text.replace("RUNBOOK_BASE_URL", "https://runbooks.example.com/mehc")
-    )
+    assert rule["spec"] == yaml.safe_load(text)
     assert "{{ $labels.namespace }}" in text  # which is Prometheus's to fill in
     (dashboard,) = of_kind(objects, "ConfigMap")
     assert dashboard["metadata"]["labels"]["grafana_dashboard"] == "1"
@@ -206,9 +205,18 @@ def test_alerts_and_dashboard_arrive_as_they_are_but_for_the_runbooks_address(he
     assert json.loads(text) == json.loads((CHART / "files" / "dashboard.json").read_text())
 
 
-def test_alerts_need_the_address_of_their_runbooks(helm: Helm) -> None:
-    with pytest.raises(HelmError, match="runbookBaseUrl must name where you keep docs/runbooks"):
-        rendered(helm, {**IMAGE, "prometheusRule": {"enabled": True}})
+@pytest.mark.parametrize("base", ["https://git.example.com/mehc", "https://git.example.com/mehc/"])
+def test_all_links_lead_to_where_the_documentation_is_kept(helm: Helm, base: str) -> None:
+    values = {**IMAGE, "docsUrl": base, "prometheusRule": {"enabled": True}}
+    objects = rendered(helm, values)
+    (rule,) = of_kind(objects, "PrometheusRule")
+    links = {
+        each["annotations"]["runbook_url"] for group in rule["spec"]["groups"] for each in group["rules"]
+    }
+    assert "https://git.example.com/mehc/docs/runbooks/ModelEngineNotReady.md" in links
+    assert all(link.startswith("https://git.example.com/mehc/docs/runbooks/") for link in links)
+    assert {"name": VARIABLE, "value": base} in container(objects)["env"]
+    assert VARIABLE not in str(container(rendered(helm, IMAGE))["env"])
 
 
 def test_series_keep_the_namespace_of_their_resource(helm: Helm) -> None:
@@ -254,7 +262,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"caBundle": {"kind": "File"}}, "/caBundle/kind"),
     ({"proxy": {"https": "proxy:3128"}}, "/proxy/https"),
     ({"serviceMonitor": {"interval": "soon"}}, "/serviceMonitor/interval"),
-    ({"prometheusRule": {"runbookBaseUrl": "runbooks"}}, "/prometheusRule/runbookBaseUrl"),
+    ({"docsUrl": "docs"}, "/docsUrl"),
     ({"networkPolicy": {"metricsFrom": [{}]}}, "/networkPolicy/metricsFrom/0"),
     ({"commonLabels": {"app.kubernetes.io/name": "x"}}, "app.kubernetes.io/name"),
     ({"podLabels": {"enabled": True}}, "/podLabels/enabled"),

@@ -29,7 +29,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--probe-runs", type=positive, default=64, help="resources probed at the same time (default: 64)"
     )
     parser.add_argument(
-        "--probes", type=positive, default=128, help="checks carried out at the same time (default: 128)"
+        "--probes", type=positive, default=128, help="checks that run at the same time (default: 128)"
     )
     parser.add_argument(
         "--leader-elect",
