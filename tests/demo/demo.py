@@ -165,8 +165,10 @@ class Demo:
         self.show("get", "mehc", "-A")
         self.show("get", "mehc", "-A", "-o", "wide")
         self.show("describe", "mehc", "-n", "acme-two-behind", "model-engine")
-        say("the same checks from a terminal, without the operator:")
-        self.mehc("check", "-n", "acme-tls-mismatch")
+        say(
+            "the same checks from a terminal, without the operator; --inside: this machine reaches what pods reach"
+        )
+        self.mehc("check", "-n", "acme-tls-mismatch", "--inside")
 
     def explain(self) -> None:
         """Three endpoints that the platform calls INITIALIZING, for three reasons."""

@@ -54,12 +54,13 @@ def hardware(gpu_type: str) -> Tree:
     """Values that ask for nodes with `gpu_type` to serve on, and for images kept on the nodes that there are."""
     tier = {"gpu_memory_le": 24, "nodes_per_worker": 1, "gpus": 1, "gpu_type": gpu_type}
     tier |= {"cpus": 10, "memory": "24Gi", "storage": "80Gi"}
+    model = {"name": "mistral-7b", **{key: value for key, value in tier.items() if key != "gpu_memory_le"}}
     device = {"name": "a10", "nodeSelector": {ACCELERATOR_LABEL: A10}, "tolerations": TOLERATIONS}
     return {
         "nodeSelector": None,
         "balloons": [],
         "imageCache": {"devices": [device]},
-        "recommendedHardware": {"byGpuMemoryGb": [tier], "byModelName": []},
+        "recommendedHardware": {"byGpuMemoryGb": [tier], "byModelName": [model]},
     }
 
 

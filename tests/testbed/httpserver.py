@@ -131,7 +131,10 @@ class Proxy:
     def __init__(self, routes: Mapping[str, str]) -> None:
         class Handler(socketserver.StreamRequestHandler):
             def handle(self) -> None:
-                method, target, version = self.rfile.readline().decode().split()
+                line = self.rfile.readline().decode()
+                if not line:  # a client that hangs up without a word
+                    return
+                method, target, version = line.split()
                 headers = list(iter(lambda: self.rfile.readline().strip(), b""))
                 path = ""
                 if method != "CONNECT":
