@@ -1,7 +1,6 @@
 """The gateway's database as an installation configures it: what its sessions connect to."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from mehc_checks.core.errors import Problem
@@ -15,7 +14,7 @@ from mehc_checks.modelengine.database import (
     READER_HOST,
     SECRET_FORM,
     SECRET_NAME,
-    Session,
+    Database,
     SourceKind,
     URLs,
     default_secret,
@@ -33,25 +32,6 @@ _UPPERCASE_KEY: Final = "DATABASE_URL"
 _ROOT_CERTIFICATE: Final = ".postgresql"
 """A mount path with this in it brings the root.crt that libpq and asyncpg look for."""
 _LIBPQ: Final = ("PGHOST", "PGPORT", "PGUSER", "PGPASSWORD", "PGDATABASE", "PGSSLMODE", "PGSSLROOTCERT")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Database:
-    """``source`` is what the URL is made from: "key database_url of Secret db"; ``secret`` the name of a cloud's.
-
-    ``host`` and ``name`` are where host and database come from, where that is another place.
-    """
-
-    source: str
-    host: str
-    reader: str
-    name: str
-    sessions: tuple[Session, ...]
-    secret: str = ""
-    has_percent: bool = False
-    """Whether the URL for the migration holds a %, which Alembic takes for an interpolation."""
-    is_default: bool = False
-    """Whether nothing names a host, so that the platform tries its own."""
 
 
 async def gateway_database(context: Context) -> Database:

@@ -243,3 +243,22 @@ def faults(found: Iterable[Session]) -> list[Fault]:
         )
         for group in by_words.values()
     ]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Database:
+    """``source`` is what the URL is made from: "key database_url of Secret db"; ``secret`` the name of a cloud's.
+
+    ``host`` and ``name`` are where host and database come from, where that is another place.
+    """
+
+    source: str
+    host: str
+    reader: str
+    name: str
+    sessions: tuple[Session, ...]
+    secret: str = ""
+    has_percent: bool = False
+    """Whether the URL for the migration holds a %, which Alembic takes for an interpolation."""
+    is_default: bool = False
+    """Whether nothing names a host, so that the platform tries its own."""

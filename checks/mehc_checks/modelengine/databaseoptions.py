@@ -76,7 +76,7 @@ PSYCOPG2: Final[Mapping[str, Accepts]] = {
     "sslcertmode": _one_of("disable", "allow", "require"),
     "channel_binding": _one_of("disable", "prefer", "require"),
     "gssencmode": _one_of("disable", "prefer", "require"),
-    "gsslib": _one_of("gssapi"),
+    "gsslib": _any,
     "target_session_attrs": _ATTRIBUTES.__contains__,
     "load_balance_hosts": _one_of("disable", "random"),
 }

@@ -132,6 +132,8 @@ def for_psycopg2(text: str, environment: Mapping[str, str], *, has_root: bool = 
     hosts = _hosts(url, "psycopg2")
     if url.driver != "pg8000":
         _check(url.query, PSYCOPG2, "psycopg2")
+        if "database" in url.query and (url.database or "dbname" in url.query):
+            raise _rejected("psycopg2", "database", "a second name of the database")
     database = _last(url.query, "dbname", "database") or url.database
     return _server(url, hosts, database, environment, has_root=has_root)
 

@@ -4,46 +4,24 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from pydantic import Field
-
 from mehc_checks.checks.database import revisions
-from mehc_checks.checks.database.gather import DatabaseFacts, Probe, database_facts
+from mehc_checks.checks.database.facts import DatabaseFacts, DatabaseParameters, Probe, Schema
 from mehc_checks.checks.database.reasons import DatabaseReasons
-from mehc_checks.checks.database.schemaquery import Schema
 from mehc_checks.clients.network.reasons import NetworkReasons
 from mehc_checks.core.errors import Problem
 from mehc_checks.core.outcome import Evidence, Finding, Outcome, Severity, Status
-from mehc_checks.core.parameters import Parameters
 from mehc_checks.core.permission import Permission
 from mehc_checks.engine.check import check
-from mehc_checks.installation.context import Context
-from mehc_checks.installation.database import Database
 from mehc_checks.modelengine import schema
-from mehc_checks.modelengine.database import Role, faults
+from mehc_checks.modelengine.database import Database, Role, faults
 
 R = DatabaseReasons
-
-
-class DatabaseParameters(Parameters):
-    """Parameters of DatabaseMigrated."""
-
-    expected_revision: str = Field(
-        default=schema.HEAD,
-        pattern=r"^[0-9a-z]{1,32}$",
-        description="The Alembic revision that the deployed platform expects.",
-    )
-
-
-async def gather(context: Context) -> DatabaseFacts:
-    """The facts, with the revision that the parameters expect."""
-    return await database_facts(context, context.parameters(DatabaseParameters).expected_revision)
 
 
 @check(
     "DatabaseMigrated",
     title="database schema is migrated",
     severity=Severity.CRITICAL,
-    gather=gather,
     reasons=DatabaseReasons,
     parameters=DatabaseParameters,
     permissions=(

@@ -2,57 +2,27 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
-from mehc_checks.checks.database.schemaquery import Schema, look
+from mehc_checks.checks.database.facts import DatabaseFacts, DatabaseParameters, Probe
+from mehc_checks.checks.database.schemaquery import look
 from mehc_checks.clients.postgres.client import session
 from mehc_checks.clients.postgres.pooler import breaks_prepared_statements, is_pooled
 from mehc_checks.clients.postgres.server import Server
 from mehc_checks.core.errors import Problem
 from mehc_checks.installation.context import Context
-from mehc_checks.installation.database import Database, gateway_database
+from mehc_checks.installation.database import gateway_database
 from mehc_checks.modelengine import paths
-from mehc_checks.modelengine.database import Role
-from mehc_checks.modelengine.pools import Pools, pools, unusable
+from mehc_checks.modelengine.database import Database, Role
+from mehc_checks.modelengine.pools import pools, unusable
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Probe:
-    """A session with ``server``: either ``found`` is what the schema looks like, or ``problem`` why it is not known."""
-
-    server: Server
-    problem: Problem | None = None
-    found: Schema | None = None
-    pooled: bool = False
-    """Whether a pooler stands between."""
-    breaks_statements: bool = False
-    latency_ms: float = 0.0
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DatabaseFacts:
-    """``problem`` is why no URL is known; else ``database`` has the platform's sessions, ``probes`` ours by role.
-
-    Where both roles connect to the same, only the writer has a probe.
-    """
-
-    expected: str
-    pools: Pools
-    unusable_settings: tuple[str, ...] = ()
-    shadowed: str = ""
-    """The cloud's secret that is named beside a Kubernetes Secret, and ignored."""
-    problem: Problem | None = None
-    database: Database | None = None
-    probes: Mapping[Role, Probe] = field(default_factory=dict)
-
-
-async def database_facts(context: Context, expected: str) -> DatabaseFacts:
+async def gather(context: Context) -> DatabaseFacts:
     """Resolve the URLs as the gateway does, connect, and read what the schema looks like."""
     configuration = context.configuration
     both = configuration.text(paths.KUBERNETES_DATABASE_SECRET)
     facts = DatabaseFacts(
-        expected=expected,
+        expected=context.parameters(DatabaseParameters).expected_revision,
         pools=pools(configuration),
         unusable_settings=unusable(configuration),
         shadowed=configuration.text(paths.CLOUD_DATABASE_SECRET) if both else "",

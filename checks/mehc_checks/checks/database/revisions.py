@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from mehc_checks.checks.database.facts import Schema
 from mehc_checks.checks.database.reasons import DatabaseReasons as R
-from mehc_checks.checks.database.schemaquery import Schema
 from mehc_checks.core.outcome import Finding
 from mehc_checks.modelengine import schema
 

@@ -1,33 +1,12 @@
 """Reads what the schema looks like: one transaction, which only reads and leaves no setting behind a pooler."""
 
-from dataclasses import dataclass
 from typing import Final
 
 from psycopg import sql
 
+from mehc_checks.checks.database.facts import Schema
 from mehc_checks.clients.postgres.client import Session
 from mehc_checks.modelengine import schema
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Schema:
-    """What the session saw. ``tables`` and ``columns`` are full names: "schema.table", "schema.table.column"."""
-
-    server_version: int
-    in_recovery: bool
-    read_only: bool
-    max_connections: int
-    """Those that this user may open: without what is reserved, and within the limits of role and database."""
-    connections: int | None
-    schemas: frozenset[str]
-    tables: frozenset[str]
-    columns: frozenset[str]
-    denied: tuple[str, ...]
-    """Schemas and tables that exist and that the role may not use."""
-    has_version_table: bool
-    revisions: tuple[str, ...]
-    """What the version table holds; empty too when the role may not read it."""
-
 
 _QUERY: Final = """
 WITH tables AS (

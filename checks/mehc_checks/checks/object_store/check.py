@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
-from mehc_checks.checks.object_store.gather import BucketFacts, StoreFacts, StoreParameters, store_facts
+from mehc_checks.checks.object_store.facts import BucketFacts, StoreFacts, StoreParameters
 from mehc_checks.checks.object_store.reasons import StoreReasons
 from mehc_checks.core.outcome import Evidence, Finding, Outcome, Severity
 from mehc_checks.engine.check import check
@@ -16,7 +16,6 @@ R = StoreReasons
     "ObjectStoreReachable",
     title="all configured buckets are accessible",
     severity=Severity.HIGH,
-    gather=store_facts,
     reasons=StoreReasons,
     parameters=StoreParameters,
 )

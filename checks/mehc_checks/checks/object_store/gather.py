@@ -4,21 +4,19 @@ import asyncio
 import os
 import secrets
 import ssl
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from pydantic import Field
-
+from mehc_checks.checks.object_store.facts import BucketFacts, StoreFacts, StoreParameters
 from mehc_checks.clients.aws.client import Aws, AwsProblem
 from mehc_checks.clients.aws.reasons import NOT_FOUND
 from mehc_checks.clients.network.connect import NetworkProblem, client_context, connect, handshake
 from mehc_checks.core.errors import NotApplicable, UsageError
-from mehc_checks.core.parameters import Parameters
 from mehc_checks.installation.context import Context
-from mehc_checks.modelengine.stores import Bucket, Store, store
+from mehc_checks.modelengine.stores import Bucket, store
 
 RESERVED: Final = ".mehc-probe/"
 """The prefix under which objects are ours to make and to delete."""
@@ -28,41 +26,7 @@ _PORTS: Final = {"http": 80, "https": 443}
 _HOSTS: Final = {"azure": "{account}.blob.core.windows.net", "gcp": "storage.googleapis.com"}
 
 
-class StoreParameters(Parameters):
-    """Parameters of ObjectStoreReachable."""
-
-    write: bool = Field(
-        default=False,
-        description="Put, get and delete a small object under .mehc-probe/ in each bucket.",
-    )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class BucketFacts:
-    """``region`` is where the bucket is, "" if not told. ``problem`` is what went wrong first; ``writing``: in a
-    write."""
-
-    bucket: Bucket
-    exists: bool | None = None
-    region: str = ""
-    problem: AwsProblem | None = None
-    writing: bool = False
-    written: bool = False
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class StoreFacts:
-    """``network`` is why the store itself cannot be reached; ``asked`` the address of one of which only the network
-    is tested. ``unreadable``: s3EndpointUrl is not a URL."""
-
-    store: Store
-    buckets: tuple[BucketFacts, ...] = ()
-    asked: str = ""
-    unreadable: bool = False
-    network: NetworkProblem | None = None
-
-
-async def store_facts(context: Context) -> StoreFacts:
+async def gather(context: Context) -> StoreFacts:
     """Raises NotApplicable where the values name no bucket, UsageError for authorities that cannot be read."""
     found = store(context.values)
     if not found.buckets and not found.misplaced:

@@ -1,0 +1,73 @@
+"""What DatabaseMigrated judges, and its parameters."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from pydantic import Field
+
+from mehc_checks.clients.postgres.server import Server
+from mehc_checks.core.errors import Problem
+from mehc_checks.core.parameters import Parameters
+from mehc_checks.modelengine import schema
+from mehc_checks.modelengine.database import Database, Role
+from mehc_checks.modelengine.pools import Pools
+
+
+class DatabaseParameters(Parameters):
+    """Parameters of DatabaseMigrated."""
+
+    expected_revision: str = Field(
+        default=schema.HEAD,
+        pattern=r"^[0-9a-z]{1,32}$",
+        description="The Alembic revision that the deployed platform expects.",
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Schema:
+    """What the session saw. ``tables`` and ``columns`` are full names: "schema.table", "schema.table.column"."""
+
+    server_version: int
+    in_recovery: bool
+    read_only: bool
+    max_connections: int
+    """Those that this user may open: without what is reserved, and within the limits of role and database."""
+    connections: int | None
+    schemas: frozenset[str]
+    tables: frozenset[str]
+    columns: frozenset[str]
+    denied: tuple[str, ...]
+    """Schemas and tables that exist and that the role may not use."""
+    has_version_table: bool
+    revisions: tuple[str, ...]
+    """What the version table holds; empty too when the role may not read it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Probe:
+    """A session with ``server``: either ``found`` is what the schema looks like, or ``problem`` why it is not known."""
+
+    server: Server
+    problem: Problem | None = None
+    found: Schema | None = None
+    pooled: bool = False
+    """Whether a pooler stands between."""
+    breaks_statements: bool = False
+    latency_ms: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DatabaseFacts:
+    """``problem`` is why no URL is known; else ``database`` has the platform's sessions, ``probes`` ours by role.
+
+    Where both roles connect to the same, only the writer has a probe.
+    """
+
+    expected: str
+    pools: Pools
+    unusable_settings: tuple[str, ...] = ()
+    shadowed: str = ""
+    """The cloud's secret that is named beside a Kubernetes Secret, and ignored."""
+    problem: Problem | None = None
+    database: Database | None = None
+    probes: Mapping[Role, Probe] = field(default_factory=dict)

@@ -1,0 +1,43 @@
+"""What ObjectStoreReachable judges, and its parameters."""
+
+from dataclasses import dataclass
+
+from pydantic import Field
+
+from mehc_checks.core.errors import Problem
+from mehc_checks.core.parameters import Parameters
+from mehc_checks.modelengine.stores import Bucket, Store
+
+
+class StoreParameters(Parameters):
+    """Parameters of ObjectStoreReachable."""
+
+    write: bool = Field(
+        default=False,
+        description="Put, get and delete a small object under .mehc-probe/ in each bucket.",
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BucketFacts:
+    """``region`` is where the bucket is, "" if not told. ``problem`` is what went wrong first; ``writing``: in a
+    write."""
+
+    bucket: Bucket
+    exists: bool | None = None
+    region: str = ""
+    problem: Problem | None = None
+    writing: bool = False
+    written: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoreFacts:
+    """``network`` is why the store itself cannot be reached; ``asked`` the address of one of which only the network
+    is tested. ``unreadable``: s3EndpointUrl is not a URL."""
+
+    store: Store
+    buckets: tuple[BucketFacts, ...] = ()
+    asked: str = ""
+    unreadable: bool = False
+    network: Problem | None = None
