@@ -124,7 +124,8 @@ class _Resolver:
             if isinstance(reference, Mapping):
                 await self._key(name, kind, reference)
                 return
-        field_path = (source.get("fieldRef") or {}).get("fieldPath")
+        of_the_pod = source.get("fieldRef")
+        field_path = of_the_pod.get("fieldPath") if isinstance(of_the_pod, Mapping) else None
         if field_path != "metadata.namespace":
             detail = f"it is {field_path} of its pod" if field_path else f"it comes from {', '.join(source)}"
             raise CannotEvaluate(R.VARIABLE_NOT_READ, variable=name, detail=detail)

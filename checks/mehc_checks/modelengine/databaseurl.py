@@ -62,7 +62,7 @@ def asynchronous(url: str) -> str:
 
 def take_apart(text: str) -> URL:
     """Read ``text`` as SQLAlchemy does. Raises URLProblem, of which no word is a part of a password."""
-    match = _GRAMMAR.match(text)
+    match = None if "\0" in text else _GRAMMAR.match(text)
     if match is None:
         raise URLProblem(R.URL_UNPARSABLE, at_start=True, detail=_unlike_a_url(text))
     dialect, _, driver = match["scheme"].partition("+")
@@ -102,6 +102,8 @@ def _of_a_password(match: re.Match[str]) -> list[str]:
 
 
 def _unlike_a_url(text: str) -> str:
+    if "\0" in text:
+        return "it contains a NUL character"
     if not text.strip():
         return "it is blank"
     if text[0] in "\"'`":
@@ -209,6 +211,8 @@ def _server(
     default_port = environment.get("PGPORT", "")
     port = int(default_port) if default_port.isdecimal() else DEFAULT_PORT
     placed = [(host or environment.get("PGHOST") or "", number or port) for host, number in hosts]
+    if not all(0 < number < 65536 for _, number in placed):
+        raise URLProblem(R.URL_UNPARSABLE, detail="its port is not from 1 to 65535")
     for missing, found in (("host", all(host for host, _ in placed)), ("user", user)):
         if not found:
             raise URLProblem(R.URL_INCOMPLETE, missing=missing)
