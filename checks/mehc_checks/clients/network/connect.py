@@ -115,6 +115,8 @@ def classify(error: Exception, host: str, port: int) -> NetworkProblem:
             return _tls(cause, host, port)
         if isinstance(cause, socket.gaierror):
             return NetworkProblem(N.HOST_UNRESOLVABLE, host, port, detail=cause.strerror)
+        if isinstance(cause, UnicodeError):
+            return NetworkProblem(N.HOST_UNRESOLVABLE, host, port, detail="not a host name")
         if isinstance(cause, ConnectionRefusedError):
             return NetworkProblem(N.CONNECTION_REFUSED, host, port)
         if isinstance(cause, TimeoutError):
