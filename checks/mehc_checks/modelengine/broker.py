@@ -165,7 +165,8 @@ _WORDS: Final = {
     "consequence": CONSEQUENCE,
     "credentials": "the Secret of redis.authSecretName",
     "enable_tls": "Set redis.authSecretName: with a token, the broker's client uses TLS.",
-    "disable_tls": "Remove redis.auth and redis.authSecretName, which force TLS, or enable TLS on the server.",
+    "disable_tls": "Remove redis.auth and redis.authSecretName, which force TLS up to chart 0.2.7, or enable TLS "
+    "on the server.",
     "add_credentials": "Set redis.authSecretName to a Secret with the password in its key auth_token.",
 }
 

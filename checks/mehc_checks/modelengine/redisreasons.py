@@ -71,8 +71,8 @@ class RedisConnectionReasons(ReasonSet):
         Status.FAIL,
         "What the platform cuts out of the cache URL for KEDA is not host:port, so KEDA cannot connect.",
         message="{concerning}KEDA is given {shown} as address, which is not host:port",
-        remedy="Write {source} as redis://host:6379/0, or with a password as rediss://: the password of a redis:// URL "
-        "stays in KEDA's address.",
+        remedy="Write {source} as redis://host:6379/0, or with a password as rediss://: up to chart 0.2.7, the "
+        "password of a redis:// URL stays in KEDA's address.",
         defaults=_CONCERNING,
     )
     KEDA_AUTH_UNAVAILABLE = Reason(

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
-from mehc_checks.checks.broker.gather import BrokerFacts, Queue, broker_facts
+from mehc_checks.checks.broker.facts import BrokerFacts, Queue
 from mehc_checks.checks.broker.reasons import BrokerReasons
 from mehc_checks.core.outcome import Evidence, Finding, Outcome, Severity
 from mehc_checks.core.permission import Permission
@@ -23,7 +23,6 @@ _WORDS: Final = {Broker.SQS: "sqs", Broker.SERVICE_BUS: "servicebus", Broker.RED
     "BrokerReachable",
     title="gateway, builder and workers use the same broker, and it answers",
     severity=Severity.CRITICAL,
-    gather=broker_facts,
     reasons=BrokerReasons,
     permissions=(Permission(resource="secrets"),),
 )

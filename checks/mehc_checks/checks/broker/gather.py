@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
+from mehc_checks.checks.broker.facts import BrokerFacts, Queue
 from mehc_checks.checks.broker.reasons import BrokerReasons as R
 from mehc_checks.clients.aws.client import Aws, AwsProblem
 from mehc_checks.clients.aws.reasons import NOT_FOUND
@@ -13,7 +14,7 @@ from mehc_checks.clients.network.connect import NetworkProblem, client_context, 
 from mehc_checks.core.errors import Problem
 from mehc_checks.installation.context import Context
 from mehc_checks.installation.redis import ask_broker, queue_depth
-from mehc_checks.modelengine.broker import Broker, Brokers, brokers, build_queue
+from mehc_checks.modelengine.broker import Broker, brokers, build_queue
 from mehc_checks.modelengine.names import fullname
 from mehc_checks.modelengine.values import Values
 
@@ -23,43 +24,7 @@ _DATABASE: Final = 0
 _REGION: Final = "config.values.infra.default_region"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Queue:
-    """The builder's queue. ``waiting`` is how many tasks wait in it, ``taken`` how many are being worked on.
-
-    ``idle`` and ``busy`` are the workers of a Redis at the moment of ``waiting``: those that wait for a task of any
-    queue, and those that have one. None where not known.
-    """
-
-    name: str
-    waiting: int | None = None
-    taken: int | None = None
-    idle: int | None = None
-    busy: int | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class BrokerFacts:
-    """``account`` is AWS's account of this process, ``wanted_account`` the one that the values name, "" for none.
-
-    ``celery_region`` is where Celery asks for queues, ``region`` where the platform creates them, "" off AWS.
-    ``bus`` is the Service Bus host that was asked; ``problem`` why the broker could not be asked, or what it lacks.
-    ``namespace`` and ``builder`` are the builder's, for commands.
-    """
-
-    brokers: Brokers
-    queue: Queue
-    namespace: str
-    builder: str
-    account: str = ""
-    wanted_account: str = ""
-    region: str = ""
-    celery_region: str = ""
-    bus: str = ""
-    problem: Problem | None = None
-
-
-async def broker_facts(context: Context) -> BrokerFacts:
+async def gather(context: Context) -> BrokerFacts:
     """Never receives, deletes or purges a message."""
     values = context.values
     facts = BrokerFacts(

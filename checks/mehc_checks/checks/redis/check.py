@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Final
 
-from mehc_checks.checks.redis.gather import Answer, RedisFacts, redis_facts
+from mehc_checks.checks.redis.facts import Answer, RedisFacts
 from mehc_checks.checks.redis.reasons import RedisReasons
 from mehc_checks.core.errors import Problem
 from mehc_checks.core.outcome import Evidence, Finding, Outcome, Severity, Status
@@ -22,7 +22,6 @@ _EXPIRES_SOON: Final = timedelta(days=14)
     "RedisReachable",
     title="Redis is reachable with the configured TLS and credentials",
     severity=Severity.CRITICAL,
-    gather=redis_facts,
     reasons=RedisReasons,
     permissions=(
         Permission(resource="secrets"),

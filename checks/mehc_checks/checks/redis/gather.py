@@ -3,9 +3,9 @@
 import asyncio
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import replace
 
+from mehc_checks.checks.redis.facts import Answer, RedisFacts
 from mehc_checks.clients.kubernetes.api import NoCluster
 from mehc_checks.clients.kubernetes.paths import object_path
 from mehc_checks.clients.redis.conversation import Conversation, conversation, not_answered, reach
@@ -19,34 +19,7 @@ from mehc_checks.modelengine.rediscommands import Command, Commands, commands
 from mehc_checks.modelengine.redisreasons import RedisConnectionReasons as R
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Answer:
-    """One connection, asked. ``problem`` is what the server, or the path to it, gave in place of an answer."""
-
-    connection: Connection
-    problem: Problem | None = None
-    not_after: datetime | None = None
-    later: Problem | None = None
-    """What the client is denied that it needs only after another one was killed."""
-    open_to_all: bool = False
-    """A password is configured, and the data can be read without it."""
-    policy: str = ""
-    max_memory: int = 0
-    cluster: bool = False
-    version: str = ""
-    latency_ms: float | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RedisFacts:
-    """All connections of the installation. ``sources`` are the values set of those that can name the cache."""
-
-    sources: tuple[str, ...]
-    answers: tuple[Answer, ...]
-    now: datetime
-
-
-async def redis_facts(context: Context) -> RedisFacts:
+async def gather(context: Context) -> RedisFacts:
     """Derive the connections and ask each, all at once, in the time that the cloud's secrets left."""
     began = time.monotonic()
     derived = await connections(context)
