@@ -477,7 +477,7 @@ async def test_a_tls_broker_takes_its_token_from_a_secret(
         ),
         (lambda: ports.garbage_server(b""), "ConnectionClosed", "closed the connection without an answer"),
         (lambda: contextlib.nullcontext(("[fe80::1]", 6379)), "HostUnreachable", "is unreachable"),
-        (lambda: ports.garbage_server(b"-ERR unheard of\r\n" * 9), "ServerError", "returned an error"),
+        (lambda: ports.garbage_server(b"-ERR unheard of\r\n" * 9), "RedisError", "returned an error"),
     ],
 )
 async def test_servers_that_are_none(

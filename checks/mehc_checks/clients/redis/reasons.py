@@ -116,7 +116,7 @@ class RedisServerReasons(ReasonSet):
         defaults=_CONCERNING,
     )
     SERVER_ERROR = Reason(
-        "ServerError",
+        "RedisError",
         Status.FAIL,
         "The server answered with an error that has no reason of its own.",
         message="{concerning}{address} returned an error for {command}",
