@@ -26,7 +26,7 @@ def test_two_replicas_hand_over_and_take_over(plane: ControlPlane) -> None:
         assert cluster.probed()["status"]["health"] == "Healthy"
         first = deployed.leader()
         (second,) = [replica for replica in deployed.replicas if replica is not first]
-        assert first.get("/readyz") == (200, "watching 1 resources, leading\n")
+        assert first.get("/readyz") == (200, "watching 1 resource, leader\n")
         assert "mehc_health{" not in second.get("/metrics")[1]
 
         before = cluster.get()["status"]
@@ -36,10 +36,10 @@ def test_two_replicas_hand_over_and_take_over(plane: ControlPlane) -> None:
         assert cluster.get()["status"] == before
 
         first.start()
-        wait(lambda: "standing by" in first.get("/readyz")[1])
+        wait(lambda: "standby" in first.get("/readyz")[1])
         redis.stop()
         second.kill()
-        took = wait(lambda: first.get("/readyz")[1] == "watching 1 resources, leading\n", timeout=30)
+        took = wait(lambda: first.get("/readyz")[1] == "watching 1 resource, leader\n", timeout=30)
         assert took < 15
         assert deployed.leader() is first
         wait(lambda: cluster.condition("Ready")["status"] == "False")

@@ -10,6 +10,7 @@ import pytest
 
 from mehc_checks.clients.kubernetes.api import KubernetesCluster
 from mehc_checks.engine.health import Health
+from mehc_checks.installation.context import now
 from mehc_operator.connection import Access, connected
 from mehc_operator.events import Event
 from mehc_operator.leader import Election, Terms
@@ -65,10 +66,10 @@ def test_one_acts_and_the_other_is_ready_to(cluster: Cluster, redis: Redis) -> N
     cluster.apply(with_redis(redis))
     with both(cluster) as (one, two):
         cluster.probed()
-        assert one.get("/readyz") == (200, "watching 1 resources, leading\n")
+        assert one.get("/readyz") == (200, "watching 1 resource, leader\n")
         status, text = two.get("/readyz")
         assert status == 200
-        assert text.startswith("watching 1 resources, standing by: one_")
+        assert text.startswith("watching 1 resource, standby (leader: one_")
         cluster.patch({"metadata": {"annotations": {PROBE_NOW: "1"}}})
         wait(lambda: passes(one) == 2)
         assert passes(two) == 0
@@ -85,7 +86,7 @@ def test_a_leader_that_is_killed_is_replaced_within_15_seconds(cluster: Cluster,
         cluster.probed()
         redis.stop()
         one.kill()
-        took = wait(lambda: two.get("/readyz")[1] == "watching 1 resources, leading\n", timeout=30)
+        took = wait(lambda: two.get("/readyz")[1] == "watching 1 resource, leader\n", timeout=30)
         assert took < 15
         assert holder(cluster) == "two"
         wait(lambda: cluster.condition("Ready")["status"] == "False")
@@ -119,7 +120,7 @@ def test_a_leader_that_was_suspended_writes_nothing_when_it_wakes(cluster: Clust
         before = cluster.get()
         events = cluster.events()
         one.resume()
-        wait(lambda: "standing by: two_" in one.get("/readyz")[1], timeout=10)
+        wait(lambda: "standby (leader: two_" in one.get("/readyz")[1], timeout=10)
         time.sleep(2)
         assert cluster.get()["metadata"]["resourceVersion"] == before["metadata"]["resourceVersion"]
         assert cluster.events() == events
@@ -141,7 +142,7 @@ def test_an_api_server_that_is_away_ends_the_lead_and_not_the_process(redis: Red
             assert one.get("/readyz")[0] == 503
             plane.apiserver.start()
             wait(lambda: cluster.condition("Ready")["status"] == "False", timeout=30)
-            wait(lambda: one.get("/readyz") == (200, "watching 1 resources, leading\n"), timeout=30)
+            wait(lambda: one.get("/readyz") == (200, "watching 1 resource, leader\n"), timeout=30)
             assert one.pid == pid
             assert "Traceback" not in one.log_text()
 
@@ -161,9 +162,9 @@ async def test_what_is_to_be_written_after_the_lead_has_ended_is_not(
     cluster.apply({"suspend": True})
     manifest = cluster.get()
     leads = True
-    store = Store(api, instance="one", may_write=lambda: leads)
+    store = Store(api, instance="one", may_write=lambda: leads, clock=now)
     status = StatusReport(health=Health.FAILING)
-    event = Event(type="Normal", reason="Said", message="while leading")
+    event = Event(type="Normal", reason="Said", message="while leading", series="Said")
     assert await store.write(as_resource(manifest), status)
     await store.announce(as_resource(manifest), [event])
     version = cluster.get()["metadata"]["resourceVersion"]

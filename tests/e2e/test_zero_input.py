@@ -122,7 +122,7 @@ def test_the_command_finds_it_too(
 
     nothing = check()
     assert (nothing.returncode, nothing.stdout) == (2, "")
-    assert f"mehc: namespace {namespace} has no Helm release of model engine" in nothing.stderr
+    assert f"no model engine installation found in namespace {namespace}" in nothing.stderr
     helm.install("one", namespace, values)
     helm.install(
         "two", namespace, overlaid(values, at("serviceIdentifier", "b"), at(URL, "redis://127.0.0.1:1/0"))
@@ -141,7 +141,7 @@ def test_where_nothing_is_installed(resource: Resource, namespace: str, helm: He
     resource.apply({"interval": "1h"})
     ready = resource.condition("Ready", lambda _: True)
     assert (ready["status"], ready["reason"]) == ("Unknown", "InstallationNotFound")
-    assert f"namespace {namespace} has no Helm release of model engine" in ready["message"]
+    assert f"no model engine installation found in namespace {namespace}" in ready["message"]
     helm.install("me", namespace, values)
     resource.condition("RedisReachable", lambda each: each["status"] == "True")
 
