@@ -28,6 +28,7 @@ _DEVICE = re.compile(r"(?i)[A-Z]+-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 """The name of a GPU, or of a part of one."""
 _ADDRESS = re.compile(r"\"?(?:https?://)?[\w.-]+(?::\d+)?(?:/[\w.-]+)+(?::[\w.-]+)?(?:@sha256:\w+)?\"?")
 """An image or a URL, quoted or not."""
+_WORD = re.compile("[A-Za-z0-9]+")
 
 
 def shortened(text: str, limit: int = _LIMIT) -> str:
@@ -124,3 +125,10 @@ def byte_count(count: int) -> str:
         if count >= size / 10:
             return f"{count / size:.1f} {unit}"
     return f"{count} B"
+
+
+def camel(text: str) -> str:
+    """``text`` as a camelCase name: "gateway (async tasks)" is "gatewayAsyncTasks"."""
+    head, *rest = _WORD.findall(text) or [""]
+    words = [head[:1].lower() + head[1:], *(word[:1].upper() + word[1:] for word in rest)]
+    return "".join(words)

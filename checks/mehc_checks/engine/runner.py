@@ -18,6 +18,7 @@ from mehc_checks.core.outcome import (
     Status,
 )
 from mehc_checks.core.redact import Redactor
+from mehc_checks.core.text import camel
 from mehc_checks.engine.check import Check
 from mehc_checks.engine.reasons import RunnerReasons
 from mehc_checks.engine.report import CheckResult, Found
@@ -100,7 +101,7 @@ def result_of(
 ) -> CheckResult:
     """``outcome`` as it may be written anywhere."""
     check = planned.check
-    evidence: dict[str, Any] = redactor.tree(outcome.evidence)
+    evidence: dict[str, Any] = redactor.tree({camel(key): value for key, value in outcome.evidence.items()})
     return CheckResult(
         name=check.name,
         title=check.title,

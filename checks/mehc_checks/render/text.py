@@ -1,6 +1,6 @@
 """A report for people: the verdict, the root causes with what to do first, then one line per check."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from mehc_checks.core import duration
@@ -25,9 +25,11 @@ def render(report: Report, *, style: Style, context: str = "") -> str:
     if (more := len(report.root_causes) - SHOWN) > 0:
         lines += [f"and {counted(more, 'more root cause')}", ""]
     width = max((len(check.name) for check in report.checks), default=0)
-    shown = {(cause.check, cause.reason) for cause in report.root_causes[:SHOWN]}
+    above = {
+        (cause.check, cause.reason): number for number, cause in enumerate(report.root_causes[:SHOWN], 1)
+    }
     for check in report.checks:
-        lines += _check(check, width, shown, style)
+        lines += _check(check, width, above, style)
     return "\n".join(lines).rstrip()
 
 
@@ -45,7 +47,8 @@ def _header(report: Report, context: str) -> Iterator[str]:
     word = health((found.status, found.severity) for check in results for found in check.findings)
     passing = sum(check.status is Status.PASS for check in results)
     took = duration.show(report.duration)
-    yield f"{word}: {passing} of {counted(len(results), 'check')} pass ({took})"
+    pass_ = "check passes" if len(results) == 1 else "checks pass"
+    yield f"{word}: {passing} of {len(results)} {pass_} ({took})"
 
 
 def _cause(number: int, cause: RootCause, style: Style) -> Iterator[str]:
@@ -64,7 +67,10 @@ def _cause(number: int, cause: RootCause, style: Style) -> Iterator[str]:
         yield f"{indent}{cause.docs}"
 
 
-def _check(check: CheckResult, width: int, shown: set[tuple[str, str]], style: Style) -> Iterator[str]:
+def _check(
+    check: CheckResult, width: int, above: Mapping[tuple[str, str], int], style: Style
+) -> Iterator[str]:
+    """One line, and below it what does not pass; ``above`` has the numbers of the root causes that were shown."""
     head = f"{style.mark(check.status)} {check.name:<{width}}  "
     if check.status is Status.SKIP:
         yield f"{head}skipped: {check.message}"
@@ -72,22 +78,28 @@ def _check(check: CheckResult, width: int, shown: set[tuple[str, str]], style: S
     unhealthy = [found for found in check.findings if found.status in _UNHEALTHY]
     count = f"  {counted(len(unhealthy), 'finding')}" if unhealthy else ""
     yield f"{head}{check.title}{count}"
-    for group in grouped(unhealthy):
-        yield from _findings(group, remedy_of(group), shown, check.name, style)
+    told: dict[int, list[Found]] = {}
+    for found in unhealthy:
+        if number := above.get((check.name, found.reason)):
+            told.setdefault(number, []).append(found)
+    if told:
+        yield f"    see {', '.join(map(str, sorted(told)))} above"
+    for number, group in sorted(told.items()):
+        if others := [found.subject or found.message for found in group[1:]]:
+            yield from style.wrapped(f"{number} also concerns {', '.join(others)}", "    ", "      ")
+    rest = [found for found in unhealthy if (check.name, found.reason) not in above]
+    for group in grouped(rest):
+        yield from _findings(group, style)
 
 
-def _findings(
-    group: Sequence[Found], remedy: str, shown: set[tuple[str, str]], check: str, style: Style
-) -> Iterator[str]:
-    """Findings with one remedy, with that remedy once; that of a root cause stands above."""
+def _findings(group: list[Found], style: Style) -> Iterator[str]:
+    """Findings with one remedy, with that remedy once."""
     indent = "    "
     for found in group[:_NAMED]:
-        told = found.message if found.message.startswith(found.reason) else f"{found.reason}: {found.message}"
-        yield from style.wrapped(told, indent, indent + "  ")
+        yield from style.wrapped(f"{found.reason}: {found.message}", indent, indent + "  ")
     if rest := [found.subject or found.message for found in group[_NAMED:]]:
-        yield from style.wrapped(f"and {len(rest)} more: {', '.join(rest)}", indent, indent + "  ")
-    above = any((check, found.reason) in shown for found in group[:1])
-    if remedy and not above:
+        yield from style.wrapped(f"{len(rest)} more: {', '.join(rest)}", indent, indent + "  ")
+    if remedy := remedy_of(group):
         yield from style.remedy(remedy, indent)
-    if group[0].docs and not above:
+    if group[0].docs:
         yield f"{indent}{group[0].docs}"

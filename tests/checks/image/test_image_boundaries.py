@@ -22,6 +22,7 @@ from testbed.controlplane import ControlPlane
 from testbed.httpserver import Reply, Request, ScriptedServer
 from testbed.images import Ask, Stage, always, pull_secret, service_config
 from testbed.installation import overlaid
+from testbed.judging import judged
 from testbed.pki import CertificateAuthority
 from testbed.registry import PASSWORD, USER, digest
 
@@ -398,3 +399,10 @@ async def test_what_all_images_of_a_registry_share_is_told_once(stage: Stage) ->
         "lightllm_repository",
         "sglang_repository",
     ]
+
+
+@pytest.mark.parametrize("prefix", [None, "", "/", "not a host", "host:port", "[::1", "a" * 300, "ü"])
+async def test_no_prefix_crashes_the_check(prefix: str | None) -> None:
+    values = {"config": {"values": {"infra": {"cloud_provider": "onprem", "docker_repo_prefix": prefix}}}}
+    result = await judged("VllmImagePullable", values)
+    assert result.reason != "InternalError"

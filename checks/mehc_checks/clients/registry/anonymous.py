@@ -22,9 +22,9 @@ async def hidden(host: str, repository: str, tag: str, *, access: Access, timeou
 
     Over HTTPS only. A Bearer challenge is met with a token for anonymous clients; no other is.
     """
-    url = URL(f"https://{host}/v2/{quote(repository)}/manifests/{quote(tag)}", encoded=True)
     headers = {"Accept": ", ".join(ACCEPTED[:-1])}
     try:
+        url = URL(f"https://{host}/v2/{quote(repository)}/manifests/{quote(tag)}", encoded=True)
         async with Exchange(access, timeout=timeout) as exchange:
             answer = await exchange.once("HEAD", url, headers, 0)
             token = await _token(exchange, answer)
@@ -32,6 +32,8 @@ async def hidden(host: str, repository: str, tag: str, *, access: Access, timeou
                 answer = await exchange.once("HEAD", url, {**headers, "Authorization": f"Bearer {token}"}, 0)
     except Problem as problem:
         return str(problem)
+    except ValueError:
+        return f"{host!r} is not a host"
     if answer.status == HTTPStatus.OK:
         return ""
     what = " (a redirect)" if HTTPStatus.MULTIPLE_CHOICES <= answer.status < HTTPStatus.BAD_REQUEST else ""
