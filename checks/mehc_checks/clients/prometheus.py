@@ -95,7 +95,7 @@ class PrometheusApiReasons(HttpReasons):
         remedy="Give Prometheus more memory and CPU, or scrape fewer series.",
     )
     SERVER_ERROR = Reason(
-        "ServerError",
+        "HTTPServerError",
         Status.FAIL,
         "Prometheus, or a proxy in front of it, returns 5xx or 429.",
         message="{address} returned HTTP {code}{kind}",
