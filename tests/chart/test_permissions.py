@@ -17,7 +17,8 @@ from typing import Any
 import pytest
 import yaml
 
-from demo.demo import IMAGE_CACHE, WORKLOADS, Demo, image_cache
+from demo.demo import Demo
+from demo.stage import IMAGE_CACHE, WORKLOADS, image_cache
 from mehc_operator.cli import main
 from testbed.chart import CHART, CRD, Manifest, of_kind, rendered
 from testbed.controlplane import ControlPlane
@@ -74,6 +75,7 @@ OPERATOR = {
     "list configmaps": "a change is noticed with the next pass",
     "watch configmaps": "a change is noticed with the next pass",
     "create events": "the status tells the same",
+    "patch events": "a repeated transition is a new Event",
     "watch nodes": "GpuNodesReady is Unknown",
     "watch pods": "GpuNodesReady is Unknown",
     "list customresourcedefinitions.apiextensions.k8s.io": "a CRD that is replaced is not noticed",
@@ -173,7 +175,7 @@ class Stage:
         self.plane.apiserver.restart()
         install_crd(self.plane)
         self.plane.api("POST", "/api/v1/namespaces", {"metadata": {"name": RELEASE}})
-        sound = demo.installation(PLATFORM, "sound", demo.values(demo.redis))
+        sound = demo.servers.installation(PLATFORM, "sound", demo.servers.values(demo.servers.redis))
         sound.install(self.plane, Helm(self.plane), image_cache())
         for workload in WORKLOADS:
             self.plane.kubectl("rollout", "status", "-n", PLATFORM, workload)
@@ -191,7 +193,9 @@ class Stage:
     def _checked(self, kubeconfig: Path, *words: str) -> dict[str, Tree]:
         output = io.StringIO()
         with contextlib.redirect_stdout(output):
-            status = main(["check", "-o", "json", "-n", PLATFORM, "--kubeconfig", str(kubeconfig), *words])
+            status = main(
+                ["check", "--inside", "-o", "json", "-n", PLATFORM, "--kubeconfig", str(kubeconfig), *words]
+            )
         assert status in (0, 1)
         return {each["name"]: each for each in json.loads(output.getvalue())["checks"]}
 
