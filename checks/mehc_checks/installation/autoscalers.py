@@ -7,8 +7,9 @@ from typing import Final
 from mehc_checks.clients.kubernetes.paths import object_path
 from mehc_checks.clients.kubernetes.reader import Manifest, Reading
 from mehc_checks.installation.context import Context
-from mehc_checks.installation.metricsapi import ApiService, condition, custom_metric_served, custom_metrics
+from mehc_checks.installation.metricsapi import ApiService, custom_metric_served, custom_metrics
 from mehc_checks.modelengine import scaling
+from mehc_checks.workload.read import conditions
 
 _LONG: Final = timedelta(minutes=10)
 """How long a metric must be missing to be more than that of a pod that has just started."""
@@ -66,14 +67,15 @@ def _autoscaler(item: Manifest, since: datetime) -> Autoscaler:
     spec = item["spec"]
     target, most, least = spec["scaleTargetRef"]["name"], spec["maxReplicas"], spec.get("minReplicas", 1)
     metrics = {each.get("pods", {}).get("metric", {}).get("name") for each in spec.get("metrics") or []}
-    active = condition(item, "ScalingActive")
-    failing = active.get("status") == "False" and str(active.get("reason", "")).startswith("FailedGet")
-    long = failing and datetime.fromisoformat(active["lastTransitionTime"]) < since
+    active = conditions(item.get("status", {})).get("ScalingActive")
+    failing = ""
+    if active and active.status == "False" and active.since and active.since < since:
+        failing = active.reason if active.reason.startswith("FailedGet") else ""
     return Autoscaler(
         name=item["metadata"]["name"],
         target=target,
         needs_metric=scaling.CUSTOM_METRIC in metrics
         and most > least
         and target.startswith(scaling.ENDPOINT_PREFIX),
-        failing=active["reason"] if long else "",
+        failing=failing,
     )

@@ -1,20 +1,19 @@
 """KEDA itself, as the Kubernetes API shows it: each part by itself, so that one that cannot be read hides no other."""
 
 import asyncio
-from collections.abc import Awaitable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from mehc_checks.clients.kubernetes.paths import object_path
 from mehc_checks.clients.kubernetes.reader import Manifest, Reading
 from mehc_checks.core.errors import CannotEvaluate
 from mehc_checks.installation.autoscalers import CustomScaling, custom_scaling
 from mehc_checks.installation.context import Context
-from mehc_checks.installation.metricsapi import EXTERNAL_METRICS, ApiService, api_service, condition
+from mehc_checks.installation.metricsapi import EXTERNAL_METRICS, ApiService, api_service
 from mehc_checks.modelengine import scaling
-
-T = TypeVar("T")
+from mehc_checks.workload.read import conditions
 
 CRDS: Final = ("scaledobjects", "triggerauthentications")
 NAMESPACES: Final = ("keda", "kube-system")
@@ -103,14 +102,6 @@ async def keda_facts(context: Context, *, namespace: str = "") -> KedaFacts:
     )
 
 
-async def attempt(asked: Awaitable[T]) -> T | CannotEvaluate:
-    """The answer, or why there is none."""
-    try:
-        return await asked
-    except CannotEvaluate as error:
-        return error
-
-
 async def _installation(
     read: Reading, namespace: str
 ) -> tuple[ApiService | None, Workload | None, Workload | None, float]:
@@ -190,15 +181,16 @@ async def _scaled_objects(context: Context, read: Reading) -> tuple[Scaled, ...]
 
 
 def _scaled(item: Mapping[str, Any]) -> Scaled:
-    ready = condition(item, "Ready")
+    found = conditions(item.get("status", {}))
+    ready, fallback = found.get("Ready"), found.get("Fallback")
     return Scaled(
         namespace=item["metadata"]["namespace"],
         name=item["metadata"]["name"],
         target=item.get("spec", {}).get("scaleTargetRef", {}).get("name", ""),
         addresses=tuple(scaling.prometheus_addresses(item)),
-        ready=ready.get("status", ""),
-        why=ready.get("reason", ""),
-        fallback=condition(item, "Fallback").get("status") == "True",
+        ready=ready.status if ready else "",
+        why=ready.reason if ready else "",
+        fallback=fallback is not None and fallback.status == "True",
     )
 
 

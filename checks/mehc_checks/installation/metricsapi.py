@@ -4,13 +4,17 @@ from dataclasses import dataclass
 from typing import Final
 
 from mehc_checks.clients.kubernetes.paths import cluster_path
-from mehc_checks.clients.kubernetes.reader import Manifest, Reading
+from mehc_checks.clients.kubernetes.reader import Reading
 from mehc_checks.modelengine.scaling import CUSTOM_METRIC
+from mehc_checks.workload.objects import Condition
+from mehc_checks.workload.read import conditions
 
 EXTERNAL_METRICS: Final = "v1beta1.external.metrics.k8s.io"
 CUSTOM_METRICS: Final = "v1beta1.custom.metrics.k8s.io"
 CUSTOM_METRICS_NEWER: Final = "v1beta2.custom.metrics.k8s.io"
 """The HorizontalPodAutoscaler controller takes either."""
+
+_NOT_YET: Final = Condition(status="Unknown", reason="not yet probed")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,13 +44,13 @@ async def api_service(read: Reading, name: str) -> ApiService:
     if found is None:
         return ApiService()
     service = found.get("spec", {}).get("service") or {}
-    available = condition(found, "Available")
+    available = conditions(found.get("status", {})).get("Available", _NOT_YET)
     return ApiService(
         name=name,
         namespace=service.get("namespace", ""),
         service=service.get("name", ""),
-        available=available.get("status") == "True",
-        why=available.get("reason", "not yet probed"),
+        available=available.status == "True",
+        why=available.reason,
     )
 
 
@@ -65,9 +69,3 @@ async def custom_metric_served(read: Reading, api: ApiService) -> bool:
     listed = await read.get(f"/apis/{group}/{version}")
     names = {str(resource["name"]) for resource in (listed or {}).get("resources") or []}
     return f"pods/{CUSTOM_METRIC}" in names
-
-
-def condition(item: Manifest, kind: str) -> Manifest:
-    """The condition of this type, as the API has it; empty where there is none."""
-    conditions: list[Manifest] = item.get("status", {}).get("conditions") or []
-    return next((each for each in conditions if each.get("type") == kind), {})
