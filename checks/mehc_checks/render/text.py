@@ -88,8 +88,11 @@ def _check(
         if others := [found.subject or found.message for found in group[1:]]:
             yield from style.wrapped(f"{number} also concerns {', '.join(others)}", "    ", "      ")
     rest = [found for found in unhealthy if (check.name, found.reason) not in above]
-    for group in grouped(rest):
+    groups = list(grouped(rest))
+    for group, after in zip(groups, [*groups[1:], None], strict=True):
         yield from _findings(group, style)
+        if group[0].docs and not (after and after[0].docs == group[0].docs):
+            yield f"    {group[0].docs}"
 
 
 def _findings(group: list[Found], style: Style) -> Iterator[str]:
@@ -101,5 +104,3 @@ def _findings(group: list[Found], style: Style) -> Iterator[str]:
         yield from style.wrapped(f"{len(rest)} more: {', '.join(rest)}", indent, indent + "  ")
     if remedy := remedy_of(group):
         yield from style.remedy(remedy, indent)
-    if group[0].docs:
-        yield f"{indent}{group[0].docs}"

@@ -147,7 +147,7 @@ class Reading:
     @property
     def unseen(self) -> tuple[CannotEvaluate, ...]:
         """What is missing from the facts, each once; ``incomplete`` makes findings of it."""
-        return tuple(self._unseen.values())
+        return tuple(problem for _, problem in sorted(self._unseen.items()))  # not as reads happened to end
 
     def note(self, problem: CannotEvaluate) -> None:
         """``problem`` is why something is missing."""
