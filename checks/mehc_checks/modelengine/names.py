@@ -5,6 +5,18 @@ from typing import Final
 from mehc_checks.modelengine.values import Values
 
 CHART: Final = "model-engine"
+PRIORITY_CLASSES: Final = ("model-engine-high-priority", "model-engine-default-priority")
+"""What pods of the gateway and of endpoints name, whatever the fullname."""
+CHART_VOLUMES: Final = frozenset(
+    {
+        "config-volume",
+        "dshm",
+        "infra-service-config-volume",
+        "model-engine-service-config-volume",
+        "service-template-config",
+    }
+)
+"""Volumes of the control plane's pods."""
 _LONGEST: Final = 40
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Iterable
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from mehc_checks.checks.config.rules.rule import Cloud, ClusterFacts
 from mehc_checks.checks.config.rules.section5 import ENDPOINT_GATEWAY
@@ -12,6 +12,7 @@ from mehc_checks.core.errors import CannotEvaluate, NotApplicable
 from mehc_checks.core.permission import Permission
 from mehc_checks.installation.context import Context
 from mehc_checks.modelengine import paths
+from mehc_checks.modelengine.names import PRIORITY_CLASSES
 
 T = TypeVar("T")
 
@@ -19,6 +20,8 @@ _SKIPPED: Final = "rules of ConfigValid that ask for them are skipped"
 PERMISSIONS: Final = (
     Permission(resource="namespaces", scope="endpoints", lost=_SKIPPED),  # a Role may show its own namespace
     Permission(resource="namespaces", scope="cluster", lost=_SKIPPED),  # istio-system
+    Permission(resource="namespaces", lost=_SKIPPED),
+    Permission(group="scheduling.k8s.io", resource="priorityclasses", scope="cluster", lost=_SKIPPED),
     Permission(resource="nodes", verbs=("list", "watch"), scope="cluster", lost=_SKIPPED),
     Permission(resource="serviceaccounts", scope="endpoints", lost=_SKIPPED),
     Permission(group="networking.istio.io", resource="gateways", scope="cluster", lost=_SKIPPED),
@@ -41,6 +44,7 @@ _GROUPS: Final = (
     "autoscaling.k8s.io",
 )
 _CUSTOM_METRICS: Final = "custom.metrics.k8s.io"
+_ENFORCE: Final = "pod-security.kubernetes.io/enforce"
 _KEDAS_OWN: Final = "keda-hpa-"
 
 
@@ -48,10 +52,14 @@ async def cluster_facts(context: Context) -> ClusterFacts:
     """Ask for all of it at once."""
     reader, configuration = context.reader, context.configuration
     endpoints, account = configuration.endpoint_namespace, configuration.inference_account
-    (served, namespace, istio, nodes), (accounts, gateways, secrets, twice) = await asyncio.gather(
+    (
+        (served, namespace, own, istio, nodes),
+        (accounts, gateways, secrets, twice, classes),
+    ) = await asyncio.gather(
         asyncio.gather(
             _or_none(_served(reader)),
-            _or_none(_exists(reader, cluster_path("namespaces", endpoints) if endpoints else "")),
+            _or_none(_namespace(reader, endpoints)),
+            _or_none(_namespace(reader, context.namespace)),
             _or_none(_exists(reader, cluster_path("namespaces", ISTIO_NAMESPACE))),
             _or_none(_selected_nodes(context)),
         ),
@@ -60,12 +68,16 @@ async def cluster_facts(context: Context) -> ClusterFacts:
             _existing(reader, "gateways", _gateways(context), group="networking.istio.io"),
             _existing(reader, "secrets", _pull_secrets(context, endpoints)),
             _or_none(_scaled_twice(context)),
+            _priority_classes(reader),
         ),
     )
     groups, crds = served or (None, None)
     return ClusterFacts(
         namespace=context.namespace,
-        endpoint_namespace_exists=namespace,
+        endpoint_namespace_exists=None if namespace is None else namespace.exists,
+        pod_security=_enforced(namespace),
+        own_pod_security=_enforced(own),
+        priority_classes=classes,
         istio_namespace_exists=istio,
         crds=crds,
         gateways=gateways,
@@ -98,6 +110,35 @@ async def _served(reader: Reader) -> tuple[frozenset[str], frozenset[str]]:
         for resource in (answer or {}).get("resources", ())
     }
     return frozenset(versions), frozenset(crds)
+
+
+class _Namespace(NamedTuple):
+    """``enforced``: the pod security standard that its label names, "" for none."""
+
+    exists: bool
+    enforced: str
+
+
+async def _namespace(reader: Reader, name: str) -> _Namespace | None:
+    if not name:
+        return None
+    found = await reader.get(cluster_path("namespaces", name))
+    labels = ((found or {}).get("metadata") or {}).get("labels") or {}
+    return _Namespace(exists=found is not None, enforced=str(labels.get(_ENFORCE, "")))
+
+
+def _enforced(namespace: _Namespace | None) -> str | None:
+    return namespace.enforced if namespace and namespace.exists else None
+
+
+async def _priority_classes(reader: Reader) -> dict[str, bool]:
+    found = await asyncio.gather(
+        *(
+            _or_none(_exists(reader, cluster_path("priorityclasses", name, group="scheduling.k8s.io")))
+            for name in PRIORITY_CLASSES
+        )
+    )
+    return {name: exists for name, exists in zip(PRIORITY_CLASSES, found, strict=True) if exists is not None}
 
 
 async def _exists(reader: Reader, path: str) -> bool | None:

@@ -11,8 +11,8 @@ from mehc_checks.core.links import docs_url
 from mehc_checks.core.outcome import Finding, Severity
 from mehc_checks.core.redact import Redactor, sensitive
 from mehc_checks.installation.installation import WITHOUT_CLUSTER
-from mehc_checks.modelengine.fields import CHART_KEYS
 from mehc_checks.modelengine.names import CHART
+from mehc_checks.modelengine.structure import TOP_KEYS
 from mehc_checks.modelengine.values import Layer
 from mehc_checks.modelengine.valuesfile import Mark, ValuesFile
 
@@ -31,7 +31,7 @@ class Source:
     def of(cls, name: str, content: ValuesFile) -> "Source":
         """A file whose top level has no key of ours, but a map ``model-engine``, is one of a wrapper chart."""
         wrapped = content.values.get(CHART)
-        own = content.values.keys() & CHART_KEYS - {"global"}
+        own = content.values.keys() & TOP_KEYS - {"global", "enabled", "tags"}
         return cls(
             name=name, content=content, prefix=CHART if isinstance(wrapped, Mapping) and not own else ""
         )

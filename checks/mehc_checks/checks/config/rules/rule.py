@@ -19,11 +19,13 @@ reasons with a severity of their own, declared beside it::
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 from typing import Final, TypeVar
 
 from mehc_checks.core.outcome import Finding, Reason, Severity, Status
-from mehc_checks.modelengine import paths
+from mehc_checks.modelengine import paths, structure
 from mehc_checks.modelengine.configuration import Configuration
+from mehc_checks.modelengine.structure import Problem
 from mehc_checks.modelengine.values import Part, Values
 
 T = TypeVar("T")
@@ -111,11 +113,11 @@ class Cloud(StrEnum):
 class ClusterFacts:
     """What rules ask of the cluster. None, and what a map lacks, is not known: no permission, or nothing to ask for.
 
-    ``crds`` are names ("virtualservices.networking.istio.io"); the maps say of a "namespace/name" whether it exists.
-    ``selected_nodes`` counts the nodes that the top-level nodeSelector matches; ``request_metric`` is whether the
-    custom metrics API is served; ``scaled_twice`` are endpoints with an HPA of the platform's and a ScaledObject;
-    ``deployed`` is whether Helm and the API server accepted what the chart made of the values.
-    ``deployed`` is whether Helm and the API server took what the chart made of the values.
+    ``crds`` are names ("virtualservices.networking.istio.io"); the maps say of a "namespace/name" whether it exists,
+    ``priority_classes`` of a name. ``selected_nodes`` counts the nodes that the top-level nodeSelector matches;
+    ``request_metric`` is whether the custom metrics API is served; ``scaled_twice`` are endpoints with an HPA of the
+    platform's and a ScaledObject. ``pod_security`` is the standard that the endpoint namespace enforces, "" for none,
+    ``own_pod_security`` the gateway's. ``deployed`` is whether Helm and the API server accepted the values.
     """
 
     namespace: str = ""
@@ -128,6 +130,9 @@ class ClusterFacts:
     selected_nodes: int | None = None
     request_metric: bool | None = None
     scaled_twice: tuple[str, ...] | None = None
+    priority_classes: Mapping[str, bool] = field(default_factory=dict)
+    pod_security: str | None = None
+    own_pod_security: str | None = None
     deployed: bool = False
 
 
@@ -179,6 +184,19 @@ class View(Configuration):
     def installed(self) -> bool:
         """Whether there is a cluster, whose checks judge what runs; else this is before the install."""
         return self._facts is not None
+
+    @cached_property
+    def problems(self) -> tuple[Problem, ...]:
+        """What keeps Helm or the API server from taking the values."""
+        return tuple(structure.problems(self))
+
+    def problems_below(self, *prefixes: str) -> list[Problem]:
+        """Those at or below one of ``prefixes``."""
+        return [
+            problem
+            for problem in self.problems
+            if any(problem.path == one or problem.path.startswith((f"{one}.", f"{one}[")) for one in prefixes)
+        ]
 
     @property
     def deployed(self) -> bool:

@@ -1,7 +1,7 @@
 """Section 1: what must be set for the control plane to start and any endpoint to be created."""
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Final
 
 from mehc_checks.checks.config.rules.rule import (
@@ -15,9 +15,9 @@ from mehc_checks.checks.config.rules.rule import (
     warning,
 )
 from mehc_checks.core.outcome import Finding
-from mehc_checks.modelengine import paths
+from mehc_checks.modelengine import paths, structure
 from mehc_checks.modelengine.configuration import printed
-from mehc_checks.modelengine.fields import CHART_KEYS, CHART_LISTS, CHART_MAPS, INFRA_FIELDS, LAUNCH_FIELDS
+from mehc_checks.modelengine.structure import Kind, Problem
 from mehc_checks.modelengine.valuesfile import is_number
 
 _DOCUMENTED_FILE: Final = f"{paths.LAUNCH}.s3_file_llm_fine_tuning_job_repository"
@@ -55,20 +55,22 @@ REQUIRED_INFRA: Final = (
     paths.S3_BUCKET,
 )
 """Fields without a default of the platform's infra configuration. Source: ``core/config.py``."""
-REQUIRED_BLOCKS: Final = (
-    "service",
-    "virtualservice",
-    "hostDomain",
-    "destinationrule",
-    "replicaCount",
-    "autoscaling",
-    "celery_autoscaler",
-    "serviceTemplate",
-    "imageCache",
-    "recommendedHardware",
-    "triton",
+JUDGED_ELSEWHERE: Final = (
+    paths.TAG,
+    paths.CONTEXT,
+    paths.HPA_MIN_REPLICAS,
+    paths.HPA_MAX_REPLICAS,
+    paths.HPA_TARGET_CONCURRENCY,
+    f"{paths.VPA}.minAllowed",
+    f"{paths.VPA}.maxAllowed",
+    "resources",
+    paths.PULL_POLICY,
+    paths.SERVICE_TYPE,
+    paths.AWS_CONFIG_MAP_NAME,
+    paths.REDIS_AUTH,
 )
-"""Blocks that the chart's templates reach into and its own values.yaml does not have."""
+"""Whose rejections are told by rules of their own."""
+_READ: Final = tuple(dict.fromkeys(row.path for row in structure.rows()))
 _REPOSITORIES: Final = (paths.GATEWAY_REPOSITORY, paths.BUILDER_REPOSITORY, paths.FORWARDER_REPOSITORY)
 _PLACEHOLDERS: Final = {
     paths.ML_ACCOUNT_ID: "000000000000",
@@ -133,27 +135,44 @@ BLOCK_MISSING: Final = critical(
     remedy="Add the block {path} to your values; values_sample.yaml of the chart shows it.",
     explains=NO_INSTALL,
 )
+VALUE_MISSING: Final = critical(
+    "ValueMissing",
+    "The API server rejects an object that the chart makes, and helm install fails.",
+    message="{path} is missing: the API server rejects the object that needs it",
+    remedy="Set {path} to {wanted}.",
+    explains=NO_INSTALL,
+)
 
 
 @rule(
     "S1-03",
-    title="the blocks that the chart's templates read are there",
-    reads=REQUIRED_BLOCKS,
-    faults=(BLOCK_MISSING,),
+    title="what the chart's templates need is there",
+    reads=_READ,
+    faults=(BLOCK_MISSING, VALUE_MISSING),
     of_install=True,
 )
-def required_blocks(view: View) -> Iterator[Finding]:
-    for path in REQUIRED_BLOCKS:
-        if view.absent(path):
-            yield BLOCK_MISSING.at(path)
+def required_values(view: View) -> Iterator[Finding]:
+    for problem in _problems(view):
+        if problem.kind is Kind.MISSING and view.absent(problem.path):
+            block = problem.wanted == "a map"
+            yield (
+                BLOCK_MISSING.at(problem.path)
+                if block
+                else VALUE_MISSING.at(problem.path, wanted=problem.wanted)
+            )
+
+
+def _problems(view: View) -> list[Problem]:
+    elsewhere = view.problems_below(*JUDGED_ELSEWHERE)
+    return [problem for problem in view.problems if problem not in elsewhere]
 
 
 TAG_NOT_TEXT: Final = critical(
     "TagNotText",
-    "The chart writes the tag without quotes into labels and environment variables, and the API server rejects "
-    "whatever YAML reads as a number or a boolean.",
-    message="{path} is {value}, which YAML reads as {kind}: the API server rejects labels made from it",
-    remedy="Use a {path} that only reads as text, for example v1234567 or sha-1234567.",
+    "The chart writes the tag without quotes into labels, and the API server rejects what cannot be the value of one: "
+    "a number, a boolean, more than 63 characters.",
+    message="{path} is {given}, which cannot be the value of a label: the API server rejects every object",
+    remedy="Use a {path} of at most 63 letters, digits, -, _ and . that only reads as text, for example sha-1234567.",
     explains=NO_INSTALL,
 )
 TAG_UNSET: Final = critical(
@@ -167,19 +186,15 @@ TAG_UNSET: Final = critical(
 
 @rule(
     "S1-04",
-    title="tag is text that YAML does not read as a number",
+    title="tag is text that can be the value of a label",
     reads=(paths.TAG,),
     faults=(TAG_NOT_TEXT, TAG_UNSET),
 )
 def tag(view: View) -> Iterator[Finding]:
     if view.absent(paths.TAG):
         yield TAG_UNSET.at(paths.TAG)
-        return
-    value, text = view.raw(paths.TAG), view.text(paths.TAG)
-    if not isinstance(value, str):
-        yield TAG_NOT_TEXT.at(paths.TAG, value=printed(value), kind=f"a {_kind(value)}")
-    elif is_number(text):
-        yield TAG_NOT_TEXT.at(paths.TAG, value=text, kind="a number")
+    for problem in view.problems_below(paths.TAG):
+        yield TAG_NOT_TEXT.at(paths.TAG, given=problem.given)
 
 
 IMAGE_REPOSITORY_UNSET: Final = critical(
@@ -425,41 +440,51 @@ KEY_UNKNOWN: Final = warning(
     faults=(KEY_UNKNOWN,),
 )
 def known_keys(view: View) -> Iterator[Finding]:
-    for path, fields in (("", CHART_KEYS), (paths.INFRA, INFRA_FIELDS), (paths.LAUNCH, LAUNCH_FIELDS)):
-        table = view.table(path) if path else view.values.tree
-        for key in table:
-            where = f"{path}.{key}" if path else key
-            if key in fields or where == _DOCUMENTED_FILE:
-                continue
-            near = difflib.get_close_matches(key, fields, n=1, cutoff=0.75)
-            if near:
-                yield KEY_UNKNOWN.at(where, hint=f"; did you mean {near[0]}?")
-            elif path == paths.LAUNCH:
-                yield KEY_UNKNOWN.at(where)
+    for path, beside in structure.unknown(view.values.tree):
+        key = path.rpartition(".")[2]
+        near = difflib.get_close_matches(key, beside, n=1, cutoff=0.8)
+        yield KEY_UNKNOWN.at(path, hint=f"; did you mean {near[0]}?" if near else "")
 
 
 VALUE_HAS_WRONG_TYPE: Final = critical(
     "ValueHasWrongType",
-    "helm install fails in a template, or the value has no effect.",
-    message="{path} is {given}, but must be {kind}",
-    remedy="Write {path} as {kind}; values_sample.yaml of the chart shows it.",
+    "helm install fails in a template.",
+    message="{path} is {given}, but must be {wanted}: helm install fails",
+    remedy="Write {path} as {wanted}.",
     explains=NO_INSTALL,
 )
+VALUE_BREAKS_YAML: Final = critical(
+    "ValueBreaksYAML",
+    "The chart writes the value without quotes, and what it makes is not YAML: helm install fails.",
+    message="{path} is {given}, which breaks the YAML that the chart writes it into: helm install fails",
+    remedy="Set {path} to {wanted}.",
+    explains=NO_INSTALL,
+)
+VALUE_REJECTED: Final = critical(
+    "ValueRejected",
+    "The API server rejects an object that the chart makes, and helm install fails.",
+    message="{path} is {given}, but must be {wanted}: the API server rejects it",
+    remedy="Set {path} to {wanted}.",
+    explains=NO_INSTALL,
+)
+_BY_KIND: Final = {
+    Kind.TYPE: VALUE_HAS_WRONG_TYPE,
+    Kind.YAML: VALUE_BREAKS_YAML,
+    Kind.REJECTED: VALUE_REJECTED,
+}
 
 
 @rule(
     "S1-14",
-    title="blocks are maps, and lists are lists",
-    reads=(*CHART_MAPS, *CHART_LISTS),
-    faults=(VALUE_HAS_WRONG_TYPE,),
+    title="every value is of a kind that Helm and the API server accept",
+    reads=_READ,
+    faults=(VALUE_HAS_WRONG_TYPE, VALUE_BREAKS_YAML, VALUE_REJECTED),
     of_install=True,
 )
-def shapes(view: View) -> Iterator[Finding]:
-    for group, kind, name in ((CHART_MAPS, Mapping, "a map"), (CHART_LISTS, list, "a list")):
-        for path in group:
-            value = view.raw(path)
-            if value is not None and not isinstance(value, kind):
-                yield VALUE_HAS_WRONG_TYPE.at(path, given=f"a {_kind(value)}", kind=name)
+def accepted_values(view: View) -> Iterator[Finding]:
+    for problem in _problems(view):
+        if problem.kind in _BY_KIND:
+            yield _BY_KIND[problem.kind].at(problem.path, given=problem.given, wanted=problem.wanted)
 
 
 INFRA_FIELD_MISSING: Final = critical(
@@ -504,11 +529,3 @@ KEY_GIVEN_TWICE: Final = warning(
 def duplicates(view: View) -> Iterator[Finding]:
     for one in view.duplicates:
         yield KEY_GIVEN_TWICE.at(one.path, file=one.file, first=one.first, last=one.last)
-
-
-def _kind(value: object) -> str:
-    if isinstance(value, bool):
-        return "boolean"
-    if isinstance(value, int | float):
-        return "number"
-    return "map" if isinstance(value, Mapping) else "list" if isinstance(value, list) else "text"

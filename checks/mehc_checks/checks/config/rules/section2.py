@@ -121,8 +121,8 @@ AWS_PROFILE_MISMATCH: Final = critical(
 )
 AWS_CONFIG_MAP_UNNAMED: Final = critical(
     "AWSConfigMapUnnamed",
-    "The API server rejects the Deployments: a volume names no ConfigMap.",
-    message="{path} is not set: the API server rejects pods that mount a ConfigMap without a name",
+    "The API server rejects the Deployments.",
+    message="{path} is {given}, which cannot be the name of a ConfigMap: the API server rejects pods that mount it",
     remedy="Set {path}, for example to default-config.",
     explains=NO_START,
 )
@@ -162,8 +162,8 @@ def aws_configuration(view: View) -> Iterator[Finding]:
                 yield AWS_PROFILE_MISMATCH.at(paths.AWS_PROFILE, value=made, wanted=wanted)
             else:
                 yield AWS_CONFIG_MISSING.at(paths.AWS_PROFILE, value=wanted)
-    if view.absent(paths.AWS_CONFIG_MAP_NAME):
-        yield AWS_CONFIG_MAP_UNNAMED.at(paths.AWS_CONFIG_MAP_NAME)
+    for problem in view.problems_below(paths.AWS_CONFIG_MAP_NAME):
+        yield AWS_CONFIG_MAP_UNNAMED.at(paths.AWS_CONFIG_MAP_NAME, given=problem.given)
     mounted = printed(view.raw(paths.AWS_CONFIG_MAP_MOUNT_PATH))
     if mounted != AWS_CONFIG_FILE and view.seen(paths.AWS_CONFIG_MAP_MOUNT_PATH):
         explains = NO_START if needs_profile else ()

@@ -47,8 +47,8 @@ HPA_LIMITS_REVERSED: Final = critical(
 HPA_NUMBER_INVALID: Final = critical(
     "HPANumberInvalid",
     _REJECTED,
-    message="{path} is {value}, not a number from 1: the API server rejects the HorizontalPodAutoscaler",
-    remedy="Set {path} to a whole number of at least 1.",
+    message="{path} is {given}, but must be {wanted}: the API server rejects the HorizontalPodAutoscaler",
+    remedy="Set {path} to {wanted}.",
     explains=NO_INSTALL,
 )
 
@@ -67,9 +67,11 @@ def gateway_scaling(view: View) -> Iterator[Finding]:
         yield GATEWAY_NOT_REDUNDANT.at(paths.HPA_MIN_REPLICAS, value=least)
     if least is not None and most is not None and 1 <= most < least:
         yield HPA_LIMITS_REVERSED.at(paths.HPA_MAX_REPLICAS, value=most, least=least)
-    for path in (paths.HPA_MIN_REPLICAS, paths.HPA_MAX_REPLICAS, paths.HPA_TARGET_CONCURRENCY):
-        if view.raw(path) is not None and (view.number(path) or 0) < 1:
-            yield HPA_NUMBER_INVALID.at(path, value=view.text(path) or "empty")
+    for problem in view.problems_below(
+        paths.HPA_MIN_REPLICAS, paths.HPA_MAX_REPLICAS, paths.HPA_TARGET_CONCURRENCY
+    ):
+        if view.seen(problem.path):
+            yield HPA_NUMBER_INVALID.at(problem.path, given=problem.given, wanted=problem.wanted)
 
 
 CUSTOM_METRICS_NOT_SERVED: Final = high(
@@ -92,14 +94,14 @@ def request_metric(view: View) -> Iterator[Finding]:
         yield CUSTOM_METRICS_NOT_SERVED.at(paths.HPA_ENABLED)
 
 
-VPA_SETTING_MISSING: Final = high(
+VPA_SETTING_MISSING: Final = critical(
     "VPASettingMissing",
     "helm install fails.",
-    message="{path} is not set, but autoscaling.vertical.enabled is on: helm install fails",
+    message="{path} is {given}, but autoscaling.vertical.enabled is on: helm install fails",
     remedy="Set {path}, or set autoscaling.vertical.enabled to false.",
     explains=NO_INSTALL,
 )
-VPA_NOT_INSTALLED: Final = high(
+VPA_NOT_INSTALLED: Final = critical(
     "VPANotInstalled",
     "helm install fails.",
     message="{path} is on, but the cluster has no VerticalPodAutoscaler CRD",
@@ -117,9 +119,11 @@ VPA_NOT_INSTALLED: Final = high(
 def vertical_scaling(view: View) -> Iterator[Finding]:
     if not view.flag(paths.VPA_ENABLED):
         return
-    for name in ("minAllowed", "maxAllowed", "updateMode"):
-        if view.absent(f"{paths.VPA}.{name}"):
-            yield VPA_SETTING_MISSING.at(f"{paths.VPA}.{name}")
+    for problem in view.problems_below(f"{paths.VPA}.minAllowed", f"{paths.VPA}.maxAllowed"):
+        if view.seen(problem.path):
+            yield VPA_SETTING_MISSING.at(problem.path, given=problem.given)
+    if view.absent(f"{paths.VPA}.updateMode"):
+        yield VPA_SETTING_MISSING.at(f"{paths.VPA}.updateMode", given="not set")
     if view.installed and view.lacks_crd("verticalpodautoscalers.autoscaling.k8s.io"):
         yield VPA_NOT_INSTALLED.at(paths.VPA_ENABLED)
 

@@ -200,10 +200,10 @@ GATEWAY_EXPOSED: Final = high(
     message="{path} is {value}: anyone who can reach the gateway has full access",
     remedy="Set {path} to ClusterIP and put an ingress that authenticates in front of the gateway.",
 )
-SERVICE_TYPE_UNKNOWN: Final = high(
+SERVICE_TYPE_UNKNOWN: Final = critical(
     "ServiceTypeUnknown",
     "The API server rejects the Service.",
-    message="{path} is {value}, a type of Service that Kubernetes does not know",
+    message="{path} is {given}, a type of Service that Kubernetes does not know",
     remedy="Set {path} to ClusterIP.",
     explains=NO_INSTALL,
 )
@@ -219,8 +219,8 @@ def exposed(view: View) -> Iterator[Finding]:
     given = view.text(paths.SERVICE_TYPE)
     if given in ("LoadBalancer", "NodePort"):
         yield GATEWAY_EXPOSED.at(paths.SERVICE_TYPE, value=given)
-    elif given not in ("", "ClusterIP", "ExternalName"):
-        yield SERVICE_TYPE_UNKNOWN.at(paths.SERVICE_TYPE, value=given)
+    for problem in view.problems_below(paths.SERVICE_TYPE):
+        yield SERVICE_TYPE_UNKNOWN.at(paths.SERVICE_TYPE, given=problem.given)
 
 
 REDIS_TOKEN_IN_VALUES: Final = high(

@@ -15,6 +15,7 @@ from mehc_checks.checks.config.rules.rule import (
 )
 from mehc_checks.core.outcome import Finding
 from mehc_checks.modelengine import paths
+from mehc_checks.modelengine.configuration import printed
 
 _POD: Final = "podSecurityContext"
 _CONTAINER: Final = "containerSecurityContext"
@@ -24,6 +25,8 @@ _ESCALATION: Final = f"{_CONTAINER}.allowPrivilegeEscalation"
 _READ_ONLY: Final = f"{_CONTAINER}.readOnlyRootFilesystem"
 _GOVERNMENT: Final = re.compile(r"us-gov-|us-iso|usgov|usdod")
 """Regions of AWS and of Azure where FIPS is demanded."""
+_RESTRICTED: Final = "restricted"
+"""The pod security standard that asks for more than the chart sets."""
 _DROPS: Final = (f"{_CONTAINER}.capabilities.drop", "serviceTemplate.securityContext.capabilities.drop")
 _AS_ROOT: Final = (
     "A container escape from the gateway would run as root; Jobs and the autoscaler run as root anyway."
@@ -121,6 +124,10 @@ CAPABILITY_NAME_WRONG: Final = warning(
 )
 def dropped_capabilities(view: View) -> Iterator[Finding]:
     for path in _DROPS:
+        if view.installed:
+            enforced = view.facts.own_pod_security if path == _DROPS[0] else view.facts.pod_security
+            if enforced is not None and enforced != _RESTRICTED:
+                continue  # where any spelling does
         for item in view.items(path):
             if isinstance(item, str) and item.upper() == "ALL" and item != "ALL":
                 yield CAPABILITY_NAME_WRONG.at(path, value=item)
@@ -212,3 +219,63 @@ SHA256_OFF_UNDER_FIPS: Final = warning(
 def fips(view: View) -> Iterator[Finding]:
     if _GOVERNMENT.match(view.region) and not view.flag(paths.CELERY_ENABLE_SHA256):
         yield SHA256_OFF_UNDER_FIPS.at(paths.CELERY_ENABLE_SHA256, value=view.region)
+
+
+ENDPOINT_PODS_DENIED: Final = critical(
+    "EndpointNamespaceRestricted",
+    "No pod of an endpoint is created: its http-forwarder has no securityContext, whatever the values say.",
+    message="namespace {value} enforces pod security restricted: no pod of an endpoint is created",
+    remedy="Run kubectl label namespace {value} --overwrite pod-security.kubernetes.io/enforce=baseline.",
+    explains=("EndpointsReady/PodSecurityDenied",),
+)
+
+
+@rule(
+    "S7-07",
+    title="the endpoint namespace admits the pods of endpoints",
+    reads=(paths.ENDPOINT_NAMESPACE,),
+    faults=(ENDPOINT_PODS_DENIED,),
+    needs_cluster=True,
+)
+def pod_security(view: View) -> Iterator[Finding]:
+    enforced = known(view.facts.pod_security, "the labels of the endpoint namespace")
+    if enforced == _RESTRICTED:
+        yield ENDPOINT_PODS_DENIED.at(paths.ENDPOINT_NAMESPACE, value=view.endpoint_namespace)
+
+
+CONTROL_PLANE_NOT_ADMITTED: Final = critical(
+    "ControlPlaneNotAdmitted",
+    "No new pod of the gateway, the builder or the cacher is created: the namespace's pod security rejects them.",
+    message="namespace {namespace} enforces pod security restricted, but {path} is {value}: no new pod is created",
+    remedy="Set {path} to {wanted}, or run kubectl label namespace {namespace} --overwrite "
+    "pod-security.kubernetes.io/enforce=baseline.",
+    explains=NO_START,
+)
+
+
+@rule(
+    "S7-08",
+    title="the gateway's namespace admits the control plane",
+    reads=(_NON_ROOT, _ESCALATION, _DROPS[0], f"{_POD}.seccompProfile.type"),
+    faults=(CONTROL_PLANE_NOT_ADMITTED,),
+    needs_cluster=True,
+)
+def own_pod_security(view: View) -> Iterator[Finding]:
+    if known(view.facts.own_pod_security, "the labels of the gateway's namespace") != _RESTRICTED:
+        return
+    seccomp = f"{_POD}.seccompProfile.type"
+    own = f"{_CONTAINER}.seccompProfile.type"
+    demands = (
+        (_NON_ROOT, view.raw(_NON_ROOT) is True, "true"),
+        (_ESCALATION, view.raw(_ESCALATION) is False, "false"),
+        (_DROPS[0], "ALL" in view.items(_DROPS[0]), "[ALL]"),
+        (seccomp, bool(view.text(seccomp) or view.text(own)), "RuntimeDefault"),
+    )
+    for path, met, wanted in demands:
+        if not met and view.seen(path):
+            yield CONTROL_PLANE_NOT_ADMITTED.at(
+                path,
+                namespace=view.facts.namespace,
+                value=printed(view.raw(path)) or "not set",
+                wanted=wanted,
+            )

@@ -16,9 +16,9 @@ from mehc_checks.checks.config.rules.rule import (
     rule,
     warning,
 )
-from mehc_checks.clients.kubernetes.scheduling.quantity import parse
 from mehc_checks.core.outcome import Finding
 from mehc_checks.modelengine import paths
+from mehc_checks.modelengine.names import CHART, CHART_VOLUMES, PRIORITY_CLASSES
 
 _LLM: Final = tuple(
     f"{LAUNCH}.{name}_repository"
@@ -208,7 +208,7 @@ MOVING_TAG_KEPT: Final = warning(
 PULL_POLICY_UNKNOWN: Final = critical(
     "PullPolicyUnknown",
     "The API server rejects the Deployments.",
-    message="{path} is {value}, not Always, IfNotPresent or Never: the API server rejects the Deployments",
+    message="{path} is {given}, not Always, IfNotPresent or Never: the API server rejects the Deployments",
     remedy="Set {path} to Always or IfNotPresent.",
     explains=("ControlPlaneReady/ComponentMissing",),
 )
@@ -222,9 +222,9 @@ PULL_POLICY_UNKNOWN: Final = critical(
 )
 def moving_tag(view: View) -> Iterator[Finding]:
     policy, tag = view.text(paths.PULL_POLICY), view.text(paths.TAG)
-    if policy and policy not in ("Always", "IfNotPresent", "Never"):
-        yield PULL_POLICY_UNKNOWN.at(paths.PULL_POLICY, value=policy)
-    elif policy in ("IfNotPresent", "Never") and tag in (
+    for problem in view.problems_below(paths.PULL_POLICY):
+        yield PULL_POLICY_UNKNOWN.at(paths.PULL_POLICY, given=problem.given)
+    if policy in ("IfNotPresent", "Never") and tag in (
         "latest",
         "main",
         "master",
@@ -318,11 +318,11 @@ MEMORY_NOT_RESERVED: Final = warning(
     message="{path} is not set, nor is a limit: under memory pressure the gateway is evicted first",
     remedy="Set {path}, for example to 4Gi.",
 )
-QUANTITY_INVALID: Final = high(
-    "QuantityInvalid",
+RESOURCES_INVALID: Final = critical(
+    "ResourcesInvalid",
     "The API server rejects the Deployments.",
-    message="{path} is {value}, not a quantity of Kubernetes: the API server rejects the Deployments",
-    remedy="Set {path} to a quantity, for example 2 or 4Gi.",
+    message="{path} is {given}, but must be {wanted}: the API server rejects the Deployments",
+    remedy="Set {path} to {wanted}.",
     explains=("ControlPlaneReady/ComponentMissing",),
 )
 
@@ -336,27 +336,22 @@ QUANTITY_INVALID: Final = high(
         "resources.limits.memory",
         "resources.limits.cpu",
     ),
-    faults=(MEMORY_NOT_RESERVED, QUANTITY_INVALID),
+    faults=(MEMORY_NOT_RESERVED, RESOURCES_INVALID),
 )
 def reserved_memory(view: View) -> Iterator[Finding]:
-    for kind in ("requests", "limits"):
-        for name in ("cpu", "memory"):
-            path = f"resources.{kind}.{name}"
-            given = view.text(path)
-            if given and not _is_quantity(given):
-                yield QUANTITY_INVALID.at(path, value=given)
+    for problem in view.problems_below("resources"):
+        yield RESOURCES_INVALID.at(problem.path, given=problem.given, wanted=problem.wanted)
     if view.text("resources.limits.memory"):
         return  # which is the request, where there is none
     if view.absent("resources.requests.memory"):
         yield MEMORY_NOT_RESERVED.at("resources.requests.memory")
 
 
-CONTEXT_UNSET: Final = high(
+CONTEXT_UNSET: Final = warning(
     "ContextUnset",
-    "Labels render as null and the API server rejects the pods.",
-    message="{path} is not set: labels render as null and the API server rejects the pods",
+    "Labels and the default names of secrets lack the environment.",
+    message="{path} is not set: labels and the default names of secrets lack the environment",
     remedy="Set {path} to the name of the environment, for example production.",
-    explains=NO_INSTALL,
 )
 CONTEXT_CIRCLECI: Final = high(
     "ContextCircleCI",
@@ -364,10 +359,10 @@ CONTEXT_CIRCLECI: Final = high(
     message="{path} is circleci, which switches the platform to fake clients",
     remedy="Set {path} to the name of the environment, for example production.",
 )
-CONTEXT_NOT_A_LABEL: Final = high(
+CONTEXT_NOT_A_LABEL: Final = critical(
     "ContextNotALabel",
-    "The API server rejects every object.",
-    message="{path} is {value}, which cannot be the value of a label: the API server rejects every object",
+    "Helm fails where it is not text, and the API server rejects every object that has it as a label.",
+    message="{path} is {given}, which cannot be the value of a label: the API server rejects every object",
     remedy="Set {path} to at most 63 letters, digits, -, _ and ., for example production.",
     explains=NO_INSTALL,
 )
@@ -385,8 +380,8 @@ def deployment_context(view: View) -> Iterator[Finding]:
         yield CONTEXT_UNSET.at(path)
     elif view.text(path) == "circleci":
         yield CONTEXT_CIRCLECI.at(path)
-    elif not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?", view.text(path)):
-        yield CONTEXT_NOT_A_LABEL.at(path, value=view.text(path)[:70] or "not text")
+    for problem in view.problems_below(path):
+        yield CONTEXT_NOT_A_LABEL.at(path, given=problem.given)
 
 
 SPELLBOOK_ON: Final = info(
@@ -450,9 +445,60 @@ def replicas(view: View) -> Iterator[Finding]:
             yield GATEWAY_SINGLE.at(path)
 
 
-def _is_quantity(text: str) -> bool:
-    try:
-        parse(text)
-    except ValueError:
-        return False
-    return True
+PRIORITY_CLASS_MISSING: Final = critical(
+    "GatewayPriorityClassMissing",
+    "No pod of the gateway, or of an endpoint, is created: the chart names the PriorityClasses after its fullname, and "
+    "pods name model-engine-high-priority and model-engine-default-priority.",
+    message="{path} is {value}, and the cluster has no PriorityClass {missing}: pods that name it are not created",
+    remedy="Remove {path}, or create the PriorityClass {missing} as an installation without {path} does.",
+    explains=NO_START,
+)
+PRIORITY_CLASS_NOT_CREATED: Final = high(
+    "GatewayPriorityClassNotCreated",
+    "No pod of the gateway, or of an endpoint, is created, unless another installation created the PriorityClasses.",
+    message="{path} is {value}, so the chart does not create PriorityClass {missing}, which its pods name",
+    remedy="Remove {path}, or make sure that another installation of the chart created PriorityClass {missing}.",
+)
+
+
+@rule(
+    "S8-13",
+    title="the PriorityClasses that pods name are created",
+    reads=(paths.FULLNAME_OVERRIDE, paths.SERVICE_IDENTIFIER),
+    faults=(PRIORITY_CLASS_MISSING, PRIORITY_CLASS_NOT_CREATED),
+)
+def priority_classes(view: View) -> Iterator[Finding]:
+    path = paths.FULLNAME_OVERRIDE if view.text(paths.FULLNAME_OVERRIDE) else paths.SERVICE_IDENTIFIER
+    value = view.text(path)
+    if not value or view.fullname == CHART:
+        return
+    for name in PRIORITY_CLASSES:
+        if not view.installed:
+            yield PRIORITY_CLASS_NOT_CREATED.at(path, value=value, missing=name)
+            return
+        if view.facts.priority_classes.get(name) is False:
+            yield PRIORITY_CLASS_MISSING.at(path, value=value, missing=name)
+
+
+MOUNT_WITHOUT_VOLUME: Final = critical(
+    "MountWithoutVolume",
+    "The API server rejects the Deployments.",
+    message="{path} mounts {value}, which is not in extraVolumes: the API server rejects the Deployments",
+    remedy="Add a volume named {value} to extraVolumes, or remove {path}.",
+    explains=NO_INSTALL,
+)
+
+
+@rule(
+    "S8-14",
+    title="every extra mount has its volume",
+    reads=("extraVolumeMounts", "extraVolumes"),
+    faults=(MOUNT_WITHOUT_VOLUME,),
+    of_install=True,
+)
+def mounted_volumes(view: View) -> Iterator[Finding]:
+    volumes = {str(item.get("name")) for _, item in view.entries("extraVolumes")} | CHART_VOLUMES
+    for path, mount in view.entries("extraVolumeMounts"):
+        name = str(mount.get("name") or "")
+        if name and name not in volumes:
+            yield MOUNT_WITHOUT_VOLUME.at(path, value=name)
