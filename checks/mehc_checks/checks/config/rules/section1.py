@@ -180,7 +180,7 @@ TAG_UNSET: Final = critical(
     "Images have no tag, and pods stay in InvalidImageName.",
     message="{path} is not set: pods stay in InvalidImageName",
     remedy="Set {path} to the tag of the platform's images.",
-    explains=(*NO_INSTALL, *NO_START),
+    explains=NO_START,
 )
 
 
@@ -529,3 +529,29 @@ KEY_GIVEN_TWICE: Final = warning(
 def duplicates(view: View) -> Iterator[Finding]:
     for one in view.duplicates:
         yield KEY_GIVEN_TWICE.at(one.path, file=one.file, first=one.first, last=one.last)
+
+
+CONFIG_FILE_NOT_MOUNTED: Final = critical(
+    "ConfigFileNotMounted",
+    "Gateway, builder and cacher read the file in place of config.values, and crash at startup with a "
+    "FileNotFoundError.",
+    message="{path} is {value}, a file that no extra volume mounts: gateway, builder and cacher crash at startup",
+    remedy="Remove {path}, or mount the file with extraVolumes and extraVolumeMounts.",
+    explains=NO_START,
+)
+
+
+@rule(
+    "S1-17",
+    title="a configuration file is mounted where it is named",
+    reads=("config.file.launch", "config.file.infra"),
+    faults=(CONFIG_FILE_NOT_MOUNTED,),
+)
+def mounted_config_file(view: View) -> Iterator[Finding]:
+    mounts = [str(mount.get("mountPath") or "") for _, mount in view.entries("extraVolumeMounts")]
+    for path in ("config.file.launch", "config.file.infra"):
+        file = view.text(path)
+        if file and not any(
+            file == mount or file.startswith(f"{mount.rstrip('/')}/") for mount in mounts if mount
+        ):
+            yield CONFIG_FILE_NOT_MOUNTED.at(path, value=file)

@@ -7,6 +7,7 @@ from typing import Final
 
 from mehc_checks.checks.config.rules.rule import (
     INFRA,
+    NO_INSTALL,
     NO_START,
     Cloud,
     View,
@@ -124,7 +125,7 @@ AWS_CONFIG_MAP_UNNAMED: Final = critical(
     "The API server rejects the Deployments.",
     message="{path} is {given}, which cannot be the name of a ConfigMap: the API server rejects pods that mount it",
     remedy="Set {path}, for example to default-config.",
-    explains=NO_START,
+    explains=NO_INSTALL,
 )
 
 

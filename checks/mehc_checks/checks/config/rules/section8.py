@@ -18,6 +18,7 @@ from mehc_checks.checks.config.rules.rule import (
 )
 from mehc_checks.core.outcome import Finding
 from mehc_checks.modelengine import paths
+from mehc_checks.modelengine.configuration import printed
 from mehc_checks.modelengine.names import CHART, CHART_VOLUMES, PRIORITY_CLASSES
 
 _LLM: Final = tuple(
@@ -502,3 +503,25 @@ def mounted_volumes(view: View) -> Iterator[Finding]:
         name = str(mount.get("name") or "")
         if name and name not in volumes:
             yield MOUNT_WITHOUT_VOLUME.at(path, value=name)
+
+
+LOCK_SECONDS_INVALID: Final = critical(
+    "ModelCacheSecondsInvalid",
+    "Gateway, builder and cacher crash at startup with a ValueError.",
+    message="{path} is {value}, not a whole number: gateway, builder and cacher crash at startup (ValueError)",
+    remedy="Set {path} to a whole number of seconds below 1000000, for example 600.",
+    explains=NO_START,
+)
+
+
+@rule(
+    "S8-15",
+    title="modelCache.lockStaleSeconds is a whole number",
+    reads=("modelCache.lockStaleSeconds",),
+    faults=(LOCK_SECONDS_INVALID,),
+)
+def lock_seconds(view: View) -> Iterator[Finding]:
+    path = "modelCache.lockStaleSeconds"
+    value = view.raw(path)
+    if value and not re.fullmatch(r"\s*[+-]?[0-9_]+\s*", printed(value)):
+        yield LOCK_SECONDS_INVALID.at(path, value=printed(value))

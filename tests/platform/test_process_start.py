@@ -1,0 +1,66 @@
+"""Whether gateway, builder and cacher start, held against our rules."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import pytest
+
+from mehc_checks.checks.config.rules.evaluate import evaluate
+from mehc_checks.checks.config.rules.rule import NO_INSTALL
+from mehc_checks.core.outcome import Finding, Severity
+from testbed.vectors import Vector, values, vectors
+
+COMPONENTS: Final = {
+    "gateway": "ControlPlaneReady/GatewayNotReady",
+    "builder": "ControlPlaneReady/BuilderNotReady",
+    "cacher": "ControlPlaneReady/CacherNotReady",
+}
+_SECRET: Final = "what the secret holds is not in the values: RedisReachable reads it"
+DELIBERATE: Final[Mapping[str, str]] = {
+    vector["id"]: _SECRET
+    for vector in vectors("process_start")
+    if vector["kind"] == "broker-secret"
+    or vector.get("about") in ("broker secret named, unreadable", "secret, unreadable")
+}
+"""Id of a vector -> why its start is not judged by the values."""
+
+
+def faults(given: Vector) -> list[Finding]:
+    # the cacher of S2-op-06 starts, and crashes in its first loop
+    return [found for one in evaluate(values(given)) if one.rule.id != "S2-op-06" for found in one.findings]
+
+
+def works(said: Mapping[str, Any]) -> bool:
+    """Whether a database session was made."""
+    return not any("error" in str(said.get(name, "")).lower() for name in ("db_rw", "db_ro"))
+
+
+@pytest.mark.parametrize("vector", vectors("process_start"), ids=lambda vector: vector["id"])
+def test_process_start(vector: Vector) -> None:
+    out, found = vector["out"], faults(vector["in"])
+    installs = out["helm"]["ok"] and out["api_server"].get("accepted", True)
+    refused = [each for each in found if set(NO_INSTALL) & set(each.explains)]
+    assert bool(refused) != installs
+    if not installs:
+        return
+    ours = {name for name, failure in COMPONENTS.items() if any(failure in each.explains for each in found)}
+    ends = {name for name in COMPONENTS if name in out and not out[name]["starts"]}
+    if vector["id"] in DELIBERATE:
+        assert ours == set()
+    else:
+        assert ours == ends
+    if not works(out.get("gateway", {})):
+        assert any(each.severity is Severity.CRITICAL for each in found)
+
+
+@pytest.mark.parametrize("cloud", ["aws", "azure", "gcp", "onprem"])
+def test_a_base_that_starts_has_nothing_that_fails(cloud: str) -> None:
+    """But for what is true of them: async endpoints do not work on GCP, the cacher ends on a registry of its own."""
+    true = {"gcp": {"S2-gcp-02"}, "onprem": {"S2-op-06"}}.get(cloud, set())
+    failing = {
+        one.rule.id
+        for one in evaluate(values({"base": cloud}))
+        for found in one.findings
+        if found.severity in (Severity.CRITICAL, Severity.HIGH)
+    }
+    assert failing == true
