@@ -27,6 +27,9 @@ SOUND: Final = ClusterFacts(
     selected_nodes=3,
     request_metric=True,
     scaled_twice=(),
+    priority_classes={"model-engine-high-priority": True, "model-engine-default-priority": True},
+    pod_security="",
+    own_pod_security="",
 )
 """A cluster in which nothing is missing."""
 

@@ -1,4 +1,4 @@
-"""What becomes of each value that the values reference has a row for: rules read it, a check does, or why nothing can.
+"""What becomes of each value that the values reference has a row for: rules read it, or a check does.
 
 Rules say themselves what they read; here is the rest, and the list of all, which a test holds against both.
 """
@@ -34,10 +34,6 @@ CHECKED: Final = {
     "tolerations": ("GpuNodesReady",),
 }
 """Checks that judge a value by what it leads to."""
-NOT_CHECKABLE: Final = {
-    "destinationrule.annotations": "annotations are for whatever else runs in the cluster, and any are right",
-    "virtualservice.annotations": "annotations are for whatever else runs in the cluster, and any are right",
-}
 VALUES: Final = frozenset(
     {
         "affinity",

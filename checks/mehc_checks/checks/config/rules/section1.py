@@ -441,6 +441,8 @@ KEY_UNKNOWN: Final = warning(
 )
 def known_keys(view: View) -> Iterator[Finding]:
     for path, beside in structure.unknown(view.values.tree):
+        if path == _DOCUMENTED_FILE and view.missing(paths.FINE_TUNE_REPOSITORY):
+            continue  # told by S1-01
         key = path.rpartition(".")[2]
         near = difflib.get_close_matches(key, beside, n=1, cutoff=0.8)
         yield KEY_UNKNOWN.at(path, hint=f"; did you mean {near[0]}?" if near else "")
