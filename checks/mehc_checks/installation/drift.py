@@ -32,10 +32,28 @@ def differences(
 
 
 def of_config_map(values: Values, live: Mapping[str, Any], *, where: str) -> list[Difference]:
-    """Where the service ConfigMap, whose values ``live`` are, is otherwise than the chart makes it of ``values``."""
+    """Where the service ConfigMap, whose values ``live`` are, is otherwise than the chart makes it of ``values``.
+
+    Absent, null and empty text are three things for the process that reads it.
+    """
     made = serviceconfig.expected(Configuration(values))
     expected = Values.merged([Layer(source="", values={}), Layer(source="", values=made)])
-    return differences(expected, live, where=where, whole=(paths.INFRA, paths.LAUNCH))
+    found = differences(expected, live, where=where, whole=(paths.INFRA, paths.LAUNCH))
+    known = {difference.path for difference in found}
+    shown, wanted = dict(leaves(live)), dict(leaves(expected.tree))
+    for path in sorted((shown.keys() | wanted.keys()) - known):
+        given = path.startswith(f"{paths.CONFIG}.") and (_word(shown, path), _word(wanted, path))
+        if given and given[0] != given[1]:
+            found.append(Difference(path=path, where=where, live=given[0], given=given[1]))
+    return found
+
+
+def _word(values: Mapping[str, Any], path: str) -> str:
+    """What a process makes of a value that is as good as none: "" for absent; "set" for any other."""
+    if path not in values:
+        return ""
+    value = values[path]
+    return "null" if value is None else "empty" if value == "" else "set"
 
 
 def overriding(live: Mapping[str, Any], found: list[Difference]) -> dict[str, Any]:
