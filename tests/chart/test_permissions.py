@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 from demo.demo import Demo
-from demo.stage import IMAGE_CACHE, WORKLOADS, image_cache
+from demo.stage import IMAGE_CACHE, WORKLOADS, hardware, image_cache
 from mehc_operator.cli import main
 from testbed.chart import CHART, CRD, Manifest, of_kind, rendered
 from testbed.controlplane import ControlPlane
@@ -45,7 +45,7 @@ UNKNOWN: dict[str, set[str]] = {
     "list events": {"PrometheusQueryable"},
     "list nodes": {"GpuNodesReady"},
     "list pods": {"ControlPlaneReady", "GpuNodesReady"},
-    "get secrets": {"ConfigValid", "DatabaseMigrated", "EndpointsReady"},
+    "get secrets": {"ConfigValid", "ControlPlaneReady", "DatabaseMigrated", "EndpointsReady"},
     "get serviceaccounts": {"ControlPlaneReady"},
     "get services": {"ControlPlaneReady"},
     "get apiservices.apiregistration.k8s.io": {"PrometheusQueryable"},
@@ -297,7 +297,8 @@ def test_without_helm_releases_the_values_are_those_of_the_live_objects(stage: S
     results = stage.check(account.kubeconfig)
     assert unknown(results) == {"ConfigValid"}
     assert results["GpuNodesReady"]["status"] == "Pass"  # what is not known of imageCache is not missing
-    assert "could not be read: not allowed to list secrets" in results["ConfigValid"]["message"]
+    said = "could not read the values of the Helm release: not allowed to list secrets"
+    assert said in results["ConfigValid"]["message"]
 
 
 GOES_ON = {
@@ -344,6 +345,11 @@ def test_the_operator_needs_no_more(stage: Stage, operators: Account) -> None:
         spec["checks"]["VllmImagePullable"] = {"parameters": {"pullFrom": "node"}}
         stage.apply({"interval": "1h", "timeout": "20s", **spec})
         assert refusals(stage.judged()) == set()
+        broken = {"config": {"values": {"launch": {"cache_redis_aws_url": "redis://127.0.0.1:1/15"}}}}
+        for values, status in ((broken, "Fail"), ({}, "Pass")):  # Ready turns, and turns back
+            stage.apply({"interval": "1h", "values": values, **only("RedisReachable")})
+            assert stage.judged()["RedisReachable"]["status"] == status
+        eventually(partial(stage.asked, ":operator"), lambda asked: "patch events" in asked)
         assert complaints(operator) == []
     assert stage.asked(":operator", "forbid") == set()
     assert stage.asked(":operator").issuperset(OPERATOR)
@@ -424,7 +430,8 @@ def test_an_operator_that_may_not_watch_its_resources_judges_those_that_it_liste
 def test_every_permission_is_used(stage: Stage, account: Account, tmp_path: Path) -> None:
     """After all of the above, and for what is asked for only seldom."""
     file = tmp_path / "values.yaml"
-    file.write_text(yaml.safe_dump({"redis": {"enableAuth": True, "kedaSecretName": "token"}}))
+    authentication = {"redis": {"enableAuth": True, "kedaSecretName": "token"}}
+    file.write_text(yaml.safe_dump({**authentication, **hardware("nvidia-hopper-h100")}))  # no node has it
     stage.check(account.kubeconfig, "--values", str(file))
     assert set(EVERYWHERE) - stage.asked() == set()
 
@@ -476,7 +483,7 @@ def test_named_secrets_alone(stage: Stage) -> None:
         assert stage.judged()["DatabaseMigrated"]["status"] == "Pass"
         values = [{"secretKeyRef": {"name": "another", "key": "values.yaml"}}]
         stage.apply({"interval": "1h", "valuesFrom": values})
-        assert "not allowed to get secrets 'another'" in stage.judged()["RedisReachable"]["message"]
+        assert 'not allowed to get secrets "another"' in stage.judged()["RedisReachable"]["message"]
 
 
 def test_by_roles_the_definition_may_come_after_the_operator() -> None:
