@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
-from mehc_checks.clients import http
-from mehc_checks.clients.http import HttpReasons as R
+from mehc_checks.clients.http import exchange as http
+from mehc_checks.clients.http.reasons import HttpReasons as R
 from mehc_checks.clients.network.connect import NetworkProblem
 from mehc_checks.core.outcome import Reason
 from testbed import ports

@@ -15,7 +15,6 @@ from mehc_checks.installation.metricsapi import EXTERNAL_METRICS, ApiService, ap
 from mehc_checks.modelengine import scaling
 from mehc_checks.workload.read import conditions
 
-CRDS: Final = ("scaledobjects", "triggerauthentications")
 NAMESPACES: Final = ("keda", "kube-system")
 OPERATOR_NAMES: Final = ("keda-operator",)
 METRICS_SERVER_NAMES: Final = ("keda-operator-metrics-apiserver", "keda-metrics-apiserver")

@@ -16,6 +16,7 @@ from mehc_checks.modelengine import paths
 from mehc_checks.modelengine.configuration import Configuration
 
 ADDRESS_PATH: Final = paths.PROMETHEUS_SERVER_ADDRESS
+KEDA_CRDS: Final = ("scaledobjects", "triggerauthentications")
 DUMMY_ADDRESS: Final = "dummy-value"
 """What stands in a ScaledObject as serverAddress when the gateway has none: KEDA fails on it at every poll."""
 

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from mehc_checks.checks.control_plane.facts import GatewayAnswer, Proof
 from mehc_checks.checks.control_plane.parameters import GatewayParameters
 from mehc_checks.checks.control_plane.reasons import ANSWERS
-from mehc_checks.clients import http
+from mehc_checks.clients.http import exchange as http
 from mehc_checks.clients.network.connect import NetworkProblem, connect
 from mehc_checks.clients.network.reasons import NetworkReasons as N
 from mehc_checks.core.errors import UsageError

@@ -4,11 +4,10 @@ import math
 from collections.abc import Iterator
 from typing import Any, Final
 
-from mehc_checks.checks.prometheus.gather import PrometheusFacts, PrometheusParameters, prometheus_facts
-from mehc_checks.checks.prometheus.istio import IstioSeries
+from mehc_checks.checks.prometheus.facts import IstioSeries, PrometheusFacts, PrometheusParameters
 from mehc_checks.checks.prometheus.keda import keda_findings
 from mehc_checks.checks.prometheus.reasons import PrometheusReasons
-from mehc_checks.clients.prometheus import Answer
+from mehc_checks.clients.prometheus.answer import Answer
 from mehc_checks.core.errors import Problem
 from mehc_checks.core.outcome import Evidence, Finding, Outcome, Severity
 from mehc_checks.core.permission import Permission
@@ -32,7 +31,6 @@ _WORDS: Final[dict[str, Any]] = {
     "PrometheusQueryable",
     title="KEDA is healthy and can query Prometheus",
     severity=Severity.HIGH,
-    gather=prometheus_facts,
     reasons=PrometheusReasons,
     parameters=PrometheusParameters,
     permissions=(

@@ -4,17 +4,15 @@ import asyncio
 import os
 import ssl
 from collections.abc import Awaitable
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, TypeVar
 
-from pydantic import Field
-
-from mehc_checks.checks.prometheus.istio import IstioSeries, istio_series
+from mehc_checks.checks.prometheus.facts import IstioSeries, PrometheusFacts, PrometheusParameters
+from mehc_checks.checks.prometheus.istio import istio_series
 from mehc_checks.clients.kubernetes.api import NoCluster
-from mehc_checks.clients.prometheus import Answer, Prometheus
+from mehc_checks.clients.prometheus.answer import Answer
+from mehc_checks.clients.prometheus.client import Prometheus
 from mehc_checks.core.errors import CannotEvaluate, NotApplicable, Problem, UsageError
-from mehc_checks.core.parameters import Parameters
 from mehc_checks.installation.context import Context
 from mehc_checks.installation.keda import KedaFacts, keda_facts, scaled_objects
 from mehc_checks.modelengine import scaling
@@ -26,34 +24,7 @@ NO_ENDPOINT: Final = f"{scaling.ENDPOINT_PREFIX}health-check"
 """Stands in the query's place of an endpoint where there is none yet; no endpoint has this id."""
 
 
-class PrometheusParameters(Parameters):
-    """Parameters of PrometheusQueryable."""
-
-    ca_bundle: str = Field("", description="PEM certificates that KEDA trusts besides the system's.")
-    ca_config_map: str = Field(
-        "", description="A ConfigMap in the installation's namespace with such certificates, key ca.crt."
-    )
-    keda_namespace: str = Field("", description="The namespace of KEDA; by default keda or kube-system.")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PrometheusFacts:
-    """Everything that the check judges. ``answer`` is None without a URL to ask, ``keda`` without a cluster."""
-
-    address: ServerAddress
-    endpoint: str
-    """The name that the query was asked for."""
-    answer: Answer | Problem | None = None
-    istio: IstioSeries | Problem | None = None
-    keda: KedaFacts | None = None
-
-    @property
-    def timeout(self) -> float:
-        """Seconds that KEDA waits for an answer."""
-        return self.keda.timeout if self.keda else scaling.KEDA_TIMEOUT_SECONDS
-
-
-async def prometheus_facts(context: Context) -> PrometheusFacts:
+async def gather(context: Context) -> PrometheusFacts:
     """Ask KEDA's question at KEDA's address, and look at KEDA. Raises UsageError for bad parameters."""
     parameters = context.parameters(PrometheusParameters)
     address = server_address(context.configuration)

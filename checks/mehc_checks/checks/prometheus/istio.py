@@ -5,11 +5,11 @@ what it received always knows itself; one that reports what it sent does not kno
 is normal, nor a pod without a sidecar. Source: https://istio.io/latest/docs/reference/config/metrics/
 """
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from mehc_checks.clients.prometheus import Prometheus
+from mehc_checks.checks.prometheus.facts import IstioSeries
+from mehc_checks.clients.prometheus.client import Prometheus
 from mehc_checks.modelengine.scaling import ENDPOINT_PREFIX, ISTIO_SERIES
 
 _UNKNOWN: Final = 'destination_workload=~"|unknown"'
@@ -32,28 +32,6 @@ _WHY_NONE: Final = {
     "lately": f"count(last_over_time({ISTIO_SERIES}[1h]))",
     "requests": "count(istio_requests_total)",
 }
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class IstioSeries:
-    """Numbers of series, but for ``age``: seconds since the newest sample of one that KEDA could select, or None.
-
-    ``lately`` and ``requests`` are asked only where there is no series of durations now.
-    """
-
-    age: float | None = None
-    sidecars: int = 0
-    """Sidecars that Prometheus scrapes."""
-    unlabelled: int = 0
-    """Without the workload that was called, although Istio knew it."""
-    endpoints: int = 0
-    """Of endpoints."""
-    unlabelled_endpoints: int = 0
-    """Of endpoints' Services, without the workload that was called."""
-    lately: int = 0
-    """With samples within the last hour."""
-    requests: int = 0
-    """Of the number of requests, which Istio counts besides their durations."""
 
 
 async def istio_series(server: Prometheus, at: datetime) -> IstioSeries:

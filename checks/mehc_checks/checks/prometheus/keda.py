@@ -1,16 +1,21 @@
 """The judgement of KEDA itself, part by part: one that cannot be read hides no other."""
 
-from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
 
 from mehc_checks.checks.prometheus.reasons import PrometheusReasons
 from mehc_checks.clients.kubernetes.reasons import incomplete
 from mehc_checks.core.outcome import Finding, Reason, Status
 from mehc_checks.core.text import counted
-from mehc_checks.installation.autoscalers import Autoscaler
-from mehc_checks.installation.keda import CRDS, KedaFacts, Scaled, Workload
-from mehc_checks.installation.metricsapi import ApiService
-from mehc_checks.modelengine.scaling import DUMMY_ADDRESS, ServerAddress
+from mehc_checks.modelengine.scaling import DUMMY_ADDRESS, KEDA_CRDS, ServerAddress
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from mehc_checks.installation.autoscalers import Autoscaler
+    from mehc_checks.installation.keda import KedaFacts, Scaled, Workload
+    from mehc_checks.installation.metricsapi import ApiService
 
 R = PrometheusReasons
 _KEDA: Final = "KEDA"
@@ -20,7 +25,7 @@ def keda_findings(keda: KedaFacts, address: ServerAddress) -> Iterator[Finding]:
     """What is wrong with KEDA; ``address`` is what its ScaledObjects must have."""
     yield from map(incomplete, keda.unseen)
     yield from _custom_metrics(keda)
-    if keda.served is not None and (absent := [name for name in CRDS if name not in keda.served]):
+    if keda.served is not None and (absent := [name for name in KEDA_CRDS if name not in keda.served]):
         yield R.KEDA_NOT_INSTALLED(subject=_KEDA, crds=" and ".join(f"{name}.keda.sh" for name in absent))
         return
     yield from _workload(keda.operator, R.KEDA_OPERATOR_NOT_READY)

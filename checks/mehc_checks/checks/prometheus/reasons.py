@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from mehc_checks.clients.prometheus import PrometheusApiReasons
+from mehc_checks.clients.prometheus.reasons import PrometheusApiReasons
 from mehc_checks.core.outcome import Reason, Status
 from mehc_checks.modelengine.scaling import (
     ADDRESS_PATH,

@@ -182,5 +182,5 @@ class _deadline:  # noqa: N801 - reads as a statement
             await self._timeout.__aexit__(kind, error, trace)  # type: ignore[arg-type]
         except TimeoutError:
             raise NetworkProblem(
-                N.CONNECTION_TIMEOUT, self._host, self._port, seconds=f"{self._seconds:g}"
+                N.CONNECTION_TIMEOUT, self._host, self._port, time=f"{self._seconds:g} s"
             ) from None

@@ -66,7 +66,7 @@ async def session(server: Server, *, timeout: float) -> AsyncIterator[Session]:
             async with await _open(server, timeout) as opened:
                 yield opened
     except TimeoutError:
-        raise NetworkProblem(N.CONNECTION_TIMEOUT, server.host, server.port, seconds=f"{timeout:g}") from None
+        raise NetworkProblem(N.CONNECTION_TIMEOUT, server.host, server.port, time=f"{timeout:g} s") from None
     except psycopg.Error as error:
         state = error.sqlstate or type(error).__name__
         raise PostgresProblem(R.QUERY_FAILED, server, sqlstate=state) from None
@@ -80,7 +80,7 @@ async def _open(server: Server, timeout: float) -> Session:
     except TimeoutError:
         await connect(server.host, server.port, timeout=timeout / 4)
         seconds = f"{timeout / 2:g}"
-        raise NetworkProblem(N.CONNECTION_TIMEOUT, server.host, server.port, seconds=seconds) from None
+        raise NetworkProblem(N.CONNECTION_TIMEOUT, server.host, server.port, time=f"{seconds} s") from None
     except PostgresProblem as problem:
         if (
             problem.reason is R.SESSION_REJECTED

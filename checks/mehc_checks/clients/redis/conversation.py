@@ -138,7 +138,7 @@ async def not_answered(server: Server, *, timeout: float) -> NetworkProblem:
         await connect(server.host, server.port, timeout=timeout)
     except NetworkProblem as failure:
         return failure
-    return NetworkProblem(N.CONNECTION_TIMEOUT, server.host, server.port, seconds=f"{timeout:.1f}")
+    return NetworkProblem(N.CONNECTION_TIMEOUT, server.host, server.port, time=f"{timeout:.1f} s")
 
 
 def _connection(server: Server) -> Connection:

@@ -114,7 +114,7 @@ class Exchange:
                 )
         except TimeoutError:
             raise net.NetworkProblem(
-                N.CONNECTION_TIMEOUT, host, port, seconds=f"{self._timeout:.3g}"
+                N.CONNECTION_TIMEOUT, host, port, time=f"{self._timeout:.3g} s"
             ) from None
         except aiohttp.ClientHttpProxyError as error:
             raise net.NetworkProblem(

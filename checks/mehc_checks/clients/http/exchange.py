@@ -20,26 +20,12 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
+from mehc_checks.clients.http.reasons import HttpReasons
 from mehc_checks.clients.network import connect as net
 from mehc_checks.clients.network.connect import NetworkProblem
-from mehc_checks.clients.network.reasons import NetworkReasons
-from mehc_checks.core.outcome import Reason, Status
 
 _MOST_HEADER: Final = 65536
 """Bytes of one header."""
-
-
-class HttpReasons(NetworkReasons):
-    """What an HTTP client can find: what every client of a network can, and one thing more."""
-
-    SERVER_NOT_HTTP = Reason(
-        "ServerNotHTTP",
-        Status.FAIL,
-        "The port is open, but what it sends is not HTTP.",
-        message="{address} does not speak HTTP{detail}",
-        remedy="Correct the host and port in {source}.",
-        defaults={"source": "the configured address", "detail": ""},
-    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -106,7 +92,7 @@ async def get(
                 if len(body) > most:
                     break
     except TimeoutError:
-        raise NetworkProblem(HttpReasons.CONNECTION_TIMEOUT, host, port, seconds=f"{timeout:.3g}") from None
+        raise NetworkProblem(HttpReasons.CONNECTION_TIMEOUT, host, port, time=f"{timeout:.3g} s") from None
     except aiohttp.ClientResponseError:
         raise NetworkProblem(HttpReasons.SERVER_NOT_HTTP, host, port) from None
     except (aiohttp.ServerDisconnectedError, aiohttp.ClientPayloadError):

@@ -3,21 +3,23 @@
 import asyncio
 import ssl
 import time
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any, Final
-from urllib.parse import urlencode, urlsplit, urlunsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from yarl import URL
 
-from mehc_checks.clients import http
-from mehc_checks.clients.http import HttpReasons, Response
+from mehc_checks.clients.http import exchange as http
+from mehc_checks.clients.http.exchange import Response
 from mehc_checks.clients.network import connect as net
 from mehc_checks.clients.network.connect import NetworkProblem
+from mehc_checks.clients.prometheus.answer import Answer, Element
+from mehc_checks.clients.prometheus.reasons import PrometheusApiReasons
+from mehc_checks.clients.prometheus.transport import NoResult, Transport
 from mehc_checks.core.errors import Problem
-from mehc_checks.core.outcome import Reason, Status
 
 _MOST_BYTES: Final = 4 * 1024 * 1024
 _MOST_REDIRECTS: Final = 9
@@ -28,107 +30,11 @@ _PREFIXES: Final = ("", "/prometheus", "/prom", "/select/0/prometheus")
 _ERROR_TYPES: Final = frozenset({"bad_data", "execution", "timeout", "canceled", "internal", "unavailable"})
 _SECOND_LOOK: Final = 1 / 8
 """Of the time for all queries: what a second look may take even where that time is over."""
-_SOURCE: Final = {"source": "the configured address"}
-
-
-class PrometheusApiReasons(HttpReasons):
-    """What a client of the API can find.
-
-    A check narrows the words: ``source`` is what names the address, ``client`` who asks.
-    """
-
-    CREDENTIALS_REQUIRED = Reason(
-        "CredentialsRequired",
-        Status.FAIL,
-        "Prometheus, or a proxy in front of it, requires credentials, and the address contains none.",
-        message="{address} requires credentials (HTTP 401)",
-        remedy="Set {source} to an address that requires no credentials, or to one that contains them: "
-        "http://USER:PASSWORD@HOST:PORT.",
-        defaults=_SOURCE,
-    )
-    CREDENTIALS_REJECTED = Reason(
-        "CredentialsRejected",
-        Status.FAIL,
-        "The user or the password in the address is wrong.",
-        message="{address} rejected the user and password in the address (HTTP 401)",
-        remedy="Correct the user and password in {source}.",
-        defaults=_SOURCE,
-    )
-    ACCESS_DENIED = Reason(
-        "AccessDenied",
-        Status.FAIL,
-        "An authorization policy or a proxy in front of Prometheus denies access.",
-        message="{address} denied access (HTTP 403)",
-        remedy="Allow {client} in the authorization policy or proxy in front of Prometheus.",
-        defaults={"client": "the client"},
-    )
-    PATH_NOT_FOUND = Reason(
-        "PathNotFound",
-        Status.FAIL,
-        "The query API does not exist below the address: a path prefix is missing, wrong or superfluous.",
-        message="{url}/api/v1/query does not exist ({detail})",
-        remedy="Correct the path in {source}: it must be the --web.route-prefix of Prometheus (by default the path of "
-        "its --web.external-url).",
-        defaults=_SOURCE,
-    )
-    NOT_PROMETHEUS = Reason(
-        "NotPrometheus",
-        Status.FAIL,
-        "Another program answers: a web page, a login portal, Grafana, Alertmanager.",
-        message="{address} is not Prometheus: {detail}",
-        remedy="Set {source} to the host and port of Prometheus itself.",
-        defaults=_SOURCE,
-    )
-    QUERY_REJECTED = Reason(
-        "QueryRejected",
-        Status.FAIL,
-        "Prometheus rejects the query, usually because it loads more samples than --query.max-samples.",
-        message="{address} rejected the query (HTTP {code}, {kind})",
-        remedy="Check the log of Prometheus; if the limit of samples is exceeded, raise --query.max-samples or scrape "
-        "fewer series.",
-    )
-    QUERY_TIMEOUT = Reason(
-        "QueryTimeout",
-        Status.FAIL,
-        "Prometheus answers, but does not finish the query in time.",
-        message="{address} answers, but did not finish the query within {seconds} s",
-        remedy="Give Prometheus more memory and CPU, or scrape fewer series.",
-    )
-    SERVER_ERROR = Reason(
-        "HTTPServerError",
-        Status.FAIL,
-        "Prometheus, or a proxy in front of it, returns 5xx or 429.",
-        message="{address} returned HTTP {code}{kind}",
-        remedy="Check the pods and the log of Prometheus: it is starting, overloaded or rate-limited.",
-        defaults={"kind": ""},
-    )
-    ANSWER_UNUSABLE = Reason(
-        "AnswerUnusable",
-        Status.FAIL,
-        "The result is not a vector of at most one number; KEDA accepts nothing else.",
-        message="{address} returned an unusable result: {detail}",
-        remedy="Set {source} to one Prometheus, not to a proxy that merges several without adding them up.",
-        defaults=_SOURCE,
-    )
 
 
 R = PrometheusApiReasons
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Element:
-    """One element of an instant vector. ``value`` is as Go parses it: NaN and infinities included."""
-
-    labels: Mapping[str, str]
-    value: float
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Answer:
-    """An instant vector, and the seconds from sending the request to the last byte."""
-
-    elements: tuple[Element, ...]
-    seconds: float
+_WORKERS: Final = ThreadPoolExecutor(max_workers=32, thread_name_prefix="prometheus")
+"""The client library blocks while our loop asks: kept apart, so that slow servers starve nothing else."""
 
 
 class Prometheus:
@@ -150,15 +56,26 @@ class Prometheus:
         """The answer to an instant query at ``at``. Raises Problem: one of ``PrometheusApiReasons``."""
         moment = at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         began = time.monotonic()
-        target = f"{self._url}/api/v1/query?{urlencode({'query': promql, 'time': moment})}"
+        transport = Transport(self._asked, asyncio.get_running_loop())
         try:
-            response = await self._followed(target)
+            result = await asyncio.get_running_loop().run_in_executor(
+                _WORKERS, transport.query, self._url, promql, {"time": moment}
+            )
         except NetworkProblem as problem:
             raise await self._clarified(problem) from None
-        answer = response.json()
-        if response.ok and isinstance(answer, dict) and isinstance(data := answer.get("data"), dict):
-            return Answer(elements=self._elements(data.get("result")), seconds=time.monotonic() - began)
-        raise await self._refused(response, answer)
+        except NoResult:
+            if transport.last is None:
+                raise self._not_prometheus("its address is not a URL that HTTP clients accept") from None
+            answer = transport.last.json()
+            data = answer.get("data") if isinstance(answer, dict) else None
+            if not (transport.last.ok and isinstance(data, dict)):
+                raise await self._refused(transport.last, answer) from None
+            result = data.get("result")
+        return Answer(elements=self._elements(result), seconds=time.monotonic() - began)
+
+    async def _asked(self, query: str) -> Response:
+        """The answer to a request of the client library, of which only the query part of the URL is its own."""
+        return await self._followed(f"{self._url}/api/v1/query?{query}")
 
     async def _followed(self, url: str) -> Response:
         """The answer, after redirects: as in Go, user and password go along with a relative one only."""
@@ -214,7 +131,7 @@ class Prometheus:
             try:
                 await http.get(self._at("/-/ready"), tls=self._tls, timeout=self._rest, most=0)
             except NetworkProblem:
-                words = {"seconds": f"{self._timeout:.3g}"}
+                words = {"time": f"{self._timeout:.3g} s"}
                 return NetworkProblem(R.CONNECTION_TIMEOUT, self._host, self._port, **words)
             return Problem(R.QUERY_TIMEOUT, **self._words, seconds=f"{self._timeout:.3g}")
         return problem

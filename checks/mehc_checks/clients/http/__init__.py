@@ -1,0 +1,1 @@
+"""One bounded HTTP exchange, and what a client can find in it."""
