@@ -48,8 +48,8 @@ class GpuNodesReasons(ReasonSet):
         Status.FAIL,
         "No node has the accelerator label with the value needed, but some have it with a similar value.",
         message="no node has k8s.amazonaws.com/accelerator={accelerator}; {found}{demand}",
-        remedy="Label the nodes, best in their node group: kubectl label node {node} --overwrite "
-        "k8s.amazonaws.com/accelerator={accelerator}",
+        remedy="Label the nodes (kubectl label node {node} --overwrite "
+        "k8s.amazonaws.com/accelerator={accelerator}), best in their node group.",
         defaults={"demand": ""},
     )
     GPU_NODES_UNLABELLED = Reason(
@@ -57,8 +57,8 @@ class GpuNodesReasons(ReasonSet):
         Status.FAIL,
         "No node has the accelerator label with the value needed, but there are GPU nodes without that label.",
         message="no node has k8s.amazonaws.com/accelerator={accelerator}; {found}{demand}",
-        remedy="Label the nodes that have this GPU, best in their node group: kubectl label node {node} "
-        "k8s.amazonaws.com/accelerator={accelerator}",
+        remedy="Label the nodes that have this GPU (kubectl label node {node} "
+        "k8s.amazonaws.com/accelerator={accelerator}), best in their node group.",
         defaults={"demand": ""},
     )
     NO_NODE_WITH_LABEL = Reason(
@@ -115,7 +115,7 @@ class GpuNodesReasons(ReasonSet):
         "unhealthy. It is a warning while such a node has just joined.",
         message="0 of {nodes} can be used: {states}{joined}{demand}",
         remedy="Do not add {key} to gpuTolerations: {owner} sets it while a node is {state}. If it stays, find what "
-        "sets it and why: kubectl describe node {node}",
+        "sets it and why (kubectl describe node {node}).",
         defaults={"joined": "", "demand": ""},
     )
     NODES_CORDONED = Reason(
@@ -123,7 +123,7 @@ class GpuNodesReasons(ReasonSet):
         Status.FAIL,
         "All nodes that could take the pods are cordoned.",
         message="0 of {nodes} can be used: {states}{demand}",
-        remedy="When the maintenance of {node} is over: kubectl uncordon {node}",
+        remedy="Uncordon {node} when its maintenance is over (kubectl uncordon {node}).",
         defaults={"demand": ""},
     )
     NODES_NOT_READY = Reason(
@@ -131,7 +131,7 @@ class GpuNodesReasons(ReasonSet):
         Status.FAIL,
         "All nodes that could take the pods are NotReady, cordoned, or held by a controller's taint.",
         message="0 of {nodes} can be used: {states}{joined}{demand}",
-        remedy="Check the node's conditions, kubelet, network and disk: kubectl describe node {node}",
+        remedy="Check the node's conditions, kubelet, network and disk (kubectl describe node {node}).",
         defaults={"joined": "", "demand": ""},
     )
     NO_GPU_ALLOCATABLE = Reason(
@@ -141,7 +141,7 @@ class GpuNodesReasons(ReasonSet):
         "warning while such a node has just joined.",
         message="{offer} no nvidia.com/gpu: {names}{joined}{demand}",
         remedy="Check the NVIDIA driver and device plugin on {node}; the plugin's DaemonSet must tolerate the node's "
-        "taints: kubectl get pods -A --field-selector spec.nodeName={node}",
+        "taints (kubectl get pods -A --field-selector spec.nodeName={node}).",
         defaults={"joined": "", "demand": ""},
     )
     GPU_UNHEALTHY = Reason(
@@ -203,7 +203,7 @@ class GpuNodesReasons(ReasonSet):
         "Some nodes of the accelerator can take no endpoint, while others can. Nodes that just joined, and nodes that "
         "an autoscaler removes, do not count.",
         message="{excluded} no endpoint: {why}",
-        remedy="Check labels, taints, conditions and allocatable GPUs: kubectl describe node {node}",
+        remedy="Check labels, taints, conditions and allocatable GPUs (kubectl describe node {node}).",
     )
     SOME_GPU_NODES_UNLABELLED = Reason(
         "SomeGpuNodesUnlabelled",
@@ -211,15 +211,16 @@ class GpuNodesReasons(ReasonSet):
         "There are GPU nodes without the accelerator label, or with a value that model engine does not know; no "
         "endpoint uses them.",
         message="{found} no accelerator label that model engine knows: {names}",
-        remedy="To use them for endpoints, label them: kubectl label node {node} --overwrite "
-        "k8s.amazonaws.com/accelerator={known}",
+        remedy="Label them to use them for endpoints (kubectl label node {node} --overwrite "
+        "k8s.amazonaws.com/accelerator={known}).",
     )
     TAINT_MISSING = Reason(
         "GpuTaintMissing",
         Status.WARN,
         "GPU nodes have no taint nvidia.com/gpu: ordinary pods occupy their CPU and memory, and endpoints wait.",
         message="{found} no taint nvidia.com/gpu:NoSchedule: {names}",
-        remedy="Taint the nodes, best in their node group: kubectl taint node {node} nvidia.com/gpu=present:NoSchedule",
+        remedy="Taint the nodes (kubectl taint node {node} nvidia.com/gpu=present:NoSchedule), best in "
+        "their node group.",
     )
     DUPLICATE_TIER = Reason(
         "DuplicateTier",
@@ -256,8 +257,8 @@ class GpuNodesReasons(ReasonSet):
         Status.WARN,
         "Balloons exist but do not run, although nodes could take them.",
         message="{balloon}: {ready} of {desired} run; {detail}",
-        remedy="If the message says Insufficient, lower {path}.replicaCount or add nodes; otherwise fix what it names: "
-        "kubectl get events -n {namespace}",
+        remedy="If the message says Insufficient, lower {path}.replicaCount or add nodes; otherwise fix what it names "
+        "(kubectl get events -n {namespace}).",
     )
     BALLOON_DISPLACED = Reason(
         "BalloonDisplaced",
@@ -316,6 +317,6 @@ class GpuNodesReasons(ReasonSet):
         "The DaemonSet of a device does not run on all nodes that it is for. If its pods only wait for images, "
         "endpoints work without it and the finding passes; VllmImagePullable names the images.",
         message="DaemonSet {daemonset} is ready on {ready} of {nodes}{why}",
-        remedy="Read the Events of its pods: kubectl describe pods -n {namespace} -l app={daemonset}",
+        remedy="Fix what the Events of its pods name (kubectl describe pods -n {namespace} -l app={daemonset}).",
         defaults={"why": ""},
     )
