@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mehc_checks.checks.broker.check import SERVICE_BUS
 from mehc_checks.checks.config.rules.catalogue import all_rules
 from mehc_checks.checks.config.rules.rule import NO_INSTALL, NO_START, Fault
 from mehc_checks.core.outcome import EndpointStatus, Severity, Status
 from mehc_checks.engine.check import catalogue
 from mehc_checks.engine.correlate import Failure, root_causes
 from mehc_checks.engine.report import CheckResult, Found, RootCause
+from mehc_checks.modelengine.broker import Broker
 from mehc_checks.modelengine.redis import Path
 
 CHECKS = catalogue()
@@ -25,7 +25,7 @@ FAULTS: Final[dict[str, Fault]] = {
 }
 SUBJECTS: Final = {
     "RedisReachable": set(Path),
-    "BrokerReachable": {SERVICE_BUS},
+    "BrokerReachable": {Broker.SERVICE_BUS.word},
     "ControlPlaneReady": {"gateway", "cacher", "builder", "autoscaler"},
 }
 """Of the checks that declarations narrow by the subject of a finding."""

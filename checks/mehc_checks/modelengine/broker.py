@@ -32,6 +32,11 @@ class Broker(StrEnum):
     NONE = "none"
     """The component is told a word that it does not know."""
 
+    @property
+    def word(self) -> str:
+        """What celeryBrokerType calls it; "" for none."""
+        return _CALLED.get(self, "")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Use:
@@ -62,7 +67,8 @@ class Brokers:
     annotated: str
 
 
-_FORWARDER: Final = {"redis": Broker.REDIS, "sqs": Broker.SQS, "servicebus": Broker.SERVICE_BUS}
+_CALLED: Final = {Broker.REDIS: "redis", Broker.SQS: "sqs", Broker.SERVICE_BUS: "servicebus"}
+_FORWARDER: Final = {word: broker for broker, word in _CALLED.items()}
 _ANNOTATED: Final = {"sqs": "sqs-message-broker-master", "servicebus": "servicebus-message-broker-master"}
 _FLAG: Final = paths.CELERY_BROKER_TYPE_REDIS
 _TYPE: Final = paths.CELERY_BROKER_TYPE

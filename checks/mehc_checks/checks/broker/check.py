@@ -14,9 +14,6 @@ from mehc_checks.modelengine.broker import Broker, Brokers
 R = BrokerReasons
 BACKLOG: Final = 50
 """Tasks that wait, above which builds take long: the builder works on two at a time."""
-SERVICE_BUS: Final = "servicebus"
-"""The subject of what is found about Azure Service Bus."""
-_WORDS: Final = {Broker.SQS: "sqs", Broker.SERVICE_BUS: "servicebus", Broker.REDIS: "redis"}
 
 
 @check(
@@ -40,7 +37,7 @@ def _agreement(brokers: Brokers) -> Iterator[Finding]:
     if not _builds_agree(brokers):
         yield R.BUILDER_MISMATCH(sent=sender, sent_by=sender.because, taken=taker, taken_by=taker.because)
     sender, taker = brokers.work_sender, brokers.work_taker
-    expected = _WORDS.get(sender.broker, "")
+    expected = sender.broker.word
     if taker.broker is Broker.NONE:
         given = taker.because.partition("=")[2] or "unset"
         yield R.UNKNOWN_TYPE(given=given, expected=expected)
@@ -65,7 +62,7 @@ def _answer(facts: BrokerFacts) -> Iterator[Finding]:
     if facts.account and facts.wanted_account and facts.account != facts.wanted_account:
         yield R.ACCOUNT_MISMATCH(own=facts.account, account=facts.wanted_account)
     elif facts.problem:
-        yield facts.problem.finding(subject=SERVICE_BUS if facts.bus else "")
+        yield facts.problem.finding(subject=Broker.SERVICE_BUS.word if facts.bus else "")
     elif facts.bus:
         yield R.BUS_NOT_EVALUATED(bus=facts.bus)
     elif queue.waiting and queue.busy == 0 and _builds_agree(facts.brokers):  # else the cause is known
