@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from string import Template
 
 import pytest
 from packaging.requirements import Requirement
@@ -26,6 +27,16 @@ BUILD, FINAL = stages(DOCKERFILE.read_text())
 
 def given(word: str, instructions: list[Instruction] = FINAL) -> list[str]:
     return [each.text for each in instructions if each.word == word]
+
+
+def variables() -> dict[str, str]:
+    """Those of ENV, an ARG in them as its default says."""
+    defaults = {
+        name: value.strip('"')
+        for name, _, value in (text.partition("=") for text in given("ARG") if "=" in text)
+    }
+    pairs = dict(pair.split("=", 1) for text in given("ENV") for pair in text.split())
+    return {name: Template(value).safe_substitute(defaults) for name, value in pairs.items()}
 
 
 @pytest.fixture(scope="module")
@@ -58,9 +69,8 @@ class Image:
 
     def environment(self) -> dict[str, str]:
         """The image's variables, and HOME as container runtimes set it; temporary files would show in ``scratch``."""
-        variables = dict(pair.split("=", 1) for text in given("ENV") for pair in text.split())
-        variables["PATH"] = f"{self.mehc.parent}:/usr/bin:/bin"
-        return {**variables, "HOME": "/", "TMPDIR": str(self.scratch)}
+        path = f"{self.mehc.parent}:/usr/bin:/bin"
+        return {**variables(), "PATH": path, "HOME": "/", "TMPDIR": str(self.scratch)}
 
     def run(self, *argv: str | Path) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -94,7 +104,8 @@ def test_what_the_final_stage_takes_is_what_was_built(build: Build) -> None:
     _, source, target = copied.split()
     assert source == target  # an environment does not survive a move
     assert build.place(source).is_dir()
-    assert given("ENV")[0].split()[0] == f"PATH={source}/bin:$PATH"
+    assert variables()["PATH"] == f"{source}/bin:$PATH"
+    assert variables()["MEHC_DOCS_URL"] == ""  # the repository at the released tag
 
 
 def test_both_stages_have_one_base_of_a_fixed_version() -> None:
