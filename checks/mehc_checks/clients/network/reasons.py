@@ -50,10 +50,10 @@ class NetworkReasons(ReasonSet):
         "ConnectionTimeout",
         Status.FAIL,
         "No answer arrived in time: packets are dropped (security group, firewall), or the server is hung.",
-        message="{concerning}{address} did not answer within {seconds} s",
+        message="{concerning}{address} did not answer within {time}",
         remedy="Check security groups, network policies and firewalls between the cluster and {address}, and that the "
         "server is not hung.",
-        defaults={"concerning": "", "seconds": "the allowed"},
+        defaults={"concerning": "", "time": "the time allowed"},
     )
     CONNECTION_CLOSED = Reason(
         "ConnectionClosed",
