@@ -72,8 +72,8 @@ SELDOM = {
     "get triggerauthentications.keda.sh": "where redis.enableAuth is true",
 }
 OPERATOR = {
-    "list configmaps": "a change is noticed with the next pass",
-    "watch configmaps": "a change is noticed with the next pass",
+    "list configmaps": "a change is noticed with the next probe run",
+    "watch configmaps": "a change is noticed with the next probe run",
     "create events": "the status tells the same",
     "patch events": "a repeated transition is a new Event",
     "watch nodes": "GpuNodesReady is Unknown",

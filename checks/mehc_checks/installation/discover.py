@@ -31,13 +31,13 @@ PERMISSIONS: Final = (
         verbs=("list", "watch"),
         switch="helmReleases",
         lost="Helm releases are not found: values are those of the live objects and of the resource, and ConfigValid "
-        "is Unknown; a changed Secret is noticed with the next pass",
+        "is Unknown; a changed Secret is noticed with the next probe run",
     ),
     Permission(resource="configmaps", lost="values are those of the release, not those that pods run with"),
     Permission(
         resource="configmaps",
         verbs=("list", "watch"),
-        lost="a changed ConfigMap is noticed with the next pass",
+        lost="a changed ConfigMap is noticed with the next probe run",
     ),
     Permission(
         resource="configmaps", scope="endpoints", lost="what differs between the namespaces is not seen"
