@@ -19,7 +19,7 @@ from mehc_checks.core.outcome import (
 )
 from mehc_checks.core.redact import Redactor
 from mehc_checks.core.text import camel
-from mehc_checks.engine.check import Check
+from mehc_checks.engine.check import Check, load
 from mehc_checks.engine.reasons import RunnerReasons
 from mehc_checks.engine.report import CheckResult, Found
 from mehc_checks.engine.vantage import seen_from_outside
@@ -55,7 +55,8 @@ async def run(
     planned: Iterable[Planned], context: Context, limiter: Limiter | None = None
 ) -> tuple[CheckResult, ...]:
     """Carry out the plan and close ``context``. Never raises for what a check does."""
-    limiter = limiter or Limiter(32)
+    planned, limiter = tuple(planned), limiter or Limiter(32)
+    load(item.check for item in planned if not item.skip)
     try:
         return tuple(await asyncio.gather(*(_run_one(item, context, limiter) for item in planned)))
     finally:
