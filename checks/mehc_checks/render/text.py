@@ -1,6 +1,7 @@
 """A report for people: the verdict, the root causes with what to do first, then one line per check."""
 
 from collections.abc import Iterator, Mapping
+from itertools import zip_longest
 from typing import Final
 
 from mehc_checks.core import duration
@@ -89,7 +90,7 @@ def _check(
             yield from style.wrapped(f"{number} also concerns {', '.join(others)}", "    ", "      ")
     rest = [found for found in unhealthy if (check.name, found.reason) not in above]
     groups = list(grouped(rest))
-    for group, after in zip(groups, [*groups[1:], None], strict=True):
+    for group, after in zip_longest(groups, groups[1:]):
         yield from _findings(group, style)
         if group[0].docs and not (after and after[0].docs == group[0].docs):
             yield f"    {group[0].docs}"
