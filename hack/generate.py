@@ -223,11 +223,16 @@ def _rule(rule: Rule) -> list[str]:
 
 
 def _failures(names: tuple[str, ...]) -> str:
-    """The failures that ``names`` mean, by check, with links to their rows."""
+    """The failures that ``names`` mean, by check, with links to their rows; to the page for a subject of any reason.
+
+    A check whose room was removed has no page.
+    """
     reasons: dict[str, list[str]] = defaultdict(list)
     for name in names:
-        check, *_, reason = name.split("/")
-        link = f"[{reason}](checks/{check}.md#{reason.lower()})"
+        check, *_, last = name.split("/")
+        declared = catalogue()[check].reasons.all() if check in catalogue() else ()
+        anchor = next((f"#{reason.anchor}" for reason in declared if reason.name == last), "")
+        link = f"[{last}](checks/{check}.md{anchor})" if check in catalogue() else last
         if link not in reasons[check]:
             reasons[check].append(link)
     return "; ".join(f"{check}: {', '.join(links)}" for check, links in reasons.items())
@@ -235,7 +240,7 @@ def _failures(names: tuple[str, ...]) -> str:
 
 def _judged_by(value: str) -> str:
     rules = [f"[{id}](#{id.lower()})" for id, rule in all_rules().items() if value in rule.reads]
-    checks = [f"[{name}](checks/{name}.md)" for name in CHECKED.get(value, ())]
+    checks = [f"[{name}](checks/{name}.md)" for name in CHECKED.get(value, ()) if name in catalogue()]
     return ", ".join(rules + checks)
 
 
