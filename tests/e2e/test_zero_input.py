@@ -129,7 +129,7 @@ def test_the_command_finds_it_too(
     )
     several = check()
     assert several.returncode == 2
-    assert "has several releases of model engine: one, two" in several.stderr
+    assert "has several model engine releases: one, two" in several.stderr
     assert check("--release", "one", "--only", "RedisReachable").returncode == 0
     refused = check("--release", "two", "--only", "RedisReachable", "-o", "json")
     assert refused.returncode == 1
