@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from mehc_checks.checks.config.rules.catalogue import all_rules
-from mehc_checks.checks.config.rules.rule import NO_INSTALL, View
+from mehc_checks.checks.config.rules.fault import NO_INSTALL
+from mehc_checks.checks.config.rules.rule import View
 from mehc_checks.installation.installation import WITHOUT_CLUSTER
 from mehc_checks.modelengine import structure
 from mehc_checks.modelengine.configuration import Configuration

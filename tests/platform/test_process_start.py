@@ -6,7 +6,7 @@ from typing import Any, Final
 import pytest
 
 from mehc_checks.checks.config.rules.evaluate import evaluate
-from mehc_checks.checks.config.rules.rule import NO_INSTALL
+from mehc_checks.checks.config.rules.fault import NO_INSTALL
 from mehc_checks.core.outcome import Finding, Severity
 from testbed.vectors import Vector, values, vectors
 

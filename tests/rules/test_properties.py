@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mehc_checks.checks.config.check import config_valid
-from mehc_checks.checks.config.gather import ConfigFacts
+from mehc_checks.checks.config.facts import ConfigFacts
 from mehc_checks.checks.config.reasons import ConfigReasons
 from mehc_checks.checks.config.rules.catalogue import all_rules
 from mehc_checks.checks.config.rules.evaluate import Verdict, evaluate

@@ -9,7 +9,8 @@ import pytest
 from mehc_checks.checks.config.rules.catalogue import SECTIONS, all_rules
 from mehc_checks.checks.config.rules.coverage import CHECKED, VALUES
 from mehc_checks.checks.config.rules.evaluate import Verdict
-from mehc_checks.checks.config.rules.rule import INFRA, LAUNCH, NO_START, ClusterFacts
+from mehc_checks.checks.config.rules.fault import NO_START
+from mehc_checks.checks.config.rules.rule import INFRA, LAUNCH, ClusterFacts
 from mehc_checks.core.errors import UsageError
 from mehc_checks.core.outcome import Severity
 from mehc_checks.engine.check import catalogue

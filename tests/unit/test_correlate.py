@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mehc_checks.checks.config.rules.catalogue import all_rules
-from mehc_checks.checks.config.rules.rule import NO_INSTALL, NO_START, Fault
+from mehc_checks.checks.config.rules.fault import NO_INSTALL, NO_START, Fault
 from mehc_checks.core.outcome import EndpointStatus, Severity, Status
 from mehc_checks.engine.check import catalogue
 from mehc_checks.engine.correlate import Failure, root_causes

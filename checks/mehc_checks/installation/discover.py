@@ -15,7 +15,6 @@ from mehc_checks.clients.kubernetes.api import Cluster
 from mehc_checks.clients.kubernetes.paths import object_path
 from mehc_checks.clients.kubernetes.reader import Reader
 from mehc_checks.core.errors import CannotEvaluate, Forbidden, UsageError
-from mehc_checks.core.permission import Permission
 from mehc_checks.installation import drift, helm
 from mehc_checks.installation.installation import Difference, Installation, LiveConfig
 from mehc_checks.installation.objects import Releases, read_release
@@ -25,36 +24,6 @@ from mehc_checks.modelengine.fields import CHART_DEFAULTS
 from mehc_checks.modelengine.names import fullname
 from mehc_checks.modelengine.values import Layer, Part, Values
 
-PERMISSIONS: Final = (
-    Permission(
-        resource="secrets",
-        verbs=("list", "watch"),
-        switch="helmReleases",
-        lost="Helm releases are not found: values are those of the live objects and of the resource, and ConfigValid "
-        "is Unknown; a changed Secret is noticed with the next probe run",
-    ),
-    Permission(resource="configmaps", lost="values are those of the release, not those that pods run with"),
-    Permission(
-        resource="configmaps",
-        verbs=("list", "watch"),
-        lost="a changed ConfigMap is noticed with the next probe run",
-    ),
-    Permission(
-        resource="configmaps", scope="endpoints", lost="what differs between the namespaces is not seen"
-    ),
-    Permission(
-        group="apps",
-        resource="deployments",
-        verbs=("get", "list"),
-        lost="the gateway's environment is not read, and without a Helm release nothing is found",
-    ),
-    Permission(
-        group="apps",
-        resource="statefulsets",
-        verbs=("list",),
-        lost="without a Helm release it is not known which broker the autoscaler has",
-    ),
-)
 _ENDPOINT_NAMESPACE: Final = "config.values.launch.endpoint_namespace"
 _HARDWARE: Final = "-recommended-hardware-config"
 

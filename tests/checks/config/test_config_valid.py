@@ -11,7 +11,8 @@ import pytest
 from mehc_checks.checks.config.clusterfacts import cluster_facts
 from mehc_checks.checks.config.reasons import ConfigReasons
 from mehc_checks.checks.config.rules.catalogue import all_rules
-from mehc_checks.checks.config.rules.rule import NO_INSTALL, NO_START, REGISTRY
+from mehc_checks.checks.config.rules.fault import NO_INSTALL, NO_START
+from mehc_checks.checks.config.rules.rule import REGISTRY
 from mehc_checks.clients.kubernetes.api import KubernetesCluster
 from mehc_checks.core.outcome import Severity, Status
 from mehc_checks.engine.check import catalogue

@@ -5,18 +5,15 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
-from mehc_checks.checks.config import clusterfacts
-from mehc_checks.checks.config import gather as configuration
-from mehc_checks.checks.config.gather import ConfigFacts, Stale, config_facts
+from mehc_checks.checks.config.facts import PERMISSIONS, ConfigFacts, Stale
 from mehc_checks.checks.config.reasons import ConfigReasons
 from mehc_checks.checks.config.reasons import DiscoveryReasons as R
 from mehc_checks.checks.config.rules.evaluate import Verdict
-from mehc_checks.checks.config.rules.rule import NO_INSTALL, NO_START
+from mehc_checks.checks.config.rules.fault import NO_INSTALL, NO_START
 from mehc_checks.core import duration
 from mehc_checks.core.outcome import Finding, Outcome, Severity
 from mehc_checks.core.text import counted, middle
 from mehc_checks.engine.check import check
-from mehc_checks.installation import discover
 from mehc_checks.installation.installation import Installation, LiveConfig
 from mehc_checks.modelengine.values import Part, leaves
 
@@ -32,9 +29,8 @@ _TIME: Final = "%Y-%m-%d %H:%M:%SZ"
     "ConfigValid",
     title="configuration is valid",
     severity=Severity.HIGH,
-    gather=config_facts,
     reasons=ConfigReasons,
-    permissions=(*discover.PERMISSIONS, *configuration.PERMISSIONS, *clusterfacts.PERMISSIONS),
+    permissions=PERMISSIONS,
 )
 def config_valid(facts: ConfigFacts) -> Outcome:
     findings = [*_of_installation(facts), *_of_rules(facts)]

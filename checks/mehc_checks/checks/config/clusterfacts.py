@@ -9,31 +9,12 @@ from mehc_checks.checks.config.rules.section5 import ENDPOINT_GATEWAY
 from mehc_checks.clients.kubernetes.paths import cluster_path, object_path
 from mehc_checks.clients.kubernetes.reader import Listing, Manifest, Reader
 from mehc_checks.core.errors import CannotEvaluate, NotApplicable
-from mehc_checks.core.permission import Permission
 from mehc_checks.installation.context import Context
 from mehc_checks.modelengine import paths
 from mehc_checks.modelengine.names import PRIORITY_CLASSES
 
 T = TypeVar("T")
 
-_SKIPPED: Final = "rules of ConfigValid that ask for them are skipped"
-PERMISSIONS: Final = (
-    Permission(resource="namespaces", scope="endpoints", lost=_SKIPPED),  # a Role may show its own namespace
-    Permission(resource="namespaces", scope="cluster", lost=_SKIPPED),  # istio-system
-    Permission(resource="namespaces", lost=_SKIPPED),
-    Permission(group="scheduling.k8s.io", resource="priorityclasses", scope="cluster", lost=_SKIPPED),
-    Permission(resource="nodes", verbs=("list", "watch"), scope="cluster", lost=_SKIPPED),
-    Permission(resource="serviceaccounts", scope="endpoints", lost=_SKIPPED),
-    Permission(group="networking.istio.io", resource="gateways", scope="cluster", lost=_SKIPPED),
-    Permission(
-        group="autoscaling",
-        resource="horizontalpodautoscalers",
-        verbs=("list",),
-        scope="endpoints",
-        lost=_SKIPPED,
-    ),
-    Permission(group="keda.sh", resource="scaledobjects", verbs=("list",), scope="endpoints", lost=_SKIPPED),
-)
 ISTIO_NAMESPACE: Final = "istio-system"
 PULL_SECRET: Final = "egp-ecr-regcred"  # noqa: S105 - a name
 """What the chart's ServiceAccounts pull with on Azure. Source: ``service_account.yaml``."""

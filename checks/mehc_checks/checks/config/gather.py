@@ -1,55 +1,25 @@
-"""What ConfigValid judges: the rules carried out over the values, and what discovery noticed on its way."""
+"""Asks for what ConfigValid judges."""
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 from mehc_checks.checks.config.clusterfacts import cluster_facts
-from mehc_checks.checks.config.rules.evaluate import Judged, evaluate
+from mehc_checks.checks.config.facts import ConfigFacts, Stale
+from mehc_checks.checks.config.rules.evaluate import evaluate
 from mehc_checks.clients.kubernetes.api import NoCluster
 from mehc_checks.clients.kubernetes.paths import object_path
 from mehc_checks.core.errors import CannotEvaluate, Forbidden, UsageError
-from mehc_checks.core.permission import Permission
 from mehc_checks.installation import drift
 from mehc_checks.installation.context import Context
 from mehc_checks.installation.installation import Installation
 from mehc_checks.modelengine import workloads
 from mehc_checks.modelengine.values import Part, Values
 
-PERMISSIONS: Final = (
-    Permission(
-        resource="pods", verbs=("list",), lost="pods that run with an older configuration are not noticed"
-    ),
-)
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Stale:
-    """Pods that began before their configuration was last written; no process of the platform reads it again.
-
-    ``paths`` are the values that have changed since, empty where that is not known.
-    """
-
-    pods: tuple[str, ...]
-    began: datetime
-    changed: datetime
-    paths: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ConfigFacts:
-    """``installation`` is None without a cluster. ``now`` is when this was gathered."""
-
-    values: Values
-    installation: Installation | None
-    judged: tuple[Judged, ...]
-    stale: Stale | None
-    now: datetime
-
-
-async def config_facts(context: Context) -> ConfigFacts:
+async def gather(context: Context) -> ConfigFacts:
     """Raises UsageError for an ignored rule that does not exist."""
     installation = context.installation
     whole = frozenset(Part) if isinstance(context.cluster, NoCluster) else frozenset[Part]()

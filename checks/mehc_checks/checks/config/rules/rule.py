@@ -22,7 +22,8 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Final, TypeVar
 
-from mehc_checks.core.outcome import Finding, Reason, Severity, Status
+from mehc_checks.checks.config.rules.fault import PAGE, Fault
+from mehc_checks.core.outcome import Finding, Severity
 from mehc_checks.modelengine import paths, structure
 from mehc_checks.modelengine.configuration import Configuration
 from mehc_checks.modelengine.structure import Problem
@@ -30,74 +31,8 @@ from mehc_checks.modelengine.values import Part, Values
 
 T = TypeVar("T")
 
-PAGE: Final = "docs/rules.md"
 INFRA: Final = paths.INFRA
 LAUNCH: Final = paths.LAUNCH
-NO_START: Final = tuple(
-    f"ControlPlaneReady/{reason}"
-    for reason in ("GatewayNotReady", "BuilderNotReady", "CacherNotReady", "RolloutStuck")
-)
-"""What follows when no process of the control plane starts: pods of an older revision may go on."""
-NO_INSTALL: Final = ("ControlPlaneReady/ComponentMissing", "ControlPlaneReady/ObjectMissing")
-"""What follows when the API server or Helm refuses what the chart makes of the values."""
-_STATUS: Final = {
-    Severity.CRITICAL: Status.FAIL,
-    Severity.HIGH: Status.FAIL,
-    Severity.WARNING: Status.WARN,
-    Severity.INFO: Status.PASS,
-}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fault(Reason):
-    """One way in which a rule is broken.
-
-    Its message and remedy know ``{path}``, the values path at fault, besides the words of the call. ``explains`` names
-    failures of checks that it surely produces, not all that it might.
-    """
-
-    severity: Severity = Severity.HIGH
-    explains: tuple[str, ...] = ()
-    page: str = PAGE
-
-    def at(self, path: str, *, explains: tuple[str, ...] | None = None, **words: object) -> Finding:
-        """This fault, found at ``path``; ``explains`` where this place breaks less."""
-        filled = {**self.defaults, "path": path, **words}
-        return Finding(
-            reason=self,
-            status=self.status,
-            severity=self.severity,
-            message=self.message.format(**filled),
-            remediation=self.remedy.format(**filled),
-            subject=path,
-            explains=self.explains if explains is None else explains,
-            words=words,
-        )
-
-
-def _declares(severity: Severity) -> Callable[..., Fault]:
-    def declare(
-        name: str, meaning: str, *, message: str, remedy: str, explains: tuple[str, ...] = (), **defaults: str
-    ) -> Fault:
-        return Fault(
-            name,
-            _STATUS[severity],
-            meaning,
-            remedy,
-            message,
-            defaults,
-            severity=severity,
-            explains=explains,
-        )
-
-    return declare
-
-
-critical: Final = _declares(Severity.CRITICAL)
-high: Final = _declares(Severity.HIGH)
-warning: Final = _declares(Severity.WARNING)
-info: Final = _declares(Severity.INFO)
-"""Declare a fault: its name, what it means for the installation, what was observed, and what to do."""
 
 
 class Cloud(StrEnum):

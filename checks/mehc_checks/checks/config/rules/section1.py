@@ -4,16 +4,8 @@ import difflib
 from collections.abc import Iterator
 from typing import Final
 
-from mehc_checks.checks.config.rules.rule import (
-    NO_INSTALL,
-    NO_START,
-    Cloud,
-    View,
-    critical,
-    high,
-    rule,
-    warning,
-)
+from mehc_checks.checks.config.rules.fault import NO_INSTALL, NO_START, critical, high, warning
+from mehc_checks.checks.config.rules.rule import Cloud, View, rule
 from mehc_checks.core.outcome import Finding
 from mehc_checks.modelengine import paths, structure
 from mehc_checks.modelengine.configuration import printed

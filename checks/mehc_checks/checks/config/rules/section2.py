@@ -5,17 +5,8 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from mehc_checks.checks.config.rules.rule import (
-    INFRA,
-    NO_INSTALL,
-    NO_START,
-    Cloud,
-    View,
-    critical,
-    high,
-    rule,
-    warning,
-)
+from mehc_checks.checks.config.rules.fault import NO_INSTALL, NO_START, critical, high, warning
+from mehc_checks.checks.config.rules.rule import INFRA, Cloud, View, rule
 from mehc_checks.core.outcome import Finding
 from mehc_checks.modelengine import paths
 from mehc_checks.modelengine.configuration import printed

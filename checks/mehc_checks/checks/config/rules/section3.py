@@ -6,7 +6,8 @@ GpuNodesReady holds these values against the nodes that there are; rules say wha
 from collections.abc import Iterator
 from typing import Final
 
-from mehc_checks.checks.config.rules.rule import NO_START, View, high, info, known, rule, warning
+from mehc_checks.checks.config.rules.fault import NO_START, high, info, warning
+from mehc_checks.checks.config.rules.rule import View, known, rule
 from mehc_checks.core.outcome import Finding
 from mehc_checks.modelengine import hardware, paths
 from mehc_checks.modelengine.accelerators import (

@@ -3,17 +3,8 @@
 from collections.abc import Iterator
 from typing import Final
 
-from mehc_checks.checks.config.rules.rule import (
-    NO_INSTALL,
-    Cloud,
-    View,
-    critical,
-    high,
-    info,
-    known,
-    rule,
-    warning,
-)
+from mehc_checks.checks.config.rules.fault import NO_INSTALL, critical, high, info, warning
+from mehc_checks.checks.config.rules.rule import Cloud, View, known, rule
 from mehc_checks.core.outcome import Finding
 from mehc_checks.modelengine import paths
 

@@ -4,16 +4,8 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from mehc_checks.checks.config.rules.rule import (
-    NO_INSTALL,
-    Cloud,
-    View,
-    critical,
-    high,
-    known,
-    rule,
-    warning,
-)
+from mehc_checks.checks.config.rules.fault import NO_INSTALL, critical, high, warning
+from mehc_checks.checks.config.rules.rule import Cloud, View, known, rule
 from mehc_checks.core.outcome import Finding
 from mehc_checks.modelengine import paths
 from mehc_checks.modelengine.valuesfile import is_number

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from typing import Final
 
-from mehc_checks.checks.config.rules.rule import View, info, rule, warning
+from mehc_checks.checks.config.rules.fault import info, warning
+from mehc_checks.checks.config.rules.rule import View, rule
 from mehc_checks.checks.config.rules.section5 import OFF_WORDS
 from mehc_checks.core.outcome import Finding
 from mehc_checks.modelengine import paths

@@ -4,15 +4,8 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from mehc_checks.checks.config.rules.rule import (
-    NO_START,
-    View,
-    critical,
-    high,
-    known,
-    rule,
-    warning,
-)
+from mehc_checks.checks.config.rules.fault import NO_START, critical, high, warning
+from mehc_checks.checks.config.rules.rule import View, known, rule
 from mehc_checks.core.outcome import Finding
 from mehc_checks.modelengine import paths
 from mehc_checks.modelengine.configuration import printed

@@ -4,18 +4,8 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from mehc_checks.checks.config.rules.rule import (
-    LAUNCH,
-    NO_INSTALL,
-    NO_START,
-    Cloud,
-    View,
-    critical,
-    high,
-    info,
-    rule,
-    warning,
-)
+from mehc_checks.checks.config.rules.fault import NO_INSTALL, NO_START, critical, high, info, warning
+from mehc_checks.checks.config.rules.rule import LAUNCH, Cloud, View, rule
 from mehc_checks.core.outcome import Finding
 from mehc_checks.modelengine import paths
 from mehc_checks.modelengine.configuration import printed
