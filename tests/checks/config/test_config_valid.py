@@ -289,6 +289,24 @@ async def test_a_rollback_leaves_the_configuration_behind(
     assert "my-bucket in the release" in result.message
 
 
+async def test_an_upgrade_does_not_change_the_frameworks_tags(
+    helm: Helm, cluster: KubernetesCluster, namespace: str, values: Tree
+) -> None:
+    """The chart's ConfigMap is a hook of install only."""
+    helm.install("me", namespace, values)
+    helm.upgrade("me", namespace, overlaid(values, at("inferenceFramework.vllm", "0.11.1")))
+    result = await judged(cluster, namespace)
+    assert (result.status, result.reason) == (Status.WARN, "FrameworkTagDrift"), result.message
+    assert result.message == (
+        "inferenceFramework.vllm is latest in ConfigMap model-engine-inference-framework-latest-config, "
+        "but 0.11.1 in the release"
+    )
+    assert result.remediation == (
+        "Run kubectl patch configmap model-engine-inference-framework-latest-config "
+        f'-n {namespace} --type merge -p \'{{"data": {{"vllm": "0.11.1"}}}}\'.'
+    )
+
+
 async def test_no_secret_of_a_drifted_url_is_shown(
     control_plane: ControlPlane,
     helm: Helm,
@@ -357,6 +375,9 @@ async def test_facts_of_the_cluster(
             "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "x"},
         },
     }
+    enforced = {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}}
+    merge = "application/merge-patch+json"
+    control_plane.api("PATCH", f"/api/v1/namespaces/{endpoints}", enforced, content_type=merge)
     path = f"/apis/autoscaling/v2/namespaces/{endpoints}/horizontalpodautoscalers"
     control_plane.api("POST", path, hpa)
     selector = {
@@ -370,6 +391,8 @@ async def test_facts_of_the_cluster(
     )
     facts = await cluster_facts(context)
     assert facts.endpoint_namespace_exists is True
+    assert (facts.pod_security, facts.own_pod_security) == ("restricted", "")
+    assert set(facts.priority_classes) == {"model-engine-high-priority", "model-engine-default-priority"}
     assert facts.istio_namespace_exists is False
     assert facts.service_accounts == {f"{endpoints}/model-engine-endpoints": True}
     assert facts.gateways == {"default/internal-gateway": False}

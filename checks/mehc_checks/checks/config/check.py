@@ -1,5 +1,6 @@
 """ConfigValid: no rule of the configuration is broken, and what runs is what the release says."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -90,6 +91,16 @@ def _of_installation(facts: ConfigFacts) -> Iterator[Finding]:
             where=drift.where,
             live=drift.live or "not set",
             given=drift.given or "not set",
+        )
+    for drift in facts.frameworks:
+        yield R.FRAMEWORK_TAG_DRIFT(
+            subject=drift.path,
+            path=drift.path,
+            config_map=drift.where,
+            namespace=installation.namespace,
+            live=drift.live or "not set",
+            given=drift.given or "empty",
+            patch=json.dumps({"data": {drift.path.rpartition(".")[2]: drift.given}}),
         )
     if facts.stale:
         yield _of_pods(installation, facts.stale)

@@ -6,7 +6,7 @@ from typing import Final
 
 from mehc_checks.checks.config.rules.evaluate import Judged
 from mehc_checks.core.permission import Permission
-from mehc_checks.installation.installation import Installation
+from mehc_checks.installation.installation import Difference, Installation
 from mehc_checks.modelengine.values import Values
 
 _SKIPPED: Final = "rules of ConfigValid that ask for them are skipped"
@@ -75,10 +75,14 @@ class Stale:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ConfigFacts:
-    """``installation`` is None without a cluster. ``now`` is when this was gathered."""
+    """``installation`` is None without a cluster. ``now`` is when this was gathered.
+
+    ``frameworks`` are tags that the live ConfigMap has otherwise than the release.
+    """
 
     values: Values
     installation: Installation | None
     judged: tuple[Judged, ...]
     stale: Stale | None
+    frameworks: tuple[Difference, ...] = ()
     now: datetime

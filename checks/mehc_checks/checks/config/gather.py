@@ -14,8 +14,10 @@ from mehc_checks.clients.kubernetes.paths import object_path
 from mehc_checks.core.errors import CannotEvaluate, Forbidden, UsageError
 from mehc_checks.installation import drift
 from mehc_checks.installation.context import Context
-from mehc_checks.installation.installation import Installation
-from mehc_checks.modelengine import workloads
+from mehc_checks.installation.installation import Difference, Installation
+from mehc_checks.modelengine import paths, workloads
+from mehc_checks.modelengine.configuration import Configuration, printed
+from mehc_checks.modelengine.images import FRAMEWORK_CONFIG_MAP
 from mehc_checks.modelengine.values import Part, Values
 
 
@@ -25,9 +27,12 @@ async def gather(context: Context) -> ConfigFacts:
     whole = frozenset(Part) if isinstance(context.cluster, NoCluster) else frozenset[Part]()
     facts = None
     stale = None
+    frameworks: tuple[Difference, ...] = ()
     if installation is not None:
         whole = installation.whole
-        facts, stale = await asyncio.gather(cluster_facts(context), stale_pods(context, installation))
+        facts, stale, frameworks = await asyncio.gather(
+            cluster_facts(context), stale_pods(context, installation), framework_tags(context, installation)
+        )
         facts = replace(facts, deployed=_is_deployed(installation))
     try:
         judged = evaluate(context.values, facts=facts, whole=whole, ignored=context.ignored_rules)
@@ -38,6 +43,7 @@ async def gather(context: Context) -> ConfigFacts:
         installation=installation,
         judged=tuple(judged),
         stale=stale,
+        frameworks=frameworks,
         now=context.clock(),
     )
 
@@ -46,6 +52,27 @@ def _is_deployed(installation: Installation) -> bool:
     """Whether the values as found were accepted by Helm and the API server."""
     release = installation.release
     return release is None or release.status in ("deployed", "superseded")
+
+
+async def framework_tags(context: Context, installation: Installation) -> tuple[Difference, ...]:
+    """Tags that the live ConfigMap has otherwise than the release; none where either could not be read."""
+    if Part.CHART not in installation.whole:
+        return ()
+    try:
+        live = await context.cluster.config_map(installation.namespace, FRAMEWORK_CONFIG_MAP)
+    except CannotEvaluate:
+        return ()
+    given = Configuration(installation.under(())).table(paths.INFERENCE_FRAMEWORK)
+    return tuple(
+        Difference(
+            path=f"{paths.INFERENCE_FRAMEWORK}.{key}",
+            where=FRAMEWORK_CONFIG_MAP,
+            live=live.get(key, ""),
+            given=printed(tag),
+        )
+        for key, tag in given.items()
+        if live is not None and live.get(key, "") != printed(tag)
+    )
 
 
 async def stale_pods(context: Context, installation: Installation) -> Stale | None:

@@ -58,6 +58,14 @@ class DiscoveryReasons(ReasonSet):
         "Put the live values into the values of the release, or run helm upgrade to overwrite them.",
         message="{path} is {live} in {where}, but {given} in the release",
     )
+    FRAMEWORK_TAG_DRIFT = Reason(
+        "FrameworkTagDrift",
+        Status.WARN,
+        "The ConfigMap with the frameworks' tags has another tag than the release: the chart creates it at the first "
+        "install only, so helm upgrade does not change it. Requests without a tag get the live one.",
+        "Run kubectl patch configmap {config_map} -n {namespace} --type merge -p '{patch}'.",
+        message="{path} is {live} in ConfigMap {config_map}, but {given} in the release",
+    )
     PODS_OLDER_THAN_CONFIG = Reason(
         "PodsOlderThanConfig",
         Status.WARN,
