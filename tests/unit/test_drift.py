@@ -3,6 +3,8 @@
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mehc_checks.installation import drift
 from mehc_checks.installation.installation import WITHOUT_CLUSTER
@@ -53,3 +55,29 @@ def test_what_is_live_wins_and_stays_what_it_is() -> None:
     values = of(*layers, drift.overriding(shown, found))
     assert values.has(PROMETHEUS)
     assert values.get(PROMETHEUS) == ""
+
+
+TABLES = st.dictionaries(
+    st.sampled_from(["redis_host", "s3_bucket", "env_key"]),
+    st.none() | st.sampled_from(["", "a", "b"]),
+    max_size=3,
+)
+PARTS = st.fixed_dictionaries({"infra": TABLES, "launch": TABLES})
+
+
+@given(st.none() | PARTS, PARTS)
+def test_what_is_live_is_restored_whole(release: Tree | None, cluster: Tree) -> None:
+    """Over any release, or none at all."""
+    layers: list[Tree] = [] if release is None else [{"config": {"values": release}}]
+    shown = {"config": {"values": cluster}}
+    found = drift.of_config_map(Values.merged([NONE, *layers_of(layers)]), shown, where="ConfigMap x")
+    values = Values.merged([NONE, *layers_of([*layers, drift.overriding(shown, found)])])
+    for part, table in cluster.items():
+        assert Configuration(values).table(f"{paths.CONFIG}.{part}") == table
+
+
+NONE = Layer(source="", values={})
+
+
+def layers_of(trees: list[Tree]) -> list[Layer]:
+    return [Layer(source=str(number), values=tree) for number, tree in enumerate(trees)]

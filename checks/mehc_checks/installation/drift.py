@@ -42,9 +42,9 @@ def of_config_map(values: Values, live: Mapping[str, Any], *, where: str) -> lis
     known = {difference.path for difference in found}
     shown, wanted = dict(leaves(live)), dict(leaves(expected.tree))
     for path in sorted((shown.keys() | wanted.keys()) - known):
-        given = path.startswith(f"{paths.CONFIG}.") and (_word(shown, path), _word(wanted, path))
-        if given and given[0] != given[1]:
-            found.append(Difference(path=path, where=where, live=given[0], given=given[1]))
+        live_word, given = _word(shown, path), _word(wanted, path)
+        if path.startswith((f"{paths.INFRA}.", f"{paths.LAUNCH}.")) and live_word != given:
+            found.append(Difference(path=path, where=where, live=live_word, given=given))
     return found
 
 
@@ -65,7 +65,8 @@ def overriding(live: Mapping[str, Any], found: list[Difference]) -> dict[str, An
         *parents, last = difference.path.split(".")
         for key in parents:
             into = into.setdefault(key, {})
-        into[last] = shown.get(difference.path, ABSENT)
+        value = shown.get(difference.path, ABSENT)
+        into[last] = {} if isinstance(value, Mapping) else value
     return tree
 
 
