@@ -60,7 +60,6 @@ def check(
     *,
     title: str,
     severity: Severity,
-    gather: Callable[["Context"], Awaitable[F]] | None = None,
     reasons: type[ReasonSet],
     parameters: type[Parameters] = NoParameters,
     permissions: tuple[Permission, ...] = (),
@@ -68,10 +67,8 @@ def check(
 ) -> Callable[[Callable[[F], Outcome]], Callable[[F], Outcome]]:
     """Declare the decorated judgement as a check.
 
-    ``title`` is an assertion in lower case that is true when the check passes. ``gather`` does
-    the input and output, once for all checks that name it. ``follows_nodes``: the
-    operator runs it again when a node changes, not only when its interval is over. Raises ValueError on a name
-    declared twice.
+    ``title`` is an assertion in lower case that is true when the check passes. ``follows_nodes``: the operator runs it
+    again when a node changes, not only when its interval is over. Raises ValueError on a name declared twice.
     """
 
     def declare(judge: Callable[[F], Outcome]) -> Callable[[F], Outcome]:
@@ -81,7 +78,7 @@ def check(
             name=name,
             title=title,
             severity=severity,
-            gather=gather or _of_room(judge),
+            gather=_of_room(judge),
             judge=judge,
             reasons=reasons,
             parameters=parameters,
