@@ -52,7 +52,7 @@ def kept(aws: Aws, content: Any) -> str:
 
 
 async def judge(given: Tree) -> CheckResult:
-    result = await judged("DatabaseMigrated", given)
+    result = await judged("DatabaseMigrated", given, seconds=20)
     assert PASSWORD not in repr(result)
     return result
 

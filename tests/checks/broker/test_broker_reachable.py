@@ -77,7 +77,7 @@ def test_who_uses_which(given: Tree, builds: tuple[str, str], work: tuple[str, s
 
 
 async def judge(given: Tree) -> CheckResult:
-    result = await judged("BrokerReachable", given)
+    result = await judged("BrokerReachable", given, seconds=20)
     PRODUCED.update(found.reason for found in result.findings)
     return result
 

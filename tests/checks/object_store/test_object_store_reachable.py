@@ -35,7 +35,7 @@ WEIGHTS = f"{LAUNCH}.hf_user_fine_tuned_weights_prefix"
 
 
 async def judge(given: Tree, **parameters: Any) -> CheckResult:
-    result = await judged("ObjectStoreReachable", given, parameters=parameters)
+    result = await judged("ObjectStoreReachable", given, parameters=parameters, seconds=20)
     PRODUCED.update(found.reason for found in result.findings)
     return result
 
