@@ -32,7 +32,7 @@ MASKS = (
     (r"(launch-endpoint-id-[a-z-]+?|model-engine[a-z-]*?)-[0-9a-f]{8,10}-[0-9a-z]{5}\b", r"\1-HASH-POD"),
     (r"<1s|\b\d+h(\d+m)?\b(?!ealth)", "TOOK"),
     (r"\b\d+ ms\b", "TOOK"),
-    (r"(?m)((Max )?Connections: +)\d+", r"\1N"),
+    (r"(?m)^( {6,}[A-Z][A-Za-z ]*: +)\d+(\.\d+)?$", r"\1N"),  # what kubectl describe shows of evidence
     (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", "TIME"),
 )
 NARROW = [
