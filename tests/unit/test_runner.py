@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from mehc_checks.core.errors import CannotEvaluate, Forbidden, NotApplicable, UsageError
 from mehc_checks.core.links import docs_url
 from mehc_checks.core.outcome import EndpointStatus, Finding, Outcome, Reason, ReasonSet, Severity, Status
-from mehc_checks.engine.check import Check
+from mehc_checks.engine.check import Check, catalogue
 from mehc_checks.engine.report import CheckResult, Report
 from mehc_checks.engine.request import CheckRequest, Request, Sources, diagnose
 from mehc_checks.engine.runner import Limiter
@@ -306,3 +307,12 @@ async def test_secrets_of_other_namespaces_are_out_of_bounds() -> None:
     own = Context(values=Values.merged([]), namespace="model-engine")
     with pytest.raises(ValueError, match="out of bounds"):
         await own.secret("db", namespace="kube-system")
+
+
+async def test_a_room_that_cannot_be_imported_is_its_checks_own_trouble(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "mehc_checks.checks.database.gather", None)
+    checks = [catalogue()["DatabaseMigrated"], declare("Fine")]
+    found = by_name(await reported(checks, context()))
+    assert (found["DatabaseMigrated"].reason, found["Fine"].status) == ("InternalError", Status.PASS)

@@ -13,6 +13,7 @@ check, its condition, its metric and its page.
 import importlib
 import pkgutil
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -102,11 +103,15 @@ def _of_room(judge: Callable[[F], Outcome]) -> Callable[["Context"], Awaitable[F
 
 
 def load(checks: Iterable[Check]) -> None:
-    """Import what ``checks`` gather with, so that no check's own time is spent on that."""
+    """Import what ``checks`` gather with, so that no check's own time is spent on that.
+
+    What cannot be imported raises when its check gathers, and is that check's alone.
+    """
     for item in checks:
         room = item.judge.__module__.rpartition(".")[0]
         if room.startswith(f"{ROOMS}."):
-            importlib.import_module(f"{room}.gather")
+            with suppress(Exception):
+                importlib.import_module(f"{room}.gather")
 
 
 def catalogue() -> dict[str, Check]:
