@@ -524,6 +524,7 @@ PULL: Final = "node {node} cannot pull {image}: "
 PULL_WORDS: Final[Mapping[str, str]] = {
     "source": "the image's name",
     "seconds": "30",
+    "time": "30 s",
     "trust": f"Install the registry's certificate authority on the nodes (containerd: {_CERTS}).",
     "disable_tls": f"Enable TLS on the registry, or allow plain HTTP on the nodes (containerd: {_CERTS}).",
     "enable_tls": f"Remove plain HTTP for this registry from the nodes (containerd: {_CERTS}).",
