@@ -88,16 +88,6 @@ class Reason:
             words=words,
         )
 
-    def finding(self, message: str, *, subject: str = "", **placeholders: object) -> "Finding":
-        """Like a call, with a message from outside of the declaration. Going away: declare ``message`` instead."""
-        return Finding(
-            reason=self,
-            status=self.status,
-            message=message,
-            remediation=self.remedy.format(**{**self.defaults, **placeholders}),
-            subject=subject,
-        )
-
     @property
     def anchor(self) -> str:
         """Its place within its page."""
