@@ -93,7 +93,7 @@ def _probed(control_plane: ControlPlane, operator: Operator, namespace: str, *, 
             *("annotate", "mehc", "model-engine", "-n", namespace, "--overwrite"),
             f"health.modelengine.io/probe-now={wanted}",
         )
-        eventually(lambda: len(_runs(operator)), wanted.__lt__, 60)
+        eventually(lambda: len(_runs(operator)), wanted.__lt__)
     took = _runs(operator)[before:]
     cpu = (operator.cpu_seconds() - spent) / len(took)
     return Cost(took=statistics.median(took), cpu=cpu, resident=operator.resident())

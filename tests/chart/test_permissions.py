@@ -379,7 +379,7 @@ def test_the_operator_goes_on_without(stage: Stage, operators: Account, permissi
 def test_a_watch_that_is_not_allowed_is_named(stage: Stage, operators: Account, resource: str) -> None:
     with operators.without(f"watch {resource}"), operating(stage, operators):
         stage.apply({"interval": "5s", "timeout": "4s", **only("RedisReachable", "GpuNodesReady")})
-        results = eventually(stage.judged, lambda found: found["GpuNodesReady"]["status"] == "Error", 30)
+        results = eventually(stage.judged, lambda found: found["GpuNodesReady"]["status"] == "Error")
     assert f"not allowed to watch {resource} in the whole cluster" in results["GpuNodesReady"]["message"]
     assert results["RedisReachable"]["status"] == "Pass"
 

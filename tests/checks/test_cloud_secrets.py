@@ -46,8 +46,7 @@ def values(secret: str, *overlays: Tree) -> Tree:
 def kept(aws: Aws, content: Any) -> str:
     """The name of a new secret."""
     name = f"db-{random.token_hex(4)}"
-    text = content if isinstance(content, str) else json.dumps(content)
-    aws.client("secretsmanager").create_secret(Name=name, SecretString=text)
+    aws.keep_secret(name, content if isinstance(content, str) else json.dumps(content))
     return name
 
 
@@ -69,9 +68,7 @@ async def test_the_schema_behind_a_secret_of_aws(on_aws: Aws, database: dict[str
 
 async def test_a_name_by_the_context(on_aws: Aws, database: dict[str, str]) -> None:
     context = f"stage-{random.token_hex(3)}"
-    on_aws.client("secretsmanager").create_secret(
-        Name=f"{context}/ml_infra_pg", SecretString=json.dumps(database)
-    )
+    on_aws.keep_secret(f"{context}/ml_infra_pg", json.dumps(database))
     given = overlaid(values(""), {"context": context})
     assert _is_at_head(await judge(given))
 

@@ -221,10 +221,10 @@ def test_a_failure_is_confirmed_before_the_condition_leaves_true(cluster: Cluste
     redis.stop()
     cluster.patch({"metadata": {"annotations": {PROBE_NOW: "1"}}})
     checks = lambda: {c["name"]: c for c in cluster.get()["status"]["checks"]}  # noqa: E731
-    wait(lambda: checks()["RedisReachable"].get("failures") == 1, timeout=5)
+    wait(lambda: checks()["RedisReachable"].get("failures") == 1)
     assert checks()["RedisReachable"]["status"] == "Pass"
     assert cluster.condition("Ready")["status"] == "True"
-    took = wait(lambda: cluster.condition("Ready")["status"] == "False", timeout=10)
+    took = wait(lambda: cluster.condition("Ready")["status"] == "False")
     assert took > 2
     assert checks()["RedisReachable"]["failures"] == 3
 
@@ -244,7 +244,7 @@ def test_an_unchanged_probe_run_writes_nothing(cluster: Cluster, redis: Redis, o
     runs = lambda: [  # noqa: E731
         line for line in operator.log_lines() if line.get("namespace") == cluster.namespace
     ]
-    wait(lambda: len(runs()) >= 3, timeout=15)
+    wait(lambda: len(runs()) >= 3)
     assert cluster.get()["metadata"]["resourceVersion"] == version
     assert len(cluster.events()) == 1
 
@@ -255,9 +255,9 @@ def test_suspend_stops_and_resume_starts(cluster: Cluster, redis: Redis, operato
     assert suspended["health"] == "Suspended"
     assert cluster.condition("Ready")["reason"] == "Suspended"
     cluster.patch({"spec": {"suspend": False}})
-    wait(lambda: cluster.get()["status"]["health"] == "Healthy", timeout=5)
+    wait(lambda: cluster.get()["status"]["health"] == "Healthy")
     cluster.patch({"spec": {"suspend": True}})
-    wait(lambda: cluster.get()["status"]["health"] == "Suspended", timeout=5)
+    wait(lambda: cluster.get()["status"]["health"] == "Suspended")
     assert cluster.condition("RedisReachable")["status"] == "True"
 
 
@@ -316,7 +316,7 @@ def test_what_only_shows_at_run_time_is_a_clear_condition(cluster: Cluster) -> N
         }
     )
     cluster.patch({"metadata": {"annotations": {PROBE_NOW: "1"}}})
-    wait(lambda: "not YAML" in cluster.condition("Ready")["message"], timeout=5)
+    wait(lambda: "not YAML" in cluster.condition("Ready")["message"])
     assert PLANTED not in json.dumps(cluster.get())
 
 
@@ -404,11 +404,11 @@ def test_it_outlives_an_api_server_that_is_away(redis: Redis) -> None:
         assert 'code="error"' in metrics
         assert 'mehc_status_writes_total{result="retried"} 0.0' not in metrics
         plane.apiserver.start()
-        wait(lambda: cluster.condition("Ready")["status"] == "False", timeout=15)
-        wait(lambda: mine.get("/readyz")[0] == 200, timeout=30)
+        wait(lambda: cluster.condition("Ready")["status"] == "False")
+        wait(lambda: mine.get("/readyz")[0] == 200)
         redis.start()
         cluster.patch({"metadata": {"annotations": {PROBE_NOW: "1"}}})
-        wait(lambda: cluster.condition("Ready")["status"] == "True", timeout=30)
+        wait(lambda: cluster.condition("Ready")["status"] == "True")
 
 
 def test_stuck_endpoints_are_in_the_status_and_counted_in_the_table(

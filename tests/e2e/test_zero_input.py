@@ -73,7 +73,7 @@ class Resource:
             conditions = self.status().get("conditions", [])
             return next((each for each in conditions if each["type"] == kind), {})
 
-        return eventually(ask, lambda each: bool(each and accept(each)), 30)
+        return eventually(ask, lambda each: bool(each and accept(each)))
 
 
 @pytest.fixture

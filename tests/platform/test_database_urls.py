@@ -220,7 +220,7 @@ def installed(
     for name, value in kept.items():
         # moto takes no empty text; a space is no JSON object either
         text = value or " " if isinstance(value, str) else json.dumps(value)
-        client.create_secret(Name=name, SecretString=text)
+        aws.keep_secret(name, text)
     infra = {"cloud_provider": given["cloud"], "default_region": REGION}
     return overlaid(
         values,

@@ -47,7 +47,7 @@ class Aws(Process):
 
     def ready(self) -> bool:
         trust = ssl.create_default_context(cafile=self._ca.ca_file) if self._ca else None
-        with urllib.request.urlopen(f"{self.url}/moto-api/", timeout=2, context=trust) as response:  # noqa: S310
+        with urllib.request.urlopen(f"{self.url}/moto-api/", timeout=10, context=trust) as response:  # noqa: S310
             return bool(response.status == 200)
 
     def client_environment(self, *, region: str = REGION) -> dict[str, str]:
@@ -62,6 +62,7 @@ class Aws(Process):
     def client(self, service: str, *, region: str = REGION) -> Any:
         """A boto3 client of the testbed's own."""
         import boto3
+        from botocore.config import Config
 
         return boto3.client(
             service,
@@ -70,7 +71,17 @@ class Aws(Process):
             aws_access_key_id="testing",
             aws_secret_access_key="testing",
             verify=str(self._ca.ca_file) if self._ca else None,
+            config=Config(read_timeout=300),
         )
+
+    def keep_secret(self, name: str, content: str | bytes, *, region: str = REGION) -> None:
+        """A secret of Secrets Manager, new or with new content: a request that is sent twice does no harm."""
+        client = self.client("secretsmanager", region=region)
+        given = {"SecretBinary" if isinstance(content, bytes) else "SecretString": content}
+        try:
+            client.create_secret(Name=name, **given)
+        except client.exceptions.ResourceExistsException:
+            client.put_secret_value(SecretId=name, **given)
 
     def user_keys(self, name: str, actions: Sequence[str]) -> dict[str, str]:
         """Variables with the keys of a new IAM user who may do ``actions`` ("sqs:*") and nothing else."""
@@ -88,5 +99,5 @@ class Aws(Process):
         headers = {"Content-Type": "text/plain"}
         url = f"{self.url}/moto-api/reset-auth"
         request = urllib.request.Request(url, data=b"0", headers=headers, method="POST")  # noqa: S310
-        with urllib.request.urlopen(request, timeout=5):  # noqa: S310
+        with urllib.request.urlopen(request, timeout=60):  # noqa: S310
             pass

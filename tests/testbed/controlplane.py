@@ -90,7 +90,6 @@ class ControlPlane:
         self.port = free_port()
         self.server = f"https://{self.host}:{self.port}"
         self.admin_token = secrets.token_hex(16)
-        self.started_in = 0.0
         self.kubeconfig = self._client_kubeconfig("admin", "testbed-admin", "system:masters")
         self._admin_tls = _tls(self.ca_file)
         self.etcd = self._etcd()
@@ -103,12 +102,10 @@ class ControlPlane:
         return (self.controller_manager, self.scheduler, self.apiserver, self.etcd)
 
     def start(self) -> Self:
-        began = time.monotonic()
         self.etcd.start()
         self.apiserver.start()
         with ThreadPoolExecutor() as side_by_side:
             list(side_by_side.map(lambda part: part.start(), (self.scheduler, self.controller_manager)))
-        self.started_in = time.monotonic() - began
         return self
 
     def close(self) -> None:
@@ -185,13 +182,13 @@ class ControlPlane:
                 )
             ]
 
-        eventually(waiting, lambda names: not names, 30)
+        eventually(waiting, lambda names: not names, 90)
 
     def create_namespace(self, prefix: str = "test") -> str:
         """A new namespace that is ready for pods: its default ServiceAccount exists."""
         name = f"{prefix}-{secrets.token_hex(3)}"
         self.api("POST", "/api/v1/namespaces", {"metadata": {"name": name}})
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while True:
             try:
                 self.api("GET", f"/api/v1/namespaces/{name}/serviceaccounts/default")

@@ -62,7 +62,7 @@ def manifest(spec: Tree, name: str = "model-engine") -> Tree:
     }
 
 
-def wait(condition: Callable[[], object], timeout: float = 30) -> float:
+def wait(condition: Callable[[], object], timeout: float = 90) -> float:
     """Wait until ``condition`` holds; how many seconds that took. Fails after ``timeout``."""
     began = time.monotonic()
     while not condition():

@@ -58,7 +58,6 @@ class Process:
         self.user = user
         self.directory = temporary_directory(name, user=user)
         self.log_path = self.directory / "log"
-        self.started_in = 0.0
         self._child: subprocess.Popen[bytes] | None = None
         self._prepared = False
 
@@ -94,8 +93,7 @@ class Process:
         began = time.monotonic()
         self.spawn()
         self.wait_ready()
-        self.started_in = time.monotonic() - began
-        log.info("%s ready in %.2f s (pid %d)", self.name, self.started_in, self.pid)
+        log.info("%s ready in %.2f s (pid %d)", self.name, time.monotonic() - began, self.pid)
         return self
 
     def spawn(self) -> None:

@@ -7,7 +7,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def eventually(ask: Callable[[], T], accept: Callable[[T], bool], seconds: float = 10) -> T:
+def eventually(ask: Callable[[], T], accept: Callable[[T], bool], seconds: float = 90) -> T:
     """The first answer that is accepted. Raises AssertionError with the last one after the deadline."""
     deadline = time.monotonic() + seconds
     while True:

@@ -27,7 +27,7 @@ def mehc(*words: str | Path, stdin: str = "", **environment: str) -> subprocess.
         input=stdin,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
         check=False,
         env=os.environ | {"KUBECONFIG": "/nonexistent/kubeconfig"} | environment,
     )

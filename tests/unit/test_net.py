@@ -53,20 +53,20 @@ async def test_connect_fails(
 
 async def test_connect_says_which_address_accepted() -> None:
     with listening() as (_, port):
-        assert await connect("localhost", port, timeout=2) == "127.0.0.1"
+        assert await connect("localhost", port, timeout=20) == "127.0.0.1"
 
 
 @pytest.mark.parametrize("name", ["does-not-exist.invalid", "a..b", "x" * 70, ""])
 async def test_a_name_that_does_not_resolve(name: str) -> None:
     with pytest.raises(NetworkProblem) as caught:
-        await resolve(name, 1, timeout=5)
+        await resolve(name, 1, timeout=20)
     assert caught.value.reason is N.HOST_UNRESOLVABLE
 
 
 async def test_handshake_reads_the_certificate(ca: CertificateAuthority) -> None:
     trusting = ssl.create_default_context(cafile=str(ca.ca_file))
     async with tls_server(ca.expiring(7)) as port:
-        peer = await handshake("localhost", port, trusting, timeout=2)
+        peer = await handshake("localhost", port, trusting, timeout=20)
     assert peer.not_after
     assert 6 <= (peer.not_after - datetime.now(UTC)).days <= 7
     assert peer.protocol.startswith("TLSv1.")
@@ -74,7 +74,7 @@ async def test_handshake_reads_the_certificate(ca: CertificateAuthority) -> None
 
 async def test_an_unverified_certificate_is_not_read(ca: CertificateAuthority) -> None:
     async with tls_server(ca.expired()) as port:
-        peer = await handshake("localhost", port, client_context(verify=False), timeout=2)
+        peer = await handshake("localhost", port, client_context(verify=False), timeout=20)
     assert peer.not_after is None
     assert peer.protocol.startswith("TLSv1.")
 
@@ -93,7 +93,7 @@ async def test_a_certificate_that_does_not_do(
     trusting = ssl.create_default_context(cafile=str(ca.ca_file))
     async with tls_server(certificate(ca)) as port:
         with pytest.raises(NetworkProblem) as caught:
-            await handshake("localhost", port, trusting, timeout=2)
+            await handshake("localhost", port, trusting, timeout=20)
     assert caught.value.reason is fault
 
 

@@ -353,7 +353,7 @@ async def test_pods_older_than_their_configuration(
     for name in ("model-engine", "model-engine-cacher", "model-engine-endpoint-builder"):
         control_plane.kubectl("rollout", "status", "-n", namespace, f"deployment/{name}", "--timeout=60s")
     pods = f"/api/v1/namespaces/{namespace}/pods?labelSelector=product%3Dmodel-engine"
-    eventually(lambda: len(control_plane.api("GET", pods)["items"]), lambda count: count == 4, 60)
+    eventually(lambda: len(control_plane.api("GET", pods)["items"]), lambda count: count == 4)
     result = await judged(cluster, namespace)
     assert result.reason == "ConfigValid", result.message
 

@@ -215,7 +215,7 @@ async def test_it_agrees_with_kubectl(world: World) -> None:
 async def test_a_component_that_is_not_ready_has_the_cause(world: World, role: str, name: str) -> None:
     world.template(name, labels={STAGE_LABEL: "image-pull-backoff"})
     reason = f"{role.capitalize()}NotReady"
-    eventually(lambda: world.pods(name), lambda pods: any(_waits(pod) for pod in pods), 30)
+    eventually(lambda: world.pods(name), lambda pods: any(_waits(pod) for pod in pods))
     result = await settled(world, reason)
     assert (result.status, result.reason) == (Status.FAIL, reason)
     assert f"{role}: 0 of " in result.message
@@ -352,7 +352,7 @@ async def test_a_pod_that_just_starts_beside_one_that_serves(world: World) -> No
         lambda found: (found.get("readyReplicas"), found.get("updatedReplicas")) == (1, 1),
         30,
     )
-    eventually(lambda: world.pods(NAME), lambda pods: any(_runs_unready(pod) for pod in pods), 30)
+    eventually(lambda: world.pods(NAME), lambda pods: any(_runs_unready(pod) for pod in pods))
     result = await judged(world)
     assert result.reason == "ControlPlaneReady", result.message
     result = await judged(world, later=timedelta(minutes=6))
@@ -371,7 +371,7 @@ async def test_two_faults_at_once_are_two_root_causes(world: World) -> None:
     """No database keeps an image from being pulled; it does keep a cacher from running."""
     world.template(f"{NAME}-cacher", labels={STAGE_LABEL: "image-pull-backoff"})
     pods = f"{NAME}-cacher"
-    eventually(lambda: world.pods(pods), lambda found: any(_waits(pod) for pod in found), 30)
+    eventually(lambda: world.pods(pods), lambda found: any(_waits(pod) for pod in found))
     await settled(world, "CacherNotReady")
     report = await reported(world, "DatabaseMigrated")
     assert {(cause.check, cause.reason) for cause in report.root_causes} == {
@@ -439,7 +439,7 @@ async def test_a_failed_migration(world: World) -> None:
     path = world.path("jobs", group="batch")
     world.plane.api("POST", path, {"metadata": {"name": job}, "spec": spec})
     pods = world.path("pods") + f"?labelSelector=job-name%3D{job}"
-    (pod,) = eventually(lambda: world.plane.api("GET", pods)["items"], bool, 20)
+    (pod,) = eventually(lambda: world.plane.api("GET", pods)["items"], bool)
     failed = {"status": {"phase": "Failed"}}
     name = pod["metadata"]["name"]
     world.plane.api("PATCH", world.path("pods", name) + "/status", failed, content_type=MERGE)
@@ -621,7 +621,7 @@ async def test_a_migration_that_a_sidecar_holds(world: World) -> None:
     path = world.path("jobs", group="batch")
     world.plane.api("POST", path, {"metadata": {"name": job}, "spec": {"template": {"spec": spec}}})
     pods = world.path("pods") + f"?labelSelector=job-name%3D{job}"
-    (pod,) = eventually(lambda: world.plane.api("GET", pods)["items"], bool, 20)
+    (pod,) = eventually(lambda: world.plane.api("GET", pods)["items"], bool)
     states = {
         "migration": {"terminated": {"exitCode": 0, "reason": "Completed"}},
         "istio-proxy": {"running": {"startedAt": "2026-01-01T00:00:00Z"}},

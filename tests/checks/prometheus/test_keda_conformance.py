@@ -193,7 +193,7 @@ def aws() -> Iterator[Aws]:
     with Aws() as emulator:
         for name, text in SECRETS.items():
             if text is not None:
-                emulator.client("secretsmanager").create_secret(Name=name, SecretString=text)
+                emulator.keep_secret(name, text)
         yield emulator
 
 

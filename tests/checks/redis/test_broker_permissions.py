@@ -45,7 +45,7 @@ def builder_works(server: Redis) -> bool:
         return False
     try:
         with Builder(url) as builder:
-            eventually(builder.log_text, lambda text: "succeeded in" in text or "Unrecoverable" in text, 20)
+            eventually(builder.log_text, lambda text: "succeeded in" in text or "Unrecoverable" in text)
             time.sleep(1)  # it acknowledges the task, which can be its end
             return builder.running and "Unrecoverable" not in builder.log_text()
     except ComponentError:

@@ -265,7 +265,7 @@ async def test_the_broker_of_a_secret_works_where_we_say_so(
     secret = {"host": server.host, "port": server.port, **fields}
     secret |= {key: str(value).replace("{ca}", ca) for key, value in fields.items() if key == "query_params"}
     kept = f"oracle-{random.token_hex(4)}"
-    on_aws.client("secretsmanager").create_secret(Name=kept, SecretString=json.dumps(secret))
+    on_aws.keep_secret(kept, json.dumps(secret))
     if name == "secured, verified without its authority":
         monkeypatch.delenv("SSL_CERT_FILE")  # redis-py does not know it, and this is the system's trust
     infra = {"cloud_provider": "aws", "default_region": REGION, "redis_aws_secret_name": kept}

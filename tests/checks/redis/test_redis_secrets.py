@@ -80,10 +80,7 @@ def produced() -> set[str]:
 def kept(aws: Aws, content: Any) -> str:
     """The name of a new secret: text as it is, bytes as a binary one, all else as JSON."""
     name = f"redis-{random.token_hex(4)}"
-    given = {"SecretBinary" if isinstance(content, bytes) else "SecretString": content}
-    if not isinstance(content, str | bytes):
-        given = {"SecretString": json.dumps(content)}
-    aws.client("secretsmanager").create_secret(Name=name, **given)
+    aws.keep_secret(name, content if isinstance(content, str | bytes) else json.dumps(content))
     return name
 
 
@@ -376,9 +373,7 @@ async def test_a_broken_secret(
 @pytest.mark.parametrize("way", [CACHE, BROKER, KEDA])
 async def test_a_secret_of_another_region(way: str, on_aws: Aws, locked: Redis) -> None:
     given = sound(on_aws, locked)
-    on_aws.client("secretsmanager", region="eu-west-1").create_secret(
-        Name=f"far-{way}", SecretString=json.dumps(cache_secret(locked))
-    )
+    on_aws.keep_secret(f"far-{way}", json.dumps(cache_secret(locked)), region="eu-west-1")
     result = await judge(overlaid(given, at(SECRETS[way], f"far-{way}")))
     assert (result.status, result.reason) == (Status.FAIL, UNUSABLE)
     assert f"far-{way} does not exist in AWS Secrets Manager of {REGION}" in result.message
@@ -594,8 +589,7 @@ async def test_kedas_password_goes_only_where_the_cluster_sends_it(
         plane.api("POST", f"/api/v1/namespaces/{endpoints}/configmaps", service_config(own))
     if named:
         plane.apply(trigger_authentication(named), namespace=endpoints)
-    with contextlib.suppress(on_aws.client("secretsmanager").exceptions.ResourceExistsException):
-        on_aws.client("secretsmanager").create_secret(Name="keda-of-all", SecretString=PASSWORD)
+    on_aws.keep_secret("keda-of-all", PASSWORD)
     given = overlaid(
         sound(on_aws, locked), at(SECRETS[KEDA], "keda-of-all"), at(f"{LAUNCH}.endpoint_namespace", endpoints)
     )
