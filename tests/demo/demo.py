@@ -1,4 +1,4 @@
-"""Watch mehc work on real components: it finds what is wrong with nine installations, a fault, its fix, a failover.
+"""Watch mehc work on real components: it finds what is wrong with ten installations, a fault, its fix, a failover.
 
 Run it by `make demo`, or by `python tests/demo/demo.py` after `make setup`. `make demo KEEP=1` leaves everything
 running until Ctrl-C, for kubectl and mehc in another terminal.
@@ -21,14 +21,16 @@ if __name__ == "__main__":  # run as a file: `testbed` and `demo` are packages o
 from demo.stage import (
     A10,
     ACL,
+    FORWARDERS_REDIS,
     GPU_NODE,
     IMAGE_CACHE,
+    MIRROR,
     REGISTRY,
-    WORKLOADS,
     Servers,
     endpoint,
     image_cache,
     set_up_cluster,
+    workloads,
 )
 from mehc_checks.installation.metricsapi import EXTERNAL_METRICS
 from mehc_checks.modelengine.accelerators import ACCELERATOR_LABEL
@@ -90,30 +92,34 @@ class Demo:
             postgres = pool.submit(start, Postgres(max_connections=400))
             redis = pool.submit(start, Redis(tls=True, ca=self.ca, users=ACL))
             shared = pool.submit(start, Redis(tls=True, ca=self.ca, users=ACL))
+            plain = pool.submit(start, Redis(address=FORWARDERS_REDIS))
             aws = pool.submit(start, Aws(account=AWS["config"]["values"]["infra"]["ml_account_id"]))
             images = temporary_directory("registry")
             registry = pool.submit(start, Registry(storage=images))
             ecr = pool.submit(
-                start, Registry(storage=images, certificate=self.ca.issue(names=(*LOCAL_NAMES, REGISTRY)))
+                start,
+                Registry(storage=images, certificate=self.ca.issue(names=(*LOCAL_NAMES, REGISTRY, MIRROR))),
             )
-            self.control_plane, self.aws = control_plane.result(), aws.result()
+            self.control_plane = control_plane.result()
             self.servers = Servers(
                 postgres=postgres.result(),
                 redis=redis.result(),
                 shared=shared.result(),
+                plain=plain.result(),
+                aws=aws.result(),
                 registry=registry.result(),
                 prometheus=prometheus.result(),
             )
         self.kwok = start(Kwok(self.control_plane))
-        proxy = start(Proxy({f"{REGISTRY}:443": ecr.result().address}))
+        proxy = start(Proxy({f"{name}:443": ecr.result().address for name in (REGISTRY, MIRROR)}))
         self.environment = {
             "SSL_CERT_FILE": str(self.ca.ca_file),
             "HTTPS_PROXY": proxy.url,
             "NO_PROXY": "127.0.0.1,localhost",
-            **self.aws.client_environment(),
+            **self.servers.aws.client_environment(),
         }
         self.stack = stack
-        self.servers.fill(self.aws)
+        self.servers.fill()
         set_up_cluster(self.control_plane, self.kwok)
         metrics = start(ScriptedServer(lambda _: Reply(200, b"{}"), certificate=self.ca.issue()))
         register(
@@ -139,7 +145,7 @@ class Demo:
         self.show("get", "deployments,pods,poddisruptionbudgets,roles", "-n", "mehc")
         self.show("get", "lease", "-n", "mehc")
 
-        title("Install model engine 8 times: one healthy installation, 7 with one fault each")
+        title("Install model engine 9 times: healthy on AWS and on premises, and 7 times with one fault each")
         faults = self.servers.faults()
         for fault, each in faults:
             print(f"    {each.namespace:<21} {fault}", flush=True)
@@ -149,7 +155,7 @@ class Demo:
             list(pool.map(lambda each: each.install(self.control_plane, helm, image_cache()), installations))
         for each in installations:
             self.control_plane.kubectl("rollout", "status", "-n", each.endpoints, f"daemonset/{IMAGE_CACHE}")
-            for workload in WORKLOADS:
+            for workload in workloads(each):
                 self.control_plane.kubectl("rollout", "status", "-n", each.namespace, workload)
         say(f"Helm installed model engine {len(installations)} times ({time.monotonic() - clock:.1f} s)")
         clock = time.monotonic()
@@ -173,7 +179,7 @@ class Demo:
     def explain(self) -> None:
         """Three endpoints that the platform calls INITIALIZING, for three reasons."""
         title("Explain endpoints that do not start")
-        say("installing a ninth time, with 3 endpoints that the platform reports as INITIALIZING")
+        say("installing a tenth time, with 3 endpoints that the platform reports as INITIALIZING")
         servers = self.servers
         stuck = servers.installation("acme-stuck", "stuck", servers.values())
         missing = f"{REGISTRY}/vllm:0.9.9"

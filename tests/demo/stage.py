@@ -1,6 +1,6 @@
 """The installations of the demo: a healthy one, and others that differ from it by one fault each."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mehc_checks.modelengine.accelerators import ACCELERATOR_LABEL
 from testbed import istio, keda
@@ -14,10 +14,14 @@ from testbed.postgres import Postgres
 from testbed.prometheus import Prometheus
 from testbed.redis import Redis
 from testbed.registry import ImageStore, Registry
-from testbed.sound import AWS
+from testbed.sound import AWS, ONPREM
 
 REGISTRY = AWS["config"]["values"]["infra"]["docker_repo_prefix"]
 """The registry's name in the values, at which a proxy leads to the one of the demo."""
+MIRROR = ONPREM["config"]["values"]["infra"]["docker_repo_prefix"]
+"""The registry of the installation on premises; the proxy leads to the same one."""
+FORWARDERS_REDIS = "127.0.0.79", 6379
+"""On premises, forwarders know no other port; this address of loopback is free for it."""
 VLLM = "0.6.3"
 BATCH = "0.17.1-batch"
 IMAGES = {
@@ -43,10 +47,6 @@ ACL = {
 A10, GPU = "nvidia-ampere-a10", "nvidia.com/gpu"
 GPU_NODE = "gpu-node-1"
 TOLERATIONS = [{"key": GPU, "operator": "Exists", "effect": "NoSchedule"}]
-WORKLOADS = (
-    *(f"deployment/model-engine{name}" for name in ("", "-cacher", "-endpoint-builder")),
-    "statefulset/celery-autoscaler-sqs",
-)
 IMAGE_CACHE = "launch-image-cache-a10"
 
 
@@ -81,6 +81,14 @@ def image_cache() -> Tree:
             "template": {"metadata": {"labels": labels}, "spec": pod},
         },
     }
+
+
+def workloads(installation: HelmInstallation) -> list[str]:
+    """The control plane of an installation, as kubectl names it."""
+    deployments = [f"deployment/model-engine{name}" for name in ("", "-cacher", "-endpoint-builder")]
+    values = installation.values
+    autoscaler = f"statefulset/celery-autoscaler-{values['celeryBrokerType']}"
+    return [*deployments, *([autoscaler] if values["celery_autoscaler"]["enabled"] else [])]
 
 
 def cluster_objects() -> list[Tree]:
@@ -146,27 +154,35 @@ def endpoint(name: str, *, image: str = "", stage: str = "", **pod: object) -> T
 
 @dataclass(frozen=True, kw_only=True)
 class Servers:
-    """What the installations depend on. ``shared`` is the Redis of all of them but the healthy one."""
+    """What the installations depend on. ``shared`` is the Redis of all of them but the healthy ones."""
 
     postgres: Postgres
     redis: Redis
     shared: Redis
+    plain: Redis
+    aws: Aws
     registry: Registry
     prometheus: Prometheus
 
-    def fill(self, aws: Aws) -> None:
+    def fill(self) -> None:
         """Images, databases at different revisions, a queue and a bucket."""
         images = ImageStore(self.registry)
         for repository, tag in IMAGES.items():
             images.push_index(repository, tag)
         self.postgres.create_role("modelengine", PASSWORD)
-        revisions = {"sound": "head", "stuck": "head", "behind": "62da4f8b3403", "empty": None}
+        revisions = {
+            "sound": "head",
+            "premises": "head",
+            "stuck": "head",
+            "behind": "62da4f8b3403",
+            "empty": None,
+        }
         for database, revision in revisions.items():
             self.postgres.create_database(database, owner="modelengine")
             if revision:
                 migrate(self.postgres, database, revision=revision)
-        aws.client("sqs").create_queue(QueueName="model-engine-service-builder")
-        aws.client("s3").create_bucket(Bucket=AWS["config"]["values"]["infra"]["s3_bucket"])
+        self.aws.client("sqs").create_queue(QueueName="model-engine-service-builder")
+        self.aws.client("s3").create_bucket(Bucket=AWS["config"]["values"]["infra"]["s3_bucket"])
 
     def values(
         self,
@@ -196,6 +212,34 @@ class Servers:
             hardware(A10),
         )
 
+    def on_premises(self) -> HelmInstallation:
+        """A healthy installation on premises: Redis is its broker, and its object store speaks S3."""
+        own = self.plain
+        infra = {
+            "redis_host": own.host,
+            "docker_repo_prefix": MIRROR,
+            "prometheus_server_address": self.prometheus.url(),
+        }
+        values = overlaid(
+            ONPREM,
+            {
+                "image": {
+                    f"{name}Repository": f"{MIRROR}/model-engine"
+                    for name in ("gateway", "builder", "cacher", "forwarder")
+                },
+                "redisHost": own.host,
+                "redisPort": own.port,
+                "s3EndpointUrl": self.aws.url,
+                "autoscaling": {"horizontal": {"enabled": False}},
+                "inferenceFramework": {"vllm": VLLM},
+                "config": {"values": {"infra": infra, "launch": {"cache_redis_onprem_url": own.url(0)}}},
+            },
+            hardware(A10),
+        )
+        made = self.installation("acme-on-premises", "premises", values)
+        keys = dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), "testing")
+        return replace(made, secrets={**made.secrets, "s3-credentials": keys})
+
     def installation(self, namespace: str, database: str, values: Tree) -> HelmInstallation:
         url = self.postgres.url("modelengine", PASSWORD, database)
         return HelmInstallation(
@@ -209,7 +253,8 @@ class Servers:
         no_prometheus = {"config": {"values": {"infra": {"prometheus_server_address": ""}}}}
         made = self.installation
         return [
-            ("nothing: it is healthy", made("acme-sound", "sound", self.values(self.redis))),
+            ("nothing: it is healthy, on AWS", made("acme-sound", "sound", self.values(self.redis))),
+            ("nothing: it is healthy, on premises", self.on_premises()),
             ("the database was never migrated", made("acme-never-migrated", "empty", sound)),
             ("the database is two migrations behind", made("acme-two-behind", "behind", sound)),
             (

@@ -95,12 +95,11 @@ class HelmInstallation:
 
     def helm_values(self) -> Tree:
         """The values, with the namespaces that they name."""
+        aws = {"aws": {"configMap": {"namespaces": [self.namespace, self.endpoints]}}}
         return overlaid(
             self.values,
-            {
-                "aws": {"configMap": {"namespaces": [self.namespace, self.endpoints]}},
-                "config": {"values": {"launch": {"endpoint_namespace": self.endpoints}}},
-            },
+            aws if "aws" in self.values else {},
+            {"config": {"values": {"launch": {"endpoint_namespace": self.endpoints}}}},
         )
 
     def install(self, control_plane: ControlPlane, helm: Helm, *others: Tree) -> None:

@@ -40,10 +40,10 @@ class Redis(Process):
         users: Mapping[str, str] | None = None,
         config: Mapping[str, str] | None = None,
         replica_of: "Redis | None" = None,
+        address: tuple[str, int] | None = None,
     ) -> None:
         super().__init__("redis")
-        self.host = LOOPBACK
-        self.port = free_port()
+        self.host, self.port = address or (LOOPBACK, free_port())
         self.tls = tls
         self.plain_port: int | None = (free_port() if also_plain else None) if tls else self.port
         self.password = password
