@@ -7,8 +7,11 @@ from typing import Any, Final
 import pytest
 
 from mehc_checks.clients.redis.server import Server
+from mehc_checks.modelengine import paths
 from mehc_checks.modelengine.broker import broker_connection, broker_secret
 from mehc_checks.modelengine.configuration import Configuration
+from mehc_checks.modelengine.environment import RedisEnvironment
+from mehc_checks.modelengine.redis import given as read
 from mehc_checks.modelengine.redisreasons import RedisConnectionReasons as R
 from mehc_checks.modelengine.secrets import CloudSecret, CloudSecretReasons
 from mehc_checks.modelengine.values import Layer, Values
@@ -37,6 +40,14 @@ def configuration(given: Vector) -> Configuration:
     tree = {"config": {"values": {"infra": infra}}, **top, "celery_broker_type_redis": True}
     return Configuration(
         Values.merged([Layer(source="", values={}), Layer(source="values.yaml", values=tree)])
+    )
+
+
+def environment(given: Vector) -> RedisEnvironment:
+    """Of the chart, which makes REDIS_HOST and REDIS_PORT of redisHost and redisPort."""
+    values, token = configuration(given), given.get("auth_token", "")
+    return RedisEnvironment(
+        host=read(values, paths.REDIS_HOST), port=read(values, paths.REDIS_PORT), token=token
     )
 
 
@@ -75,7 +86,7 @@ def test_the_broker_is_reached_as_celery_reaches_it(vector: Vector) -> None:
     values = configuration(given)
     name = broker_secret(values)
     secrets = {name: secret(name, given.get("aws_secret"))} if name else {}
-    found = broker_connection(values, given.get("auth_token", ""), secrets)
+    found = broker_connection(values, environment(given), secrets)
     assert found is not None
     connects = out.get("connects")
     if connects and connects["port"] != AMQP and connects["host"] not in DELIBERATE:

@@ -9,10 +9,14 @@ from mehc_checks.core.errors import Problem
 from mehc_checks.core.outcome import Reason
 from mehc_checks.modelengine.broker import broker_connection, broker_is_redis, broker_secret
 from mehc_checks.modelengine.configuration import Configuration
+from mehc_checks.modelengine.environment import RedisEnvironment
 from mehc_checks.modelengine.redis import cache, cache_secret, keda, keda_secret
 from mehc_checks.modelengine.redisreasons import RedisConnectionReasons as R
 from mehc_checks.modelengine.secrets import CloudSecret
 from mehc_checks.modelengine.values import Layer, Values
+
+NOTHING = RedisEnvironment()
+"""Of pods without a variable of Redis."""
 
 
 def values(
@@ -83,7 +87,7 @@ def test_the_cache_source_that_wins(cloud: str, launch: dict[str, Any], expected
     ],
 )
 def test_what_keda_is_given(url: str, host: str, port: int, db: int) -> None:
-    found = keda(values(launch={"cache_redis_aws_url": url}), {})
+    found = keda(values(launch={"cache_redis_aws_url": url}), {}, NOTHING)
     assert found is not None
     assert found.server is not None
     server = found.server
@@ -101,7 +105,7 @@ def test_what_keda_is_given(url: str, host: str, port: int, db: int) -> None:
     ],
 )
 def test_what_keda_cannot_dial(url: str, detail: str) -> None:
-    found = keda(values(launch={"cache_redis_aws_url": url}), {})
+    found = keda(values(launch={"cache_redis_aws_url": url}), {}, NOTHING)
     assert found is not None
     assert found.problem is not None
     assert (found.problem.reason, found.problem.words["shown"]) == (R.KEDA_ADDRESS_INVALID, detail)
@@ -127,19 +131,46 @@ def test_whether_the_broker_is_redis(cloud: str, forced: object, expected: bool)
 
 def test_keda_has_no_connection_to_redis_on_azure() -> None:
     azure = {"cache_redis_azure_host": "azure:6380"}
-    assert keda(values("azure", launch=azure, redis={"enableTLS": True}), {}) is None
-    assert keda(values("azure", launch={"cache_redis_onprem_url": "redis://h:1/0"}), {}) is None
+    assert keda(values("azure", launch=azure, redis={"enableTLS": True}), {}, NOTHING) is None
+    assert keda(values("azure", launch={"cache_redis_onprem_url": "redis://h:1/0"}), {}, NOTHING) is None
 
 
 def test_a_token_switches_the_brokers_tls_on_without_verification() -> None:
-    found = broker_connection(values("onprem", redisHost="h", redisPort="6390"), "token", {})
+    found = broker_connection(values("onprem"), RedisEnvironment(host="h", port="6390", token="token"), {})
     assert found is not None
     assert found.server is not None
     server = found.server
     assert (str(server), server.verify, server.password) == ("rediss://h:6390/0", False, "token")
-    plain = broker_connection(values("onprem", infra={"redis_host": "infra"}), "", {})
+    plain = broker_connection(values("onprem", infra={"redis_host": "infra"}), NOTHING, {})
     assert plain is not None
     assert str(plain.server) == "redis://infra:6379/0"
+
+
+@pytest.mark.parametrize(
+    ("token", "tls", "expected"),
+    [
+        ("token", None, "rediss://h:6379/0"),
+        ("token", False, "redis://h:6379/0"),
+        ("", True, "rediss://h:6379/0"),
+    ],
+)
+def test_a_newer_platform_configures_the_brokers_tls_apart(
+    token: str, tls: bool | None, expected: str
+) -> None:
+    found = broker_connection(values("onprem"), RedisEnvironment(host="h", token=token, tls=tls), {})
+    assert found is not None
+    assert found.server is not None
+    assert (str(found.server), found.server.password) == (expected, token)
+
+
+def test_a_newer_platform_keeps_credentials_out_of_kedas_address() -> None:
+    installed = values("onprem", launch={"cache_redis_onprem_url": "redis://:token@h:6379/0"})
+    found = keda(installed, {}, RedisEnvironment(tls=False))
+    assert found is not None
+    assert str(found.server) == "redis://h:6379/0"
+    older = keda(installed, {}, NOTHING)
+    assert older is not None
+    assert reason(older.problem) is R.KEDA_ADDRESS_INVALID
 
 
 @pytest.mark.parametrize(
@@ -158,7 +189,7 @@ def test_a_token_switches_the_brokers_tls_on_without_verification() -> None:
 def test_the_brokers_url_of_a_secret(fields: dict[str, str], expected: str, verify: bool) -> None:
     given = {"host": "h", "port": "1", "auth_token": "to%2Fken", **fields}
     installed = values(infra={"redis_aws_secret_name": "secret"}, celery_broker_type_redis=True)
-    found = broker_connection(installed, "", {"secret": kept(given)})
+    found = broker_connection(installed, NOTHING, {"secret": kept(given)})
     assert found is not None
     assert found.server is not None, found.problem
     server = found.server

@@ -12,26 +12,34 @@ from mehc_checks.clients.redis.conversation import conversation
 from mehc_checks.core.errors import CannotEvaluate, Problem
 from mehc_checks.installation.cloudsecrets import aws_secret
 from mehc_checks.installation.context import Context
+from mehc_checks.installation.environment import Environment, gateway_environment
+from mehc_checks.installation.reasons import EnvironmentReasons
+from mehc_checks.modelengine import paths
 from mehc_checks.modelengine.broker import TOKEN_KEY, broker_connection, broker_secret, build_queue
 from mehc_checks.modelengine.endpoints import Cached, cache_key, demand_key
+from mehc_checks.modelengine.environment import RedisEnvironment
 from mehc_checks.modelengine.redis import Connection, Secrets, cache, cache_secret, given, keda, keda_secret
 from mehc_checks.modelengine.redisreasons import RedisConnectionReasons as R
 
 _PART: Final = 0.2
 """Part of the time: a Redis that hangs must leave some for the cluster, and for the database."""
 _UPTIME: Final = re.compile(r"uptime_in_seconds:(?P<seconds>\d+)")
+_TRUE: Final = frozenset({"true", "1", "yes"})
+_ABSENT: Final = (EnvironmentReasons.SECRET_NOT_FOUND, EnvironmentReasons.SECRET_KEY_NOT_FOUND)
 _SECRET: Final = "redis.authSecretName"  # noqa: S105 - the name of a value
 
 
 async def connections(context: Context) -> list[Connection]:
     """Those of the cache, the Celery broker and KEDA, as far as each has one to Redis."""
-    secrets = await context.gather(redis_secrets)
+    secrets, environment = await asyncio.gather(
+        context.gather(redis_secrets), context.gather(redis_environment)
+    )
     return [
         found
         for found in (
             cache(context.configuration, secrets),
-            await broker(context),
-            keda(context.configuration, secrets),
+            broker_connection(context.configuration, environment, secrets),
+            keda(context.configuration, secrets, environment),
         )
         if found
     ]
@@ -39,8 +47,8 @@ async def connections(context: Context) -> list[Connection]:
 
 async def broker(context: Context) -> Connection | None:
     """The Celery broker's; None where it is not Redis."""
-    token = await auth_token(context)
-    return broker_connection(context.configuration, token, await context.gather(redis_secrets))
+    environment = await context.gather(redis_environment)
+    return broker_connection(context.configuration, environment, await context.gather(redis_secrets))
 
 
 async def redis_secrets(context: Context) -> Secrets:
@@ -51,8 +59,49 @@ async def redis_secrets(context: Context) -> Secrets:
     return {secret.name: secret for secret in read}
 
 
-async def auth_token(context: Context) -> str | Problem:
-    """REDIS_AUTH_TOKEN of the pods, "" where the chart sets none, or why it is not known."""
+async def redis_environment(context: Context) -> RedisEnvironment:
+    """What the gateway's environment says of Redis, its variables before the values; by ``Context.gather``."""
+    found, configuration = await context.gather(gateway_environment), context.configuration
+    host, token = _variable(found, "REDIS_HOST"), _variable(found, "REDIS_AUTH_TOKEN")
+    value, port = given(configuration, paths.REDIS_HOST), given(configuration, paths.REDIS_PORT)
+    tls = found.known.get("REDIS_ENABLE_TLS")
+    return RedisEnvironment(
+        host=value if host is None else host,
+        port=found.known.get("REDIS_PORT", port),
+        source=paths.REDIS_HOST if host in (None, value) else found.source("REDIS_HOST"),
+        token=await _chart_token(context) if token is None else token,
+        tls=None if tls is None else tls.strip().lower() in _TRUE,
+    )
+
+
+def _variable(environment: Environment, name: str) -> str | Problem | None:
+    """The variable, None where it is not set, or why it is not known. Why pods cannot have it is told of the token."""
+    error = environment.unread.get(name)
+    if error is None:
+        return environment.known.get(name)
+    if isinstance(error, Problem) and error.reason in _ABSENT:
+        words = error.words
+        wrong = (
+            "does not exist"
+            if error.reason is EnvironmentReasons.SECRET_NOT_FOUND
+            else f"has no key {words['key']}"
+        )
+        return Problem(
+            R.TOKEN_NOT_FOUND,
+            secret=words["secret"],
+            namespace=words["namespace"],
+            key=words["key"],
+            wrong=wrong,
+        )
+    if isinstance(error, CannotEvaluate) and error.reason is not EnvironmentReasons.VARIABLE_NOT_READ:
+        return error
+    return CannotEvaluate(
+        KubernetesReasons.INCOMPLETE_DATA, detail=f"{name} of the gateway was not read: {error}"
+    )
+
+
+async def _chart_token(context: Context) -> str | Problem:
+    """REDIS_AUTH_TOKEN as the chart sets it by the values, "" where it sets none, or why it is not known."""
     configuration = context.configuration
     name = given(configuration, _SECRET)
     if not name:

@@ -13,6 +13,7 @@ from mehc_checks.core.errors import Problem
 from mehc_checks.modelengine import paths, redisurl
 from mehc_checks.modelengine.configuration import Configuration
 from mehc_checks.modelengine.endpoints import builder_queue
+from mehc_checks.modelengine.environment import RedisEnvironment
 from mehc_checks.modelengine.redis import Connection, Path, Secrets, cloud_provider, given
 from mehc_checks.modelengine.redisreasons import RedisConnectionReasons as R
 from mehc_checks.modelengine.secrets import CloudSecret
@@ -146,25 +147,31 @@ def broker_secret(configuration: Configuration) -> str | None:
 
 
 def broker_connection(
-    configuration: Configuration, token: str | Problem, secrets: Secrets
+    configuration: Configuration, environment: RedisEnvironment, secrets: Secrets
 ) -> Connection | None:
     """The Celery broker; None where it is not Redis, and nothing is wrong with what the platform reads for it.
 
-    ``token`` is REDIS_AUTH_TOKEN, "" where unset, or why pods cannot have it. On AWS a secret goes before all else.
-    Elsewhere a token switches TLS on, without verification; without one the connection is plain.
+    On AWS a secret goes before all else. Elsewhere REDIS_ENABLE_TLS decides, where it is set; else a token switches TLS
+    on, without verification, and without one the connection is plain.
     """
     used = broker_is_redis(configuration)
     name = broker_secret(configuration)
     if name is not None:
         connection = _of_secret(secrets[name] if name else _NO_SECRET)
         return connection if used or connection.server is None else None
-    if isinstance(token, Problem):
-        return Connection(path=Path.BROKER, source="redis.authSecretName", problem=token, words=_WORDS)
-    return _of_values(configuration, token) if used else None
+    if isinstance(environment.token, Problem):
+        problem = environment.token
+        return Connection(path=Path.BROKER, source="redis.authSecretName", problem=problem, words=_WORDS)
+    return _of_environment(configuration, environment, environment.token) if used else None
 
 
 CONSEQUENCE: Final = ", so the builder (Celery) cannot run"
 """Of what the broker's user is denied."""
+_TLS_APART: Final = {
+    "enable_tls": "Set redis.enableTLS: true.",
+    "disable_tls": "Set redis.enableTLS: false, or enable TLS on the server.",
+}
+"""Where TLS is configured apart from authentication."""
 _NO_SECRET: Final = CloudSecret(name='""', trouble="cannot be read: redis_aws_secret_name is an empty string")
 _WORDS: Final = {
     "concerning": "broker: ",
@@ -177,17 +184,22 @@ _WORDS: Final = {
 }
 
 
-def _of_values(configuration: Configuration, token: str) -> Connection:
-    source = paths.REDIS_HOST if given(configuration, paths.REDIS_HOST) else paths.REDIS_HOST_OF_INFRA
-    host = given(configuration, source)
-    connection = Connection(path=Path.BROKER, source=source, words={**_WORDS, "source": source})
+def _of_environment(configuration: Configuration, environment: RedisEnvironment, token: str) -> Connection:
+    """REDIS_HOST with its port, else the host of the infra configuration."""
+    source = environment.source if environment.host else paths.REDIS_HOST_OF_INFRA
+    words = {**_WORDS, **(_TLS_APART if environment.of_newer_platform else {}), "source": source}
+    connection = Connection(path=Path.BROKER, source=source, words=words)
+    if isinstance(environment.host, Problem):
+        return replace(connection, problem=environment.host)
+    host = environment.host or given(configuration, source)
     if not host:
         missing = Problem(R.NO_SOURCE, cloud=cloud_provider(configuration.values) or '""', wanted=source)
         return replace(connection, problem=missing)
-    port = given(configuration, paths.REDIS_PORT) if source == paths.REDIS_HOST else ""
-    port = port or str(redisurl.DEFAULT_PORT)
-    location = f"{host}:{port}/0"
-    url = f"rediss://:{token}@{location}?ssl_cert_reqs=none" if token else f"redis://{location}"
+    port = environment.port if environment.host else ""
+    location = f"{host}:{port or redisurl.DEFAULT_PORT}/0"
+    login = f":{token}@" if token else ""
+    tls = bool(token) if environment.tls is None else environment.tls
+    url = f"rediss://{login}{location}?ssl_cert_reqs=none" if tls else f"redis://{login}{location}"
     try:
         return replace(connection, server=redisurl.of_celery(url))
     except ValueError:

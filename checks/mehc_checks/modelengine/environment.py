@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from mehc_checks.core.errors import Problem
 from mehc_checks.modelengine import paths
 from mehc_checks.modelengine.configuration import Configuration
 from mehc_checks.modelengine.workloads import container
@@ -16,6 +17,27 @@ DATABASE_URL: Final = "ML_INFRA_DATABASE_URL"
 DATABASE_KEY: Final = "database_url"
 """The key of the Kubernetes Secret that the chart fills ``DATABASE_URL`` from."""
 _REFERENCE: Final = re.compile(r"\$(?:\$|\((?P<name>[^)]*)\))")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RedisEnvironment:
+    """What the environment of the platform's processes says of Redis; "" where a variable is not set.
+
+    ``source`` is the value or variable that the host is from. ``token`` and ``host`` are a Problem where they are not
+    known, or pods cannot have them. ``tls`` is REDIS_ENABLE_TLS, which platforms newer than chart 0.2.7 set
+    (scaleapi/llm-engine#875); None where it is not set: a token then switches TLS on.
+    """
+
+    host: str | Problem = ""
+    port: str = ""
+    source: str = paths.REDIS_HOST
+    token: str | Problem = ""
+    tls: bool | None = None
+
+    @property
+    def of_newer_platform(self) -> bool:
+        """Whether TLS is configured apart from authentication."""
+        return self.tls is not None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

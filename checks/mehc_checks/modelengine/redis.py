@@ -15,6 +15,7 @@ from mehc_checks.core.errors import Problem
 from mehc_checks.core.outcome import Reason
 from mehc_checks.modelengine import paths, redisurl
 from mehc_checks.modelengine.configuration import AWS, Configuration, printed
+from mehc_checks.modelengine.environment import RedisEnvironment
 from mehc_checks.modelengine.redisreasons import RedisConnectionReasons as R
 from mehc_checks.modelengine.secrets import CloudSecret
 from mehc_checks.modelengine.values import Values
@@ -200,11 +201,12 @@ def keda_secret(configuration: Configuration) -> str:
     return given(configuration, _KEDA_SECRET)
 
 
-def keda(configuration: Configuration, secrets: Secrets) -> Connection | None:
+def keda(configuration: Configuration, secrets: Secrets, environment: RedisEnvironment) -> Connection | None:
     """KEDA's connection to the demand lists; None on Azure, and where the cache's own URL is not known.
 
     On Azure the chart's ScaledObjects have a Service Bus trigger and none for Redis. Elsewhere KEDA is given an address
-    and a database cut out of the cache URL, applies enableTLS, enableAuth and unsafeSsl, and nothing else of the URL.
+    and a database cut out of the cache URL, applies enableTLS, enableAuth and unsafeSsl, and nothing else of the URL;
+    platforms newer than chart 0.2.7 leave credentials out of the address.
     """
     if cloud_provider(configuration.values) == "azure":
         return None
@@ -214,6 +216,8 @@ def keda(configuration: Configuration, secrets: Secrets) -> Connection | None:
     named = f"{CACHE_FIELD} of secret {cache_secret(configuration)}" if source == _AWS_SECRET else source
     connection = Connection(path=Path.KEDA, source=source, words=_keda_words(configuration, named))
     address = redisurl.keda_address(url)
+    if environment.of_newer_platform:
+        address = address.rpartition("@")[2]
     try:
         host, port = redisurl.host_and_port(address)
     except ValueError:
@@ -227,6 +231,9 @@ def keda(configuration: Configuration, secrets: Secrets) -> Connection | None:
         verify=not configuration.flag(paths.REDIS_UNSAFE_SSL),
     )
     connection = replace(connection, server=server)
+    if environment.of_newer_platform and not keda_secret(configuration):
+        waits = Problem(R.KEDA_LOGIN_NOT_EVALUATED, address=f"{host}:{port}")
+        return replace(connection, means={RedisServerReasons.AUTH_REQUIRED: waits})
     return _authenticated(connection, server, configuration, secrets)
 
 

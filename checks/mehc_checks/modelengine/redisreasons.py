@@ -85,6 +85,17 @@ class RedisConnectionReasons(ReasonSet):
         "without a password.",
         defaults=_CONCERNING,
     )
+    KEDA_LOGIN_NOT_EVALUATED = Reason(
+        "KedaLoginNotEvaluated",
+        Status.WARN,
+        "The platform is newer than chart 0.2.7, and mehc does not know how it gives KEDA the password that Redis "
+        "requires.",
+        message="{concerning}{address} requires a password; how a platform newer than chart 0.2.7 gives it to KEDA was "
+        "not evaluated",
+        remedy="Check that ScaledObjects of endpoints with min_workers 0 are Ready (kubectl get scaledobjects -A). If "
+        "not, allow the default user LLEN and EVAL on launch-endpoint-autoscaling:* without a password.",
+        defaults=_CONCERNING,
+    )
     KEDA_SECRET_UNNAMED = Reason(
         "KedaSecretUnnamed",
         Status.FAIL,

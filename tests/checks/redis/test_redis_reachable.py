@@ -465,6 +465,94 @@ async def test_a_tls_broker_takes_its_token_from_a_secret(
     assert found.message == f"broker: rediss://127.0.0.1:{server.port}/0 is reachable"
 
 
+def gateway(plane: ControlPlane, namespace: str, *env: Mapping[str, Any]) -> None:
+    """A gateway whose pods have these variables."""
+    labels = {"app": "model-engine"}
+    pod = {"containers": [{"name": "model-engine", "image": "gateway", "env": list(env)}]}
+    deployment = {
+        "metadata": {"name": "model-engine"},
+        "spec": {
+            "replicas": 0,
+            "selector": {"matchLabels": labels},
+            "template": {"metadata": {"labels": labels}, "spec": pod},
+        },
+    }
+    plane.api("POST", f"/apis/apps/v1/namespaces/{namespace}/deployments", deployment)
+
+
+def variable(name: str, value: str) -> Mapping[str, Any]:
+    return {"name": name, "value": value}
+
+
+@pytest.mark.parametrize(
+    ("newer", "found"),
+    [
+        (False, {"cache": "RedisReachable", "broker": "ServerNotTLS", "keda": "KedaAddressInvalid"}),
+        (True, {"cache": "RedisReachable", "broker": "RedisReachable", "keda": "KedaLoginNotEvaluated"}),
+    ],
+)
+async def test_a_newer_platform_has_a_password_without_tls(
+    newer: bool,
+    found: dict[str, str],
+    servers: Servers,
+    cluster: KubernetesCluster,
+    control_plane: ControlPlane,
+    namespace: str,
+    produced: set[str],
+) -> None:
+    """Its pods have REDIS_ENABLE_TLS; those of chart 0.2.7 use TLS where they have a token."""
+    server = await asyncio.to_thread(lambda: servers("locked", password=PASSWORD))
+    apart = [variable("REDIS_ENABLE_TLS", "false")] if newer else []
+    gateway(control_plane, namespace, variable("REDIS_AUTH_TOKEN", PASSWORD), *apart)
+    values = broker(server.host, server.port, server.url(), auth=PASSWORD, enableTLS=False)
+    result = await judged("RedisReachable", values, cluster=cluster, namespace=namespace)
+    assert {each.subject: each.reason for each in result.findings} == found, result.message
+    assert result.status is (Status.WARN if newer else Status.FAIL)
+    assert PASSWORD not in repr(result)
+    produced.add(result.reason)
+
+
+async def test_variables_of_the_pods_go_before_the_values(
+    servers: Servers, cluster: KubernetesCluster, control_plane: ControlPlane, namespace: str
+) -> None:
+    server = servers.plain
+    gateway(
+        control_plane,
+        namespace,
+        variable("REDIS_HOST", server.host),
+        variable("REDIS_PORT", str(server.port)),
+    )
+    values = broker("redis.invalid", 6379, server.url())
+    result = await judged("RedisReachable", values, cluster=cluster, namespace=namespace)
+    assert result.status is Status.PASS, result.message
+    assert result.evidence["brokerSource"] == "REDIS_HOST in the gateway's Deployment"
+
+
+async def test_a_variable_that_leads_nowhere_is_named(
+    servers: Servers, cluster: KubernetesCluster, control_plane: ControlPlane, namespace: str
+) -> None:
+    server = servers.plain
+    gateway(control_plane, namespace, variable("REDIS_HOST", "redis.invalid"))
+    values = broker(server.host, server.port, server.url())
+    result = await judged("RedisReachable", values, cluster=cluster, namespace=namespace)
+    assert (result.status, result.reason) == (Status.FAIL, "HostUnresolvable")
+    assert "REDIS_HOST in the gateway's Deployment" in result.remediation
+
+
+async def test_the_secret_of_a_token_is_the_one_that_the_pods_read(
+    servers: Servers, cluster: KubernetesCluster, control_plane: ControlPlane, namespace: str
+) -> None:
+    reference = {"secretKeyRef": {"name": "kept-elsewhere", "key": "pw"}}
+    gateway(control_plane, namespace, {"name": "REDIS_AUTH_TOKEN", "valueFrom": reference})
+    server = servers.plain
+    result = await judged(
+        "RedisReachable", broker(server.host, server.port, server.url()), cluster=cluster, namespace=namespace
+    )
+    assert (result.status, result.reason) == (Status.FAIL, "RedisTokenNotFound")
+    assert "Secret kept-elsewhere" in result.message
+    assert "--from-literal=pw=TOKEN" in result.remediation
+
+
 @pytest.mark.parametrize(
     ("stage", "reason", "says"),
     [

@@ -21,7 +21,11 @@ BACKLOG: Final = 50
     title="gateway, builder and workers use the same broker, and it answers",
     severity=Severity.CRITICAL,
     reasons=BrokerReasons,
-    permissions=(Permission(resource="secrets"),),
+    permissions=(
+        Permission(resource="secrets"),
+        Permission(resource="configmaps"),
+        Permission(resource="deployments", group="apps"),
+    ),
 )
 def broker_reachable(facts: BrokerFacts) -> Outcome:
     """Judge who uses which broker, and what the one of the builds answers."""

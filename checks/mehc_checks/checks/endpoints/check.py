@@ -30,6 +30,8 @@ _PROVED = 10
     parameters=EndpointParameters,
     permissions=(
         Permission(resource="secrets"),
+        Permission(resource="configmaps"),
+        Permission(resource="deployments", group="apps"),
         Permission(resource="configmaps", scope="endpoints"),
         Permission(resource="pods", verbs=("list",), scope="endpoints"),
         Permission(resource="events", verbs=("list",), scope="endpoints"),

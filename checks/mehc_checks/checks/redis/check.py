@@ -25,6 +25,8 @@ _EXPIRES_SOON: Final = timedelta(days=14)
     reasons=RedisReasons,
     permissions=(
         Permission(resource="secrets"),
+        Permission(resource="configmaps"),
+        Permission(resource="deployments", group="apps"),
         Permission(resource="configmaps", scope="endpoints"),
         Permission(resource="triggerauthentications", group="keda.sh", scope="endpoints"),
     ),
