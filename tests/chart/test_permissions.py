@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 from demo.demo import Demo
-from demo.stage import IMAGE_CACHE, WORKLOADS, hardware, image_cache
+from demo.stage import IMAGE_CACHE, hardware, image_cache, workloads
 from mehc_operator.cli import main
 from testbed.chart import CHART, CRD, Manifest, of_kind, rendered
 from testbed.controlplane import ControlPlane
@@ -177,7 +177,7 @@ class Stage:
         self.plane.api("POST", "/api/v1/namespaces", {"metadata": {"name": RELEASE}})
         sound = demo.servers.installation(PLATFORM, "sound", demo.servers.values(demo.servers.redis))
         sound.install(self.plane, Helm(self.plane), image_cache())
-        for workload in WORKLOADS:
+        for workload in workloads(sound):
             self.plane.kubectl("rollout", "status", "-n", PLATFORM, workload)
         self.plane.kubectl("rollout", "status", "-n", ENDPOINTS, f"daemonset/{IMAGE_CACHE}")
 

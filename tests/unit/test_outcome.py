@@ -46,8 +46,6 @@ def test_a_place_may_hurt_less_than_its_reason_says() -> None:
 def test_words_with_a_default_may_be_left_out() -> None:
     assert (Reasons.DARK().message, Reasons.DARK().remediation) == ("cannot see it", "Switch the light on.")
     assert Reasons.DARK(where="you", fix="Come here.").remediation == "Come here."
-    assert Reasons.DARK.words == frozenset()
-    assert Reasons.LATE.words == {"time", "who"}
 
 
 def test_an_outcome_needs_a_finding() -> None:

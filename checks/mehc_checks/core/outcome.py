@@ -93,11 +93,6 @@ class Reason:
         """Its place within its page."""
         return self.name.lower()
 
-    @property
-    def words(self) -> frozenset[str]:
-        """The words that a call must give."""
-        return placeholders(self.message, self.remedy) - self.defaults.keys()
-
 
 def placeholders(*templates: str) -> frozenset[str]:
     """The names between braces in ``templates``."""

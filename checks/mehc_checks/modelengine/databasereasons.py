@@ -36,6 +36,15 @@ class DatabaseURLReasons(CloudSecretReasons):
         remedy="Check the secret by hand, or store the URL in a Kubernetes Secret and name that in "
         "secrets.kubernetesDatabaseSecretName.",
     )
+    SOCKET_NOT_TESTED = Reason(
+        "SocketNotTested",
+        Status.ERROR,
+        "The URL names a Unix socket, which only the pods have: of a proxy that runs beside the gateway, for example.",
+        message="{source} names the Unix socket {socket}, which only the gateway's pods have: nothing was tested",
+        remedy="Check it by hand: kubectl logs of the container that serves {socket}. To have it tested, name a host "
+        "that the operator can reach too.",
+        defaults={"source": "the database URL"},
+    )
     URL_WHITESPACE = Reason(
         "DatabaseURLWhitespace",
         Status.FAIL,

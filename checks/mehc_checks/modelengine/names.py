@@ -7,6 +7,8 @@ from mehc_checks.modelengine.values import Values
 CHART: Final = "model-engine"
 PRIORITY_CLASSES: Final = ("model-engine-high-priority", "model-engine-default-priority")
 """What pods of the gateway and of endpoints name, whatever the fullname."""
+BALLOON_PRIORITY_CLASS: Final = "model-engine-low-priority"
+"""What pods of balloons name."""
 CHART_VOLUMES: Final = frozenset(
     {
         "config-volume",

@@ -180,6 +180,15 @@ async def test_what_cannot_be_resolved_is_named(
     assert result.status is expected
 
 
+@pytest.mark.parametrize(
+    "url", ["postgresql://u:p@/db?host=/cloudsql/a:b:c", "postgresql://u:p@h/db?host=/run/pg"]
+)
+async def test_a_socket_of_the_pods_is_unknown(place: Place, url: str) -> None:
+    result = await place.judge([{"name": "ML_INFRA_DATABASE_URL", "value": url}])
+    assert (result.status, result.reason) == (Status.ERROR, "SocketNotTested"), result.message
+    assert url.partition("host=")[2] in result.message
+
+
 async def test_an_optional_key_that_is_missing(place: Place, postgres: Postgres, database: str) -> None:
     env = [*plain(postgres, database), key("DB_HOST_RO", key="host", optional=True)]
     assert is_at_head(await place.judge(env))

@@ -15,7 +15,12 @@ from mehc_checks.installation.context import Context, require_cluster
 from mehc_checks.installation.redis import cache_age, cached
 from mehc_checks.modelengine.endpoints import endpoint_id, is_endpoint
 from mehc_checks.modelengine.gpu import tiers
-from mehc_checks.modelengine.names import fullname, service_config_map
+from mehc_checks.modelengine.names import (
+    BALLOON_PRIORITY_CLASS,
+    PRIORITY_CLASSES,
+    fullname,
+    service_config_map,
+)
 from mehc_checks.workload.objects import Condition
 from mehc_checks.workload.read import conditions
 
@@ -26,12 +31,6 @@ CONFIG_MAPS: Final = (
     "model-engine-recommended-hardware-config",
 )
 """Of the gateway's namespace. The last two are looked for by these names whatever the fullname is."""
-PRIORITY_CLASSES: Final = (
-    "model-engine-high-priority",
-    "model-engine-default-priority",
-    "model-engine-low-priority",
-)
-"""Of gateway, endpoints and balloons, by these names whatever the fullname is."""
 _LEADER_WORKER_SETS: Final = "leaderworkerset.x-k8s.io"
 _OPTIONAL: Final = (
     ("HorizontalPodAutoscaler", "autoscaling", "v2", "autoscaling.horizontal.enabled"),
@@ -85,7 +84,7 @@ async def _missing(context: Context, read: Reading, name: str) -> tuple[str, ...
         f"ServiceAccount {name}": object_path("serviceaccounts", own, name),
         **{
             f"PriorityClass {each}": cluster_path("priorityclasses", each, group="scheduling.k8s.io")
-            for each in PRIORITY_CLASSES
+            for each in (*PRIORITY_CLASSES, BALLOON_PRIORITY_CLASS)
         },
         f"ClusterRoleBinding {name}": cluster_path("clusterrolebindings", name, group=rbac),
     }

@@ -9,11 +9,12 @@ from mehc_checks.checks.database.schemaquery import look
 from mehc_checks.clients.postgres.client import session
 from mehc_checks.clients.postgres.pooler import breaks_prepared_statements, is_pooled
 from mehc_checks.clients.postgres.server import Server
-from mehc_checks.core.errors import Problem
+from mehc_checks.core.errors import CannotEvaluate, Problem
 from mehc_checks.installation.context import Context
 from mehc_checks.installation.database import gateway_database
 from mehc_checks.modelengine import paths
 from mehc_checks.modelengine.database import Database, Role
+from mehc_checks.modelengine.databasereasons import DatabaseURLReasons as R
 from mehc_checks.modelengine.pools import pools, unusable
 
 
@@ -46,6 +47,8 @@ def _servers(database: Database) -> dict[Role, Server]:
 
 
 async def _probe(server: Server, timeout: float) -> Probe:
+    if server.host.startswith("/"):
+        return Probe(server=server, problem=CannotEvaluate(R.SOCKET_NOT_TESTED, socket=server.host))
     clock = time.monotonic()
     try:
         async with session(server, timeout=timeout) as opened:

@@ -619,7 +619,6 @@ REDIS_HOSTS_DIFFER: Final = high(
     "Control plane and forwarders use different brokers.",
     message="{path} is {value}, but config.values.infra.redis_host is {other}: forwarders use another broker",
     remedy="Set {path} and config.values.infra.redis_host to the same host.",
-    explains=("RedisReachable/broker/NoRedisConfigured",),
 )
 REDIS_PORT_NOT_6379: Final = high(
     "RedisPortNot6379",
