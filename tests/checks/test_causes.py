@@ -395,3 +395,16 @@ async def test_a_broken_rule_does_not_explain_what_stands_beside_it() -> None:
     causes = {(cause.check, cause.reason): cause for cause in report.root_causes}
     assert causes["ConfigValid", "RedisPortNot6379"].explains == ()
     assert causes["RedisReachable", "NoRedisConfigured"].message.startswith("broker: ")
+
+
+@pytest.mark.parametrize("block", ["config", LAUNCH])
+async def test_a_missing_block_explains_what_is_missing_below_it(block: str) -> None:
+    """The chart's defaults aside: they lack other blocks."""
+    values = Values.merged([Layer(source="values.yaml", values=overlaid(AWS, at(block, None)))])
+    context = Context(values=values, timeout=timedelta(seconds=15))
+    report = await reported([catalogue()["ConfigValid"]], context)
+    below = [found for found in report.checks[0].findings if found.subject.startswith(f"{block}.")]
+    assert len({found.reason for found in below}) > 1
+    assert not {found.reason for found in below} & {cause.reason for cause in report.root_causes}
+    assert report.root_causes[0].reason == "BlockMissing"
+    assert f"{block} is missing" in report.root_causes[0].message

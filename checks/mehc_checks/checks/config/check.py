@@ -11,6 +11,7 @@ from mehc_checks.checks.config.reasons import ConfigReasons
 from mehc_checks.checks.config.reasons import DiscoveryReasons as R
 from mehc_checks.checks.config.rules.evaluate import Verdict
 from mehc_checks.checks.config.rules.fault import NO_INSTALL, NO_START
+from mehc_checks.checks.config.rules.section1 import BLOCK_MISSING
 from mehc_checks.core import duration
 from mehc_checks.core.outcome import Finding, Outcome, Severity
 from mehc_checks.core.text import counted, middle
@@ -52,10 +53,18 @@ def config_valid(facts: ConfigFacts) -> Outcome:
 
 
 def _of_rules(facts: ConfigFacts) -> Iterator[Finding]:
-    """One finding for each place, which names the layer that its value came from."""
-    for found in _broken(facts, informing=False):
+    """One finding for each place, which names the layer that its value came from. A missing block explains what is
+    found below it."""
+    broken = list(_broken(facts, informing=False))
+    for found in broken:
         origin = facts.values.origin(found.subject)
-        yield replace(found, message=f"{found.message} (from {origin})") if origin else found
+        message = f"{found.message} (from {origin})" if origin else found.message
+        below = [
+            f"ConfigValid/{each.subject}"
+            for each in broken
+            if found.reason is BLOCK_MISSING and each.subject.startswith(f"{found.subject}.")
+        ]
+        yield replace(found, message=message, explains=(*found.explains, *below))
     for one in facts.judged:
         if one.verdict is Verdict.CRASHED:
             yield R.RULE_CRASHED(rule=one.rule.id, error=one.why, subject=one.rule.id)
