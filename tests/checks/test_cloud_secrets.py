@@ -133,6 +133,22 @@ async def test_a_password_that_the_database_rejects(on_aws: Aws, database: dict[
     assert result.reason not in ("CloudSecretUnusable", "SchemaAtHead")
 
 
+@pytest.mark.parametrize("password", ["a/b?c", "rot@ted#1"])
+async def test_a_rotated_password(on_aws: Aws, postgres: Postgres, password: str) -> None:
+    """The platform strings it into a URL as it is: SQLAlchemy reads / and ? in it, and no @."""
+    user = postgres.create_role(f"rotated_{random.token_hex(3)}", password)
+    name = postgres.create_database(user, owner=user)
+    migrate(postgres, name, owner=user)
+    host = {"clusterHost": "127.0.0.1", "clusterHostRo": "127.0.0.1", "port": postgres.port, "dbname": name}
+    result = await judge(values(kept(on_aws, {**host, "username": user, "password": password})))
+    assert password not in repr(result)
+    if "@" not in password:
+        assert _is_at_head(result), result.message
+        return
+    assert (result.status, result.reason) == (Status.FAIL, "DatabasePasswordNotEncoded")
+    assert "contains @" in result.message
+
+
 async def test_this_process_may_not_read_it(
     on_aws: Aws, database: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -114,7 +114,7 @@ def test_a_leader_that_was_suspended_writes_nothing_when_it_wakes(cluster: Clust
         time.sleep(0.5)  # the pass has begun, on a server that does not answer
         one.pause()
         redis.restart()
-        wait(lambda: passes(two) == 1, timeout=25)
+        wait(lambda: passes(two) == 1)
         wait(lambda: cluster.get()["status"]["health"] == "Healthy")
         before = cluster.get()
         events = cluster.events()

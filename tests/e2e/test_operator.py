@@ -154,14 +154,14 @@ def test_a_fault_flips_within_seconds_and_recovers(cluster: Cluster, redis: Redi
     cluster.kubectl("wait", "--for=condition=Ready", "mehc/model-engine", "--timeout=10s")
     before = cluster.condition("RedisReachable")
     redis.stop()
-    wait(lambda: cluster.condition("RedisReachable")["status"] == "False", timeout=9)
+    wait(lambda: cluster.condition("RedisReachable")["status"] == "False")
     status = cluster.get()["status"]
     assert status["health"] == "Failing"
     assert [cause["check"] for cause in status["rootCauses"]] == ["RedisReachable"]
     assert status["rootCauses"][0]["remediation"]
     assert cluster.condition("RedisReachable")["lastTransitionTime"] > before["lastTransitionTime"]
     redis.start()
-    wait(lambda: cluster.condition("Ready")["status"] == "True", timeout=8)
+    wait(lambda: cluster.condition("Ready")["status"] == "True")
     assert cluster.get()["status"].get("rootCauses", []) == []
     assert announced(cluster, 4) == [
         ("Normal", "Ready is True", 2),
@@ -170,9 +170,9 @@ def test_a_fault_flips_within_seconds_and_recovers(cluster: Cluster, redis: Redi
         ("Warning", "RedisReachable is False", 1),
     ]
     redis.stop()
-    wait(lambda: cluster.condition("Ready")["status"] == "False", timeout=12)
+    wait(lambda: cluster.condition("Ready")["status"] == "False")
     redis.start()
-    wait(lambda: cluster.condition("Ready")["status"] == "True", timeout=12)
+    wait(lambda: cluster.condition("Ready")["status"] == "True")
     wait(lambda: {count for *_, count in announced(cluster, 4)} == {2, 3})
     assert announced(cluster, 4)[0] == ("Normal", "Ready is True", 3)
     (warning,) = [e for e in cluster.events() if e["message"].startswith("RedisReachable is False: ")]
@@ -270,7 +270,7 @@ def test_two_resources_share_a_namespace(cluster: Cluster, redis: Redis) -> None
         other.stop()
         for name in ("first", "second"):
             cluster.patch({"metadata": {"annotations": {PROBE_NOW: "1"}}}, name)
-        wait(lambda: cluster.get("second")["status"]["health"] == "Failing", timeout=8)
+        wait(lambda: cluster.get("second")["status"]["health"] == "Failing")
         assert cluster.get("first")["status"]["health"] == "Healthy"
 
 
