@@ -1,9 +1,11 @@
 """ConfigValid on real installations: the release, the live objects and the rules, each broken in turn."""
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,7 +26,7 @@ from mehc_checks.installation.objects import ListedReleases
 from mehc_checks.modelengine.values import Layer
 from mehc_operator.connection import Access, connected
 from testbed.controlplane import ControlPlane
-from testbed.helm import Helm, HelmError, packed, release_secret
+from testbed.helm import MODEL_ENGINE, Helm, HelmError, packed, release_secret
 from testbed.identity import as_account
 from testbed.installation import Tree, overlaid
 from testbed.judging import reported
@@ -208,6 +210,23 @@ async def test_a_release_that_never_ended(
     result = await judged(cluster, namespace, later=timedelta(minutes=40))
     assert result.status is Status.FAIL
     assert "Helm release me revision 2 has been pending-upgrade for 40m" in result.message
+    assert f"helm rollback me -n {namespace} to the last good revision" in result.remediation
+
+
+async def test_a_newer_chart_only_warns(
+    helm: Helm, cluster: KubernetesCluster, namespace: str, values: Tree, tmp_path: Path
+) -> None:
+    chart = shutil.copytree(MODEL_ENGINE, tmp_path / "chart")
+    described = chart / "Chart.yaml"
+    described.write_text(described.read_text().replace("version: 0.2.7", "version: 0.3.0-rc.1"))
+    helm.install("me", namespace, values, chart=chart)
+    result = await judged(cluster, namespace)
+    assert (result.status, result.reason) == (Status.WARN, "ChartNewer"), result.message
+    assert result.message.startswith("chart model-engine-0.3.0-rc.1 is newer than 0.2.7")
+    helm.upgrade("me", namespace, overlaid(values, at(f"{INFRA}.db_engine_pool_size", 10)), chart=chart)
+    result = await judged(cluster, namespace)
+    assert result.status is Status.WARN
+    assert {found.reason for found in result.findings} == {"ChartNewer", "PoolSizeUnusable"}
 
 
 async def test_config_maps_missing_unreadable_and_different(

@@ -452,20 +452,26 @@ async def test_a_failed_migration(world: World) -> None:
     assert result.message == f"Job {job} failed (BackoffLimitExceeded)"
 
 
-async def test_an_image_that_is_not_the_releases(world: World) -> None:
+@pytest.mark.parametrize("roles", [("gateway",), ("cacher",), ("gateway", "cacher", "builder")], ids=" ".join)
+async def test_an_image_that_is_not_the_releases(world: World, roles: tuple[str, ...]) -> None:
     """As ``kubectl set image`` leaves it."""
-    image = {"name": f"{NAME}-cacher", "image": "registry.example.com/model-engine:other"}
-    world.template(f"{NAME}-cacher", containers=[image])
+    names = {"gateway": NAME, "cacher": f"{NAME}-cacher", "builder": f"{NAME}-endpoint-builder"}
+    for name in (names[role] for role in roles):
+        image = {"name": name, "image": "registry.example.com/model-engine:other"}
+        world.template(name, containers=[image])
     world.settled()
     result = await settled(world, "ImageDrift")
     assert result.status is Status.WARN
-    assert result.message == f"cacher runs other; the release has {AWS['tag']}: changed outside of Helm"
+    running = ", ".join(f"{role} runs other" for role in roles)
+    assert result.message == f"{running}; the release has {AWS['tag']}: changed outside of Helm"
     assert f"helm rollback me 1 -n {world.namespace}" in result.remediation
     with ScriptedServer(lambda _: Reply(500, ERROR)) as server:
         report = await reported(world, gateway=server.url)
+    assert report.checks[0].status is Status.FAIL
     assert [(cause.check, cause.reason) for cause in report.root_causes] == [
         ("ControlPlaneReady", "ImageDrift")
     ]
+    assert report.root_causes[0].message.startswith(running)
 
 
 async def test_tags_differ(world: World) -> None:

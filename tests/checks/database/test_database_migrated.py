@@ -75,6 +75,8 @@ class Case:
     around: Callable[[Stage], AbstractContextManager[object]] = lambda _: contextlib.nullcontext()
     also: tuple[str, ...] = ()
     """Reasons that are found too."""
+    remedy: str = ""
+    """What the remedy must say."""
 
 
 def url(make: Callable[[Stage], str]) -> Callable[[Stage], dict[str, str]]:
@@ -279,6 +281,12 @@ CASES = [
         data=url(lambda stage: stage.url() + f"?host=127.0.0.9,127.0.0.1&port=1,{stage.postgres.port}"),
     ),
     Case(
+        id="a socket of the pods",
+        reason="SocketNotTested",
+        says="names the Unix socket /cloudsql/project:region:name, which only the gateway's pods have",
+        data=url(lambda _: "postgresql://app:pw@/llm?host=/cloudsql/project:region:name"),
+    ),
+    Case(
         id="no host",
         reason="DatabaseURLIncomplete",
         says="names no host",
@@ -384,6 +392,7 @@ CASES = [
         id="stamped with the first revision by hand",
         reason="RevisionNotStamped",
         says=f"at revision fa3267c80731, but the columns up to {HEAD} exist: migrations fail",
+        remedy=f"alembic stamp {HEAD}",
         data=url(lambda stage: stage.url("head", STAMPED.format("fa3267c80731"))),
     ),
     Case(
@@ -653,6 +662,7 @@ async def test_case(
     assert case.says in result.message
     assert result.status is next(r.status for r in DatabaseReasons.all() if r.name == case.reason)
     assert bool(result.remediation) == (result.status is not Status.PASS)
+    assert case.remedy in result.remediation
     assert PASSWORD not in repr(result)
     found = {finding.reason for finding in result.findings}
     assert found.issuperset(case.also)

@@ -85,6 +85,8 @@ async def test_a_pooler(
             assert "prepared statement" in oracle
             assert (result.status, result.reason) == (Status.FAIL, "TransactionPooling"), result.message
             assert f"{pooler.host}:{pooler.port} is a pooler in transaction mode" in result.message
+            assert "Point " in result.remediation
+            assert "to the server itself, set pool_mode=session" in result.remediation
 
 
 async def test_no_pooler_and_nothing_left(postgres: Postgres, database: str) -> None:

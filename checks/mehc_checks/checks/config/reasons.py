@@ -13,6 +13,15 @@ class DiscoveryReasons(ReasonSet):
         "No rule is broken, and what runs has the configuration of the release.",
         message="{rules} rules hold{ignored}",
     )
+    CHART_NEWER = Reason(
+        "ChartNewer",
+        Status.WARN,
+        "The release is of a chart that mehc does not know yet: keys and fields can mean something else in it, so "
+        "broken rules only warn.",
+        "Upgrade the operator to a version that knows this chart. Until then, hold what ConfigValid finds against the "
+        "chart's own values.yaml.",
+        message="chart {chart} is newer than {newest}, the newest that mehc knows: broken rules only warn",
+    )
     RELEASE_FAILED = Reason(
         "ReleaseFailed",
         Status.FAIL,
