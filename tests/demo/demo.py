@@ -21,7 +21,7 @@ if __name__ == "__main__":  # run as a file: `testbed` and `demo` are packages o
 from demo.stage import (
     A10,
     ACL,
-    FORWARDERS_REDIS,
+    FORWARDERS_PORT,
     GPU_NODE,
     IMAGE_CACHE,
     MIRROR,
@@ -46,6 +46,7 @@ from testbed.installation import Tree, overlaid
 from testbed.istio_exporter import IstioExporter
 from testbed.kwok import Kwok
 from testbed.pki import LOCAL_NAMES, CertificateAuthority
+from testbed.ports import free_host
 from testbed.postgres import Postgres
 from testbed.process import temporary_directory
 from testbed.prometheus import Prometheus
@@ -92,7 +93,7 @@ class Demo:
             postgres = pool.submit(start, Postgres(max_connections=400))
             redis = pool.submit(start, Redis(tls=True, ca=self.ca, users=ACL))
             shared = pool.submit(start, Redis(tls=True, ca=self.ca, users=ACL))
-            plain = pool.submit(start, Redis(address=FORWARDERS_REDIS))
+            plain = pool.submit(start, Redis(address=(free_host(FORWARDERS_PORT), FORWARDERS_PORT)))
             aws = pool.submit(start, Aws(account=AWS["config"]["values"]["infra"]["ml_account_id"]))
             images = temporary_directory("registry")
             registry = pool.submit(start, Registry(storage=images))

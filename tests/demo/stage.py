@@ -20,8 +20,8 @@ REGISTRY = AWS["config"]["values"]["infra"]["docker_repo_prefix"]
 """The registry's name in the values, at which a proxy leads to the one of the demo."""
 MIRROR = ONPREM["config"]["values"]["infra"]["docker_repo_prefix"]
 """The registry of the installation on premises; the proxy leads to the same one."""
-FORWARDERS_REDIS = "127.0.0.79", 6379
-"""On premises, forwarders know no other port; this address of loopback is free for it."""
+FORWARDERS_PORT = 6379
+"""Of Redis on premises: forwarders know no other."""
 VLLM = "0.6.3"
 BATCH = "0.17.1-batch"
 IMAGES = {

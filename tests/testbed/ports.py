@@ -37,6 +37,19 @@ def free_port() -> int:
             return port
 
 
+def free_host(port: int) -> str:
+    """An address of loopback, not 127.0.0.1, at which nothing listens on ``port``: others may serve there too."""
+    while True:
+        host = f"127.{random.randint(1, 254)}.{random.randint(0, 255)}.{random.randint(1, 254)}"  # noqa: S311
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, port))
+            except OSError:
+                continue
+        return host
+
+
 def is_listening(port: int, host: str = LOOPBACK) -> bool:
     try:
         with socket.create_connection((host, port), timeout=1):
