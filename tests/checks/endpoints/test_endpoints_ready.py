@@ -630,6 +630,14 @@ CASES = [
     Case(id="the node is lost", reason="NodeLost", says="is not ready", stage=node_lost),
     Case(id="the kubelet evicted it", reason="PodEvicted", says="low on resource: memory", stage=evicted),
     Case(
+        id="evicted for its ephemeral storage",
+        reason="PodEvicted",
+        says="Pod ephemeral local storage usage exceeds the total limit of containers 1G",
+        stage=lambda world: failed(
+            world, "Evicted", "Pod ephemeral local storage usage exceeds the total limit of containers 1G. "
+        ),
+    ),
+    Case(
         id="preempted", reason="PodPreempted", says="preempted by a pod of higher priority", stage=preempted
     ),
     Case(
@@ -789,6 +797,22 @@ CASES = [
                 "waiting": {
                     "reason": "RunContainerError",
                     "message": 'exec: "vllm-serve": executable file not found in $PATH',
+                }
+            },
+        ),
+    ),
+    Case(
+        id="another architecture, by the runtime's word",
+        reason="ImagePlatformMissing",
+        says="(exec format error)",
+        stage=state(
+            "main",
+            state={
+                "waiting": {
+                    "reason": "RunContainerError",
+                    "message": "failed to create containerd task: failed to create shim task: OCI runtime create "
+                    "failed: runc create failed: unable to start container process: error during container init: "
+                    "exec /usr/bin/dumb-init: exec format error: unknown",
                 }
             },
         ),
