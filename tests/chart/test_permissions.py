@@ -187,7 +187,6 @@ class Stage:
         return eventually(
             lambda: self._checked(kubeconfig, *words),
             lambda results: results["PrometheusQueryable"]["reason"] != "IstioSeriesStale",
-            60,
         )
 
     def _checked(self, kubeconfig: Path, *words: str) -> dict[str, Tree]:
@@ -227,7 +226,6 @@ class Stage:
             lambda found: (
                 found.get("status", {}).get("observedGeneration") == found["metadata"]["generation"]
             ),
-            60,
         )
         return {each["name"]: each for each in resource["status"]["checks"]}
 

@@ -196,45 +196,46 @@ class Servers:
         url = (
             (redis or self.shared).url(15, user="app", password=password).replace("rediss:", f"{scheme}:", 1)
         )
-        platform = f"{REGISTRY}/model-engine"
-        infra = {"docker_repo_prefix": registry, "prometheus_server_address": self.prometheus.url()}
         return overlaid(
             AWS,
+            self._common(registry, platform=REGISTRY),
             {
-                "image": {
-                    f"{name}Repository": platform for name in ("gateway", "builder", "cacher", "forwarder")
-                },
                 "redis": {"enableTLS": True},
-                "autoscaling": {"horizontal": {"enabled": False}},  # there is no metrics adapter here
-                "inferenceFramework": {"vllm": VLLM},
-                "config": {"values": {"infra": infra, "launch": {"cache_redis_aws_url": url}}},
+                "config": {"values": {"launch": {"cache_redis_aws_url": url}}},
             },
-            hardware(A10),
         )
+
+    def _common(self, registry: str, *, platform: str | None = None) -> Tree:
+        """The values of a healthy installation on any cloud; ``platform`` is the registry of model engine's images."""
+        repository = f"{platform or registry}/model-engine"
+        infra = {"docker_repo_prefix": registry, "prometheus_server_address": self.prometheus.url()}
+        return {
+            "image": {
+                f"{name}Repository": repository for name in ("gateway", "builder", "cacher", "forwarder")
+            },
+            "autoscaling": {"horizontal": {"enabled": False}},  # there is no metrics adapter here
+            "inferenceFramework": {"vllm": VLLM},
+            "config": {"values": {"infra": infra}},
+            **hardware(A10),
+        }
 
     def on_premises(self) -> HelmInstallation:
         """A healthy installation on premises: Redis is its broker, and its object store speaks S3."""
         own = self.plain
-        infra = {
-            "redis_host": own.host,
-            "docker_repo_prefix": MIRROR,
-            "prometheus_server_address": self.prometheus.url(),
-        }
         values = overlaid(
             ONPREM,
+            self._common(MIRROR),
             {
-                "image": {
-                    f"{name}Repository": f"{MIRROR}/model-engine"
-                    for name in ("gateway", "builder", "cacher", "forwarder")
-                },
                 "redisHost": own.host,
                 "redisPort": own.port,
                 "s3EndpointUrl": self.aws.url,
-                "autoscaling": {"horizontal": {"enabled": False}},
-                "inferenceFramework": {"vllm": VLLM},
-                "config": {"values": {"infra": infra, "launch": {"cache_redis_onprem_url": own.url(0)}}},
+                "config": {
+                    "values": {
+                        "infra": {"redis_host": own.host},
+                        "launch": {"cache_redis_onprem_url": own.url(0)},
+                    }
+                },
             },
-            hardware(A10),
         )
         made = self.installation("acme-on-premises", "premises", values)
         keys = dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), "testing")

@@ -8,6 +8,7 @@ from mehc_checks.engine.check import catalogue
 from testbed.controlplane import ControlPlane
 from testbed.installation import Tree, aws_values
 from testbed.redis import Redis
+from testbed.waiting import eventually
 
 GROUP = "health.modelengine.io"
 PROBE_NOW = f"{GROUP}/probe-now"
@@ -65,9 +66,7 @@ def manifest(spec: Tree, name: str = "model-engine") -> Tree:
 def wait(condition: Callable[[], object], timeout: float = 90) -> float:
     """Wait until ``condition`` holds; how many seconds that took. Fails after ``timeout``."""
     began = time.monotonic()
-    while not condition():
-        assert time.monotonic() - began < timeout, "waited in vain"
-        time.sleep(0.02)
+    eventually(condition, bool, timeout)
     return time.monotonic() - began
 
 

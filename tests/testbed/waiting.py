@@ -16,4 +16,4 @@ def eventually(ask: Callable[[], T], accept: Callable[[T], bool], seconds: float
             return answer
         if time.monotonic() > deadline:
             raise AssertionError(f"after {seconds:g} s still {answer!r}")
-        time.sleep(0.05)
+        time.sleep(0.02)

@@ -239,7 +239,6 @@ async def test_a_pod_without_a_node_has_the_schedulers_words(world: World) -> No
     eventually(
         lambda: world.pods(NAME),
         lambda pods: any(pod["status"].get("conditions") and not pod["spec"].get("nodeName") for pod in pods),
-        30,
     )
     result = await settled(world, "GatewayNotReady")
     assert "NodeLabelsUnmatched" in result.message
@@ -350,7 +349,6 @@ async def test_a_pod_that_just_starts_beside_one_that_serves(world: World) -> No
     eventually(
         lambda: world.plane.api("GET", status)["status"],
         lambda found: (found.get("readyReplicas"), found.get("updatedReplicas")) == (1, 1),
-        30,
     )
     eventually(lambda: world.pods(NAME), lambda pods: any(_runs_unready(pod) for pod in pods))
     result = await judged(world)
@@ -446,7 +444,6 @@ async def test_a_failed_migration(world: World) -> None:
     eventually(
         lambda: world.plane.api("GET", world.path("jobs", job, group="batch"))["status"],
         lambda status: any(each["type"] == "Failed" for each in status.get("conditions", ())),
-        30,
     )
     result = await settled(world, "MigrationJobFailed")
     assert result.message == f"Job {job} failed (BackoffLimitExceeded)"
