@@ -248,6 +248,7 @@ BOMB = base64.b64encode(gzip.compress(b"0" * (stored.LARGEST + 1))).decode()
         (packed(release(config={"a": ["x"] * 60_000})), "its values: more than 50,000 values"),
         (packed(release(config={"a": "x" * 3_000_000})), "its values: more than 2 MiB of text"),
         (packed(release(config=nested(100))), "its values: nested more than 64 levels deep"),
+        (packed(release(config={"tag": 10**30})), "its values: an integer of more than 64 bits"),
         (packed(release(values={"a": ["x"] * 60_000})), "its chart's values: more than 50,000 values"),
         (packed([[]] * 600_000), "it has more than 500,000 values"),
         (BOMB, "it unpacks to more than 16 MiB"),

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 import yaml
 
 from mehc_checks.engine.check import catalogue
+from mehc_operator.cli import catalog, main
 from testbed.installation import aws_values, overlaid
 
 MEHC = Path(sys.executable).with_name("mehc")
@@ -166,6 +168,21 @@ def test_catalog_lists_every_check() -> None:
     for check in catalogue().values():
         assert f"{check.name}  ({check.severity})" in text
         assert all(reason.name in text for reason in check.reasons.all())
+
+
+def test_a_fault_of_ours_is_one_line_without_its_text(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(_: object) -> int:
+        raise RuntimeError("cannot connect with planted-Pa55word-9f3c")
+
+    monkeypatch.setattr(catalog, "execute", broken)
+    assert main(["catalog"]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert re.fullmatch(
+        r"mehc: internal error, please report it: RuntimeError at .*test_cli\.py:\d+\n", printed.err
+    )
 
 
 def test_a_reader_that_goes_away_is_no_traceback() -> None:

@@ -8,6 +8,8 @@ MOST_NODES: Final = 50_000
 MOST_CHARACTERS: Final = 2 * 1024 * 1024
 DEEPEST: Final = 64
 """Levels. Python's own recursion ends at a thousand frames."""
+LONGEST_INTEGER: Final = 64
+"""Bits; Helm and Kubernetes take no longer ones, and a float cannot have them."""
 
 
 def oversized(tree: Any) -> str:
@@ -21,6 +23,8 @@ def oversized(tree: Any) -> str:
             return f"nested more than {DEEPEST} levels deep"
         if isinstance(value, str):
             characters += len(value)
+        elif isinstance(value, int) and value.bit_length() > LONGEST_INTEGER:
+            return f"an integer of more than {LONGEST_INTEGER} bits"
         elif isinstance(value, Mapping):
             characters += sum(len(key) for key in value if isinstance(key, str))
             waiting += ((item, depth + 1) for item in value.values())

@@ -214,9 +214,8 @@ class _Reader:
         if _INFINITE.fullmatch(text):
             self._refuse(node, f"{text} is a number that Helm does not take")
         plain = text.replace("_", "") if text[0] in "+-0123456789." else text
-        if _INTEGER.fullmatch(plain):
-            integer = _integer(plain)
-            return integer if -(2**63) <= integer < 2**64 else _number(float(integer))
+        if _INTEGER.fullmatch(plain) and -(2**63) <= (integer := _integer(plain)) < 2**64:
+            return integer
         if _FLOAT.fullmatch(plain):
             number = float(plain)
             return text if math.isinf(number) else _number(number)

@@ -7,9 +7,11 @@ import argparse
 import logging
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from importlib import import_module
 from importlib.metadata import version
+from pathlib import Path
 from typing import Final, NoReturn
 
 from mehc_checks.core.errors import MehcError
@@ -22,6 +24,9 @@ _COMMANDS: Final = {
     "run": "run the operator",
 }
 """Each is a module of this package with ``arguments(parser)`` and ``execute(options) -> int``, imported when used."""
+
+_FRAMES: Final = 4
+"""The innermost frames that an internal error names."""
 
 _EXIT_STATUS: Final = "exit status: 0 healthy, 1 a check failed (see --fail-on), 2 it could not run"
 _EXAMPLES: Final = """\
@@ -53,6 +58,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         # Whoever read our output has seen enough. Python flushes once more at exit: let that go nowhere.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 2
+    except Exception as error:  # a fault of ours: its text could quote a secret, so only its place is shown
+        frames = traceback.extract_tb(error.__traceback__)[-_FRAMES:]
+        where = " > ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames)
+        print(f"{name}: internal error, please report it: {type(error).__name__} at {where}", file=sys.stderr)
         return 2
     return status
 
