@@ -337,9 +337,9 @@ PROMETHEUS: Final = f"{INFRA}.prometheus_server_address"
         ("onprem", at("celeryBrokerType", "elasticache"), "S2-op-02", "BrokerReachable/UnknownBrokerType"),
         ("onprem", at("celeryBrokerType", "sqs"), "S2-op-02", "BrokerReachable/WorkerBrokerMismatch"),
         ("onprem", at("s3EndpointUrl", "minio"), "S2-op-05", "ObjectStoreReachable/StoreAddressInvalid"),
-        ("aws", at(PROMETHEUS, None), "S4-06", "PrometheusQueryable/AddressUnset"),
-        ("aws", at(PROMETHEUS, ""), "S4-06", "PrometheusQueryable/AddressEmpty"),
-        ("aws", at(PROMETHEUS, "prometheus:9090"), "S4-06", "PrometheusQueryable/AddressInvalid"),
+        ("aws", at(PROMETHEUS, None), "S4-06", "PrometheusQueryable/PrometheusAddressUnset"),
+        ("aws", at(PROMETHEUS, ""), "S4-06", "PrometheusQueryable/PrometheusAddressEmpty"),
+        ("aws", at(PROMETHEUS, "prometheus:9090"), "S4-06", "PrometheusQueryable/PrometheusAddressInvalid"),
         ("onprem", at("redis.enableAuth", True), "S5-08", "RedisReachable/keda/KedaAuthUnavailable"),
         ("aws", at("redis.enableAuth", True), "S5-08", "RedisReachable/keda/KedaSecretUnnamed"),
         (

@@ -23,6 +23,9 @@ LONGEST = 600
 SECRETS = ("Bearer abcdef0123456789", "password=hunter2hunter2", "https://user:hunter2@registry.example/x")
 
 
+KNOWN = {"pod": "a", "namespace": "endpoints", "node": "n", "container": "main"}
+
+
 def container(status: dict[str, Any]) -> Container:
     pod = {
         "metadata": {"name": "a"},
@@ -37,8 +40,7 @@ def said(kind: str, entry: dict[str, Any]) -> tuple[str, str]:
         verdict = scheduling.read(entry["text"])
         return decide(verdict, None).name, verdict.said
     found = parsed(kind, entry)
-    known = {"pod": "a", "namespace": "endpoints", "node": "n", "container": "main"}
-    return found.reason.name, found.finding(**known).message
+    return found.reason.name, found.finding(**KNOWN).message
 
 
 def parsed(kind: str, entry: dict[str, Any]) -> Trouble:
@@ -47,7 +49,7 @@ def parsed(kind: str, entry: dict[str, Any]) -> Trouble:
         assert trouble
         return trouble
     if kind == "ended":
-        gone = Pod(name="a", phase="Failed", reason=entry["reason"], message=entry["text"])
+        gone = Pod(name="a", node="n", phase="Failed", reason=entry["reason"], message=entry["text"])
         trouble = ended.read(gone, ())
         assert trouble
         return trouble
@@ -71,6 +73,11 @@ def test_each_text_has_its_cause(kind: str, entry: dict[str, Any]) -> None:
     assert entry.get("says", "") in words
     assert len(words) <= LONGEST
     assert "\n" not in words
+
+
+@pytest.mark.parametrize(("kind", "entry"), [entry for entry in ENTRIES if "fix" in entry.values[1]])
+def test_a_remedy_is_for_what_the_text_says(kind: str, entry: dict[str, Any]) -> None:
+    assert entry["fix"] in parsed(kind, entry).finding(**KNOWN).remediation
 
 
 @pytest.mark.parametrize("kind", ["pull", "create", "mount", "sandbox", "schedule"])
@@ -135,6 +142,11 @@ CORDONED = (
     "0/3 nodes are available: 1 node(s) had untolerated taint {node-role.kubernetes.io/control-plane: }, "
     "2 node(s) were unschedulable."
 )
+HELD = (
+    "0/3 nodes are available: 1 node(s) had untolerated taint {karpenter.sh/disrupted: }, 2 node(s) had untolerated "
+    "taint {node-role.kubernetes.io/control-plane: }."
+)
+UNNAMED = "0/3 nodes are available: 3 node(s) had untolerated taint(s)."
 
 
 @pytest.mark.parametrize(
@@ -146,6 +158,10 @@ CORDONED = (
         (BOTH, Selected(nodes=1, usable=0), R.NODES_UNUSABLE),
         (BOTH.replace("dedicated: ml", "node-role.kubernetes.io/master: "), None, R.LABEL_UNMATCHED),
         (CORDONED, Selected(nodes=2, usable=0), R.NODES_UNUSABLE),
+        (HELD, None, R.NODE_STATE_TAINT),
+        (HELD, Selected(nodes=1, usable=0, holds="karpenter.sh/disrupted"), R.NODE_STATE_TAINT),
+        (UNNAMED, Selected(nodes=1, usable=0, holds="karpenter.sh/disrupted"), R.NODE_STATE_TAINT),
+        (UNNAMED, Selected(nodes=2, usable=1, holds="karpenter.sh/disrupted"), R.TAINT_UNTOLERATED),
         (CORDONED, Selected(nodes=0, usable=0), R.LABEL_UNMATCHED),
         (
             "0/1 nodes are available: 1 Insufficient cpu.",

@@ -143,7 +143,7 @@ def test_no_cycle() -> None:
 def test_the_rule_leads_and_another_rule_stands_on_its_own() -> None:
     assert told(
         failing(CONFIG, "PrometheusAddressEmpty", "ServicePortNot80"),
-        failing("PrometheusQueryable", "AddressUnset"),
+        failing("PrometheusQueryable", "PrometheusAddressUnset"),
         failing("EndpointsReady", "StuckAtZero"),
     ) == [
         (CONFIG, "PrometheusAddressEmpty", ("EndpointsReady", "PrometheusQueryable")),
@@ -174,7 +174,7 @@ def test_a_rule_that_explains_nothing_swallows_nothing() -> None:
 
 def test_a_rule_explains_one_reason_and_not_the_next() -> None:
     broken = failing(CONFIG, "PrometheusAddressEmpty")
-    assert told(broken, failing("PrometheusQueryable", "AddressUnset", "KedaOperatorNotReady")) == [
+    assert told(broken, failing("PrometheusQueryable", "PrometheusAddressUnset", "KedaOperatorNotReady")) == [
         (CONFIG, "PrometheusAddressEmpty", ()),
         ("PrometheusQueryable", "KedaOperatorNotReady", ()),
     ]
@@ -211,7 +211,7 @@ def test_a_cause_is_as_severe_as_the_worst_that_it_explains() -> None:
     causes = root_causes(
         [
             failing(CONFIG, "PrometheusAddressEmpty", severity=Severity.INFO),
-            failing("PrometheusQueryable", "AddressUnset", severity=Severity.CRITICAL),
+            failing("PrometheusQueryable", "PrometheusAddressUnset", severity=Severity.CRITICAL),
             failing("ObjectStoreReachable", "BucketNotFound", severity=Severity.HIGH),
         ],
         CHECKS.values(),

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Mapping
 
+from mehc_checks.clients.kubernetes.scheduling.model import Node
+from mehc_checks.clients.kubernetes.scheduling.states import held
 from mehc_checks.installation.nodes import Nodes
 from mehc_checks.workload.scheduling import Selected
 
@@ -15,6 +17,11 @@ def lost(nodes: Nodes | None) -> frozenset[str]:
     )
 
 
+def _hold(node: Node) -> str:
+    """The key of a controller's taint by which ``node`` takes no pods, or empty."""
+    return next((t.key for t in node.taints if t.effect != "PreferNoSchedule" and held(t)), "")
+
+
 def selected(nodes: Nodes | None) -> Callable[[Mapping[str, str]], Selected | None]:
     """Counts the nodes that carry all the labels asked for; None where nodes could not be read."""
 
@@ -26,7 +33,9 @@ def selected(nodes: Nodes | None) -> Callable[[Mapping[str, str]], Selected | No
             for pool in nodes.pools(frozenset(selector))
             if all(pool.node.label(key) == value for key, value in selector.items())
         ]
-        usable = [pool for pool in found if pool.node.ready and not pool.node.unschedulable]
+        serving = [pool for pool in found if pool.node.ready and not pool.node.unschedulable]
+        holds = [_hold(pool.node) for pool in serving]
+        usable = [pool for pool, key in zip(serving, holds, strict=True) if not key]
         largest: dict[str, int] = {}
         for pool in found:
             for resource, most in pool.node.allocatable.items():
@@ -35,6 +44,7 @@ def selected(nodes: Nodes | None) -> Callable[[Mapping[str, str]], Selected | No
             nodes=sum(map(len, found)),
             usable=sum(map(len, usable)),
             taints=tuple(sorted({str(taint) for pool in usable for taint in pool.node.taints})),
+            holds=next(filter(None, holds), ""),
             largest=largest,
         )
 

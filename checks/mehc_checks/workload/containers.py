@@ -11,7 +11,7 @@ from typing import Final
 from mehc_checks.core.text import shortened
 from mehc_checks.workload import pulls
 from mehc_checks.workload.objects import Container, Event
-from mehc_checks.workload.reasons import COMMAND
+from mehc_checks.workload.reasons import COMMAND, EXPLAINED_BY_IMAGE, ON_NODE, PLATFORM
 from mehc_checks.workload.reasons import WorkloadReasons as R
 from mehc_checks.workload.trouble import Trouble
 
@@ -159,8 +159,14 @@ def _start(container: Container, message: str | None = None) -> Trouble:
         detail = shortened(match["why"] or match["cdi"] or match["hook"], 140)
         return Trouble(reason=R.GPU_NOT_GIVEN, words={"detail": detail})
     if _WRONG_PLATFORM.search(text):
-        words = {"image": shortened(container.image, 160), "detail": "exec format error"}
-        return Trouble(reason=R.IMAGE_WRONG_PLATFORM, words=words)
+        words = {
+            "image": shortened(container.image, 160),
+            "architecture": PLATFORM,
+            "detail": "exec format error",
+        }
+        return Trouble(
+            reason=R.IMAGE_PLATFORM_MISSING, words=words, prefix=ON_NODE, explained_by=EXPLAINED_BY_IMAGE
+        )
     if match := _EXEC.search(text):
         command = match["name"] or match["crun"] or match["path"]
         why = match["why"] or match["said"] or "executable file not found"

@@ -9,7 +9,7 @@ from typing import Final
 
 from mehc_checks.core.text import shortened
 from mehc_checks.workload.objects import Event, Pod
-from mehc_checks.workload.reasons import KUBELET_FIXES
+from mehc_checks.workload.reasons import EVICTION_FIXES, KUBELET_FIXES
 from mehc_checks.workload.reasons import WorkloadReasons as R
 from mehc_checks.workload.trouble import Trouble
 
@@ -49,6 +49,18 @@ def rejection(pod: Pod, rejected: str = "the pod") -> Trouble:
     return Trouble(reason=R.REJECTED, words=words)
 
 
+def eviction(pod: Pod, text: str) -> Trouble:
+    """What ``text`` says of the eviction of ``pod``, and what it asks for."""
+    words = {"detail": shortened(text, 160).rstrip(". ") or "the kubelet gives no reason"}
+    for said, fix in EVICTION_FIXES:
+        if found := re.search(said, text):
+            node = pod.node or "NODE"
+            return Trouble(
+                reason=R.EVICTED, words={**words, "fix": fix.format(node=node, **found.groupdict())}
+            )
+    return Trouble(reason=R.EVICTED, words=words)
+
+
 def read(pod: Pod, events: tuple[Event, ...]) -> Trouble | None:
     """Why ``pod`` ended or is being ended; None where it is not, or where its containers ended by themselves."""
     if not (pod.has_ended or pod.deleting):
@@ -57,13 +69,12 @@ def read(pod: Pod, events: tuple[Event, ...]) -> Trouble | None:
         return rejection(pod)
     disruption = pod.conditions.get("DisruptionTarget")
     if disruption and disruption.status == "True" and disruption.reason in _DISRUPTIONS:
-        detail = shortened(pod.message or disruption.message or disruption.reason, 160).rstrip(".")
-        return Trouble(reason=_DISRUPTIONS[disruption.reason], words={"detail": detail})
+        reason, text = _DISRUPTIONS[disruption.reason], pod.message or disruption.message or disruption.reason
+        return eviction(pod, text) if reason is R.EVICTED else Trouble(reason=reason)
     if pod.reason in _PREEMPTING or any(event.reason in _PREEMPTING for event in events):
         return Trouble(reason=R.PREEMPTED)
     if pod.reason in ("Evicted", "Terminated"):
-        detail = shortened(pod.message, 160).rstrip(". ") or "the kubelet gives no reason"
-        return Trouble(reason=R.EVICTED, words={"detail": detail})
+        return eviction(pod, pod.message)
     if pod.reason == "DeadlineExceeded":
         return Trouble(reason=R.DEADLINE_EXCEEDED)
     return None

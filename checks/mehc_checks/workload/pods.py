@@ -12,7 +12,7 @@ from mehc_checks.modelengine.endpoints import FORWARDERS, PROXY
 from mehc_checks.workload import containers, ended, mounts, pulls, scheduling
 from mehc_checks.workload.evidence import container_line, event_lines, state_line
 from mehc_checks.workload.objects import Container, Event, Pod
-from mehc_checks.workload.reasons import ORDER
+from mehc_checks.workload.reasons import EXPLAINED_BY_NODES, ORDER
 from mehc_checks.workload.reasons import WorkloadReasons as R
 from mehc_checks.workload.trouble import Trouble
 
@@ -114,6 +114,8 @@ def _unscheduled(pod: Pod, events: tuple[Event, ...], around: Surroundings) -> _
         "labels": f" {labels}" if labels else "",
         "resources": " and ".join(verdict.insufficient) or "room",
     }
+    if reason is R.NODE_STATE_TAINT:
+        words |= scheduling.hold(verdict, selected)
     if reason is R.NODES_TOO_SMALL:
         words["detail"] = "; ".join(scheduling.too_small(verdict, selected, pod.requests))
     evidence = [f"kube-scheduler: {shortened(message, 300)}"]
@@ -122,7 +124,8 @@ def _unscheduled(pod: Pod, events: tuple[Event, ...], around: Surroundings) -> _
     if verdict.preemption:
         evidence.append(f"preemption: {shortened(verdict.preemption, 160)}")
     evidence += event_lines(events, ("NotTriggerScaleUp", "TriggeredScaleUp", "FailedScaleUp"), around.now)
-    return Trouble(reason=reason, words=words), tuple(evidence), ""
+    why = EXPLAINED_BY_NODES if reason is R.NODE_STATE_TAINT else None
+    return Trouble(reason=reason, words=words, explained_by=why), tuple(evidence), ""
 
 
 _ABOUT_CONTAINERS: Final = (

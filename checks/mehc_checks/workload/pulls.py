@@ -13,7 +13,7 @@ from mehc_checks.clients.network.reasons import NetworkReasons
 from mehc_checks.core.outcome import Reason
 from mehc_checks.core.text import shortened
 from mehc_checks.workload.objects import Event
-from mehc_checks.workload.reasons import EXPLAINED_BY_IMAGE, PULL, PULL_WORDS
+from mehc_checks.workload.reasons import EXPLAINED_BY_IMAGE, ON_NODE, PLATFORM, PULL, PULL_WORDS
 from mehc_checks.workload.reasons import WorkloadReasons as R
 from mehc_checks.workload.trouble import Trouble
 
@@ -24,7 +24,7 @@ _RULES: Final[tuple[tuple[str, Reason], ...]] = (
     (r"no space left on device|disk quota exceeded|ENOSPC", R.IMAGE_NO_SPACE),
     (
         r"no match for platform|no image found in (?:manifest list|image index)|does not match the specified platform",
-        R.IMAGE_WRONG_PLATFORM,
+        R.IMAGE_PLATFORM_MISSING,
     ),
     (r"from content store|prepare extraction snapshot|parent snapshot", R.IMAGE_PULL_FAILED),
     (r"certificate has expired|certificate is not yet valid", R.TLS_EXPIRED),
@@ -122,6 +122,9 @@ def read(message: str, image: str, events: Iterable[Event] = ()) -> Trouble:
             return Trouble(
                 reason=R.PULL_SECRET_MISSING, words=words, prefix=PULL, explained_by=EXPLAINED_BY_IMAGE
             )
+    if reason is R.IMAGE_PLATFORM_MISSING:
+        words |= {"architecture": PLATFORM}
+        return Trouble(reason=reason, words=words, prefix=ON_NODE, explained_by=EXPLAINED_BY_IMAGE)
     if reason not in _OF_FAMILIES:
         return Trouble(reason=reason, words=words)
     words |= _server(text, host)

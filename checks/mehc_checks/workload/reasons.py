@@ -121,9 +121,19 @@ class WorkloadReasons(NetworkReasons):
         Status.FAIL,
         "Nodes with the right labels carry a taint that the pod does not tolerate.",
         message="the nodes carry a taint that the pod does not tolerate ({detail})",
-        remedy="Add the taint's key to gpuTolerations and run helm upgrade, or remove the taint: kubectl taint nodes "
-        "NODE KEY-.",
+        remedy="If the taint reserves the nodes for endpoints, add its key to gpuTolerations and run helm upgrade. If "
+        "it marks their state, fix that and remove it: kubectl taint nodes NODE KEY-.",
         explained_by=_PLACE,
+    )
+    NODE_STATE_TAINT = Reason(
+        "NodeStateTaint",
+        Status.FAIL,
+        "All nodes that could take the pods have a taint that a controller sets while a node starts, is removed, or is "
+        "unhealthy. Of nodes that just joined it is a warning.",
+        message="0 of {nodes} can be used: {states}{joined}{demand}",
+        remedy="Do not add {key} to gpuTolerations: {owner} sets it while a node is {state}. If it stays, find what "
+        "sets it and why (kubectl describe node {node}).",
+        defaults={"joined": "", "demand": ""},
     )
     NODES_TOO_SMALL = Reason(
         "NodesTooSmall",
@@ -203,8 +213,11 @@ class WorkloadReasons(NetworkReasons):
         Status.FAIL,
         "The kubelet, a drain or a taint ended the pod, and no successor became ready.",
         message="evicted: {detail}",
-        remedy="For a resource that the message names: raise the pod's request and limit of it; for a drain or a "
-        "taint: add nodes, or uncordon (kubectl uncordon NODE).",
+        remedy="{fix}",
+        defaults={
+            "fix": "Raise the limit or request of what the kubelet's message names: ephemeral-storage, memory, the "
+            "emptyDir's sizeLimit. For a drain or a taint, add nodes or uncordon: kubectl uncordon NODE."
+        },
     )
     PREEMPTED = Reason(
         "PodPreempted",
@@ -308,14 +321,7 @@ class WorkloadReasons(NetworkReasons):
     REGISTRY_ERROR = RegistryReasons.SERVER_ERROR
     REGISTRY_LIMITED = RegistryReasons.RATE_LIMITED
     BLOBS_MISSING = RegistryReasons.BLOBS_MISSING
-    IMAGE_WRONG_PLATFORM = Reason(
-        "ImagePlatformMissing",
-        Status.FAIL,
-        "The image exists, but not for the node's architecture.",
-        message="image {image} is not built for the architecture of node {node} ({detail})",
-        remedy="Push the image for that architecture, mirror all of its platforms, or select other nodes.",
-        explained_by=_IMAGE,
-    )
+    IMAGE_PLATFORM_MISSING = RegistryReasons.IMAGE_PLATFORM_MISSING
     IMAGE_NO_SPACE = Reason(
         "NodeDiskFull",
         Status.FAIL,
@@ -328,8 +334,8 @@ class WorkloadReasons(NetworkReasons):
         Status.FAIL,
         "The image cannot be pulled, for another reason.",
         message="image {image} cannot be pulled: {detail}",
-        remedy="Fix the pull error shown under Evidence. To test the registry: kubectl mehc check -n NAMESPACE --only "
-        "VllmImagePullable.",
+        remedy="Fix the pull error that the node reports (kubectl describe pod {pod} -n {namespace}); the check "
+        "VllmImagePullable asks the registry itself.",
         defaults=_DETAIL,
         explained_by=_IMAGE,
     )
@@ -521,9 +527,10 @@ OF_THE_OWNER: Final = frozenset(
 
 _CERTS: Final = "/etc/containerd/certs.d/{host}/hosts.toml"
 PULL: Final = "node {node} cannot pull {image}: "
+ON_NODE: Final = "node {node}: "
+PLATFORM: Final = "the node's architecture"
 PULL_WORDS: Final[Mapping[str, str]] = {
     "source": "the image's name",
-    "seconds": "30",
     "time": "30 s",
     "trust": f"Install the registry's certificate authority on the nodes (containerd: {_CERTS}).",
     "disable_tls": f"Enable TLS on the registry, or allow plain HTTP on the nodes (containerd: {_CERTS}).",
@@ -532,9 +539,49 @@ PULL_WORDS: Final[Mapping[str, str]] = {
 }
 """What the families' reasons are told about a node that pulls; containerd dials for 30 s."""
 EXPLAINED_BY_IMAGE: Final = _IMAGE
+EXPLAINED_BY_NODES: Final = _PLACE
 
 COMMAND: Final = "command {command} cannot be executed ({why})"
 """What is said of a container whose command is at fault."""
+
+EVICTION_FIXES: Final = (
+    (
+        r"EmptyDir volume \"?(?P<volume>[\w.-]+)\"? exceeds the limit",
+        "Raise sizeLimit of emptyDir volume {volume} in the pod's template, or write less to it.",
+    ),
+    (
+        r"exceed\w* .*(?:total limit of containers|ephemeral storage limit)",
+        "Raise the pod's ephemeral-storage limit (of an endpoint: its storage), or write less to its disk.",
+    ),
+    (
+        r"low on resource: (?:ephemeral-storage|inodes)|\bDiskPressure\b",
+        "Give node {node} a larger disk, or delete what fills it (kubectl describe node {node}); request the "
+        "ephemeral-storage that the pod uses (of an endpoint: its storage).",
+    ),
+    (
+        r"low on resource: memory|\bMemoryPressure\b",
+        "Add nodes with more memory than {node}, or raise the memory request of the pods that use more than they "
+        "request: kubectl top pods -A --sort-by=memory.",
+    ),
+    (
+        r"low on resource: pids|\bPIDPressure\b",
+        "Find what starts so many processes on node {node}, or raise the kubelet's podPidsLimit.",
+    ),
+    (
+        r"shut ?down",
+        "Wait until node {node} has restarted, or delete it: kubectl delete node {node}.",
+    ),
+    (
+        r"[Tt]aint",
+        "Remove the NoExecute taint if it is not meant for these pods (kubectl describe node {node}), or add nodes.",
+    ),
+    (
+        r"[Ee]viction API|drain",
+        "Wait for the drain to end, or add nodes; uncordon afterwards: kubectl uncordon {node}.",
+    ),
+)
+"""What to do, by what the message of an eviction says. Sources: kubelet's ``eviction/helpers.go`` and
+``eviction_manager.go``, the taint eviction controller, the eviction API, ``nodeshutdown``."""
 
 KUBELET_FIXES: Final = (
     ("UnexpectedAdmissionError", "Restart the device plugin of node {node}, or its kubelet."),

@@ -9,7 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from mehc_checks.clients.kubernetes.scheduling.model import Taint
 from mehc_checks.clients.kubernetes.scheduling.quantity import show
+from mehc_checks.clients.kubernetes.scheduling.states import held
 from mehc_checks.core.outcome import Reason
 from mehc_checks.core.text import shortened
 from mehc_checks.workload.reasons import WorkloadReasons as R
@@ -18,7 +20,10 @@ _AVAILABLE = re.compile(r"^0/(?P<total>\d+) nodes are available: ?(?P<rest>.*)$"
 _END = re.compile(r"\.? *(?:preemption: |no new claims to deallocate|still not schedulable|$)")
 _PART = re.compile(r",\s+(?=\d+ )")
 _TAINT = re.compile(r"taint \{(?P<key>[^:}]+)(?:: (?P<value>[^}]*))?\}")
-_STATE_TAINT = re.compile(r"node\.(?:cloudprovider\.)?kubernetes\.io/")
+_UNUSABLE: Final = frozenset(
+    f"node.kubernetes.io/{state}" for state in ("unschedulable", "not-ready", "unreachable")
+)
+"""Taints that say of a node what its status says too."""
 _INSUFFICIENT = re.compile(r"^Insufficient (?P<resource>\S+)")
 _UNHELPFUL = re.compile(r"(?P<nodes>\d+) Preemption is not helpful")
 _GPU = re.compile(r"^(?:nvidia|amd|habana)\.(?:com|ai)/")
@@ -87,8 +92,11 @@ def read(message: str) -> Verdict:
 
 def predicate(what: str) -> Reason:
     """The cause that one predicate's words mean."""
-    if (found := _TAINT.search(what)) and _STATE_TAINT.match(found["key"]):
-        return R.NODES_UNUSABLE
+    if found := _TAINT.search(what):
+        if found["key"] in _UNUSABLE:
+            return R.NODES_UNUSABLE
+        if held(Taint(found["key"], "", "NoSchedule")):
+            return R.NODE_STATE_TAINT
     return next((reason for words, reason in _PREDICATES if words.search(what)), R.UNSCHEDULABLE)
 
 
@@ -106,21 +114,26 @@ _CLOSEST_FIRST: Final = (
     R.UNSCHEDULABLE,
     R.LABEL_UNMATCHED,
     R.TAINT_UNTOLERATED,
+    R.NODE_STATE_TAINT,
     R.NODES_UNUSABLE,
 )
+_OTHERS: Final = (R.LABEL_UNMATCHED, R.NODE_STATE_TAINT, R.NODES_UNUSABLE)
+_LEFT_OPEN: Final = (R.LABEL_UNMATCHED, R.TAINT_UNTOLERATED, R.NODE_STATE_TAINT, R.NODES_UNUSABLE)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Selected:
-    """The nodes that carry the labels of a nodeSelector, and how many of them are ready and not cordoned.
+    """The nodes that carry the labels of a nodeSelector, and how many of them are ready, not cordoned and not held.
 
     ``taints`` are of those, as ``key=value:effect``: newer schedulers say that taints refuse, and not which ones.
+    ``holds`` is the key of a controller's taint on one that is otherwise usable, or "".
     ``largest`` is the most that one of the nodes has of each resource, in the scheduler's units.
     """
 
     nodes: int
     usable: int
     taints: tuple[str, ...] = ()
+    holds: str = ""
     largest: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -135,18 +148,40 @@ def decide(verdict: Verdict, selected: Selected | None, requests: Mapping[str, i
     found = {predicate(what) for what in verdict.refused}
     if verdict.reason in (R.GPU_INSUFFICIENT, R.RESOURCES_INSUFFICIENT):
         return R.NODES_TOO_SMALL if too_small(verdict, selected, requests or {}) else verdict.reason
-    if verdict.reason not in (R.LABEL_UNMATCHED, R.TAINT_UNTOLERATED, R.NODES_UNUSABLE):
+    if verdict.reason not in _LEFT_OPEN:
         return verdict.reason
     if selected is not None:
         if not selected.nodes:
             return R.LABEL_UNMATCHED
         if not selected.usable:
-            return R.NODES_UNUSABLE
+            return R.NODE_STATE_TAINT if selected.holds else R.NODES_UNUSABLE
         return R.TAINT_UNTOLERATED if R.TAINT_UNTOLERATED in found else verdict.reason
-    if R.TAINT_UNTOLERATED in found and R.LABEL_UNMATCHED in found:
-        own = any(not taint.startswith("node-role.kubernetes.io/") for taint in verdict.taints)
-        return R.TAINT_UNTOLERATED if own else R.LABEL_UNMATCHED
+    others = [reason for reason in _OTHERS if reason in found]
+    if R.TAINT_UNTOLERATED in found and others:
+        return R.TAINT_UNTOLERATED if any(map(_is_own, verdict.taints)) else others[0]
     return verdict.reason
+
+
+def _is_own(taint: str) -> bool:
+    """Whether ``taint`` may be on nodes that are meant for the pod: no state, and not the control plane's."""
+    key = taint.partition("=")[0]
+    return not key.startswith("node-role.kubernetes.io/") and held(Taint(key, "", "NoSchedule")) is None
+
+
+def hold(verdict: Verdict, selected: Selected | None) -> dict[str, str]:
+    """What NodeStateTaint is told about the controller's taint, by the nodes or else by the scheduler's words."""
+    keys = (selected.holds if selected else "", *(taint.partition("=")[0] for taint in verdict.taints))
+    for key in keys:
+        if state := held(Taint(key, "", "NoSchedule")):
+            return {
+                "nodes": "the nodes that fit",
+                "states": f"they are {state.state}, by taint {key}",
+                "demand": f" ({verdict.said})",
+                "key": key,
+                "owner": state.owner,
+                "state": str(state.state),
+            }
+    return {}
 
 
 def too_small(verdict: Verdict, selected: Selected | None, requests: Mapping[str, int]) -> tuple[str, ...]:

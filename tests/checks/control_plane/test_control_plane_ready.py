@@ -490,7 +490,8 @@ async def test_a_digest_is_no_tag(world: World) -> None:
     assert (result.status, result.evidence["cacher"]) == (Status.PASS, f"1/1 {image}"), result.message
 
 
-async def test_a_gateway_that_cannot_be_scaled(world: World) -> None:
+def autoscaler(world: World) -> str:
+    """A HorizontalPodAutoscaler of the gateway on a metric that nothing serves; the path of its status."""
     metric = {
         "type": "Pods",
         "pods": {
@@ -506,9 +507,47 @@ async def test_a_gateway_that_cannot_be_scaled(world: World) -> None:
     }
     path = world.path("horizontalpodautoscalers", group="autoscaling", version="v2")
     world.plane.api("POST", path, {"metadata": {"name": NAME}, "spec": spec})
+    return f"{path}/{NAME}/status"
+
+
+async def test_a_gateway_that_cannot_be_scaled(world: World) -> None:
+    autoscaler(world)
     result = await settled(world, "GatewayNotScaled")
     assert result.status is Status.WARN
     assert "its HorizontalPodAutoscaler reports FailedGetPodsMetric" in result.message
+    assert "metrics adapter" in result.remediation
+
+
+@pytest.mark.parametrize(
+    ("reason", "fix"),
+    [
+        pytest.param(reason, fix, id=reason)
+        for reason, fix in (
+            ("InvalidMetricSourceType", f"kubectl get hpa {NAME} -n "),
+            ("FailedGetResourceMetric", "metrics-server"),
+            ("FailedUpdateScale", f"kubectl describe hpa {NAME} -n "),
+        )
+    ],
+)
+async def test_what_the_autoscaler_reports(world: World, reason: str, fix: str) -> None:
+    """Its controller reports what it finds itself every few seconds, so the condition is set before each look."""
+    path = autoscaler(world)
+    condition = {
+        "type": "ScalingActive",
+        "status": "False",
+        "reason": reason,
+        "message": "said by a controller",
+    }
+    for _ in range(300):
+        world.plane.api("PATCH", path, {"status": {"conditions": [condition]}}, content_type=MERGE)
+        result = await judged(world)
+        found = [finding for finding in result.findings if reason in finding.message]
+        if found:
+            break
+        await asyncio.sleep(0.2)
+    assert [finding.reason for finding in found] == ["GatewayNotScaled"]
+    assert fix in found[0].remediation
+    assert "adapter" not in found[0].remediation
 
 
 async def test_a_cacher_that_does_no_work(

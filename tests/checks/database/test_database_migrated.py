@@ -536,14 +536,14 @@ CASES = [
     ),
     Case(
         id="pool size set",
-        reason="PoolSettingIsText",
+        reason="PoolSizeUnusable",
         says="db_engine_pool_size must be unset",
         data=url(lambda stage: stage.url()),
         values={"config": {"values": {"infra": {"db_engine_pool_size": "5"}}}},
     ),
     Case(
         id="overflow of pools set",
-        reason="PoolSettingIsText",
+        reason="PoolSizeUnusable",
         says="db_engine_max_overflow must be unset",
         data=url(lambda stage: stage.url()),
         values={"config": {"values": {"infra": {"db_engine_max_overflow": 10}}}},

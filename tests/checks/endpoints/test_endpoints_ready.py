@@ -61,6 +61,8 @@ class Case:
     cause: str = ""
     proof: str = ""
     """A part of an evidence line that must be there."""
+    fix: str = ""
+    """A part of the remedy."""
     values: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -568,6 +570,13 @@ CASES = [
         stage=on_own_node({"taints": [TAINT]}),
     ),
     Case(
+        id="a controller's taint",
+        reason="NodeStateTaint",
+        says="0 of the nodes that fit can be used: they are starting, by taint node.cilium.io/agent-not-ready",
+        stage=on_own_node({"taints": [{"key": "node.cilium.io/agent-not-ready", "effect": "NoSchedule"}]}),
+        fix="Do not add node.cilium.io/agent-not-ready",
+    ),
+    Case(
         id="no device plugin",
         reason="GpusInsufficient",
         says="1 Insufficient nvidia.com/gpu",
@@ -636,6 +645,7 @@ CASES = [
         stage=lambda world: failed(
             world, "Evicted", "Pod ephemeral local storage usage exceeds the total limit of containers 1G. "
         ),
+        fix="Raise the pod's ephemeral-storage limit (of an endpoint: its storage)",
     ),
     Case(
         id="preempted", reason="PodPreempted", says="preempted by a pod of higher priority", stage=preempted
@@ -685,6 +695,7 @@ CASES = [
             "Pod was rejected: Allocate failed due to requested number of devices unavailable for nvidia.com/gpu. "
             "Requested: 1, Available: 0, which is unexpected",
         ),
+        fix="Restart the device plugin of node ",
     ),
     Case(
         id="past its deadline",
@@ -755,7 +766,7 @@ CASES = [
     Case(
         id="another architecture",
         reason="ImagePlatformMissing",
-        says="is not built for the architecture of node",
+        says="is not built for the node's architecture (no match for platform in manifest",
         stage=pull("no match for platform in manifest: not found"),
     ),
     Case(
@@ -1091,6 +1102,7 @@ async def test_each_symptom_has_its_cause(case: Case, world: World) -> None:
         assert endpoint.cause == (case.cause or case.reason)
         assert endpoint.message
         assert endpoint.remediation
+        assert case.fix in endpoint.remediation
     else:
         assert result.endpoints == ()
     assert any(case.proof in str(line) for line in result.evidence.values()), result.evidence

@@ -492,6 +492,18 @@ CASES = [
         says="dedicated=ml:NoSchedule on 1",
         nodes=(Gpu(taints=(TAINT, GPU_TAINT_NODES)),),
         stage=nothing,
+        fix=("add its key to gpuTolerations", "dedicated-."),
+    ),
+    *(
+        Case(
+            id=f"a taint to stay: {key}",
+            reason="UntoleratedTaint",
+            says=f"{key}=x:NoSchedule on 1",
+            nodes=(Gpu(taints=(TAINT, {"key": key, "value": "x", "effect": "NoSchedule"})),),
+            stage=nothing,
+            fix=(f"If taint {key} reserves the nodes",),
+        )
+        for key in ("karpenter.sh/capacity-type", "health-team", "kubernetes.azure.com/scalesetpriority")
     ),
     Case(
         id="effect NoExecute",
@@ -553,8 +565,9 @@ CASES = [
     Case(
         id="G-19: MIG mixed",
         reason="MIGStrategyNotSingle",
-        says="1 nvidia-ampere-a10 node offers nvidia.com/mig-3g.40gb and no nvidia.com/gpu",
-        nodes=(Gpu(offers={"nvidia.com/mig-3g.40gb": "2"}),),
+        says="1 nvidia-ampere-a10 node offers nvidia.com/mig-3g.20gb and no nvidia.com/gpu",
+        nodes=(Gpu(offers={"nvidia.com/mig-3g.20gb": "8"}),),
+        fix=("MIG strategy to single", "mig.strategy=single"),
     ),
     Case(
         id="more CPU than any node",

@@ -260,7 +260,7 @@ async def test_gpu_nodes_of_another_architecture_decide(stage: Stage) -> None:
     labels = {"k8s.amazonaws.com/accelerator": "nvidia-hopper-h100", "kubernetes.io/arch": "arm64"}
     stage.control_plane.api("POST", nodes, {"metadata": {"name": "grace-hopper", "labels": labels}})
     try:
-        for repository, reason in (("vllm", "NoVariantForNodes"), ("vllm-multi", "Pullable")):
+        for repository, reason in (("vllm", "ImagePlatformMissing"), ("vllm-multi", "Pullable")):
             ask = stage.in_cluster(
                 stage.ask(stage.open, repository, "1" if "multi" in repository else "0.10.1")
             )

@@ -87,6 +87,7 @@ class Case:
     status: Status = Status.FAIL
     pulls: bool | None = None
     says: str = ""
+    fix: str = ""
 
 
 def at(registry: str, *words: str, **parameters: Any) -> Callable[[Stage], Ask]:
@@ -527,7 +528,13 @@ CASES = [
     Case("no credentials, token", "NoPullCredentials", at("token"), pulls=False),
     Case("entry without port", "NoPullCredentials", without_port, pulls=False, says="covers only 127.0.0.1"),
     Case("no pull secret", "NoPullCredentials", inside("basic"), pulls=False, says="has no pull secret"),
-    Case("ECR token expired", "PullTokenExpired", with_token(denying_as_ecr, EXPIRED), says="user AWS of"),
+    Case(
+        "ECR token expired",
+        "PullTokenExpired",
+        with_token(denying_as_ecr, EXPIRED),
+        says="user AWS of",
+        fix="let a CronJob renew it before it expires: one of ECR lasts 12 hours",
+    ),
     Case(
         "web token expired", "PullTokenExpired", with_token(denying_as_ecr, EXPIRED_WEB_TOKEN), says="2026-"
     ),
@@ -604,8 +611,8 @@ CASES = [
     ),
     Case("not an image", "ManifestInvalid", artifact, pulls=False),
     Case("digest does not fit", "ManifestInvalid", tampered, pulls=False),
-    Case("arm only", "NoVariantForNodes", at("open", "vllm-arm-index", "1"), pulls=False),
-    Case("arm, no index", "NoVariantForNodes", at("open", "vllm-arm", "1"), pulls=True),
+    Case("arm only", "ImagePlatformMissing", at("open", "vllm-arm-index", "1"), pulls=False),
+    Case("arm, no index", "ImagePlatformMissing", at("open", "vllm-arm", "1"), pulls=True),
     Case("no child", "IndexIncomplete", at("open", "vllm-lost-child", "1"), pulls=False),
     Case("no layer", "BlobsMissing", at("open", "vllm-lost-layer", "1"), pulls=False),
     Case("store refused", "LayerStoreUnreachable", store_refused, says="layer store: 127.0.0.1:"),
@@ -752,6 +759,7 @@ async def test_each_installation_is_judged(
     assert result.evidence["image"]
     if case.status is not Status.PASS:
         assert "{" not in result.remediation
+    assert case.fix in result.remediation
     if case.pulls is not None:
         theirs = await asyncio.to_thread(
             containerd.pulls, ask.image, ca_file=ask.ca_file, login=ask.login, seconds=2

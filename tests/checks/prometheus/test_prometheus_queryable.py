@@ -436,7 +436,7 @@ KEDA_CASES = [
     bad("fallen back", "ScaledObjectFallback", fallen_back),
     bad("moved", "StaleServerAddress", moved, "2 ScaledObjects (launch-endpoint-id-first, …) are using"),
     bad("made with no address", "StaleServerAddress", made_with_none),
-    bad("address removed", "AddressUnset", address_removed, "dummy-value"),
+    bad("address removed", "PrometheusAddressUnset", address_removed, "dummy-value"),
     bad(
         "no TriggerAuthentication", "TriggerAuthenticationMissing", enable_auth, REDIS_TRIGGER_AUTHENTICATION
     ),

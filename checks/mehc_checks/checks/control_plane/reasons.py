@@ -13,7 +13,7 @@ _NO_START: Final = (
     "DatabaseMigrated/SecretKeyNotFound",
     "DatabaseMigrated/SecretKeyIsUppercase",
     "DatabaseMigrated/DatabaseURLUnparsable",
-    "DatabaseMigrated/PoolSettingIsText",
+    "DatabaseMigrated/PoolSizeUnusable",
     "RedisReachable/cache/NoRedisConfigured",
     "RedisReachable/cache/RedisSourceOfAnotherCloud",
 )
@@ -246,11 +246,16 @@ HPA_FIXES: Final[Mapping[str, str]] = {
     "FailedGetPodsMetric": "Install a metrics adapter that serves request-concurrency-average, or set "
     "autoscaling.horizontal.enabled to false (rule S4-02).",
     "FailedGetResourceMetric": "Install or fix metrics-server, and set CPU and memory requests of the gateway.",
+    "ScalingDisabled": "Scale it up: kubectl scale deployment {name} -n {namespace} --replicas=1. A "
+    "HorizontalPodAutoscaler does nothing for a Deployment of 0 replicas.",
+    "AmbiguousSelector": "Delete all but one of the HorizontalPodAutoscalers that select these pods: kubectl get hpa "
+    "-n {namespace}.",
     "FailedGetScale": "Correct spec.scaleTargetRef: kubectl get hpa {name} -n {namespace} -o yaml.",
     "InvalidMetricSourceType": "Correct the metrics of the HorizontalPodAutoscaler, each of which needs the block of "
     "its type: kubectl get hpa {name} -n {namespace} -o yaml.",
 }
 """What to do, by the reason of the HorizontalPodAutoscaler's condition."""
+HPA_FIX: Final = "Fix what kubectl describe hpa {name} -n {namespace} reports."
 
 ANSWERS: Final[Mapping[str, str]] = {
     "listed": "{where} answered an authenticated request",

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from mehc_checks.checks.control_plane.facts import Component, ControlPlaneFacts, Proof
-from mehc_checks.checks.control_plane.reasons import HPA_FIXES
+from mehc_checks.checks.control_plane.reasons import HPA_FIX, HPA_FIXES
 from mehc_checks.checks.control_plane.reasons import ControlPlaneReasons as R
 from mehc_checks.core.outcome import Finding, Status
 from mehc_checks.core.text import counted
@@ -38,9 +38,8 @@ def of_objects(facts: ControlPlaneFacts) -> Iterator[Finding]:
     if facts.scaler:
         gateway = next(c for c in facts.components if c.role == "gateway")
         words = words_of(gateway, facts)
-        fix = HPA_FIXES.get(facts.scaler.reason)
-        fixes: dict[str, Any] = {"fix": fix.format(**words)} if fix else {}
-        yield R.GATEWAY_NOT_SCALED(**words, why=facts.scaler.reason, **fixes)
+        fix = HPA_FIXES.get(facts.scaler.reason, HPA_FIX).format(**words)
+        yield R.GATEWAY_NOT_SCALED(**words, why=facts.scaler.reason, fix=fix)
 
 
 def of_images(facts: ControlPlaneFacts) -> Iterator[Finding]:

@@ -125,7 +125,7 @@ def _server(
 def _configuration(facts: DatabaseFacts) -> Iterator[Finding]:
     """What is wrong whatever the database answers."""
     for path in facts.unusable_settings:
-        yield R.POOL_SETTING(path=path)
+        yield R.POOL_SIZE_UNUSABLE(path=path)
     if facts.shadowed:
         yield R.TWO_SECRETS(ignored=facts.shadowed)
     if facts.database and facts.database.has_percent:

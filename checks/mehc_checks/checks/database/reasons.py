@@ -159,8 +159,8 @@ class DatabaseReasons(EnvironmentReasons, DatabaseURLReasons, PostgresReasons, A
         message="{address} {why}, and the gateway writes there",
         remedy="Point {source} to the primary (writer) endpoint.",
     )
-    POOL_SETTING = Reason(
-        "PoolSettingIsText",
+    POOL_SIZE_UNUSABLE = Reason(
+        "PoolSizeUnusable",
         Status.FAIL,
         "The chart writes db_engine_pool_size and db_engine_max_overflow as text, and SQLAlchemy raises TypeError.",
         message="{path} must be unset: the chart writes it as text, and no session can be opened (TypeError)",

@@ -4,6 +4,7 @@ Where several demands share a reason, ``demand`` names them: " (recommendedHardw
 """
 
 from mehc_checks.core.outcome import Reason, ReasonSet, Status
+from mehc_checks.workload.reasons import WorkloadReasons
 
 
 class GpuNodesReasons(ReasonSet):
@@ -97,7 +98,8 @@ class GpuNodesReasons(ReasonSet):
         "A taint that endpoint pods do not tolerate is on every node of the accelerator. They tolerate "
         "nvidia.com/gpu and the keys of gpuTolerations.",
         message="endpoints tolerate 0 of {nodes}: {taints}{demand}",
-        remedy="Add key {key} to gpuTolerations, or remove that taint from the nodes.",
+        remedy="If taint {key} reserves the nodes for endpoints, add its key to gpuTolerations and run helm upgrade. "
+        "If it marks their state (health, maintenance), fix that and remove it: kubectl taint node {node} {key}-.",
         defaults={"demand": ""},
     )
     TAINT_NO_EXECUTE = Reason(
@@ -108,16 +110,7 @@ class GpuNodesReasons(ReasonSet):
         remedy="Change the effect of taint {key} on the nodes, or in their node group, from NoExecute to NoSchedule.",
         defaults={"demand": ""},
     )
-    NODE_STATE_TAINT = Reason(
-        "NodeStateTaint",
-        Status.FAIL,
-        "All nodes that could take the pods have a taint that a controller sets while a node starts, is removed, or is "
-        "unhealthy. It is a warning while such a node has just joined.",
-        message="0 of {nodes} can be used: {states}{joined}{demand}",
-        remedy="Do not add {key} to gpuTolerations: {owner} sets it while a node is {state}. If it stays, find what "
-        "sets it and why (kubectl describe node {node}).",
-        defaults={"joined": "", "demand": ""},
-    )
+    NODE_STATE_TAINT = WorkloadReasons.NODE_STATE_TAINT
     NODES_CORDONED = Reason(
         "GpuNodesCordoned",
         Status.FAIL,

@@ -126,6 +126,7 @@ def _tainted(coverage: Coverage) -> Cause:
         "nodes": nodes(size(coverage.selected), coverage.demand.accelerator),
         "taints": ", ".join(f"{taint} on {count}" for taint, count in taints.items()),
         "key": next(iter(taints)).key,
+        "node": one_of(coverage.selected),
     }
     return Cause(reason=R.TAINT_NO_EXECUTE if known else R.UNTOLERATED_TAINT, words=words)
 

@@ -36,7 +36,7 @@ class PrometheusReasons(PrometheusApiReasons):
         message="{url} answered in {milliseconds} ms and scrapes {sidecars}; no request was made yet",
     )
     ADDRESS_UNSET = Reason(
-        "AddressUnset",
+        "PrometheusAddressUnset",
         Status.FAIL,
         "Without an address the gateway rejects sync endpoints with min_workers: 0 (HTTP 400).",
         message=f"{ADDRESS_PATH} must be set",
@@ -44,7 +44,7 @@ class PrometheusReasons(PrometheusApiReasons):
         "endpoint scales to zero, disable this check.",
     )
     ADDRESS_EMPTY = Reason(
-        "AddressEmpty",
+        "PrometheusAddressEmpty",
         Status.FAIL,
         f"The gateway accepts an empty address, and KEDA is given {DUMMY_ADDRESS} in its place: every poll fails and "
         "nothing scales.",
@@ -52,7 +52,7 @@ class PrometheusReasons(PrometheusApiReasons):
         remedy=f"Set {ADDRESS_PATH} to the URL of Prometheus, or remove it. {_UPDATE_ENDPOINTS}",
     )
     ADDRESS_INVALID = Reason(
-        "AddressInvalid",
+        "PrometheusAddressInvalid",
         Status.FAIL,
         "KEDA's HTTP client rejects the address.",
         message="{url!r} is not a valid address: {problem}",

@@ -60,7 +60,7 @@ async def resolve(host: str, port: int, *, timeout: float) -> list[str]:
                 _RESOLVERS, lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
             )
     except TimeoutError:
-        raise NetworkProblem(N.DNS_TIMEOUT, host, port, seconds=f"{timeout:g}") from None
+        raise NetworkProblem(N.DNS_TIMEOUT, host, port, time=f"{timeout:g} s") from None
     except (socket.gaierror, UnicodeError) as error:
         detail = error.strerror if isinstance(error, socket.gaierror) else "not a host name"
         raise NetworkProblem(N.HOST_UNRESOLVABLE, host, port, detail=detail) from None

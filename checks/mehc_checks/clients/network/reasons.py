@@ -26,7 +26,7 @@ class NetworkReasons(ReasonSet):
         "DNSTimeout",
         Status.FAIL,
         "DNS did not answer within the time allowed.",
-        message="{concerning}{host} was not resolved within {seconds} s: DNS does not answer",
+        message="{concerning}{host} was not resolved within {time}: DNS does not answer",
         remedy="Check the cluster's DNS (kubectl get pods -n kube-system -l k8s-app=kube-dns) and the path to it.",
         defaults=_CONCERNING,
     )

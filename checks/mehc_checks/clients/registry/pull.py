@@ -170,7 +170,10 @@ class Pull:
 
     def _no_variant(self, architecture: str) -> Problem:
         has = ", ".join(self._found.platforms) or "nothing that names its platform"
-        return Problem(R.NO_VARIANT, image=self._image, architecture=architecture, platforms=has)
+        built = f"linux/{architecture}"
+        return Problem(
+            R.IMAGE_PLATFORM_MISSING, image=self._image, architecture=built, detail=f"it has {has}"
+        )
 
     async def _child(self, entry: Mapping[str, Any]) -> Mapping[str, Any]:
         digest = digest_of(entry, self._image)

@@ -75,8 +75,8 @@ class RegistryReasons(NetworkReasons):
         Status.FAIL,
         "The password in the pull secret is a token that has expired; a token of ECR lasts 12 hours.",
         message="the token of {login} expired at {when}",
-        remedy="Renew the token in Secret {secret} -n {namespace}, and let a CronJob renew it before it expires; for "
-        "ECR its password is the output of aws ecr get-login-password.",
+        remedy="Renew the token in Secret {secret} -n {namespace}, and let a CronJob renew it before it expires: one "
+        "of ECR lasts 12 hours and is the output of aws ecr get-login-password.",
         defaults={"namespace": "ENDPOINT_NAMESPACE"},
     )
     PULL_TOKEN_EXPIRES_SOON = Reason(
@@ -150,12 +150,13 @@ class RegistryReasons(NetworkReasons):
         message="{image} is not a valid image: {detail}",
         remedy="Push {image} again; the tag may be taken by something that is not an image (a chart, a signature).",
     )
-    NO_VARIANT = Reason(
-        "NoVariantForNodes",
+    IMAGE_PLATFORM_MISSING = Reason(
+        "ImagePlatformMissing",
         Status.FAIL,
-        "The image has no variant for the architecture of the GPU nodes.",
-        message="{image} has no variant for linux/{architecture}; it has {platforms}",
-        remedy="Push {image} for linux/{architecture}, or mirror all its variants (crane copy, skopeo copy --all).",
+        "The image exists, but is not built for the architecture of the nodes.",
+        message="{image} is not built for {architecture} ({detail})",
+        remedy="Push {image} for {architecture}, mirror all of its platforms (skopeo copy --all), or select other "
+        "nodes.",
     )
     INDEX_INCOMPLETE = Reason(
         "IndexIncomplete",

@@ -11,9 +11,9 @@ from mehc_checks.modelengine import paths
 _DEAD_SCALING: Final = tuple(
     f"PrometheusQueryable/{reason}"
     for reason in (
-        "AddressUnset",
-        "AddressEmpty",
-        "AddressInvalid",
+        "PrometheusAddressUnset",
+        "PrometheusAddressEmpty",
+        "PrometheusAddressInvalid",
         "ScaledObjectNotReady",
         "ScaledObjectFallback",
         "StaleServerAddress",

@@ -95,7 +95,7 @@ POOL_SIZE_UNUSABLE: Final = critical(
     "Every use of the database fails with a TypeError: the chart writes numbers as text, and null as null.",
     message="{path} is {value}, which SQLAlchemy gets as {kind}: every use of the database fails (TypeError)",
     remedy="Remove the key {path} from every values file; the default is 10.",
-    explains=("DatabaseMigrated/PoolSettingIsText", *NO_START),
+    explains=("DatabaseMigrated/PoolSizeUnusable", *NO_START),
 )
 
 
@@ -112,7 +112,7 @@ def pool_size(view: View) -> Iterator[Finding]:
         value = view.read(path)
         if not isinstance(value, bool):  # which Python counts with
             kind = "null" if value is None else "text"
-            explains = None if path == paths.DB_ENGINE_POOL_SIZE else ("DatabaseMigrated/PoolSettingIsText",)
+            explains = None if path == paths.DB_ENGINE_POOL_SIZE else ("DatabaseMigrated/PoolSizeUnusable",)
             yield POOL_SIZE_UNUSABLE.at(path, value=value or kind, kind=kind, explains=explains)
 
 
