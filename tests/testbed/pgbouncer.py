@@ -1,7 +1,7 @@
 """A real PgBouncer from Debian's packages, in front of a server of the testbed."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 from urllib.parse import quote
@@ -24,12 +24,14 @@ class PgBouncer(Process):
         *,
         mode: Literal["session", "transaction"] = "transaction",
         pool_size: int = 5,
+        settings: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__("pgbouncer", user=server_account())
         self.host = LOOPBACK
         self.port = free_port()
         self._server, self._user, self._password = server, user, password
         self._mode, self._pool_size = mode, pool_size
+        self._settings = dict(settings or {})
 
     def url(self, database: str) -> str:
         """postgresql://user:password@host:port/database."""
@@ -47,6 +49,7 @@ class PgBouncer(Process):
             "auth_file": self.directory / "users",
             "pool_mode": self._mode,
             "default_pool_size": self._pool_size,
+            **self._settings,
         }
         lines = [f"{name} = {value}" for name, value in settings.items()]
         databases = f"[databases]\n* = host={self._server.host} port={self._server.port}\n"

@@ -150,3 +150,28 @@ class Redis(Process):
                 "tls-key-file": str(own.key_file),
             }
         return settings
+
+
+class Sentinel(Process):
+    """A Redis Sentinel that watches nothing."""
+
+    def __init__(self) -> None:
+        super().__init__("sentinel")
+        self.host, self.port = LOOPBACK, free_port()
+
+    def url(self) -> str:
+        return f"redis://{self.host}:{self.port}/0"
+
+    def prepare(self) -> None:
+        lines = (f"bind {self.host}", f"port {self.port}", f"dir {self.directory}")
+        (self.directory / "sentinel.conf").write_text("\n".join(lines) + "\n")
+
+    def command(self) -> Sequence[str | Path]:
+        executable = shutil.which("redis-server")
+        if executable is None:
+            raise ComponentError("no redis-server on the PATH; run `make setup`")
+        return [executable, self.directory / "sentinel.conf", "--sentinel"]
+
+    def ready(self) -> bool:
+        with client.Redis(host=self.host, port=self.port, retry=Retry(NoBackoff(), 0)) as connection:
+            return bool(connection.ping())

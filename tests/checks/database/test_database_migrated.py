@@ -100,18 +100,24 @@ def crowded(stage: Stage) -> Iterator[None]:
         yield
 
 
-@contextmanager
-def rejecting(stage: Stage) -> Iterator[None]:
-    """The server's access rules reject user stranger."""
-    ((path,),) = stage.postgres.execute("SHOW hba_file")
-    rules, before = Path(path), Path(path).read_text()
-    rules.write_text(f"host all stranger 127.0.0.1/32 reject\n{before}")
-    stage.postgres.execute("SELECT pg_reload_conf()")
-    try:
-        yield
-    finally:
-        rules.write_text(before)
-        stage.postgres.execute("SELECT pg_reload_conf()")
+def ruled(rule: str, *, tls: bool = False) -> Callable[[Stage], AbstractContextManager[None]]:
+    """The server's access rules begin with ``rule``."""
+
+    @contextmanager
+    def around(stage: Stage) -> Iterator[None]:
+        server = stage.tls if tls else stage.postgres
+        ((path,),) = server.execute("SHOW hba_file")
+        rules, before = Path(path), Path(path).read_text()
+        rules.write_text(f"{rule}\n{before}")
+        server.execute("SELECT pg_reload_conf()")
+        eventually(lambda: server.execute("SELECT count(*) FROM pg_hba_file_rules"), bool)
+        try:
+            yield
+        finally:
+            rules.write_text(before)
+            server.execute("SELECT pg_reload_conf()")
+
+    return around
 
 
 INITIALIZED = (
@@ -333,7 +339,36 @@ CASES = [
         reason="PgHbaRejected",
         says="does not admit user stranger to database postgres",
         data=url(lambda stage: stage.postgres.url("stranger", PASSWORD, "postgres")),
-        around=rejecting,
+        around=ruled("host all stranger 127.0.0.1/32 reject"),
+    ),
+    Case(
+        id="no access rule, with TLS and without",
+        reason="PgHbaRejected",
+        says="does not admit user nowhere to database postgres",
+        data=url(lambda stage: stage.tls.url("nowhere", PASSWORD, "postgres")),
+        around=ruled("host all nowhere 127.0.0.1/32 reject", tls=True),
+    ),
+    Case(
+        id="an access rule that rejects sessions without TLS",
+        reason="TLSRequired",
+        says="requires TLS",
+        remedy="Add ?sslmode=require to",
+        data=url(lambda stage: stage.tls.url("modelengine", PASSWORD, "postgres", sslmode="disable")),
+        around=ruled("hostnossl all all 127.0.0.1/32 reject", tls=True),
+    ),
+    Case(
+        id="a user whom the server does not check by password, as with IAM on RDS",
+        reason="ExternalAuthRejected",
+        says="checks user stranger by Ident, which rejected the session",
+        remedy='REVOKE rds_iam FROM "stranger"',
+        data=url(lambda stage: stage.postgres.url("stranger", "token", "postgres")),
+        around=ruled("host all stranger 127.0.0.1/32 ident"),
+    ),
+    Case(
+        id="no database in the URL",
+        reason="DatabaseNotFound",
+        says="has no database",
+        data=url(lambda stage: stage.postgres.url("modelengine", PASSWORD, "")),
     ),
     Case(
         id="database missing",
@@ -518,6 +553,28 @@ CASES = [
                 "head",
                 "ALTER TABLE hosted_model_inference.triggers OWNER TO postgres",
                 "GRANT SELECT ON hosted_model_inference.triggers TO modelengine",
+            )
+        ),
+    ),
+    Case(
+        id="no right to create what the first migration creates",
+        reason="PrivilegesMissing",
+        says="lacks privileges on database ",
+        also=("NeverMigrated",),
+        remedy='GRANT USAGE, CREATE ON SCHEMA public TO "stranger";',
+        data=url(lambda stage: stage.postgres.url("stranger", PASSWORD, stage.database(None))),
+    ),
+    Case(
+        id="no right to alter what the next migrations alter",
+        reason="PrivilegesMissing",
+        says="hosted_model_inference.endpoints (ownership, which the migration needs)",
+        also=("RevisionBehind",),
+        remedy='ALTER TABLE hosted_model_inference.endpoints OWNER TO "modelengine";',
+        data=url(
+            lambda stage: stage.url(
+                "b574e9711e35",
+                "ALTER TABLE hosted_model_inference.endpoints OWNER TO postgres",
+                "GRANT ALL ON hosted_model_inference.endpoints TO modelengine",
             )
         ),
     ),
@@ -719,6 +776,7 @@ def test_every_reason_has_a_case(produced: set[str]) -> None:
         *EnvironmentReasons.all(),
         DatabaseReasons.CLOUD_SECRET_UNUSABLE,
         DatabaseReasons.TRANSACTION_POOLING,
+        DatabaseReasons.POOLER_WAITS,
         DatabaseReasons.PASSWORD_WHITESPACE,
     }
     assert {reason.name for reason in DatabaseReasons.all() if reason not in elsewhere} <= produced

@@ -4,6 +4,7 @@ import asyncio
 import sys
 from typing import Any, Literal
 
+import psycopg
 import pytest
 from sqlalchemy.ext.asyncio import create_async_engine
 
@@ -87,6 +88,39 @@ async def test_a_pooler(
             assert f"{pooler.host}:{pooler.port} is a pooler in transaction mode" in result.message
             assert "Point " in result.remediation
             assert "to the server itself, set pool_mode=session" in result.remediation
+
+
+@pytest.mark.parametrize(
+    ("reason", "says", "password", "settings"),
+    [
+        ("PasswordRejected", "rejected the password of user pooled", "guess", {}),
+        ("TooManyConnections", "no connection slot left", PASSWORD, {"max_client_conn": "1"}),
+        (
+            "PoolerTimeout",
+            "has no connection to the server for database",
+            PASSWORD,
+            {"default_pool_size": "1", "query_wait_timeout": "1"},
+        ),
+    ],
+)
+async def test_a_pooler_that_gives_no_session(
+    postgres: Postgres,
+    database: str,
+    reason: str,
+    says: str,
+    password: str,
+    settings: dict[str, str],
+) -> None:
+    """The one place of the pool, or of the pooler's clients, is taken by a session that stays in its transaction."""
+    with (
+        PgBouncer(postgres, "pooled", PASSWORD, settings=settings) as pooler,
+        psycopg.connect(pooler.url(database)) as other,
+    ):
+        other.execute("SELECT 1")
+        url = pooler.url(database).replace(f":{PASSWORD}@", f":{password}@")
+        result = await judged("DatabaseMigrated", values(url))
+    assert (result.status, result.reason) == (Status.FAIL, reason), result.message
+    assert says in result.message
 
 
 async def test_no_pooler_and_nothing_left(postgres: Postgres, database: str) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+import redis
 
 from mehc_checks.checks.redis.reasons import RedisReasons
 from mehc_checks.clients.aws.reasons import AwsReasons
@@ -17,7 +18,7 @@ from testbed.controlplane import ControlPlane
 from testbed.installation import overlaid
 from testbed.judging import judged
 from testbed.pki import CertificateAuthority
-from testbed.redis import Redis
+from testbed.redis import Redis, Sentinel
 from testbed.waiting import eventually
 
 PASSWORD = "pw-never-shown"
@@ -93,6 +94,17 @@ class Servers:
     @property
     def cluster(self) -> Redis:
         return self("cluster", config={"cluster-enabled": "yes"})
+
+    @property
+    def sentinel(self) -> Sentinel:
+        return self._stack.enter_context(Sentinel())
+
+    @property
+    def orphan(self) -> Redis:
+        """Its primary is an address where nothing listens."""
+        server = self("orphan", config={"replica-serve-stale-data": "no"})
+        server.call("REPLICAOF", "127.0.0.1", ports.free_port())
+        return server
 
     @property
     def evicting(self) -> Redis:
@@ -345,6 +357,30 @@ CASES = [
         id="cluster mode", reason="ClusterMode", says="cluster mode", values=lambda s: cache(s.cluster.url())
     ),
     Case(
+        id="a sentinel",
+        reason="SentinelAddress",
+        says="is a Redis Sentinel and holds no data",
+        values=lambda s: cache(s.sentinel.url()),
+    ),
+    Case(
+        id="a replica that has lost its primary",
+        reason="ReplicaWithoutPrimary",
+        says="link to its primary is down",
+        values=lambda s: cache(s.orphan.url()),
+    ),
+    Case(
+        id="too few replicas",
+        reason="TooFewReplicas",
+        says="fewer replicas are connected than min-replicas-to-write",
+        values=lambda s: cache(s("proud", config={"min-replicas-to-write": "1"}).url()),
+    ),
+    Case(
+        id="no scripts",
+        reason="CommandDisabled",
+        says="keda: 127.0.0.1",
+        values=lambda s: cache(s("no scripts", config={"rename-command": 'EVAL ""'}).url()),
+    ),
+    Case(
         id="evicting broker",
         reason="EvictingBroker",
         says="broker: ",
@@ -566,6 +602,11 @@ async def test_the_secret_of_a_token_is_the_one_that_the_pods_read(
         (lambda: ports.garbage_server(b""), "ConnectionClosed", "closed the connection without an answer"),
         (lambda: contextlib.nullcontext(("[fe80::1]", 6379)), "HostUnreachable", "is unreachable"),
         (lambda: ports.garbage_server(b"-ERR unheard of\r\n" * 9), "RedisError", "returned an error"),
+        (
+            lambda: ports.garbage_server(b"-DENIED Redis is running in protected mode because\r\n" * 9),
+            "ProtectedMode",
+            "without a password it admits only its own host",
+        ),
     ],
 )
 async def test_servers_that_are_none(
@@ -576,6 +617,30 @@ async def test_servers_that_are_none(
     assert result.reason == reason, result.message
     assert says in result.message
     produced.add(result.reason)
+
+
+async def test_a_server_that_runs_a_script(produced: set[str]) -> None:
+    with Redis(config={"lua-time-limit": "1"}) as server:
+        script = asyncio.create_task(asyncio.to_thread(endless, server))
+        try:
+            result = None
+            for _ in range(300):
+                result = await judged("RedisReachable", cache(server.url()))
+                if result.reason != "RedisReachable":
+                    break
+                await asyncio.sleep(0.2)
+        finally:
+            await asyncio.to_thread(server.call, "SCRIPT", "KILL")
+        await script
+    assert result
+    assert result.reason == "ScriptRunning", result
+    assert "redis-cli SCRIPT KILL" in result.remediation
+    produced.add(result.reason)
+
+
+def endless(server: Redis) -> None:
+    with contextlib.suppress(redis.RedisError):
+        server.call("EVAL", "while true do end", 0)
 
 
 async def test_a_server_that_is_loading(servers: Servers, produced: set[str]) -> None:

@@ -8,8 +8,9 @@ from mehc_checks.checks.database import revisions
 from mehc_checks.checks.database.facts import DatabaseFacts, DatabaseParameters, Probe, Schema
 from mehc_checks.checks.database.reasons import DatabaseReasons
 from mehc_checks.clients.network.reasons import NetworkReasons
+from mehc_checks.clients.postgres.server import Server
 from mehc_checks.core.errors import Problem
-from mehc_checks.core.outcome import Evidence, Finding, Outcome, Severity, Status
+from mehc_checks.core.outcome import Evidence, Finding, Outcome, Reason, Severity, Status
 from mehc_checks.core.permission import Permission
 from mehc_checks.engine.check import check
 from mehc_checks.modelengine import schema
@@ -68,8 +69,24 @@ def _probed(probe: Probe, facts: DatabaseFacts, database: Database, role: Role) 
     if probe.problem:
         yield _unreached(probe, probe.problem, database, role)
     elif probe.found:
+        schema_is = tuple(revisions.judged(probe.found, facts.expected, probe.server.database))
         yield from _server(probe, probe.found, facts, database, role)
-        yield from revisions.judged(probe.found, facts.expected, probe.server.database)
+        if role is Role.WRITER:
+            yield from _migrating(probe.server, probe.found, {each.reason for each in schema_is})
+        yield from schema_is
+
+
+def _migrating(server: Server, found: Schema, schema_is: set[Reason]) -> Iterator[Finding]:
+    """What the migration that is due needs and the user lacks: it connects with the same URL."""
+    user, database = server.user, server.database
+    if R.NEVER_MIGRATED in schema_is and found.cannot_create_in:
+        grant = f'GRANT CREATE ON DATABASE "{database}" TO "{user}"; GRANT USAGE, CREATE ON SCHEMA public TO "{user}";'
+        objects = f"{revisions.some(found.cannot_create_in)} (CREATE, which the migration needs)"
+        yield R.PRIVILEGES_MISSING(user=user, objects=objects, grant=grant)
+    elif R.BEHIND in schema_is and found.not_owned and not found.denied:
+        grant = " ".join(f'ALTER TABLE {name} OWNER TO "{user}";' for name in found.not_owned)
+        objects = f"{revisions.some(found.not_owned)} (ownership, which the migration needs)"
+        yield R.PRIVILEGES_MISSING(user=user, objects=objects, grant=grant)
 
 
 _OF_THE_HOST = (*NetworkReasons.all(), R.NOT_POSTGRESQL)

@@ -41,6 +41,10 @@ class Schema:
     has_version_table: bool
     revisions: tuple[str, ...]
     """What the version table holds; empty too when the role may not read it."""
+    cannot_create_in: tuple[str, ...] = ()
+    """Of the database and schema public, where the role has no CREATE, which the first migration needs."""
+    not_owned: tuple[str, ...] = ()
+    """Tables that the role does not own, so that it cannot alter them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

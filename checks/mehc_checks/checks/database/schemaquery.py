@@ -41,7 +41,12 @@ SELECT
         ORDER BY 1),
   to_regclass(%(version_table)s) IS NOT NULL,
   to_regclass(%(version_table)s) IS NOT NULL
-    AND has_table_privilege(to_regclass(%(version_table)s), 'SELECT')
+    AND has_table_privilege(to_regclass(%(version_table)s), 'SELECT'),
+  ARRAY(SELECT 'database ' || current_database() WHERE NOT has_database_privilege(current_database(), 'CREATE')
+        UNION ALL
+        SELECT 'schema public' WHERE NOT has_schema_privilege(to_regnamespace('public')::oid, 'CREATE')),
+  ARRAY(SELECT t.name FROM tables t JOIN pg_catalog.pg_class c ON c.oid = t.oid
+        WHERE NOT pg_has_role(c.relowner, 'USAGE') ORDER BY 1)
 """
 
 
@@ -78,4 +83,6 @@ async def look(opened: Session, timeout: float) -> Schema:
         denied=denied,
         has_version_table=row[9],
         revisions=tuple(revision for (revision,) in revisions),
+        cannot_create_in=tuple(row[11]),
+        not_owned=tuple(row[12]),
     )

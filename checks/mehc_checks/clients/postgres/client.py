@@ -35,24 +35,37 @@ class PostgresProblem(Problem):
         )
 
 
+_POOLER: Final = (
+    "query_wait_timeout|server_login_retry|server login has been failing|cannot connect to server"
+)
+"""PgBouncer's words, before a session exists or at its first query."""
+_EXTERNAL: Final = "(?P<method>PAM|LDAP|RADIUS|Ident|Peer|GSSAPI|SSPI|BSD|certificate) authentication failed"
 _REFUSALS: Final[tuple[tuple[str, Reason], ...]] = (
-    ("password authentication failed", R.PASSWORD_REJECTED),
+    (_POOLER, R.POOLER_WAITS),
+    ("password authentication failed|SASL authentication failed", R.PASSWORD_REJECTED),
+    (_EXTERNAL, R.EXTERNAL_AUTH_REJECTED),
     ("no password supplied", R.PASSWORD_MISSING),
     ("is not permitted to log in", R.ROLE_REJECTED),
     ("role .* does not exist", R.ROLE_REJECTED),
-    ("no pg_hba.conf entry .*no encryption", R.TLS_REQUIRED),
+    ("pg_hba.conf .*(?:SSL encryption|SSL on)", R.PG_HBA_REJECTED),  # without TLS it was tried as well
+    ("no pg_hba.conf entry .*(?:no encryption|SSL off)", R.TLS_REQUIRED),
+    ("SSL connection is required|requires TLS connections", R.TLS_REQUIRED),
+    ("valid client certificate|certificate required", R.TLS_HANDSHAKE_FAILED),
     ("pg_hba.conf (entry|rejects)", R.PG_HBA_REJECTED),
-    ("database .* does not exist", R.DATABASE_NOT_FOUND),
+    ("database .* does not exist|no such database", R.DATABASE_NOT_FOUND),
     ("permission denied for database", R.PRIVILEGES_MISSING),
     ("does not support SSL", R.SERVER_NOT_TLS),
     ("server certificate for .* does not match", R.TLS_WRONG_HOST),
     ("certificate has expired", R.TLS_EXPIRED),
     ("certificate verify failed|server certificate|root certificate", R.TLS_UNTRUSTED),
-    ("too many (clients|connections)|remaining connection slots", R.TOO_MANY_CONNECTIONS),
+    (
+        "too many (clients|connections)|remaining connection slots|no more connections allowed",
+        R.TOO_MANY_CONNECTIONS,
+    ),
     ("the database system is", R.SERVER_NOT_READY),
     ("received invalid response|invalid response to SSL|expected authentication request", R.NOT_POSTGRESQL),
 )
-"""libpq gives no SQLSTATE for what happens before a session exists, so its own English words must do."""
+"""libpq gives no SQLSTATE for what happens before a session exists, so its own English words do, and PgBouncer's."""
 
 
 @asynccontextmanager
@@ -68,6 +81,8 @@ async def session(server: Server, *, timeout: float) -> AsyncIterator[Session]:
     except TimeoutError:
         raise NetworkProblem(N.CONNECTION_TIMEOUT, server.host, server.port, time=f"{timeout:g} s") from None
     except psycopg.Error as error:
+        if re.search(_POOLER, str(error)):
+            raise PostgresProblem(R.POOLER_WAITS, server) from None
         state = error.sqlstate or type(error).__name__
         raise PostgresProblem(R.QUERY_FAILED, server, sqlstate=state) from None
 
@@ -86,6 +101,8 @@ async def _open(server: Server, timeout: float) -> Session:
             problem.reason is R.SESSION_REJECTED
         ):  # libpq says in words of the system that there is no connection
             await connect(server.host, server.port, timeout=timeout / 4)
+        if problem.reason is R.PG_HBA_REJECTED and server.options.get("sslmode") == "disable":
+            await _raise_for_tls(server, timeout / 4)
         raise
 
 
@@ -142,10 +159,12 @@ async def _connect(server: Server, places: list[tuple[str, str, int]]) -> Sessio
 def _refused(text: str, server: Server) -> Problem:
     """The problem that ``text``, libpq's, is about."""
     for pattern, reason in _REFUSALS:
-        if re.search(pattern, text):
-            words = {}
+        if found := re.search(pattern, text):
+            words: dict[str, object] = dict(found.groupdict())
             if reason is R.TLS_UNTRUSTED:
                 words = {"detail": "its authority is unknown"}
+            if reason is R.TLS_HANDSHAKE_FAILED:
+                words = {"detail": "it requires a client certificate"}
             if reason is R.PRIVILEGES_MISSING:
                 words = {
                     "objects": f"database {server.database}",

@@ -45,6 +45,24 @@ class PostgresReasons(NetworkReasons):
         remedy="Correct the user and password in {source}{then}.",
         defaults={**_SOURCE, "then": ", then restart the client"},
     )
+    EXTERNAL_AUTH_REJECTED = Reason(
+        "ExternalAuthRejected",
+        Status.FAIL,
+        "The server does not check this user by a password of its own, but by PAM (on RDS: IAM), LDAP, ident or the "
+        "like, and that rejected the session.",
+        message="{address} checks user {user} by {method}, which rejected the session",
+        remedy="Have the server check user {user} by password (scram-sha-256 in pg_hba.conf; on RDS: REVOKE rds_iam "
+        'FROM "{user}"): the platform keeps one URL, and IAM tokens expire after 15 minutes.',
+        defaults={"method": "PAM"},
+    )
+    POOLER_WAITS = Reason(
+        "PoolerTimeout",
+        Status.FAIL,
+        "The pooler in front of the server accepted the session, and got no connection to the server for it.",
+        message="the pooler at {address} has no connection to the server for database {database}",
+        remedy="Check that the server behind the pooler is up and accepts its user (the pooler's log); if SHOW POOLS "
+        "says that all connections are in use, raise default_pool_size.",
+    )
     ROLE_REJECTED = Reason(
         "RoleRejected",
         Status.FAIL,
@@ -81,7 +99,8 @@ class PostgresReasons(NetworkReasons):
         Status.FAIL,
         "The server has no connection slot left for this user.",
         message="{address} has no connection slot left for user {user}",
-        remedy="Raise max_connections of the server or the CONNECTION LIMIT of role {user}{or_lower}.",
+        remedy="Raise max_connections of the server (of a pooler: max_client_conn) or the CONNECTION LIMIT of role "
+        "{user}{or_lower}.",
         defaults={"or_lower": ", or lower the number of clients"},
     )
     SESSION_REJECTED = Reason(

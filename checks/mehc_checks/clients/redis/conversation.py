@@ -45,8 +45,15 @@ _ERRORS: Final[tuple[tuple[str, Reason], ...]] = (
     ("out of memory", R.OUT_OF_MEMORY),
     ("command not allowed when used memory", R.OUT_OF_MEMORY),
     ("max number of clients", R.TOO_MANY_CLIENTS),
+    ("protected mode", R.PROTECTED_MODE),
+    ("Link with MASTER is down", R.PRIMARY_LOST),
+    ("Not enough good replicas", R.REPLICAS_MISSING),
+    ("busy running a script", R.SCRIPT_RUNNING),
+    ("unknown command", R.COMMAND_DISABLED),
 )
 """By the words of Redis' own errors; redis-py cuts some of their codes off."""
+_OF_EVERY_SERVER: Final = frozenset({"GET", "SET", "SELECT", "LLEN", "MULTI"})
+"""Only a Sentinel knows none of these."""
 _CERTIFICATE: Final = (N.TLS_UNTRUSTED, N.TLS_EXPIRED, N.TLS_WRONG_HOST, N.TLS_HANDSHAKE_FAILED)
 
 
@@ -172,6 +179,8 @@ def _not_after(connection: Connection) -> datetime | None:
 
 def _answered(server: Server, error: ResponseError, command: tuple[str, ...]) -> RedisProblem:
     reason = _named(error) or R.SERVER_ERROR
+    if reason is R.COMMAND_DISABLED and command[0] in _OF_EVERY_SERVER:
+        reason = R.SENTINEL
     return RedisProblem(reason, server, **_denied(str(error), command))
 
 

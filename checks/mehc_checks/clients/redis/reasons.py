@@ -67,6 +67,59 @@ class RedisServerReasons(ReasonSet):
         remedy="Use the address of the primary in {source}.",
         defaults=_SOURCE,
     )
+    PRIMARY_LOST = Reason(
+        "ReplicaWithoutPrimary",
+        Status.FAIL,
+        "The server is a replica that has lost its primary, and does not serve stale data (MASTERDOWN).",
+        message="{concerning}{address} is a replica whose link to its primary is down",
+        remedy="Use the address of the primary in {source}, or restore replication (redis-cli INFO replication: "
+        "master_link_status).",
+        defaults=_SOURCE,
+    )
+    REPLICAS_MISSING = Reason(
+        "TooFewReplicas",
+        Status.FAIL,
+        "The server rejects writes because fewer replicas are connected than min-replicas-to-write (NOREPLICAS).",
+        message="{concerning}{address} rejects writes: fewer replicas are connected than min-replicas-to-write",
+        remedy="Start the replicas again (redis-cli INFO replication: connected_slaves), or lower "
+        "min-replicas-to-write: redis-cli CONFIG SET min-replicas-to-write 0.",
+        defaults=_CONCERNING,
+    )
+    SENTINEL = Reason(
+        "SentinelAddress",
+        Status.FAIL,
+        "The address is that of a Redis Sentinel, which only tells where the primary is; model engine's clients do not "
+        "ask it.",
+        message="{concerning}{address} is a Redis Sentinel and holds no data",
+        remedy="Use the address of the primary in {source}, best a Service that follows it: redis-cli SENTINEL "
+        "get-master-addr-by-name NAME.",
+        defaults=_SOURCE,
+    )
+    PROTECTED_MODE = Reason(
+        "ProtectedMode",
+        Status.FAIL,
+        "The server has no password and runs in protected mode, so it admits clients of its own host only.",
+        message="{concerning}{address} runs in protected mode: without a password it admits only its own host",
+        remedy="Set a password on the server (requirepass) and in the client, or set protected-mode no where the "
+        "network alone protects it.",
+        defaults=_CONCERNING,
+    )
+    COMMAND_DISABLED = Reason(
+        "CommandDisabled",
+        Status.FAIL,
+        "The server does not know a command that the client uses: it was renamed or disabled, or the product lacks it.",
+        message="{concerning}{address} does not have the command {command}",
+        remedy="Enable {command} on the server (rename-command in redis.conf, disabled commands of the provider).",
+        defaults=_CONCERNING,
+    )
+    SCRIPT_RUNNING = Reason(
+        "ScriptRunning",
+        Status.FAIL,
+        "A script runs for longer than busy-reply-threshold, and the server answers nothing else (BUSY).",
+        message="{concerning}{address} is busy running a script and rejects {command}",
+        remedy="Stop the script: redis-cli SCRIPT KILL (if it has written: SHUTDOWN NOSAVE), and find its client.",
+        defaults=_CONCERNING,
+    )
     CLUSTER_MODE = Reason(
         "ClusterMode",
         Status.FAIL,
