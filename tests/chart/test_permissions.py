@@ -50,7 +50,7 @@ UNKNOWN: dict[str, set[str]] = {
     "get services": {"ControlPlaneReady"},
     "get apiservices.apiregistration.k8s.io": {"PrometheusQueryable"},
     "list daemonsets.apps": {"GpuNodesReady"},
-    "get deployments.apps": {"ControlPlaneReady"},
+    "get deployments.apps": {"ControlPlaneReady", "DatabaseMigrated", "RedisReachable"},
     "list deployments.apps": {"EndpointsReady", "GpuNodesReady", "PrometheusQueryable"},
     "list replicasets.apps": {"ControlPlaneReady"},
     "get statefulsets.apps": {"ControlPlaneReady"},

@@ -115,10 +115,34 @@ class EnvironmentReasons(ReasonSet):
         "from it",
         remedy="Create ConfigMap {config_map} in namespace {namespace} with the key {key}.",
     )
+    ENV_FROM_NOT_FOUND = Reason(
+        "EnvFromNotFound",
+        Status.FAIL,
+        "A Secret or ConfigMap that the pods take their environment from (envFrom) does not exist: they stay in "
+        "CreateContainerConfigError.",
+        message="{kind} {object} of envFrom does not exist in namespace {namespace}: pods stay in "
+        "CreateContainerConfigError",
+        remedy="Create {kind} {object} in namespace {namespace}, or remove it from envFrom.",
+    )
+    SERVICE_LINK = Reason(
+        "ServiceLinkVariable",
+        Status.FAIL,
+        "Nothing sets a port, so the pods get the variable that Kubernetes makes for a Service of that name, which is "
+        "a URL and not a number.",
+        message="{variable} is {value}, made by Kubernetes for Service {service}: the platform cannot read it as a "
+        "port",
+        remedy="Set {variable} where its host is set, rename Service {service} in namespace {namespace}, or set "
+        "enableServiceLinks: false in the pods.",
+    )
     VARIABLE_NOT_READ = Reason(
         "VariableNotRead",
         Status.ERROR,
-        "A variable of the gateway cannot be resolved outside of its pods.",
-        message="{variable} of the gateway cannot be resolved: {detail}",
-        remedy="Give {variable} as a value, or from a key of a Secret or ConfigMap.",
+        "A variable of the pods cannot be resolved: the operator is not allowed to read its source, or only the pods "
+        "have it.",
+        message="{variable} of the {component} cannot be resolved: {detail}",
+        remedy="{fix}",
+        defaults={
+            "fix": "Give the variable that the message names as a value, or from a key of a Secret or ConfigMap.",
+            "component": "gateway",
+        },
     )

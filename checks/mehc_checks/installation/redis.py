@@ -6,18 +6,23 @@ import re
 from collections.abc import Iterable
 from typing import Any, Final
 
-from mehc_checks.clients.kubernetes.api import NoCluster
 from mehc_checks.clients.kubernetes.reasons import KubernetesReasons
 from mehc_checks.clients.redis.conversation import conversation
-from mehc_checks.core.errors import CannotEvaluate, Problem
+from mehc_checks.core.errors import CannotEvaluate, MehcError, Problem
 from mehc_checks.installation.cloudsecrets import aws_secret
 from mehc_checks.installation.context import Context
 from mehc_checks.installation.environment import Environment, gateway_environment
 from mehc_checks.installation.reasons import EnvironmentReasons
 from mehc_checks.modelengine import paths
-from mehc_checks.modelengine.broker import TOKEN_KEY, broker_connection, broker_secret, build_queue
+from mehc_checks.modelengine.broker import broker_connection, broker_secret, build_queue
 from mehc_checks.modelengine.endpoints import Cached, cache_key, demand_key
-from mehc_checks.modelengine.environment import RedisEnvironment
+from mehc_checks.modelengine.environment import (
+    REDIS_HOST,
+    REDIS_PORT,
+    REDIS_TLS,
+    REDIS_TOKEN,
+    RedisEnvironment,
+)
 from mehc_checks.modelengine.redis import Connection, Secrets, cache, cache_secret, given, keda, keda_secret
 from mehc_checks.modelengine.redisreasons import RedisConnectionReasons as R
 
@@ -26,7 +31,6 @@ _PART: Final = 0.2
 _UPTIME: Final = re.compile(r"uptime_in_seconds:(?P<seconds>\d+)")
 _TRUE: Final = frozenset({"true", "1", "yes"})
 _ABSENT: Final = (EnvironmentReasons.SECRET_NOT_FOUND, EnvironmentReasons.SECRET_KEY_NOT_FOUND)
-_SECRET: Final = "redis.authSecretName"  # noqa: S105 - the name of a value
 
 
 async def connections(context: Context) -> list[Connection]:
@@ -37,7 +41,7 @@ async def connections(context: Context) -> list[Connection]:
     return [
         found
         for found in (
-            cache(context.configuration, secrets),
+            cache(context.configuration, secrets, environment),
             broker_connection(context.configuration, environment, secrets),
             keda(context.configuration, secrets, environment),
         )
@@ -51,6 +55,11 @@ async def broker(context: Context) -> Connection | None:
     return broker_connection(context.configuration, environment, await context.gather(redis_secrets))
 
 
+async def _cache(context: Context) -> Connection:
+    environment = await context.gather(redis_environment)
+    return cache(context.configuration, await context.gather(redis_secrets), environment)
+
+
 async def redis_secrets(context: Context) -> Secrets:
     """The secrets of AWS that connections are derived from, all asked at once; by ``Context.gather``."""
     named = (read(context.configuration) for read in (cache_secret, broker_secret, keda_secret))
@@ -60,70 +69,60 @@ async def redis_secrets(context: Context) -> Secrets:
 
 
 async def redis_environment(context: Context) -> RedisEnvironment:
-    """What the gateway's environment says of Redis, its variables before the values; by ``Context.gather``."""
-    found, configuration = await context.gather(gateway_environment), context.configuration
-    host, token = _variable(found, "REDIS_HOST"), _variable(found, "REDIS_AUTH_TOKEN")
-    value, port = given(configuration, paths.REDIS_HOST), given(configuration, paths.REDIS_PORT)
-    tls = found.known.get("REDIS_ENABLE_TLS")
+    """What the gateway's environment says of Redis; by ``Context.gather``."""
+    return of_environment(
+        await context.gather(gateway_environment), given(context.configuration, paths.REDIS_HOST)
+    )
+
+
+def of_environment(found: Environment, of_values: str) -> RedisEnvironment:
+    """What ``found`` says of Redis. ``of_values`` is redisHost, which names a host that the chart makes of it.
+
+    Processes take REDIS_HOST only where REDIS_PORT is set too. Source: ``core/celery/app.py`` of model engine.
+    """
+    named, port = _read(found, REDIS_HOST), _read(found, REDIS_PORT)
+    host = named
+    if isinstance(named, str) and named:
+        host = port if isinstance(port, Problem) else named if port else ""
+    token, tls = _read(found, REDIS_TOKEN), _read(found, REDIS_TLS)
+    if isinstance(token, Problem) and token.reason in _ABSENT:
+        token = _token_not_found(token)
     return RedisEnvironment(
-        host=value if host is None else host,
-        port=found.known.get("REDIS_PORT", port),
-        source=paths.REDIS_HOST if host in (None, value) else found.source("REDIS_HOST"),
-        token=await _chart_token(context) if token is None else token,
-        tls=None if tls is None else tls.strip().lower() in _TRUE,
+        host=host or "",
+        port=port if isinstance(port, str) else "",
+        cache_host=named or "",
+        source=paths.REDIS_HOST if named == of_values else found.source(REDIS_HOST),
+        token=tls if isinstance(tls, Problem) else token or "",
+        tls=tls.strip().lower() in _TRUE if isinstance(tls, str) else None,
     )
 
 
-def _variable(environment: Environment, name: str) -> str | Problem | None:
-    """The variable, None where it is not set, or why it is not known. Why pods cannot have it is told of the token."""
-    error = environment.unread.get(name)
-    if error is None:
-        return environment.known.get(name)
-    if isinstance(error, Problem) and error.reason in _ABSENT:
-        words = error.words
-        wrong = (
-            "does not exist"
-            if error.reason is EnvironmentReasons.SECRET_NOT_FOUND
-            else f"has no key {words['key']}"
-        )
-        return Problem(
-            R.TOKEN_NOT_FOUND,
-            secret=words["secret"],
-            namespace=words["namespace"],
-            key=words["key"],
-            wrong=wrong,
-        )
-    if isinstance(error, CannotEvaluate) and error.reason is not EnvironmentReasons.VARIABLE_NOT_READ:
-        return error
-    return CannotEvaluate(
-        KubernetesReasons.INCOMPLETE_DATA, detail=f"{name} of the gateway was not read: {error}"
-    )
-
-
-async def _chart_token(context: Context) -> str | Problem:
-    """REDIS_AUTH_TOKEN as the chart sets it by the values, "" where it sets none, or why it is not known."""
-    configuration = context.configuration
-    name = given(configuration, _SECRET)
-    if not name:
-        return given(configuration, "redis.auth")
-    if isinstance(context.cluster, NoCluster):
-        detail = f"Secret {name} of {_SECRET} was not read: without a cluster there is none"
-        return CannotEvaluate(KubernetesReasons.INCOMPLETE_DATA, detail=detail)
+def _read(environment: Environment, name: str) -> str | Problem | None:
+    """The variable, None where it is not set, or why it is not known."""
     try:
-        secret = await context.secret(name)
-    except CannotEvaluate as unread:
-        return unread
-    key = given(configuration, "redis.authSecretKey") or TOKEN_KEY
-    if secret is None or key not in secret.data:
-        wrong = "does not exist" if secret is None else f"has no key {key}"
-        where = context.namespace
-        return Problem(R.TOKEN_NOT_FOUND, secret=name, namespace=where, key=key, wrong=wrong)
-    return secret.data[key]
+        return environment.get(name)
+    except Problem as problem:
+        return problem
+    except MehcError as error:
+        detail = f"{name} of the {environment.component} was not read: {error}"
+        return CannotEvaluate(KubernetesReasons.INCOMPLETE_DATA, detail=detail)
+
+
+def _token_not_found(problem: Problem) -> Problem:
+    words = problem.words
+    missing = problem.reason is EnvironmentReasons.SECRET_NOT_FOUND
+    return Problem(
+        R.TOKEN_NOT_FOUND,
+        secret=words["secret"],
+        namespace=words["namespace"],
+        key=words["key"],
+        wrong="does not exist" if missing else f"has no key {words['key']}",
+    )
 
 
 async def cached(context: Context, endpoints: Iterable[str]) -> dict[str, Cached]:
     """By id of ``endpoints``: the age of the cacher's key and the demand. Empty where the cache cannot be asked."""
-    connection = cache(context.configuration, await context.gather(redis_secrets))
+    connection = await _cache(context)
     identifier = context.values.text("serviceIdentifier") or ""
     wanted = list(endpoints)
     commands: list[tuple[str, ...]] = []
@@ -140,7 +139,7 @@ async def cached(context: Context, endpoints: Iterable[str]) -> dict[str, Cached
 
 async def cache_age(context: Context) -> int | None:
     """Seconds since the cache's Redis was started; None where it does not tell: its user may be denied INFO."""
-    connection = cache(context.configuration, await context.gather(redis_secrets))
+    connection = await _cache(context)
     answers = await _asked(context, connection, [("INFO", "server")])
     said = answers[0] if answers else ""
     found = _UPTIME.search(said.decode(errors="replace") if isinstance(said, bytes) else str(said))

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
-from mehc_checks.core.errors import Problem
+from mehc_checks.core.errors import CannotEvaluate, Problem
 from mehc_checks.modelengine import paths, redisurl
 from mehc_checks.modelengine.configuration import Configuration
 from mehc_checks.modelengine.endpoints import builder_queue
@@ -20,8 +20,6 @@ from mehc_checks.modelengine.secrets import CloudSecret
 
 BROKER_SECRET: Final = paths.REDIS_AWS_SECRET_NAME
 """Names a secret with the fields host, port, and optionally scheme, auth_token and query_params; read on AWS only."""
-TOKEN_KEY: Final = "auth_token"  # noqa: S105 - a name
-"""The key of ``redis.authSecretName`` that the chart reads where ``redis.authSecretKey`` is not set."""
 
 
 class Broker(StrEnum):
@@ -73,6 +71,9 @@ _FORWARDER: Final = {word: broker for broker, word in _CALLED.items()}
 _ANNOTATED: Final = {"sqs": "sqs-message-broker-master", "servicebus": "servicebus-message-broker-master"}
 _FLAG: Final = paths.CELERY_BROKER_TYPE_REDIS
 _TYPE: Final = paths.CELERY_BROKER_TYPE
+_FAKES: Final = "circleci"
+"""The context of the platform's own tests."""
+_OF_FAKES: Final = Use(component="gateway (builds)", broker=Broker.REDIS, because=f"context={_FAKES}", db=0)
 
 
 def brokers(configuration: Configuration) -> Brokers:
@@ -80,12 +81,15 @@ def brokers(configuration: Configuration) -> Brokers:
     cloud = cloud_provider(configuration.values)
     flag = configuration.flag(_FLAG)
     word = given(configuration, _TYPE)
+    fakes = given(configuration, paths.CONTEXT) == _FAKES
     told = _FORWARDER.get(word, Broker.NONE)
     other = "redis-gcp-memorystore" if cloud == "gcp" else "redis-elasticache"
     return Brokers(
-        build_sender=_gateway("gateway (builds)", cloud, flag, db=0),
-        build_taker=_builder(cloud, flag),
-        work_sender=_gateway("gateway (async tasks)", cloud, flag, db=3 if cloud == "onprem" else 0),
+        build_sender=_OF_FAKES if fakes else _gateway("gateway (builds)", cloud, flag, db=0),
+        build_taker=replace(_OF_FAKES, component="builder") if fakes else _builder(cloud, flag),
+        work_sender=replace(_OF_FAKES, component="gateway (async tasks)", db=3)
+        if fakes
+        else _gateway("gateway (async tasks)", cloud, flag, db=3 if cloud == "onprem" else 0),
         work_taker=Use(
             component="forwarders",
             broker=told,
@@ -161,6 +165,8 @@ def broker_connection(
         return connection if used or connection.server is None else None
     if isinstance(environment.token, Problem):
         problem = environment.token
+        if isinstance(problem, CannotEvaluate) and not used:
+            return None
         return Connection(path=Path.BROKER, source="redis.authSecretName", problem=problem, words=_WORDS)
     return _of_environment(configuration, environment, environment.token) if used else None
 

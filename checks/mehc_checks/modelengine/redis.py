@@ -129,7 +129,9 @@ def cache_secret(configuration: Configuration) -> str:
     return given(configuration, source) if source == _AWS_SECRET and problem is None else ""
 
 
-def _url(configuration: Configuration, secrets: Secrets) -> tuple[str, str, Problem | None]:
+def _url(
+    configuration: Configuration, secrets: Secrets, environment: RedisEnvironment | None = None
+) -> tuple[str, str, Problem | None]:
     """The value that the cache's URL is from, the URL, and why there is none."""
     source, problem = _source(configuration)
     if problem:
@@ -141,7 +143,11 @@ def _url(configuration: Configuration, secrets: Secrets) -> tuple[str, str, Prob
         # as the platform strings it: what may stand in the host's place is read as a part of the URL
         return source, f"rediss://identity:token@{given(configuration, source)}", None
     if source == "redisHost":
-        return source, f"redis://{given(configuration, source) or 'redis'}:{redisurl.DEFAULT_PORT}/0", None
+        host = environment.cache_host if environment else None
+        if isinstance(host, Problem):
+            return source, "", host
+        named = given(configuration, source) if host is None else host
+        return source, f"redis://{named or 'redis'}:{redisurl.DEFAULT_PORT}/0", None
     return source, given(configuration, source), None
 
 
@@ -159,10 +165,14 @@ def _cache_secret_problem(secret: CloudSecret) -> Problem | None:
     )
 
 
-def cache(configuration: Configuration, secrets: Secrets) -> Connection:
+def cache(
+    configuration: Configuration, secrets: Secrets, environment: RedisEnvironment | None = None
+) -> Connection:
     """The cache, as redis-py opens its URL."""
-    source, url, problem = _url(configuration, secrets)
+    source, url, problem = _url(configuration, secrets, environment)
     named = f"{CACHE_FIELD} of secret {cache_secret(configuration)}" if source == _AWS_SECRET else source
+    if source == "redisHost" and environment and environment.cache_host:
+        named = environment.source
     written = _ONPREM_URL if source == "redisHost" else named
     connection = Connection(
         path=Path.CACHE,
@@ -210,7 +220,7 @@ def keda(configuration: Configuration, secrets: Secrets, environment: RedisEnvir
     """
     if cloud_provider(configuration.values) == "azure":
         return None
-    source, url, problem = _url(configuration, secrets)
+    source, url, problem = _url(configuration, secrets, environment)
     if problem:
         return None
     named = f"{CACHE_FIELD} of secret {cache_secret(configuration)}" if source == _AWS_SECRET else source

@@ -13,6 +13,7 @@ from mehc_checks.checks.redis.reasons import RedisReasons
 from mehc_checks.clients.aws.reasons import AwsReasons
 from mehc_checks.clients.kubernetes.api import KubernetesCluster
 from mehc_checks.core.outcome import Status
+from mehc_checks.installation.reasons import EnvironmentReasons
 from testbed import ports
 from testbed.controlplane import ControlPlane
 from testbed.installation import overlaid
@@ -670,9 +671,11 @@ async def test_nothing_is_written(servers: Servers) -> None:
 
 
 def test_every_reason_has_a_case(produced: set[str]) -> None:
-    """Those of AWS and of its secrets are in test_redis_secrets.py, DNSTimeout in tests/unit/test_net.py."""
+    """Those of AWS and of its secrets are in test_redis_secrets.py, those of the environment in tests/discovery,
+    DNSTimeout in tests/unit/test_net.py."""
     elsewhere = {
         *AwsReasons.all(),
+        *EnvironmentReasons.all(),
         RedisReasons.DNS_TIMEOUT,
         RedisReasons.CLOUD_SECRET_UNUSABLE,
         RedisReasons.KEDA_SECRET_IS_JSON,

@@ -25,6 +25,7 @@ BACKLOG: Final = 50
         Permission(resource="secrets"),
         Permission(resource="configmaps"),
         Permission(resource="deployments", group="apps"),
+        Permission(resource="services"),
     ),
 )
 def broker_reachable(facts: BrokerFacts) -> Outcome:

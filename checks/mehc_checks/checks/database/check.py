@@ -7,6 +7,7 @@ from typing import Any
 from mehc_checks.checks.database import revisions
 from mehc_checks.checks.database.facts import DatabaseFacts, DatabaseParameters, Probe, Schema
 from mehc_checks.checks.database.reasons import DatabaseReasons
+from mehc_checks.clients.kubernetes.reasons import incomplete
 from mehc_checks.clients.network.reasons import NetworkReasons
 from mehc_checks.clients.postgres.server import Server
 from mehc_checks.core.errors import Problem
@@ -29,11 +30,13 @@ R = DatabaseReasons
         Permission(resource="secrets"),
         Permission(resource="configmaps"),
         Permission(resource="deployments", group="apps"),
+        Permission(resource="services"),
     ),
 )
 def database_migrated(facts: DatabaseFacts) -> Outcome:
     """Judge the URLs by their drivers, then how far each connection gets, and what is at its end."""
-    findings = [*_sessions(facts), *_configuration(facts)]
+    unseen = [incomplete(facts.unseen)] if facts.unseen else []
+    findings = [*_sessions(facts), *_configuration(facts), *unseen]
     return Outcome.of(findings, evidence=_evidence(facts))
 
 

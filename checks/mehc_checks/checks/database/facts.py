@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pydantic import Field
 
 from mehc_checks.clients.postgres.server import Server
-from mehc_checks.core.errors import Problem
+from mehc_checks.core.errors import CannotEvaluate, Problem
 from mehc_checks.core.parameters import Parameters
 from mehc_checks.modelengine import schema
 from mehc_checks.modelengine.database import Database, Role
@@ -64,7 +64,8 @@ class Probe:
 class DatabaseFacts:
     """``problem`` is why no URL is known; else ``database`` has the platform's sessions, ``probes`` ours by role.
 
-    Where both roles connect to the same, only the writer has a probe.
+    Where both roles connect to the same, only the writer has a probe. ``unseen`` is why the live environment of the
+    pods is not known, so that the URL is the one of the values.
     """
 
     expected: str
@@ -75,3 +76,4 @@ class DatabaseFacts:
     problem: Problem | None = None
     database: Database | None = None
     probes: Mapping[Role, Probe] = field(default_factory=dict)
+    unseen: CannotEvaluate | None = None

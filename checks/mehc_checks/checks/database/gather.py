@@ -12,6 +12,7 @@ from mehc_checks.clients.postgres.server import Server
 from mehc_checks.core.errors import CannotEvaluate, Problem
 from mehc_checks.installation.context import Context
 from mehc_checks.installation.database import gateway_database
+from mehc_checks.installation.environment import gateway_environment
 from mehc_checks.modelengine import paths
 from mehc_checks.modelengine.database import Database, Role
 from mehc_checks.modelengine.databasereasons import DatabaseURLReasons as R
@@ -27,6 +28,7 @@ async def gather(context: Context) -> DatabaseFacts:
         pools=pools(configuration),
         unusable_settings=unusable(configuration),
         shadowed=configuration.text(paths.CLOUD_DATABASE_SECRET) if both else "",
+        unseen=(await context.gather(gateway_environment)).unseen,
     )
     try:
         database = await context.gather(gateway_database)

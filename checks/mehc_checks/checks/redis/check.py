@@ -6,6 +6,7 @@ from typing import Final
 
 from mehc_checks.checks.redis.facts import Answer, RedisFacts
 from mehc_checks.checks.redis.reasons import RedisReasons
+from mehc_checks.clients.kubernetes.reasons import incomplete
 from mehc_checks.core.errors import Problem
 from mehc_checks.core.outcome import Evidence, Finding, Outcome, Severity, Status
 from mehc_checks.core.permission import Permission
@@ -27,6 +28,7 @@ _EXPIRES_SOON: Final = timedelta(days=14)
         Permission(resource="secrets"),
         Permission(resource="configmaps"),
         Permission(resource="deployments", group="apps"),
+        Permission(resource="services"),
         Permission(resource="configmaps", scope="endpoints"),
         Permission(resource="triggerauthentications", group="keda.sh", scope="endpoints"),
     ),
@@ -34,7 +36,8 @@ _EXPIRES_SOON: Final = timedelta(days=14)
 def redis_reachable(facts: RedisFacts) -> Outcome:
     """Judge each connection, and where the cache's address is from."""
     found = [finding for answer in facts.answers for finding in _judged(answer, facts)]
-    return Outcome.of([*_sources(facts), *found], evidence=_evidence(facts))
+    unseen = [incomplete(facts.unseen)] if facts.unseen else []
+    return Outcome.of([*_sources(facts), *found, *unseen], evidence=_evidence(facts))
 
 
 def _sources(facts: RedisFacts) -> Iterator[Finding]:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from mehc_checks.core.errors import Problem
+from mehc_checks.core.errors import CannotEvaluate, Problem
 from mehc_checks.modelengine.redis import Connection
 
 
@@ -27,8 +27,12 @@ class Answer:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RedisFacts:
-    """All connections of the installation. ``sources`` are the values set of those that can name the cache."""
+    """All connections of the installation. ``sources`` are the values set of those that can name the cache.
+
+    ``unseen`` is why the live environment of the pods is not known, so that the connections are those of the values.
+    """
 
     sources: tuple[str, ...]
     answers: tuple[Answer, ...]
     now: datetime
+    unseen: CannotEvaluate | None = None

@@ -12,6 +12,7 @@ from mehc_checks.clients.redis.conversation import Conversation, conversation, n
 from mehc_checks.clients.redis.server import Server
 from mehc_checks.core.errors import CannotEvaluate, Problem
 from mehc_checks.installation.context import Context
+from mehc_checks.installation.environment import gateway_environment
 from mehc_checks.installation.redis import connections
 from mehc_checks.modelengine.broker import build_queue
 from mehc_checks.modelengine.redis import KEDA_AUTHENTICATION, Connection, cache_sources, without_password
@@ -30,7 +31,10 @@ async def gather(context: Context) -> RedisFacts:
     queue = build_queue(context.configuration)
     asked = await asyncio.gather(*(_ask(connection, queue, left) for connection in derived))
     return RedisFacts(
-        sources=tuple(cache_sources(context.configuration)), answers=tuple(asked), now=context.clock()
+        sources=tuple(cache_sources(context.configuration)),
+        answers=tuple(asked),
+        now=context.clock(),
+        unseen=(await context.gather(gateway_environment)).unseen,
     )
 
 

@@ -4,6 +4,7 @@ from mehc_checks.clients.aws.reasons import AwsReasons
 from mehc_checks.clients.network.reasons import CertificateReasons, NetworkReasons
 from mehc_checks.clients.redis.reasons import RedisServerReasons
 from mehc_checks.core.outcome import Reason, Status
+from mehc_checks.installation.reasons import EnvironmentReasons
 from mehc_checks.modelengine.redisreasons import RedisConnectionReasons
 from mehc_checks.modelengine.secrets import CloudSecretReasons
 
@@ -14,6 +15,7 @@ class RedisReasons(
     NetworkReasons,
     RedisServerReasons,
     CloudSecretReasons,
+    EnvironmentReasons,
     RedisConnectionReasons,
 ):
     """Reasons of RedisReachable."""

@@ -1,0 +1,177 @@
+"""RedisReachable by the variables that the pods have: those that cannot be read, and those that nothing reads."""
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+from typing import Any
+
+import pytest
+
+from mehc_checks.clients.kubernetes.api import Cluster, KubernetesCluster
+from mehc_checks.core.outcome import Status
+from mehc_checks.engine.report import CheckResult
+from mehc_operator.connection import Access, connected
+from testbed.controlplane import ControlPlane
+from testbed.environments import Item, secret, value, whole
+from testbed.judging import judged
+from testbed.redis import Redis
+
+IDENTIFIER = value("SERVICE_IDENTIFIER", "")
+"""The chart sets it, so that the values complete nothing."""
+
+
+class Gateway:
+    """Deployments of a gateway in one namespace, and values that would make another of them."""
+
+    def __init__(self, plane: ControlPlane, server: Redis) -> None:
+        self.plane, self.server, self.namespace = plane, server, plane.create_namespace("redis-env")
+        self._made = 0
+
+    def deploy(self, env: Sequence[Item], env_from: Sequence[Item] = ()) -> str:
+        self._made += 1
+        name, labels = f"gateway-{self._made}", {"app": "x"}
+        container = {"name": name, "image": "x", "env": [IDENTIFIER, *env], "envFrom": list(env_from)}
+        template = {"metadata": {"labels": labels}, "spec": {"containers": [container]}}
+        spec = {"replicas": 0, "selector": {"matchLabels": labels}, "template": template}
+        path = f"/apis/apps/v1/namespaces/{self.namespace}/deployments"
+        self.plane.api("POST", path, {"metadata": {"name": name}, "spec": spec})
+        return name
+
+    def values(self, name: str, **more: Any) -> dict[str, Any]:
+        infra = {"cloud_provider": "onprem", "redis_host": "infra.invalid"}
+        launch = {"cache_redis_onprem_url": self.server.url(), "endpoint_namespace": self.namespace}
+        return {
+            "fullnameOverride": name,
+            "config": {"values": {"infra": infra, "launch": launch}},
+            "celery_broker_type_redis": True,
+            "redisHost": self.server.host,
+            "redisPort": self.server.port,
+            **more,
+        }
+
+    def host(self) -> list[Item]:
+        return [value("REDIS_HOST", self.server.host), value("REDIS_PORT", str(self.server.port))]
+
+
+@pytest.fixture(scope="module")
+def gateway(control_plane: ControlPlane, redis_server: Redis) -> Iterator[Gateway]:
+    place = Gateway(control_plane, redis_server)
+    yield place
+    control_plane.delete_namespace(place.namespace)
+
+
+@pytest.fixture
+async def restricted(gateway: Gateway) -> AsyncIterator[Cluster]:
+    """The cluster as an account sees it that may read Deployments only."""
+    name, group = "restricted", "rbac.authorization.k8s.io"
+    metadata, path = {"name": name, "namespace": gateway.namespace}, gateway.plane
+    kubeconfig = path.service_account_kubeconfig(gateway.namespace, name)
+    rules = [{"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["get"]}]
+    subjects = [{"kind": "ServiceAccount", **metadata}]
+    reference = {"apiGroup": group, "kind": "Role", "name": name}
+    kind = {"apiVersion": f"{group}/v1", "metadata": metadata}
+    path.apply([{**kind, "kind": "Role", "rules": rules}])
+    path.apply([{**kind, "kind": "RoleBinding", "subjects": subjects, "roleRef": reference}])
+    async with connected(Access(kubeconfig=str(kubeconfig))) as api:
+        yield KubernetesCluster(api)
+
+
+def of(result: CheckResult, subject: str) -> list[tuple[Status, str, str]]:
+    return [(each.status, each.reason, each.message) for each in result.findings if each.subject == subject]
+
+
+@pytest.mark.parametrize("variable", ["REDIS_HOST", "REDIS_PORT", "REDIS_ENABLE_TLS", "REDIS_AUTH_TOKEN"])
+async def test_a_variable_that_may_not_be_read(variable: str, gateway: Gateway, restricted: Cluster) -> None:
+    env = [item for item in gateway.host() if item["name"] != variable]
+    name = gateway.deploy([*env, secret(variable, "key", of="kept")])
+    result = await judged(
+        "RedisReachable", gateway.values(name), cluster=restricted, namespace=gateway.namespace
+    )
+    (broker,) = of(result, "broker")
+    assert broker[:2] == (Status.ERROR, "VariableNotRead"), broker
+    assert f'{variable} of the gateway cannot be resolved: not allowed to get secrets "kept"' in broker[2]
+    assert [each[1] for each in of(result, "cache")] == ["RedisReachable"]
+    assert "the verb get on secrets in namespace" in result.remediation
+
+
+async def test_variables_that_may_be_in_what_may_not_be_read(gateway: Gateway, restricted: Cluster) -> None:
+    name = gateway.deploy(gateway.host(), [whole("secret", "all")])
+    result = await judged(
+        "RedisReachable", gateway.values(name), cluster=restricted, namespace=gateway.namespace
+    )
+    (broker,) = of(result, "broker")
+    assert broker[:2] == (Status.ERROR, "VariableNotRead")
+    assert "may be in Secret all of envFrom, and not allowed to get" in broker[2]
+
+
+async def test_a_deployment_that_may_not_be_read(gateway: Gateway, control_plane: ControlPlane) -> None:
+    """The values say the rest, and that they are not the last word is a finding."""
+    kubeconfig = control_plane.service_account_kubeconfig(gateway.namespace, "nobody")
+    async with connected(Access(kubeconfig=str(kubeconfig))) as api:
+        result = await judged(
+            "RedisReachable",
+            gateway.values("gateway"),
+            cluster=KubernetesCluster(api),
+            namespace=gateway.namespace,
+        )
+    assert (result.status, result.reason) == (Status.ERROR, "IncompleteData")
+    assert 'not allowed to get deployments.apps "gateway"' in result.message
+    assert [each[1] for each in of(result, "broker")] == ["RedisReachable"]
+
+
+async def test_what_nothing_reads_is_not_missed(gateway: Gateway, restricted: Cluster) -> None:
+    """With SQS, a token that cannot be read matters to no connection."""
+    name = gateway.deploy([secret("REDIS_AUTH_TOKEN", "key", of="kept")])
+    values = gateway.values(name, celery_broker_type_redis=None)
+    values["config"]["values"]["infra"]["cloud_provider"] = "aws"
+    values["config"]["values"]["launch"] |= {
+        "cache_redis_onprem_url": None,
+        "cache_redis_aws_url": gateway.server.url(),
+    }
+    result = await judged("RedisReachable", values, cluster=restricted, namespace=gateway.namespace)
+    assert result.status is Status.PASS, result.message
+
+
+async def test_a_host_without_a_port_is_not_read(gateway: Gateway, cluster: KubernetesCluster) -> None:
+    """Processes then use redis_host of the infra configuration."""
+    name = gateway.deploy(gateway.host()[:1])
+    result = await judged(
+        "RedisReachable", gateway.values(name), cluster=cluster, namespace=gateway.namespace
+    )
+    (broker,) = of(result, "broker")
+    assert broker[:2] == (Status.FAIL, "HostUnresolvable")
+    assert "infra.invalid" in broker[2]
+
+
+async def test_the_secret_of_a_host_is_named_as_such(gateway: Gateway, cluster: KubernetesCluster) -> None:
+    name = gateway.deploy([secret("REDIS_HOST", "host", of="kept"), gateway.host()[1]])
+    result = await judged(
+        "RedisReachable", gateway.values(name), cluster=cluster, namespace=gateway.namespace
+    )
+    (broker,) = of(result, "broker")
+    assert broker[:2] == (Status.FAIL, "SecretNotFound")
+    assert "pods read REDIS_HOST from its key host" in broker[2]
+
+
+async def test_a_service_named_redis(
+    control_plane: ControlPlane, redis_server: Redis, cluster: KubernetesCluster
+) -> None:
+    gateway = Gateway(control_plane, redis_server)
+    spec = {"selector": {"app": "redis"}, "ports": [{"port": 6379}]}
+    path = f"/api/v1/namespaces/{gateway.namespace}/services"
+    control_plane.api("POST", path, {"metadata": {"name": "redis"}, "spec": spec})
+    for env, reason in ((gateway.host(), "RedisReachable"), (gateway.host()[:1], "ServiceLinkVariable")):
+        values = gateway.values(gateway.deploy(env))
+        result = await judged("RedisReachable", values, cluster=cluster, namespace=gateway.namespace)
+        assert [each[1] for each in of(result, "broker")] == [reason]
+    assert f"rename Service redis in namespace {gateway.namespace}" in result.remediation
+    control_plane.delete_namespace(gateway.namespace)
+
+
+async def test_the_cache_has_the_host_of_the_pods(gateway: Gateway, cluster: KubernetesCluster) -> None:
+    """On premises without a URL; its port is fixed, so this server is not found there."""
+    name = gateway.deploy([value("REDIS_HOST", "of-the-pods.invalid")])
+    values = gateway.values(name)
+    values["config"]["values"]["launch"]["cache_redis_onprem_url"] = None
+    result = await judged("RedisReachable", values, cluster=cluster, namespace=gateway.namespace)
+    (cache,) = of(result, "cache")
+    assert cache[:2] == (Status.FAIL, "HostUnresolvable")
+    assert "of-the-pods.invalid" in cache[2]
