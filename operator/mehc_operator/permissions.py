@@ -1,7 +1,17 @@
-"""What the operator itself asks of the Kubernetes API; the chart's RBAC rules are generated from this."""
+"""What the operator itself asks of the Kubernetes API, and the RBAC rules that follow from this and from the checks."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any, Final
 
 from mehc_checks.core.permission import Permission
+from mehc_checks.engine.check import Check
 from mehc_operator.models import GROUP, PLURAL
+
+Rule = dict[str, Any]
+"""A rule as a Role has it."""
+
+_SCOPES: Final = ("own", "endpoints", "cluster")
 
 OWN_PERMISSIONS = (
     Permission(group=GROUP, resource=PLURAL, verbs=("list", "watch"), scope="own"),
@@ -31,3 +41,22 @@ OWN_PERMISSIONS = (
         lost="a CRD that is installed after the operator is noticed after a restart",
     ),
 )
+
+
+def rules(checks: Iterable[Check]) -> dict[str, list[Rule]]:
+    """RBAC rules by scope ("own", "endpoints" and "operator" namespaces, the whole "cluster"), or by their switch.
+
+    "everywhere" has those of all scopes but "operator", for an operator that watches the whole cluster.
+    """
+    verbs: dict[tuple[str, str, str], set[str]] = defaultdict(set)
+    for permission in (*OWN_PERMISSIONS, *(p for check in checks for p in check.permissions)):
+        places = [permission.switch or permission.scope]
+        if permission.scope in _SCOPES and not permission.switch:
+            places.append("everywhere")
+        for where in places:
+            verbs[where, permission.group, permission.resource].update(permission.verbs)
+    lists: dict[str, list[Rule]] = {where: [] for where in (*_SCOPES, "everywhere", "operator")}
+    for (where, group, resource), allowed in sorted(verbs.items()):
+        entry = {"apiGroups": [group], "resources": [resource], "verbs": sorted(allowed)}
+        lists.setdefault(where, []).append(entry)
+    return lists

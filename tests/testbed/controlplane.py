@@ -42,6 +42,7 @@ CONTROLLERS = (
     "serviceaccount-token-controller",
     "statefulset-controller",
     "taint-eviction-controller",
+    "ttl-after-finished-controller",
 )
 
 Manifest = Mapping[str, Any]

@@ -8,10 +8,11 @@ import logging
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final, NoReturn
 
 from mehc_checks.core.errors import MehcError
@@ -24,6 +25,9 @@ _COMMANDS: Final = {
     "run": "run the operator",
 }
 """Each is a module of this package with ``arguments(parser)`` and ``execute(options) -> int``, imported when used."""
+
+_HIDDEN: Final = {"relay": "run a command in a pod for mehc check --in-cluster"}
+"""Commands that only mehc itself runs; no help lists them."""
 
 _FRAMES: Final = 4
 """The innermost frames that an internal error names."""
@@ -38,8 +42,8 @@ examples:
 """
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit status."""
+def main(argv: Sequence[str] | None = None, *, carried: Mapping[str, str] = MappingProxyType({})) -> int:
+    """Run the command and return its exit status. ``carried`` has the texts of values files that are not here."""
     name = "kubectl mehc" if sys.argv[0].endswith("kubectl-mehc") else "mehc"
     _survive_any_encoding()
     logging.getLogger("mehc_checks").addHandler(
@@ -47,6 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )  # `run` configures more; the others report
     try:
         options = _parser(name, sys.argv[1:] if argv is None else argv)
+        options.carried = carried
         status: int = options.execute(options)
         sys.stdout.flush()
     except MehcError as error:
@@ -91,7 +96,8 @@ def _parser(name: str, argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--version", action="version", version=f"mehc {version('mehc')}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     asked = next((word for word in argv if not word.startswith("-")), "")
-    for command, summary in _COMMANDS.items():
+    hidden = {asked: _HIDDEN[asked]} if asked in _HIDDEN else {}
+    for command, summary in {**_COMMANDS, **hidden}.items():
         if command != asked:
             commands.add_parser(command, help=summary)
             continue

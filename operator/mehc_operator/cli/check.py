@@ -20,9 +20,12 @@ from mehc_checks.render.documents.check import check_report
 from mehc_checks.render.terminal import Style
 from mehc_checks.render.text import render
 from mehc_operator.cli.cluster import Asked, could_not_run, opened, resource_spec
+from mehc_operator.cli.incluster.run import in_cluster
 from mehc_operator.cli.options import (
     RULE,
+    carried_files,
     cluster_arguments,
+    in_cluster_arguments,
     known,
     length,
     named,
@@ -40,6 +43,7 @@ examples:
   {name} check -n model-engine --only RedisReachable --timeout 30s
   {name} check -n model-engine --resource model-engine
   {name} check -n model-engine --set-parameter EndpointsReady.gracePeriod=5m
+  {name} check -n model-engine --in-cluster
   {name} check -f values.yaml"""
 
 _FAILS: Final = {
@@ -99,6 +103,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="this machine reaches and trusts what the cluster's pods do: report what fails from here as a failure, "
         "not as untestable (default: only in a pod of the cluster)",
     )
+    in_cluster_arguments(parser)
     parser.add_argument("--timeout", type=length, help="the time each check may take (default: 10s)")
     parser.add_argument(
         "--fail-on",
@@ -111,7 +116,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def execute(options: argparse.Namespace) -> int:
     checks = catalogue()
     asked = _asked(options, checks)
-    files = [Layer(source=file, values=read.values) for file, read in values_files(options.values)]
+    if options.in_cluster:
+        return in_cluster(options, carried_files(options.values))
+    files = [
+        Layer(source=file, values=read.values) for file, read in values_files(options.values, options.carried)
+    ]
     report, context = asyncio.run(_check(options, checks, asked, files))
     if options.output == "text":
         print(render(report, style=Style.of(sys.stdout), context=context))

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import aiohttp
+from kubernetes.aio import client
 from pydantic import ValidationError
 
 from mehc_checks.clients.kubernetes.api import KubernetesCluster
 from mehc_checks.clients.kubernetes.paths import object_path
-from mehc_checks.core.errors import CannotEvaluate, UsageError
+from mehc_checks.core.errors import CannotEvaluate, Forbidden, UsageError
 from mehc_checks.installation.reasons import InstallationReasons
 from mehc_checks.modelengine.workloads import PRODUCT
 from mehc_operator.connection import Access, connected
@@ -27,6 +28,8 @@ class Asked:
     """A cluster, and the namespace in it. ``context`` is "" where a pod's own ServiceAccount is used."""
 
     cluster: KubernetesCluster
+    api: client.ApiClient
+    """The client that ``cluster`` asks by."""
     namespace: str
     context: str
     explicit: bool
@@ -49,6 +52,7 @@ async def opened(options: argparse.Namespace, *, otherwise: str = "") -> AsyncIt
         await _require_reachable(cluster)
         yield Asked(
             cluster=cluster,
+            api=api,
             namespace=options.namespace or access.namespace(),
             context=access.context_name(),
             explicit=bool(options.namespace),
@@ -68,9 +72,8 @@ async def _require_reachable(cluster: KubernetesCluster) -> None:
 
 async def resource_spec(at: Asked, name: str) -> Spec:
     """The spec of the ModelEngineHealthCheck ``name``. Raises UsageError."""
-    path = object_path(PLURAL, at.namespace, name, group=GROUP, version=VERSION)
     try:
-        found = await at.cluster.get(path)
+        found = await _resource(at, name)
     except CannotEvaluate as error:
         raise UsageError(f"--resource {name}: {error}") from None
     if found is None:
@@ -81,6 +84,15 @@ async def resource_spec(at: Asked, name: str) -> Spec:
         first = error.errors(include_input=False, include_url=False)[0]
         where = ".".join(map(str, first["loc"]))
         raise UsageError(f"--resource {name}: spec.{where}: {first['msg']}") from None
+
+
+async def _resource(at: Asked, name: str) -> Mapping[str, Any] | None:
+    try:
+        return await at.cluster.get(object_path(PLURAL, at.namespace, name, group=GROUP, version=VERSION))
+    except Forbidden:  # the operator's own ServiceAccount is allowed to list them
+        path = object_path(PLURAL, at.namespace, group=GROUP, version=VERSION)
+        listed = await at.cluster.get(path, fieldSelector=f"metadata.name={name}")
+        return next(iter((listed or {}).get("items") or ()), None)
 
 
 async def could_not_run(problem: CannotEvaluate, at: Asked | None) -> UsageError:

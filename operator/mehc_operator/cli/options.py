@@ -3,9 +3,10 @@
 import argparse
 import difflib
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import yaml
@@ -33,6 +34,36 @@ def namespace_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--release", default="", metavar="NAME", help="the Helm release, where the namespace has several"
+    )
+
+
+def in_cluster_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--in-cluster",
+        action="store_true",
+        help="run the check inside the cluster and print its report here: in the operator's pod, or in a Job that is "
+        "deleted afterwards where no operator is ready",
+    )
+    job = parser.add_argument_group("the Job of --in-cluster")
+    job.add_argument("--image", default="", help="use a Job, with this image (default: the operator's)")
+    job.add_argument(
+        "--image-pull-secret",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a Secret of the Job's namespace that pulls the image; repeatable",
+    )
+    job.add_argument(
+        "--service-account",
+        default="",
+        metavar="NAME",
+        help="use a Job, with this ServiceAccount of the namespace (default: the operator's, or a temporary one)",
+    )
+    job.add_argument(
+        "--start-timeout",
+        type=length,
+        default=length("2m"),
+        help="the time that its pod may take to start (default: 2m)",
     )
 
 
@@ -113,17 +144,33 @@ def known(name: str, checks: Iterable[str]) -> None:
     raise UsageError(f"there is no check {name}; {hint}")
 
 
-def values_files(files: Iterable[str]) -> Iterator[tuple[str, ValuesFile]]:
-    """The values files, read. Raises UsageError that names the file."""
+def values_files(
+    files: Iterable[str], carried: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[tuple[str, ValuesFile]]:
+    """The values files, read; of those in ``carried`` the text is there. Raises UsageError that names the file."""
     for file in files:
-        yield file, values_file(file)
+        yield file, read(carried[file], where=file) if file in carried else values_file(file)
+
+
+def carried_files(files: Iterable[str]) -> dict[str, str]:
+    """The text of each values file by its name. Raises UsageError where one is none."""
+    carried: dict[str, str] = {}
+    for file in files:
+        content = content_of(file)
+        read(content, where=file)
+        carried[file] = content.decode("utf-8-sig")
+    return carried
 
 
 def values_file(file: str) -> ValuesFile:
     """The values file ``file``, "-" for standard input. Raises UsageError that names it."""
+    return read(content_of(file), where=file)
+
+
+def content_of(file: str) -> bytes:
+    """What is in the file, up to what a values file may have. Raises UsageError that names it."""
     try:
         with sys.stdin.buffer if file == "-" else Path(file).open("rb") as stream:
-            content = stream.read(LARGEST + 1)
+            return stream.read(LARGEST + 1)
     except OSError as error:
         raise UsageError(f"{file or '--values'}: {error.strerror}") from None
-    return read(content, where=file)

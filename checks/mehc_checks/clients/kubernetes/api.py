@@ -235,7 +235,7 @@ class KubernetesCluster:
             "GET",
             path,
             query_params=list(query.items()),
-            header_params={"Accept": _METADATA if metadata_only else _JSON},
+            header_params={"Accept": _METADATA if metadata_only else f"{_JSON}, */*"},  # a log is plain text
             auth_settings=["BearerToken"],
         )
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=silence)
