@@ -36,7 +36,8 @@ class RunnerReasons(ReasonSet):
         "The command ran outside the cluster, and the address, or the authority of its certificate, may only be known "
         "inside.",
         message="not testable from outside the cluster: {detail}",
-        remedy="Run the check inside the cluster: install the operator, or run mehc check in one of its pods.",
+        remedy="Run the check inside the cluster: mehc check --in-cluster -n {namespace}.",
+        defaults={"namespace": "NAMESPACE"},
         page=SHARED_PAGE,
     )
     PROBE_TIMEOUT = Reason(

@@ -71,7 +71,7 @@ async def _run_one(planned: Planned, context: Context, limiter: Limiter) -> Chec
         clock = time.monotonic()
         outcome = await _judge(planned, context)
         if not context.inside:
-            outcome = seen_from_outside(outcome)
+            outcome = seen_from_outside(outcome, context.namespace)
         took = timedelta(seconds=time.monotonic() - clock)
     return result_of(planned, outcome, context.redactor, took)
 

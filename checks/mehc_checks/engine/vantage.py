@@ -27,26 +27,31 @@ _BY_PLACE: Final = frozenset(
 """What depends on the place for any address: private zones of DNS, firewalls, and authorities of one's own."""
 _CLUSTER_NAMES: Final = (".svc", ".local", ".internal", ".localhost")
 """How names end that public DNS does not have."""
+_PUBLIC: Final = frozenset({"com", "edu", "gov", "io", "net", "org"})
+"""Second parts of names of two, of which no namespace is expected: ghcr.io is public, redis.cache is a Service's."""
 
 
-def seen_from_outside(outcome: Outcome) -> Outcome:
-    """``outcome`` of a probe run outside the cluster: failures that only the place explains are Unknown."""
-    findings = tuple(_placed(found) for found in outcome.findings)
+def seen_from_outside(outcome: Outcome, namespace: str = "") -> Outcome:
+    """``outcome`` of a probe run outside the cluster: what is found wrong and may be so only here is Unknown."""
+    findings = tuple(_placed(found, namespace) for found in outcome.findings)
     if findings == outcome.findings:
         return outcome
     return replace(outcome, findings=tuple(worst_first(findings)))
 
 
-def _placed(found: Finding) -> Finding:
+def _placed(found: Finding, namespace: str) -> Finding:
     host = found.words.get("host")
-    if found.status is not Status.FAIL or not isinstance(host, str):
+    if found.status not in (Status.FAIL, Status.WARN) or not isinstance(host, str):
         return found
     if found.reason not in _BY_PLACE and not (
         found.reason in tuple(NetworkReasons.all()) and only_inside(host)
     ):
         return found
     return RunnerReasons.NOT_TESTABLE_FROM_HERE(
-        subject=found.subject, severity=found.severity, detail=found.message
+        subject=found.subject,
+        severity=found.severity,
+        detail=found.message,
+        namespace=namespace or "NAMESPACE",
     )
 
 
@@ -56,4 +61,6 @@ def only_inside(host: str) -> bool:
         return not ipaddress.ip_address(host).is_global
     except ValueError:
         name = host.rstrip(".").lower()
-        return "." not in name or name.endswith(_CLUSTER_NAMES)
+        *_, parent, last = ("", *name.split("."))
+        is_service = name.count(".") == 1 and last not in _PUBLIC
+        return not parent or is_service or name.endswith(_CLUSTER_NAMES)

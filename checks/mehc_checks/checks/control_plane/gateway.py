@@ -18,6 +18,7 @@ from mehc_checks.clients.http import exchange as http
 from mehc_checks.clients.network.connect import NetworkProblem, connect
 from mehc_checks.clients.network.reasons import NetworkReasons as N
 from mehc_checks.core.errors import UsageError
+from mehc_checks.engine.vantage import only_inside
 from mehc_checks.installation.context import Context
 
 USER: Final = "mehc-probe"
@@ -50,6 +51,8 @@ async def gateway_answer(context: Context, service: Mapping[str, Any] | None) ->
     except NetworkProblem as failure:
         # A refusal comes from the node itself, for a Service without pods behind it; what swallows packets or lacks
         # a name may concern this process alone.
+        if not context.inside and only_inside(host):
+            return _answer(Proof.NOTHING, "unseen", problem=failure)
         proof = Proof.SILENT if failure.reason is N.CONNECTION_REFUSED else Proof.NOTHING
         return GatewayAnswer(proof=proof, text=str(failure))
     return await _ask(url, host, port, context.network_timeout / 2)

@@ -266,6 +266,7 @@ ANSWERS: Final[Mapping[str, str]] = {
     "other": "{where} returned {status} without a list of endpoints: another program, or busy",
     "silent": "{where} accepted the connection and did not answer within {seconds} s",
     "outside": "not asked from outside the cluster",
+    "unseen": "not testable from outside the cluster: {problem}",
     "no service": "not asked: it has no Service",
 }
 """What the gateway answered, in one line."""
