@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
@@ -16,7 +16,7 @@ from mehc_checks.clients.kubernetes.paths import object_path
 from mehc_checks.clients.kubernetes.reasons import KubernetesReasons as K
 from mehc_checks.core.errors import CannotEvaluate, Forbidden
 
-STDIN, STDOUT, STDERR, _STATUS = range(4)
+_STDIN, STDOUT, STDERR, _STATUS = range(4)
 """Channels: the first byte of each message. Source: k8s.io/apimachinery/pkg/util/remotecommand."""
 _PROTOCOLS: Final = ("v5.channel.k8s.io", "v4.channel.k8s.io")
 _CHUNK: Final = 16 * 1024
@@ -36,11 +36,6 @@ class Execution:
     _silence: float
     code: int | None = None
     error: str = ""
-
-    async def write(self, data: bytes) -> None:
-        """Send ``data`` to its standard input, which stays open."""
-        for start in range(0, len(data), _CHUNK):
-            await self._socket.send_bytes(bytes([STDIN]) + data[start : start + _CHUNK])
 
     async def output(self) -> AsyncIterator[tuple[int, bytes]]:
         """What it writes, as (STDOUT or STDERR, bytes), until it ends or the connection does.
@@ -77,10 +72,10 @@ async def execute(
     *,
     container: str,
     command: Sequence[str],
-    stdin: bool = False,
+    stdin: bytes = b"",
     silence: float,
 ) -> AsyncIterator[Execution]:
-    """Start ``command`` in the container; closing ends the connection, and not the command.
+    """Start ``command`` in the container and send it ``stdin``; leaving ends the connection, and not the command.
 
     RBAC: a WebSocket begins with a GET, so ``get`` of pods/exec, and from Kubernetes 1.35 ``create``, too.
     Raises Forbidden, or CannotEvaluate where the API server cannot start it.
@@ -114,4 +109,17 @@ async def execute(
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         raise CannotEvaluate(K.UNREACHABLE, detail=type(error).__name__) from None
     async with socket:
-        yield Execution(socket, silence)
+        sending = asyncio.create_task(_send(socket, stdin))  # while we read: it may end without reading all
+        try:
+            yield Execution(socket, silence)
+        finally:
+            sending.cancel()
+
+
+async def _send(socket: aiohttp.ClientWebSocketResponse, data: bytes) -> None:
+    for start in range(0, len(data), _CHUNK):
+        if socket.closed:
+            return
+        with suppress(OSError, aiohttp.ClientError):  # what is read says why
+            await socket.send_bytes(bytes([_STDIN]) + data[start : start + _CHUNK])
+        await asyncio.sleep(0)

@@ -99,14 +99,12 @@ async def _in_operator(
         pod,
         container=CONTAINER,
         command=command,
-        stdin=bool(carried),
+        stdin=bundle(carried) if carried else b"",
         silence=SILENCE,
     )
     said = b""
     try:
         async with running as run:
-            if carried:
-                await run.write(bundle(carried))
             async for channel, data in run.output():
                 if channel == STDOUT:
                     receiver.feed(data)
