@@ -12,6 +12,15 @@ from testbed.ports import LOOPBACK, free_port
 from testbed.process import ComponentError, Process
 
 STAGES = Path(__file__).with_name("stages.yaml")
+_EXEC = """
+apiVersion: kwok.x-k8s.io/v1alpha1
+kind: ClusterExec
+metadata: {{name: here}}
+spec:
+  execs:
+    - local: {{workDir: {folder}, envs: [{{name: KUBECONFIG, value: {kubeconfig}}}]}}
+"""
+"""What is executed in any pod runs on this machine."""
 
 # On a pod's metadata; see stages.yaml.
 STAGE_LABEL = "testbed.mehc/stage"
@@ -27,12 +36,18 @@ CAPACITY = {"cpu": "16", "memory": "64Gi", "ephemeral-storage": "200Gi", "pods":
 
 
 class Kwok(Process):
-    """Plays every node of a started control plane."""
+    """Plays every node of a started control plane.
 
-    def __init__(self, control_plane: ControlPlane) -> None:
+    With ``path``, exec is served: commands run on this machine with this PATH, and the cluster's administrator in
+    KUBECONFIG. The API server needs ``kubelet-preferred-address-types: InternalIP`` for it.
+    """
+
+    def __init__(self, control_plane: ControlPlane, *, path: str = "") -> None:
         super().__init__("kwok")
         self._control_plane = control_plane
-        self._address = f"{LOOPBACK}:{free_port()}"
+        self._port = free_port()
+        self._address = f"{LOOPBACK}:{self._port}"
+        self._path = path
 
     def command(self) -> Sequence[str | Path]:
         return [
@@ -42,8 +57,24 @@ class Kwok(Process):
             f"--server-address={self._address}",
             "--manage-all-nodes=true",
             "--node-lease-duration-seconds=40",
-            "--node-ip=10.0.0.1",
             "--cidr=10.1.0.1/16",
+            *(self._serving() if self._path else ["--node-ip=10.0.0.1"]),
+        ]
+
+    def environment(self) -> Mapping[str, str]:
+        return {"PATH": self._path} if self._path else {}  # it looks for commands on its own
+
+    def _serving(self) -> list[str]:
+        pair = self._control_plane.ca.issue("kwok", names=(LOOPBACK,))
+        exec = self.directory / "exec.yaml"
+        places = {"folder": self.directory, "kubeconfig": self._control_plane.kubeconfig}
+        exec.write_text(_EXEC.format(**places))
+        return [
+            f"--config={exec}",
+            f"--node-ip={LOOPBACK}",
+            f"--node-port={self._port}",
+            f"--tls-cert-file={pair.certificate_file}",
+            f"--tls-private-key-file={pair.key_file}",
         ]
 
     def ready(self) -> bool:
@@ -83,6 +114,10 @@ class Kwok(Process):
             "status": {"capacity": quantities, "allocatable": quantities | dict(allocatable or {})},
         }
         self._control_plane.api("POST", "/api/v1/nodes", body)
+        if self._path:
+            served = {"status": {"daemonEndpoints": {"kubeletEndpoint": {"Port": self._port}}}}
+            kind = "application/merge-patch+json"
+            self._control_plane.api("PATCH", f"/api/v1/nodes/{name}/status", served, content_type=kind)
         deadline = time.monotonic() + timeout
         while True:
             node = self._control_plane.api("GET", f"/api/v1/nodes/{name}")
