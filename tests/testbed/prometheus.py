@@ -24,7 +24,8 @@ class Prometheus(Process):
     """Scrapes `targets` ("host:port") and evaluates `rules` (the content of a rule file) every `interval`.
 
     `certificate`: serve its API by TLS. `users`: passwords by name, for basic authentication. `prefix`: the path
-    below which it serves, with a leading slash. `flags`: further ones of its command line, without dashes.
+    below which it serves, with a leading slash. `flags`: further ones of its command line, without dashes. `agent`:
+    in agent mode, which only forwards samples.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class Prometheus(Process):
         flags: Mapping[str, str | int] | None = None,
         rules: Mapping[str, Any] | None = None,
         interval: str = "200ms",
+        agent: bool = False,
     ) -> None:
         super().__init__("prometheus")
         self.port = free_port()
@@ -49,6 +51,7 @@ class Prometheus(Process):
         self._flags = dict(flags or {})
         self._rules = dict(rules or {})
         self._interval = interval
+        self._agent = agent
 
     def url(self, *, user: str = "", password: str = "") -> str:
         """What the platform's configuration would hold."""
@@ -61,8 +64,7 @@ class Prometheus(Process):
             raise ComponentError("no prometheus on the PATH; run `make setup`")
         flags: dict[str, str | Path | int] = {
             "config.file": self.directory / "prometheus.yml",
-            "storage.tsdb.path": self.directory / "data",
-            "storage.tsdb.min-block-duration": "2h",
+            **self._storage(),
             "web.listen-address": self.address,
             "web.route-prefix": self.prefix or "/",
             "web.external-url": f"{self.scheme}://{self.address}{self.prefix}",
@@ -71,6 +73,12 @@ class Prometheus(Process):
             **self._flags,
         }
         return [executable, *(f"--{key}={value}" for key, value in flags.items())]
+
+    def _storage(self) -> dict[str, str | Path | int]:
+        data = self.directory / "data"
+        if self._agent:
+            return {"enable-feature": "agent", "storage.agent.path": data}
+        return {"storage.tsdb.path": data, "storage.tsdb.min-block-duration": "2h"}
 
     def environment(self) -> Mapping[str, str]:
         return {"GOMAXPROCS": "1", "GOGC": "50"}
@@ -82,7 +90,7 @@ class Prometheus(Process):
                 "scrape_timeout": self._interval,
                 "evaluation_interval": self._interval,
             },
-            "rule_files": ["rules.yml"],
+            **({} if self._agent else {"rule_files": ["rules.yml"]}),
             "scrape_configs": [{"job_name": "istio", "static_configs": [{"targets": self._targets}]}],
         }
         web: dict[str, Any] = {}

@@ -73,6 +73,7 @@ class Stage(contextlib.ExitStack):
         self.private = Prometheus([self.busy.address], certificate=pair)
         self.prefixed = Prometheus([self.idle.address], prefix="/prometheus")
         self.empty = Prometheus()
+        self.agent = Prometheus(agent=True)
         self.stale = Prometheus([self.old.address])
         self.left = Prometheus([self.leaving.address])
         self.limited = Prometheus([self.costly.address], flags={"query.max-samples": 3})
@@ -90,8 +91,8 @@ class Stage(contextlib.ExitStack):
             self.leaves_the_mesh: f"count({SERIES}) == 2",
             self.disabled: "istio_requests_total",
         }
-        with ThreadPoolExecutor(max_workers=len(scraping) + 1) as side_by_side:
-            list(side_by_side.map(enter, [*scraping, self.empty]))
+        with ThreadPoolExecutor(max_workers=len(scraping) + 2) as side_by_side:
+            list(side_by_side.map(enter, [*scraping, self.empty, self.agent]))
             list(side_by_side.map(lambda item: _scrapes(*item), scraping.items()))
         self.leaving.workloads = {}
         self.leaving.sidecars = 0
@@ -254,6 +255,10 @@ CASES = [
         lambda s: s.secured.url(user=USER, password="wrong"),
         "rejected the user and password",
     ),
+    _bad(
+        "no tenant", "TenantRequired", lambda s: s.scripted(always(401, b"no org id\n")), "requires a tenant"
+    ),
+    _bad("agent mode", "PrometheusAgent", lambda s: s.agent.url(), "answers no query"),
     _bad("403", "AccessDenied", lambda s: s.scripted(always(403, b"RBAC: access denied"))),
     _bad(
         "prefix forgotten",

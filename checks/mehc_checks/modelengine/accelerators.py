@@ -14,6 +14,8 @@ PRODUCT_LABELS: Final = (
 """Set by NVIDIA's GPU feature discovery, by Karpenter on AWS, by GKE."""
 GPU: Final = "nvidia.com/gpu"
 MIG_PREFIX: Final = "nvidia.com/mig-"
+FOREIGN_PREFIXES: Final = ("amd.com/", "gpu.intel.com/", "intel.com/", "habana.ai/", "squat.ai/")
+"""Resources of other vendors' GPUs: no endpoint can use these, whatever their nodes are labeled."""
 CPU_DEVICE: Final = "cpu"
 
 CACHE_DEVICES: Final = {
@@ -56,6 +58,13 @@ def suggestion(name: str) -> str:
 def product_of(label: Callable[[str], str | None]) -> str:
     """The product name of a node's GPUs, or "". ``label`` returns the value of one of its labels."""
     return next((value for key in PRODUCT_LABELS if (value := label(key))), "")
+
+
+def is_part(product: str) -> bool:
+    """Whether GPUs of ``product`` are parts of one, shared by time or memory, or MIG slices with no accelerator of
+    their own. NVIDIA's GPU feature discovery names them so."""
+    words = re.split(r"[-_ ]", product.upper())
+    return "SHARED" in words or ("MIG" in words and not accelerator_of(product))
 
 
 def accelerator_of(product: str) -> str:

@@ -11,6 +11,7 @@ from mehc_checks.checks.gpu_nodes.nodes import (
     judge_control_plane,
     judge_excluded,
     judge_lost,
+    judge_shared,
     judge_sick,
     judge_untainted,
 )
@@ -70,6 +71,7 @@ def gpu_nodes_ready(facts: GpuFacts) -> Outcome:
         *judge_excluded(tiers, facts),
         *judge_sick(unmet, facts, pools),
         *judge_lost(unmet, facts, pools),
+        *judge_shared(facts, pools),
         *judge_untainted(facts, pools),
         *judge_balloons(facts, pools),
         *judge_caches(facts, pools),

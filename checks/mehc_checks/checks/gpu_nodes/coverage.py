@@ -20,7 +20,7 @@ from mehc_checks.clients.kubernetes.scheduling.filters import (
 from mehc_checks.clients.kubernetes.scheduling.model import Node, Pod, Taint, Usage
 from mehc_checks.clients.kubernetes.scheduling.states import held
 from mehc_checks.installation.nodes import Pods, Pool
-from mehc_checks.modelengine.accelerators import ACCELERATOR_LABEL, GPU, MIG_PREFIX
+from mehc_checks.modelengine.accelerators import ACCELERATOR_LABEL, FOREIGN_PREFIXES, GPU, MIG_PREFIX
 from mehc_checks.modelengine.gpu import Demand
 
 
@@ -125,7 +125,11 @@ def renamed(node: Node) -> tuple[str, ...]:
     """The names under which a device plugin offers the node's GPUs in place of ``nvidia.com/gpu``."""
     if node.devices.get(GPU) or node.allocatable.get(GPU):
         return ()
-    offered = (name for name, count in node.allocatable.items() if count and "/" in name)
+    offered = (
+        name
+        for name, count in node.allocatable.items()
+        if count and "/" in name and not name.startswith(FOREIGN_PREFIXES)
+    )
     return tuple(sorted(name for name in offered if "gpu" in name.lower() or name.startswith("nvidia.com/")))
 
 

@@ -17,7 +17,7 @@ from mehc_checks.checks.gpu_nodes.coverage import (
 from mehc_checks.checks.gpu_nodes.facts import GpuFacts, Pools
 from mehc_checks.checks.gpu_nodes.reasons import GpuNodesReasons as R
 from mehc_checks.checks.gpu_nodes.unmet import unhealthy
-from mehc_checks.checks.gpu_nodes.words import lacking, nodes, one_of, verb, with_products
+from mehc_checks.checks.gpu_nodes.words import lacking, names_of, nodes, one_of, verb, with_products
 from mehc_checks.clients.kubernetes.scheduling.filters import selected, untolerated
 from mehc_checks.clients.kubernetes.scheduling.model import Node
 from mehc_checks.clients.kubernetes.scheduling.states import NodeState, held
@@ -28,6 +28,7 @@ from mehc_checks.modelengine.accelerators import (
     ACCELERATORS,
     GPU,
     accelerator_of,
+    is_part,
     product_of,
 )
 
@@ -68,6 +69,22 @@ def judge_untainted(facts: GpuFacts, pools: Pools) -> Iterator[Finding]:
     if found := those(settled(pools, facts), untainted):
         has = verb(size(found), "GPU node has", "GPU nodes have")
         yield R.TAINT_MISSING(found=has, names=with_products(found), node=one_of(found))
+
+
+def judge_shared(facts: GpuFacts, pools: Pools) -> Iterator[Finding]:
+    """Nodes whose GPUs are parts of GPUs, though their label promises whole ones."""
+
+    def shared(node: Node) -> bool:
+        return node.label(ACCELERATOR_LABEL) in ACCELERATORS and is_part(product_of(node.label))
+
+    unused = facts.parameters.unused_accelerators
+    if found := those(pools, lambda n: shared(n) and n.label(ACCELERATOR_LABEL) not in unused):
+        yield R.GPU_SHARED(
+            nodes=nodes(size(found)),
+            offer="offers" if size(found) == 1 else "offer",
+            products=", ".join(sorted({product_of(pool.node.label) for pool in found})),
+            names=names_of(found),
+        )
 
 
 def judge_excluded(tiers: Sequence[Coverage], facts: GpuFacts) -> Iterator[Finding]:

@@ -133,8 +133,9 @@ class GpuNodesReasons(ReasonSet):
         "The nodes have the label but offer no nvidia.com/gpu: the NVIDIA driver or device plugin is missing. It is a "
         "warning while such a node has just joined.",
         message="{offer} no nvidia.com/gpu: {names}{joined}{demand}",
-        remedy="Check the NVIDIA driver and device plugin on {node}; the plugin's DaemonSet must tolerate the node's "
-        "taints (kubectl get pods -A --field-selector spec.nodeName={node}).",
+        remedy="Check the NVIDIA driver and device plugin on {node} (kubectl get pods -A --field-selector "
+        "spec.nodeName={node}): the plugin's DaemonSet must tolerate the node's taints. GKE: gpu-driver-version of the "
+        "node pool; EKS: an NVIDIA AMI and the nvidia-device-plugin.",
         defaults={"joined": "", "demand": ""},
     )
     GPU_UNHEALTHY = Reason(
@@ -164,6 +165,15 @@ class GpuNodesReasons(ReasonSet):
         message="{nodes} {offer} {resources} and no nvidia.com/gpu: {names}{demand}",
         remedy="Set the device plugin's MIG strategy to single on these nodes (GPU operator: mig.strategy=single).",
         defaults={"demand": ""},
+    )
+    GPU_SHARED = Reason(
+        "GpuShared",
+        Status.WARN,
+        "Nodes offer parts of GPUs as nvidia.com/gpu (time slicing, MPS, or MIG slices under a whole GPU's label). "
+        "Endpoints are sized for whole GPUs: they run out of memory, and several parts can be of one GPU.",
+        message="{nodes} {offer} parts of GPUs as nvidia.com/gpu ({products}): {names}",
+        remedy="Disable the sharing on these nodes (device plugin: sharing.timeSlicing, sharing.mps; MIG: label "
+        "nvidia.com/mig.config=all-disabled), or keep endpoints away from them.",
     )
     TIER_TOO_LARGE = Reason(
         "TierTooLarge",

@@ -93,7 +93,8 @@ def _unlabelled(accelerator: str, facts: GpuFacts, pools: Pools) -> Cause:
 
     def bare(node: Node) -> bool:
         of = accelerator_of(product_of(node.label))
-        return node.label(ACCELERATOR_LABEL) is None and has_gpus(node) and of in (accelerator, "")
+        known = of == accelerator or (not of and has_gpus(node))
+        return node.label(ACCELERATOR_LABEL) is None and known
 
     words = {"accelerator": accelerator}
     if near := those(pools, misspelt):

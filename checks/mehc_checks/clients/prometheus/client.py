@@ -22,6 +22,8 @@ from mehc_checks.clients.prometheus.transport import NoResult, Transport
 from mehc_checks.core.errors import Problem
 
 _MOST_BYTES: Final = 4 * 1024 * 1024
+_SAID: Final = 1024
+"""Bytes of an error's body that are read for what it says."""
 _MOST_REDIRECTS: Final = 9
 """Go's HTTP client stops at the tenth."""
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
@@ -111,12 +113,16 @@ class Prometheus:
         kind = _error_type(answer)
         if not response.complete:
             return self._not_prometheus(f"its answer is larger than {_MOST_BYTES >> 20} MiB")
+        if status == HTTPStatus.UNAUTHORIZED and b"no org id" in response.body[:_SAID]:
+            return Problem(R.TENANT_REQUIRED, **words)
         if status == HTTPStatus.UNAUTHORIZED:
             return Problem(R.CREDENTIALS_REJECTED if self._login else R.CREDENTIALS_REQUIRED, **words)
         if status == HTTPStatus.FORBIDDEN:
             return Problem(R.ACCESS_DENIED, **words)
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.TOO_MANY_REQUESTS:
             return Problem(R.SERVER_ERROR, **words, code=status, kind=f" ({kind})" if kind else "")
+        if kind and b"unavailable with Prometheus Agent" in response.body[:_SAID]:
+            return Problem(R.AGENT_MODE, **words)
         if kind and not response.ok:
             return Problem(R.QUERY_REJECTED, **words, code=status, kind=kind)
         if status == HTTPStatus.BAD_REQUEST and await self._speaks_tls():

@@ -23,6 +23,23 @@ class PrometheusApiReasons(HttpReasons):
         "http://USER:PASSWORD@HOST:PORT.",
         defaults=_SOURCE,
     )
+    TENANT_REQUIRED = Reason(
+        "TenantRequired",
+        Status.FAIL,
+        "Mimir, Cortex or the like answers, and requires the tenant in header X-Scope-OrgID, which KEDA does not send.",
+        message="{address} requires a tenant (HTTP 401, no org id)",
+        remedy="Set {source} to a proxy that adds X-Scope-OrgID to requests, or disable multi-tenancy on the server "
+        "(Mimir: multitenancy_enabled: false).",
+        defaults=_SOURCE,
+    )
+    AGENT_MODE = Reason(
+        "PrometheusAgent",
+        Status.FAIL,
+        "The address is that of a Prometheus in agent mode, which forwards samples and answers no query.",
+        message="{address} is a Prometheus in agent mode, which answers no query",
+        remedy="Set {source} to the server that it writes to (remote_write in its configuration).",
+        defaults=_SOURCE,
+    )
     CREDENTIALS_REJECTED = Reason(
         "CredentialsRejected",
         Status.FAIL,
