@@ -24,7 +24,7 @@ from testbed.redis import Redis
 from testbed.scaledobjects import scaled_object
 from testbed.waiting import eventually
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(1200)
 """The first test waits for KEDA to poll all ScaledObjects."""
 NAMESPACE = "endpoints"
 ASKED = [case for case in CASES if case.name != "unset"]
@@ -231,7 +231,7 @@ def verdicts(
         create(cluster, manifest)
     identity = aws.client_environment() | {"AWS_REGION": REGION}
     with Keda(cluster, ca_dir=stage.ca.ca_file.parent, variables=identity) as operator:
-        eventually(lambda: polled(cluster), lambda found: all(found.values()), seconds=400)
+        eventually(lambda: polled(cluster), lambda found: all(found.values()), seconds=900)
         cases = [*ASKED, *REDIS_CASES]
         expected = {resource_name(case.endpoint_id) for case in cases if not case.keda}
         # What KEDA is content with, it has to be content with for as long as it takes to complain about the rest
