@@ -739,6 +739,34 @@ async def test_a_server_that_answers_garbage(
         produced.add(result.reason)
 
 
+async def test_a_table_for_which_a_migration_waits(
+    stage: Stage, produced: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mehc_checks.checks.database.schemaquery._LONG_WAIT", "0 seconds")
+    url = stage.url()
+    values = {
+        "config": {"values": {"infra": {"cloud_provider": "onprem"}}},
+        "extraEnvVars": [{"name": "ML_INFRA_DATABASE_URL", "value": url}],
+        **ROOMY,
+    }
+    with psycopg.connect(url) as idle, psycopg.connect(url) as migration:
+        idle.execute("SELECT count(*) FROM hosted_model_inference.endpoints")
+        alter = "ALTER TABLE hosted_model_inference.endpoints ADD COLUMN IF NOT EXISTS added text"
+        waiting = asyncio.create_task(asyncio.to_thread(migration.execute, alter))
+        for _ in range(300):
+            result = await judged("DatabaseMigrated", values)
+            if result.reason == "TableLocked":
+                break
+            await asyncio.sleep(0.2)
+        pid = idle.info.backend_pid
+        idle.rollback()
+        await waiting
+    assert (result.status, result.reason) == (Status.FAIL, "TableLocked"), result
+    assert f"a lock on hosted_model_inference.endpoints, held by process {pid}" in result.message
+    assert f"pg_terminate_backend({pid})" in result.remediation
+    produced.add(result.reason)
+
+
 async def test_a_standby_is_read_only(
     cluster: KubernetesCluster, control_plane: ControlPlane, namespace: str, stage: Stage
 ) -> None:

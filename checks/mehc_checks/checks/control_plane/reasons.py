@@ -190,7 +190,10 @@ class ControlPlaneReasons(ReasonSet):
         message="gateway: {answer}",
         remedy="Compare kubectl describe -n {namespace} service/{name} with the pods' labels and port 5000, and search "
         "the gateway's log for QueuePool. If gatewayUrl is set, check that it leads to the gateway.",
-        explained_by=("DatabaseMigrated/ConnectionTimeout", "DatabaseMigrated/TooManyConnections"),
+        explained_by=tuple(
+            f"DatabaseMigrated/{reason}"
+            for reason in ("ConnectionTimeout", "TooManyConnections", "PoolerTimeout", "TableLocked")
+        ),
     )
     GATEWAY_SHADOWED = Reason(
         "GatewayBehindProxy",

@@ -133,6 +133,9 @@ def _server(
             grant=f'GRANT USAGE ON SCHEMA {schemas} TO "{server.user}"; GRANT SELECT, INSERT, UPDATE, DELETE ON ALL '
             f'TABLES IN SCHEMA {schemas}, public TO "{server.user}";',
         )
+    if found.locked and found.holders and role is Role.WRITER:
+        pids = ", ".join(map(str, found.holders))
+        yield R.TABLE_LOCKED(tables=revisions.some(found.locked), pids=pids, pid=found.holders[0])
     if probe.breaks_statements:
         yield R.TRANSACTION_POOLING(address=server.address, source=database.host, database=server.database)
     pools = replace(facts.pools, engines=1) if len(facts.probes) > 1 else facts.pools

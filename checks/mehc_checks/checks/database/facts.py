@@ -45,6 +45,10 @@ class Schema:
     """Of the database and schema public, where the role has no CREATE, which the first migration needs."""
     not_owned: tuple[str, ...] = ()
     """Tables that the role does not own, so that it cannot alter them."""
+    locked: tuple[str, ...] = ()
+    """Tables for a lock on which sessions wait for long."""
+    holders: tuple[int, ...] = ()
+    """The server's processes that these sessions wait for."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -159,6 +159,15 @@ class DatabaseReasons(EnvironmentReasons, DatabaseURLReasons, PostgresReasons, A
         message="{address} {why}, and the gateway writes there",
         remedy="Point {source} to the primary (writer) endpoint.",
     )
+    TABLE_LOCKED = Reason(
+        "TableLocked",
+        Status.FAIL,
+        "Sessions of the platform, such as a migration, wait for over 30 s for a lock on a table, mostly because "
+        "another session is idle in a transaction. Requests that need the table hang too.",
+        message="sessions wait for over 30 s for a lock on {tables}, held by process {pids}",
+        remedy="Find out what holds it: SELECT pid, usename, state, query FROM pg_stat_activity WHERE pid IN ({pids}); "
+        "if it is idle in transaction: SELECT pg_terminate_backend({pid});",
+    )
     POOL_SIZE_UNUSABLE = Reason(
         "PoolSizeUnusable",
         Status.FAIL,

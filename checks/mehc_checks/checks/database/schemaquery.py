@@ -8,11 +8,19 @@ from mehc_checks.checks.database.facts import Schema
 from mehc_checks.clients.postgres.client import Session
 from mehc_checks.modelengine import schema
 
+_LONG_WAIT: Final = "30 seconds"
+"""Sessions that wait so long for a lock on a table wait for one that does not end by itself. Of other roles' sessions
+only members of pg_read_all_stats see for how long they wait."""
 _QUERY: Final = """
 WITH tables AS (
   SELECT c.oid, n.nspname || '.' || c.relname AS name
   FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
   WHERE n.nspname = ANY(%(schemas)s) AND c.relkind IN ('r', 'p')
+), stuck AS (
+  SELECT t.name, l.pid FROM pg_catalog.pg_locks l JOIN tables t ON t.oid = l.relation
+  JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid
+  WHERE NOT l.granted AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
+    AND a.query_start < clock_timestamp() - %(long_wait)s::interval
 ), schemas AS (
   SELECT oid, nspname::text AS name FROM pg_catalog.pg_namespace WHERE nspname = ANY(%(schemas)s)
 )
@@ -46,7 +54,9 @@ SELECT
         UNION ALL
         SELECT 'schema public' WHERE NOT has_schema_privilege(to_regnamespace('public')::oid, 'CREATE')),
   ARRAY(SELECT t.name FROM tables t JOIN pg_catalog.pg_class c ON c.oid = t.oid
-        WHERE NOT pg_has_role(c.relowner, 'USAGE') ORDER BY 1)
+        WHERE NOT pg_has_role(c.relowner, 'USAGE') ORDER BY 1),
+  ARRAY(SELECT DISTINCT name FROM stuck ORDER BY 1),
+  ARRAY(SELECT DISTINCT unnest(pg_blocking_pids(pid)) FROM stuck ORDER BY 1)
 """
 
 
@@ -62,7 +72,8 @@ async def look(opened: Session, timeout: float) -> Schema:
     async with opened.transaction():
         await opened.execute(f"SET LOCAL statement_timeout = {int(timeout * 250)}".encode())
         cursor = await opened.execute(
-            _QUERY, {"schemas": list(schema.SCHEMAS), "version_table": version_table}
+            _QUERY,
+            {"schemas": list(schema.SCHEMAS), "version_table": version_table, "long_wait": _LONG_WAIT},
         )
         (row,) = await cursor.fetchall()
         if row[10]:
@@ -85,4 +96,6 @@ async def look(opened: Session, timeout: float) -> Schema:
         revisions=tuple(revision for (revision,) in revisions),
         cannot_create_in=tuple(row[11]),
         not_owned=tuple(row[12]),
+        locked=tuple(row[13]),
+        holders=tuple(row[14]),
     )
