@@ -166,7 +166,7 @@ class DatabaseReasons(EnvironmentReasons, DatabaseURLReasons, PostgresReasons, A
         "another session is idle in a transaction. Requests that need the table hang too.",
         message="sessions wait for over 30 s for a lock on {tables}, held by process {pids}",
         remedy="Find out what holds it: SELECT pid, usename, state, query FROM pg_stat_activity WHERE pid IN ({pids}); "
-        "if it is idle in transaction: SELECT pg_terminate_backend({pid});",
+        "if it is idle in transaction: SELECT pg_terminate_backend({pid}).",
     )
     POOL_SIZE_UNUSABLE = Reason(
         "PoolSizeUnusable",
