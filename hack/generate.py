@@ -34,6 +34,7 @@ from mehc_checks.checks.endpoints.reasons import SYMPTOMS
 from mehc_checks.core.outcome import Reason, ReasonSet, placeholders
 from mehc_checks.engine.check import Check, catalogue
 from mehc_checks.engine.reasons import COMMON
+from mehc_checks.modelengine.versions import NEWEST_CHART
 from mehc_operator.alerts import ALERTS, groups
 from mehc_operator.crd import custom_resource_definition
 from mehc_operator.metrics import DESCRIBED
@@ -174,6 +175,7 @@ def _rule(rule: Rule) -> list[str]:
     where = [f"On {', '.join(rule.clouds)} only."] if rule.clouds else []
     needs = ["Needs the cluster."] if rule.needs_cluster else []
     install = ["Not judged of values that were installed."] if rule.of_install else []
+    version = [f"Of charts before {NEWEST_CHART}, it only warns."] if rule.of_version else []
     reads = ", ".join(f"`{path}`" for path in rule.reads)
     whole = len(rule.reads) > MOST_READ
     judges = (
@@ -189,7 +191,7 @@ def _rule(rule: Rule) -> list[str]:
         f"{_cell(_shown(fault, fault.remedy, path=key))} |"
         for fault in rule.faults
     ]
-    told = " ".join([*where, *needs, *install, *judges])
+    told = " ".join([*where, *needs, *install, *version, *judges])
     return [
         f'### <a id="{rule.id.lower()}"></a>{rule.id}: {_cell(rule.title)}',
         "",

@@ -149,6 +149,7 @@ async def test_model_engine_as_a_subchart(
     installation = await found(cluster, namespace)
     assert installation.release is not None
     assert installation.release.chart == "acme-platform-1.0.0"
+    assert installation.platform.chart == "0.2.7"
     assert installation.fullname == key  # by which the chart then names its objects
     assert installation.config is not None
     assert installation.config.values is not None

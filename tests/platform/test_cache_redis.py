@@ -10,6 +10,7 @@ from mehc_checks.clients.redis.server import Server
 from mehc_checks.core.errors import Problem
 from mehc_checks.modelengine import redisurl
 from mehc_checks.modelengine.configuration import Configuration
+from mehc_checks.modelengine.environment import RedisEnvironment
 from mehc_checks.modelengine.redis import Connection, cache, cache_secret, cache_url
 from mehc_checks.modelengine.redisreasons import RedisConnectionReasons as R
 from mehc_checks.modelengine.secrets import CloudSecret, CloudSecretReasons
@@ -71,7 +72,7 @@ def test_the_cache_is_opened_as_the_platform_opens_it(vector: Vector) -> None:
     values = configuration(given)
     name = cache_secret(values)
     secrets = {name: secret(name, given.get("aws_secret"))} if name else {}
-    found: Connection = cache(values, secrets)
+    found: Connection = cache(values, secrets, RedisEnvironment())
     if "connects" in out and out["connects"]["host"] in DELIBERATE:
         assert reason(found.problem) is R.URL_INVALID
         assert found.server is None

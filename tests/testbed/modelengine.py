@@ -27,6 +27,13 @@ def migrate(postgres: Postgres, database: str, *, revision: str = "head", owner:
         connection.commit()
 
 
+def stamp(postgres: Postgres, database: str, revision: str, *, purge: bool = False) -> None:
+    """Write ``revision`` into the version table, as ``alembic stamp`` does; ``purge`` empties it before."""
+    with _engine(postgres, database) as engine, engine.connect() as connection:
+        command.stamp(configuration(connection), revision, purge=purge)
+        connection.commit()
+
+
 def current(postgres: Postgres, database: str) -> tuple[str, ...]:
     """The revisions that Alembic finds in ``database``."""
     with _engine(postgres, database) as engine, engine.connect() as connection:

@@ -10,12 +10,14 @@ from mehc_checks.core.outcome import Reason
 from mehc_checks.modelengine.broker import broker_connection, broker_is_redis, broker_secret
 from mehc_checks.modelengine.configuration import Configuration
 from mehc_checks.modelengine.environment import RedisEnvironment
-from mehc_checks.modelengine.redis import cache, cache_secret, keda, keda_secret
+from mehc_checks.modelengine.kedaredis import keda, keda_secret
+from mehc_checks.modelengine.redis import cache, cache_secret
 from mehc_checks.modelengine.redisreasons import RedisConnectionReasons as R
 from mehc_checks.modelengine.secrets import CloudSecret
 from mehc_checks.modelengine.values import Layer, Values
 
 NOTHING = RedisEnvironment()
+TOKEN = "p@ss/w#rd"
 """Of pods without a variable of Redis."""
 
 
@@ -72,7 +74,7 @@ def but(*names: str) -> dict[str, str]:
     ],
 )
 def test_the_cache_source_that_wins(cloud: str, launch: dict[str, Any], expected: object) -> None:
-    found = cache(values(cloud, launch), {"secret": kept({"cache-url": "redis://secret:1/1"})})
+    found = cache(values(cloud, launch), {"secret": kept({"cache-url": "redis://secret:1/1"})}, NOTHING)
     assert (str(found.server) if found.server else reason(found.problem)) == expected
 
 
@@ -157,7 +159,11 @@ def test_a_token_switches_the_brokers_tls_on_without_verification() -> None:
 def test_a_newer_platform_configures_the_brokers_tls_apart(
     token: str, tls: bool | None, expected: str
 ) -> None:
-    found = broker_connection(values("onprem"), RedisEnvironment(host="h", token=token, tls=tls), {})
+    found = broker_connection(
+        values("onprem"),
+        RedisEnvironment(host="h", token=token, tls=tls, of_newer_platform=tls is not None),
+        {},
+    )
     assert found is not None
     assert found.server is not None
     assert (str(found.server), found.server.password) == (expected, token)
@@ -165,12 +171,45 @@ def test_a_newer_platform_configures_the_brokers_tls_apart(
 
 def test_a_newer_platform_keeps_credentials_out_of_kedas_address() -> None:
     installed = values("onprem", launch={"cache_redis_onprem_url": "redis://:token@h:6379/0"})
-    found = keda(installed, {}, RedisEnvironment(tls=False))
+    found = keda(installed, {}, RedisEnvironment(tls=False, of_newer_platform=True))
     assert found is not None
     assert str(found.server) == "redis://h:6379/0"
     older = keda(installed, {}, NOTHING)
     assert older is not None
     assert reason(older.problem) is R.KEDA_ADDRESS_INVALID
+
+
+@pytest.mark.parametrize(
+    ("cloud", "launch", "expected"),
+    [
+        ("onprem", {"cache_redis_onprem_url": "redis://h:6379/0"}, TOKEN),
+        ("onprem", {"cache_redis_aws_url": "redis://h:6379/0"}, TOKEN),
+        ("onprem", {}, TOKEN),
+        ("aws", {"cache_redis_onprem_url": "redis://h:6379/0"}, TOKEN),
+        ("onprem", {"cache_redis_onprem_url": "redis://:own@h:6379/0"}, "own"),
+        ("aws", {"cache_redis_aws_url": "redis://h:6379/0"}, ""),
+    ],
+)
+def test_a_newer_platform_puts_the_token_into_the_caches_url(
+    cloud: str, launch: dict[str, str], expected: str
+) -> None:
+    """On premises, and where the URL has no credentials."""
+    newer = RedisEnvironment(token=TOKEN, of_newer_platform=True)
+    found = cache(values(cloud, launch), {}, newer)
+    assert found.server is not None
+    assert found.server.password == expected
+    older = cache(values(cloud, launch), {}, RedisEnvironment(token=TOKEN))
+    assert older.server is not None
+    assert older.server.password == (expected if expected == "own" else "")
+
+
+def test_a_newer_platform_encodes_the_token() -> None:
+    found = broker_connection(
+        values("onprem"), RedisEnvironment(host="h", token=TOKEN, of_newer_platform=True), {}
+    )
+    assert found is not None
+    assert found.server is not None
+    assert found.server.password == TOKEN
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from mehc_checks.modelengine import serviceconfig
 from mehc_checks.modelengine.configuration import Configuration
 from mehc_checks.modelengine.names import service_config_map
 from mehc_checks.modelengine.values import Values
+from mehc_checks.modelengine.versions import UNDETECTED, Platform
 
 T = TypeVar("T")
 _NOT_CREDENTIALS: Final = frozenset({SECRET_TYPE, "kubernetes.io/service-account-token"})
@@ -81,6 +82,11 @@ class Context:
     def configuration(self) -> Configuration:
         """What the chart and the platform make of ``values``."""
         return Configuration(self.values)
+
+    @property
+    def platform(self) -> Platform:
+        """The version of the platform that is judged."""
+        return self.installation.platform if self.installation else UNDETECTED
 
     @property
     def endpoint_namespace(self) -> str:

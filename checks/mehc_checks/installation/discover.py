@@ -23,6 +23,7 @@ from mehc_checks.modelengine import serviceconfig, workloads
 from mehc_checks.modelengine.fields import CHART_DEFAULTS
 from mehc_checks.modelengine.names import fullname
 from mehc_checks.modelengine.values import Layer, Part, Values
+from mehc_checks.modelengine.versions import Platform, detect
 
 _ENDPOINT_NAMESPACE: Final = "config.values.launch.endpoint_namespace"
 _HARDWARE: Final = "-recommended-hardware-config"
@@ -69,12 +70,17 @@ class _Search:
                 return Installation(namespace=self._namespace, fullname=name, lost=tuple(self._lost))
         config_map = f"{name}-service-config"
         config, gateway = await asyncio.gather(self._config(self._namespace, config_map), self._gateway(name))
+        platform = _platform(gateway, release)
         found: list[Difference] = []
         if config is not None and config.values is not None:
             known, where = Values.merged(layers or [_NONE]), f"ConfigMap {config.name}"
             found += self._lay(layers, config.values, drift.of_config_map(known, config.values, where=where))
         if gateway is not None:
             known, shown = Values.merged(layers or [_NONE]), workloads.environment_values(gateway)
+            if (
+                release and platform.is_newer
+            ):  # its chart may set variables that are not known to be a chart's
+                shown.pop("extraEnvVars", None)
             found += self._lay(layers, shown, drift.differences(known, shown, where=f"Deployment {name}"))
         values = Values.merged([*(layers or [_NONE]), *given])
         elsewhere = values.text(_ENDPOINT_NAMESPACE)
@@ -95,6 +101,7 @@ class _Search:
             config=config,
             endpoint_config=endpoint_config,
             drift=tuple(found) if release else (),
+            platform=platform,
             lost=tuple(self._lost),
         )
 
@@ -214,6 +221,12 @@ def _the_one(deployments: Sequence[Mapping[str, Any]], wanted: str, namespace: s
     if len(names) > 1:
         raise CannotEvaluate(R.INSTALLATION_AMBIGUOUS, namespace=namespace, names=", ".join(names))
     return names[0]
+
+
+def _platform(gateway: Mapping[str, Any] | None, release: helm.Release | None) -> Platform:
+    if release is None:
+        return detect(gateway)
+    return detect(gateway, release.facts.chart, alias=release.facts.path.rpartition(".")[2])
 
 
 def _not_found(named: str, namespace: str, others: Sequence[str]) -> CannotEvaluate:

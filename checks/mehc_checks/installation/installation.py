@@ -9,6 +9,7 @@ from mehc_checks.core.errors import CannotEvaluate
 from mehc_checks.installation.helm import ReleaseFacts
 from mehc_checks.modelengine.fields import CHART_DEFAULTS
 from mehc_checks.modelengine.values import Layer, Part, Values
+from mehc_checks.modelengine.versions import UNDETECTED, Platform
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,7 +47,7 @@ class Installation:
     ``layers`` are its values, weakest first, none where nothing of model engine was found; ``whole`` the parts of
     them of which nothing is hidden; ``config`` and ``endpoint_config`` the live configuration in its own and the
     endpoint namespace (None: not looked at); ``drift`` what is otherwise in the cluster than in the release;
-    ``lost`` what could not be asked, each as (what is lost, why).
+    ``platform`` the version that its objects show; ``lost`` what could not be asked, each as (what is lost, why).
     """
 
     namespace: str
@@ -57,6 +58,7 @@ class Installation:
     config: LiveConfig | None = None
     endpoint_config: LiveConfig | None = None
     drift: tuple[Difference, ...] = ()
+    platform: Platform = UNDETECTED
     lost: tuple[tuple[str, CannotEvaluate], ...] = ()
 
     def under(self, given: Iterable[Layer]) -> Values:

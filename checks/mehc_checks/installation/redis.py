@@ -23,8 +23,10 @@ from mehc_checks.modelengine.environment import (
     REDIS_TOKEN,
     RedisEnvironment,
 )
-from mehc_checks.modelengine.redis import Connection, Secrets, cache, cache_secret, given, keda, keda_secret
+from mehc_checks.modelengine.kedaredis import keda, keda_secret
+from mehc_checks.modelengine.redis import Connection, Secrets, cache, cache_secret, given
 from mehc_checks.modelengine.redisreasons import RedisConnectionReasons as R
+from mehc_checks.modelengine.versions import UNDETECTED, Platform
 
 _PART: Final = 0.2
 """Part of the time: a Redis that hangs must leave some for the cluster, and for the database."""
@@ -71,11 +73,13 @@ async def redis_secrets(context: Context) -> Secrets:
 async def redis_environment(context: Context) -> RedisEnvironment:
     """What the gateway's environment says of Redis; by ``Context.gather``."""
     return of_environment(
-        await context.gather(gateway_environment), given(context.configuration, paths.REDIS_HOST)
+        await context.gather(gateway_environment),
+        given(context.configuration, paths.REDIS_HOST),
+        context.platform,
     )
 
 
-def of_environment(found: Environment, of_values: str) -> RedisEnvironment:
+def of_environment(found: Environment, of_values: str, platform: Platform = UNDETECTED) -> RedisEnvironment:
     """What ``found`` says of Redis. ``of_values`` is redisHost, which names a host that the chart makes of it.
 
     Processes take REDIS_HOST only where REDIS_PORT is set too. Source: ``core/celery/app.py`` of model engine.
@@ -84,7 +88,8 @@ def of_environment(found: Environment, of_values: str) -> RedisEnvironment:
     host = named
     if isinstance(named, str) and named:
         host = port if isinstance(port, Problem) else named if port else ""
-    token, tls = _read(found, REDIS_TOKEN), _read(found, REDIS_TLS)
+    token = _read(found, REDIS_TOKEN)
+    tls = None if platform.has_known_images else _read(found, REDIS_TLS)
     if isinstance(token, Problem) and token.reason in _ABSENT:
         token = _token_not_found(token)
     return RedisEnvironment(
@@ -94,6 +99,7 @@ def of_environment(found: Environment, of_values: str) -> RedisEnvironment:
         source=paths.REDIS_HOST if named == of_values else found.source(REDIS_HOST),
         token=tls if isinstance(tls, Problem) else token or "",
         tls=tls.strip().lower() in _TRUE if isinstance(tls, str) else None,
+        of_newer_platform=tls is not None or (platform.is_newer and not platform.has_known_images),
     )
 
 

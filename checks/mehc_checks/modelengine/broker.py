@@ -8,6 +8,7 @@ the chart's endpoint templates and ``celery_forwarder.py`` (forwarder), ``celery
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
+from urllib.parse import quote
 
 from mehc_checks.core.errors import CannotEvaluate, Problem
 from mehc_checks.modelengine import paths, redisurl
@@ -203,7 +204,7 @@ def _of_environment(configuration: Configuration, environment: RedisEnvironment,
         return replace(connection, problem=missing)
     port = environment.port if environment.host else ""
     location = f"{host}:{port or redisurl.DEFAULT_PORT}/0"
-    login = f":{token}@" if token else ""
+    login = f":{quote(token, safe='') if environment.of_newer_platform else token}@" if token else ""
     tls = bool(token) if environment.tls is None else environment.tls
     url = f"rediss://{login}{location}?ssl_cert_reqs=none" if tls else f"redis://{login}{location}"
     try:

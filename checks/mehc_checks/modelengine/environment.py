@@ -43,8 +43,9 @@ class RedisEnvironment:
 
     ``source`` is the value or variable that the host is from. ``token`` and ``host`` are a Problem where they are not
     known, or pods cannot have them. ``cache_host`` is the host that a cache without a URL takes; None: by the values.
-    ``tls`` is REDIS_ENABLE_TLS, which platforms newer than chart 0.2.7 set
-    (scaleapi/llm-engine#875); None where it is not set: a token then switches TLS on.
+    ``tls`` is REDIS_ENABLE_TLS, None where it is not set: a token then switches TLS on. ``of_newer_platform``:
+    processes as of scaleapi/llm-engine#875, which configure TLS apart from authentication, put the token into a cache
+    URL on premises, percent-encode it, and leave credentials out of KEDA's address.
     """
 
     host: str | Problem = ""
@@ -53,11 +54,7 @@ class RedisEnvironment:
     token: str | Problem = ""
     tls: bool | None = None
     cache_host: str | Problem | None = None
-
-    @property
-    def of_newer_platform(self) -> bool:
-        """Whether TLS is configured apart from authentication."""
-        return self.tls is not None
+    of_newer_platform: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,15 +1,15 @@
-"""Which Redis the cache and KEDA use, and how.
+"""Which Redis the cache uses, and how.
 
-The cache URL opens the cache of gateway, cacher and builder; KEDA's address is cut out of it. The Celery broker is in
-``broker``. Source: ``common/config.py`` of model engine and the chart's endpoint templates.
+The cache URL opens the cache of gateway, cacher and builder; KEDA's address is cut out of it (``kedaredis``). The
+Celery broker is in ``broker``. Source: ``common/config.py`` of model engine and the chart's endpoint templates.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final
+from urllib.parse import urlsplit
 
-from mehc_checks.clients.redis.reasons import RedisServerReasons
 from mehc_checks.clients.redis.server import Server
 from mehc_checks.core.errors import Problem
 from mehc_checks.core.outcome import Reason
@@ -22,7 +22,6 @@ from mehc_checks.modelengine.values import Values
 
 INFRA: Final = paths.INFRA
 LAUNCH: Final = paths.LAUNCH
-KEDA_AUTHENTICATION: Final = "keda-trigger-auth-redis-secret"
 CACHE_FIELD: Final = "cache-url"
 """The field of the cache's secret."""
 CLOUDS: Final = ("aws", "azure", "gcp", "onprem")
@@ -65,7 +64,6 @@ _AWS_URL: Final = paths.CACHE_REDIS_AWS_URL
 _AWS_SECRET: Final = paths.CACHE_REDIS_AWS_SECRET_NAME
 _AZURE_HOST: Final = paths.CACHE_REDIS_AZURE_HOST
 _SOURCES: Final = (_ONPREM_URL, _GCP_URL, _AWS_URL, _AWS_SECRET, _AZURE_HOST)
-_KEDA_SECRET: Final = "redis.kedaSecretName"  # noqa: S105 - the name of a value
 _WANTED: Final = {
     "aws": f"{_AWS_URL} or cache_redis_aws_secret_name",
     "azure": _AZURE_HOST,
@@ -129,7 +127,7 @@ def cache_secret(configuration: Configuration) -> str:
     return given(configuration, source) if source == _AWS_SECRET and problem is None else ""
 
 
-def _url(
+def cache_address(
     configuration: Configuration, secrets: Secrets, environment: RedisEnvironment | None = None
 ) -> tuple[str, str, Problem | None]:
     """The value that the cache's URL is from, the URL, and why there is none."""
@@ -151,9 +149,14 @@ def _url(
     return source, given(configuration, source), None
 
 
+def named_source(configuration: Configuration, source: str) -> str:
+    """``source`` of the cache's address, for a message."""
+    return f"{CACHE_FIELD} of secret {cache_secret(configuration)}" if source == _AWS_SECRET else source
+
+
 def cache_url(configuration: Configuration, secrets: Secrets) -> str:
     """The cache's URL, "" where there is none. On Azure user and token are stand-ins."""
-    return _url(configuration, secrets)[1]
+    return cache_address(configuration, secrets)[1]
 
 
 def _cache_secret_problem(secret: CloudSecret) -> Problem | None:
@@ -169,8 +172,8 @@ def cache(
     configuration: Configuration, secrets: Secrets, environment: RedisEnvironment | None = None
 ) -> Connection:
     """The cache, as redis-py opens its URL."""
-    source, url, problem = _url(configuration, secrets, environment)
-    named = f"{CACHE_FIELD} of secret {cache_secret(configuration)}" if source == _AWS_SECRET else source
+    source, url, problem = cache_address(configuration, secrets, environment)
+    named = named_source(configuration, source)
     if source == "redisHost" and environment and environment.cache_host:
         named = environment.source
     written = _ONPREM_URL if source == "redisHost" else named
@@ -201,109 +204,18 @@ def cache(
         server = replace(server, username="", password="")
         waits = Problem(R.AZURE_TOKEN_NOT_EVALUATED, address=f"{server.host}:{server.port}")
         return replace(connection, server=server, problem=waits, login=False)
-    return replace(connection, server=server)
-
-
-def keda_secret(configuration: Configuration) -> str:
-    """The secret of AWS that holds KEDA's password, "" where KEDA is given none."""
-    if not configuration.flag(paths.REDIS_ENABLE_AUTH) or cloud_provider(configuration.values) != "aws":
-        return ""
-    return given(configuration, _KEDA_SECRET)
-
-
-def keda(configuration: Configuration, secrets: Secrets, environment: RedisEnvironment) -> Connection | None:
-    """KEDA's connection to the demand lists; None on Azure, and where the cache's own URL is not known.
-
-    On Azure the chart's ScaledObjects have a Service Bus trigger and none for Redis. Elsewhere KEDA is given an address
-    and a database cut out of the cache URL, applies enableTLS, enableAuth and unsafeSsl, and nothing else of the URL;
-    platforms newer than chart 0.2.7 leave credentials out of the address.
-    """
-    if cloud_provider(configuration.values) == "azure":
-        return None
-    source, url, problem = _url(configuration, secrets, environment)
-    if problem:
-        return None
-    named = f"{CACHE_FIELD} of secret {cache_secret(configuration)}" if source == _AWS_SECRET else source
-    connection = Connection(path=Path.KEDA, source=source, words=_keda_words(configuration, named))
-    address = redisurl.keda_address(url)
-    if environment.of_newer_platform:
-        address = address.rpartition("@")[2]
-    try:
-        host, port = redisurl.host_and_port(address)
-    except ValueError:
-        shown = redisurl.without_credentials(address, url)
-        return replace(connection, problem=Problem(R.KEDA_ADDRESS_INVALID, shown=shown, source=named))
-    server = Server(
-        host=host,
-        port=port,
-        db=max(0, redisurl.keda_database(url)),  # below 0, KEDA selects none
-        tls=configuration.flag(paths.REDIS_ENABLE_TLS),
-        verify=not configuration.flag(paths.REDIS_UNSAFE_SSL),
-    )
     connection = replace(connection, server=server)
-    if environment.of_newer_platform and not keda_secret(configuration):
-        waits = Problem(R.KEDA_LOGIN_NOT_EVALUATED, address=f"{host}:{port}")
-        return replace(connection, means={RedisServerReasons.AUTH_REQUIRED: waits})
-    return _authenticated(connection, server, configuration, secrets)
+    if environment and environment.of_newer_platform and "@" not in urlsplit(url).netloc:
+        return _with_token(connection, environment.token, configuration)
+    return connection
 
 
-def _keda_words(configuration: Configuration, source: str) -> Mapping[str, str]:
-    add = "Set redis.enableAuth: true and redis.kedaSecretName."
-    if cloud_provider(configuration.values) != "aws":
-        add = (
-            "KEDA has a password on AWS only. Give it access without one: ACL SETUSER default on nopass resetkeys "
-            "~launch-endpoint-autoscaling:* resetchannels -@all +@connection +select +llen +eval"
-        )
-    return {
-        "concerning": "keda: ",
-        "source": source,
-        "credentials": f"secret {given(configuration, _KEDA_SECRET)} of AWS Secrets Manager",
-        "enable_tls": "Set redis.enableTLS: true.",
-        "disable_tls": "Set redis.enableTLS: false, or enable TLS on the server.",
-        "add_credentials": add,
-        "trust": "Use a certificate of a public authority, or add the authority to KEDA's trust store.",
-    }
-
-
-def _authenticated(
-    connection: Connection, server: Server, configuration: Configuration, secrets: Secrets
-) -> Connection:
-    """``connection`` with KEDA's password, or with what bars KEDA from one.
-
-    The whole text of the secret is the password, because the chart's TriggerAuthentication names no ``secretKey``. KEDA
-    strips blanks around it, logs in as user default (go-redis says HELLO), and where it cannot have the text continues
-    without a password. Source: ``pkg/scaling/resolver`` and ``typed_config.go`` of KEDA.
-    """
-    if not configuration.flag(paths.REDIS_ENABLE_AUTH):
+def _with_token(connection: Connection, token: str | Problem, configuration: Configuration) -> Connection:
+    """``connection`` with the broker's token, which newer platforms put into a URL on premises without credentials."""
+    on_premises = connection.source == _ONPREM_URL or cloud_provider(configuration.values) == "onprem"
+    if not (token and on_premises and connection.server):
         return connection
-    cloud, name = cloud_provider(configuration.values), keda_secret(configuration)
-    if cloud != "aws":
-        missing = Problem(R.KEDA_AUTH_UNAVAILABLE, authentication=KEDA_AUTHENTICATION, cloud=cloud)
-        return replace(connection, server=None, problem=missing)
-    if not name:
-        return replace(connection, server=None, problem=Problem(R.KEDA_SECRET_UNNAMED))
-    secret = secrets[name]
-    form, setting = "the bare password, not JSON", _KEDA_SECRET
-    connection = replace(connection, password_secret=name)
-    if secret.failure:
-        unread = secret.problem(concerning="keda: ", form=form, setting=setting)
-        return replace(connection, problem=unread, login=False)
-    password, address = (secret.text or "").strip(), f"{server.host}:{server.port}"
-    if not password:
-        wrong = secret.trouble if secret.text is None else "is blank"
-        return replace(
-            connection,
-            problem=Problem(R.KEDA_WITHOUT_PASSWORD, secret=name, wrong=wrong, address=address),
-            means={RedisServerReasons.AUTH_REQUIRED: secret.unusable(wrong, form=form, setting=setting)},
-        )
-    means = {}
-    if secret.fields is not None:
-        means[RedisServerReasons.AUTH_REJECTED] = Problem(R.KEDA_SECRET_IS_JSON, address=address, secret=name)
-    server = replace(server, username="default", password=password)
-    return replace(connection, server=server, means=means)
-
-
-def without_password(connection: Connection, problem: Problem) -> Connection:
-    """``connection``, its server to be reached and not to be sent the password, for ``problem``."""
-    bare = replace(connection.server, username="", password="") if connection.server else None
-    return replace(connection, server=bare, problem=problem, login=False)
+    if isinstance(token, Problem):
+        return replace(connection, server=None, problem=token)
+    words = {**connection.words, "credentials": "the Secret of redis.authSecretName"}
+    return replace(connection, server=replace(connection.server, password=token), words=words)

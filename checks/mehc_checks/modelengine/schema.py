@@ -67,6 +67,12 @@ CHAIN = (
 
 HEAD = CHAIN[-1].id
 
+BRANCHES: Final = {
+    "6f04b2bc9af4": "request_timeout_seconds",
+    "b2c3d4e5f6g7": "temporal_task_queue",
+}
+"""Revisions of branches that were published and are in no chart up to 0.2.7, each with the column that it adds."""
+
 _INITIAL: Final = {
     "hosted_model_inference.batch_jobs": """
         id created_at completed_at status created_by owner model_bundle_id model_endpoint_id

@@ -65,7 +65,7 @@ _OF_THE_CHART: Final = frozenset(
             "MODEL_CACHE_ENABLED",
         ),
         *("MODEL_CACHE_LOCK_STALE_SECONDS", "MODEL_CACHE_MOUNT_PATH", "ML_INFRA_SERVICES_CONFIG_PATH"),
-        *("PUBSUB_SUBSCRIPTION_PREFIX", "PUBSUB_TOPIC_PREFIX", *_PLAIN, *_FROM_SECRETS),
+        *("PUBSUB_SUBSCRIPTION_PREFIX", "PUBSUB_TOPIC_PREFIX", "REDIS_ENABLE_TLS", *_PLAIN, *_FROM_SECRETS),
     }
 )
 """What the chart sets itself; the rest is ``extraEnvVars``."""

@@ -213,20 +213,66 @@ async def test_a_release_that_never_ended(
     assert f"helm rollback me -n {namespace} to the last good revision" in result.remediation
 
 
+def of_version(version: str, directory: Path) -> Path:
+    """The testbed's chart with another version."""
+    chart = shutil.copytree(MODEL_ENGINE, directory / "chart")
+    described = chart / "Chart.yaml"
+    described.write_text(described.read_text().replace("version: 0.2.7", f"version: {version}"))
+    return chart
+
+
 async def test_a_newer_chart_only_warns(
     helm: Helm, cluster: KubernetesCluster, namespace: str, values: Tree, tmp_path: Path
 ) -> None:
-    chart = shutil.copytree(MODEL_ENGINE, tmp_path / "chart")
-    described = chart / "Chart.yaml"
-    described.write_text(described.read_text().replace("version: 0.2.7", "version: 0.3.0-rc.1"))
+    chart = of_version("0.3.0-rc.1", tmp_path)
     helm.install("me", namespace, values, chart=chart)
     result = await judged(cluster, namespace)
     assert (result.status, result.reason) == (Status.WARN, "ChartNewer"), result.message
-    assert result.message.startswith("chart model-engine-0.3.0-rc.1 is newer than 0.2.7")
+    assert result.message.startswith("chart 0.3.0 is newer than chart 0.2.7")
     helm.upgrade("me", namespace, overlaid(values, at(f"{INFRA}.db_engine_pool_size", 10)), chart=chart)
     result = await judged(cluster, namespace)
     assert result.status is Status.WARN
     assert {found.reason for found in result.findings} == {"ChartNewer", "PoolSizeUnusable"}
+
+
+async def test_variables_of_a_newer_chart_are_no_drift(
+    control_plane: ControlPlane, helm: Helm, cluster: KubernetesCluster, namespace: str, values: Tree
+) -> None:
+    """A chart of the same version that configures TLS apart from authentication is a newer one."""
+    helm.install("me", namespace, values)
+    path = f"/apis/apps/v1/namespaces/{namespace}/deployments/model-engine"
+    pod = control_plane.api("GET", path)["spec"]["template"]["spec"]
+    added = [{"name": "REDIS_ENABLE_TLS", "value": "false"}, {"name": "NOT_KNOWN_YET", "value": "1"}]
+    pod["containers"][0]["env"] = [*pod["containers"][0].get("env", ()), *added]
+    changed = {"spec": {"template": {"spec": {"containers": pod["containers"]}}}}
+    control_plane.api("PATCH", path, changed, content_type="application/merge-patch+json")
+    result = await judged(cluster, namespace)
+    assert [(found.status, found.reason) for found in result.findings] == [(Status.WARN, "ChartNewer")]
+    assert result.message.startswith("a chart that sets REDIS_ENABLE_TLS is newer than chart 0.2.7")
+
+
+async def test_an_older_chart_warns_about_its_keys_and_fields(
+    helm: Helm, cluster: KubernetesCluster, namespace: str, values: Tree, tmp_path: Path
+) -> None:
+    """What no version accepts still fails."""
+    chart = of_version("0.2.5", tmp_path)
+    helm.install("me", namespace, values, chart=chart)
+    result = await judged(cluster, namespace)
+    assert (result.status, result.reason) == (Status.PASS, "ConfigValid"), result.message
+    assert result.evidence["platform"].startswith(
+        "chart 0.2.5 (label helm.sh/chart of Deployment model-engine)"
+    )
+    without = overlaid(values)
+    del without["config"]["values"]["launch"]["tgi_repository"]
+    helm.upgrade("me", namespace, without, chart=chart)
+    result = await judged(cluster, namespace)
+    assert {(found.status, found.reason) for found in result.findings} == {
+        (Status.WARN, "ChartOlder"),
+        (Status.WARN, "LaunchFieldMissing"),
+    }
+    helm.upgrade("me", namespace, overlaid(without, at(f"{INFRA}.db_engine_pool_size", 10)), chart=chart)
+    result = await judged(cluster, namespace)
+    assert (result.status, result.reason) == (Status.FAIL, "PoolSizeUnusable")
 
 
 async def test_config_maps_missing_unreadable_and_different(

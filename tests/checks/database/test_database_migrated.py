@@ -455,9 +455,11 @@ CASES = [
         parameters={"expectedRevision": "feedfeedfeed"},
     ),
     Case(
-        id="a newer platform's revision",
-        reason="RevisionUnknown",
-        says="at revision b2c3d4e5f6g7, which mehc does not know",
+        id="a branch's revision",
+        reason="RevisionForeign",
+        says="at revision b2c3d4e5f6g7, which is of a branch (temporal_task_queue) and in no release up to chart "
+        "0.2.7: the next migration fails (Can't locate revision)",
+        remedy=f"alembic stamp --purge {HEAD}",
         data=url(
             lambda stage: stage.url(
                 "head",
@@ -467,17 +469,24 @@ CASES = [
         ),
     ),
     Case(
-        id="a newer platform's revision that is expected",
+        id="a branch's revision that is expected",
         reason="SchemaAtHead",
         says="at revision b2c3d4e5f6g7",
         data=url(lambda stage: stage.url("head", STAMPED.format("b2c3d4e5f6g7"))),
         parameters={"expectedRevision": "b2c3d4e5f6g7"},
     ),
     Case(
-        id="a foreign revision without our columns",
-        reason="SchemaDrift",
-        says="at revision b2c3d4e5f6g7, but lacks hosted_model_inference.endpoints.status_reason",
+        id="a branch's revision without our columns",
+        reason="RevisionForeign",
+        says="up to chart 0.2.7, and lacks hosted_model_inference.endpoints.status_reason: the next migration fails",
         data=url(lambda stage: stage.url("a1b2c3d4e5f6", STAMPED.format("b2c3d4e5f6g7"))),
+        remedy="alembic stamp --purge a1b2c3d4e5f6",
+    ),
+    Case(
+        id="an unknown revision without our columns",
+        reason="SchemaDrift",
+        says="at revision 0123456789ab, but lacks hosted_model_inference.endpoints.status_reason",
+        data=url(lambda stage: stage.url("a1b2c3d4e5f6", STAMPED.format("0123456789ab"))),
     ),
     Case(
         id="a column of the first revision missing",

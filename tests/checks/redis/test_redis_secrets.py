@@ -20,7 +20,7 @@ from mehc_checks.engine.report import CheckResult
 from mehc_checks.installation.context import Context
 from mehc_checks.installation.redis import cached
 from mehc_checks.modelengine.endpoints import builder_queue, cache_key
-from mehc_checks.modelengine.redis import KEDA_AUTHENTICATION
+from mehc_checks.modelengine.kedaredis import KEDA_AUTHENTICATION
 from mehc_checks.modelengine.values import Layer, Values
 from mehc_operator.connection import Access, connected
 from testbed import keda, ports

@@ -13,12 +13,12 @@ from mehc_checks.checks.config.rules.evaluate import Verdict
 from mehc_checks.checks.config.rules.fault import NO_INSTALL, NO_START
 from mehc_checks.checks.config.rules.section1 import BLOCK_MISSING
 from mehc_checks.core import duration
-from mehc_checks.core.outcome import Finding, Outcome, Severity, Status
+from mehc_checks.core.outcome import Finding, Outcome, Severity
 from mehc_checks.core.text import counted, middle
 from mehc_checks.engine.check import check
 from mehc_checks.installation.installation import Installation, LiveConfig
 from mehc_checks.modelengine.values import Part, leaves
-from mehc_checks.modelengine.versions import NEWEST_CHART, is_newer
+from mehc_checks.modelengine.versions import NEWEST
 
 PENDING_LONG: Final = timedelta(minutes=15)
 """Helm waits five minutes for each hook unless told otherwise, and the chart has three with Jobs."""
@@ -48,6 +48,7 @@ def config_valid(facts: ConfigFacts) -> Outcome:
             "rulesBroken": count[Verdict.BROKEN],
             "rulesSkipped": count[Verdict.SKIPPED],
             "ignored": _ignored(facts),
+            "platform": facts.platform.detected if facts.installation else None,
             "informational": "; ".join(found.message for found in _broken(facts, informing=True)) or None,
         },
     )
@@ -57,7 +58,6 @@ def _of_rules(facts: ConfigFacts) -> Iterator[Finding]:
     """One finding for each place, which names the layer that its value came from. A missing block explains what is
     found below it."""
     broken = list(_broken(facts, informing=False))
-    newer = _chart_is_newer(facts.installation)
     for found in broken:
         origin = facts.values.origin(found.subject)
         message = f"{found.message} (from {origin})" if origin else found.message
@@ -66,8 +66,9 @@ def _of_rules(facts: ConfigFacts) -> Iterator[Finding]:
             for each in broken
             if found.reason is BLOCK_MISSING and each.subject.startswith(f"{found.subject}.")
         ]
-        found = replace(found, message=message, explains=(*found.explains, *below))
-        yield replace(found, status=Status.WARN, severity=Severity.WARNING) if newer else found
+        yield replace(found, message=message, explains=(*found.explains, *below))
+    if facts.platform.is_older and any(found.status is not found.reason.status for found in broken):
+        yield R.CHART_OLDER(platform=facts.platform, known=NEWEST)
     for one in facts.judged:
         if one.verdict is Verdict.CRASHED:
             yield R.RULE_CRASHED(rule=one.rule.id, error=one.why, subject=one.rule.id)
@@ -77,7 +78,8 @@ def _broken(facts: ConfigFacts, *, informing: bool) -> Iterator[Finding]:
     """What broken rules found: that which only informs, or all else."""
     for one in facts.judged:
         if one.verdict is Verdict.BROKEN:
-            yield from (found for found in one.findings if (found.severity is Severity.INFO) == informing)
+            found = one.found_on(facts.platform)
+            yield from (each for each in found if (each.severity is Severity.INFO) == informing)
 
 
 def _ignored(facts: ConfigFacts) -> str | None:
@@ -94,6 +96,8 @@ def _of_installation(facts: ConfigFacts) -> Iterator[Finding]:
     installation = facts.installation
     if installation is None:
         return
+    if facts.platform.is_newer:
+        yield R.CHART_NEWER(platform=facts.platform, newest=NEWEST)
     yield from _of_release(installation, facts)
     yield from _of_config_maps(installation)
     for drift in installation.drift:
@@ -125,8 +129,6 @@ def _of_release(installation: Installation, facts: ConfigFacts) -> Iterator[Find
             lost, why = installation.lost[0]
             yield R.RELEASE_NOT_READ(lost=lost, detail=why, fix=why.remediation)
         return
-    if _chart_is_newer(installation):
-        yield R.CHART_NEWER(chart=release.chart, newest=NEWEST_CHART)
     if release.status == "failed":
         yield R.RELEASE_FAILED(
             explains=NO_INSTALL,
@@ -146,11 +148,6 @@ def _of_release(installation: Installation, facts: ConfigFacts) -> Iterator[Find
                 state=release.status,
                 age=duration.show(timedelta(seconds=int(age.total_seconds()))),
             )
-
-
-def _chart_is_newer(installation: Installation | None) -> bool:
-    release = installation.release if installation else None
-    return release is not None and is_newer(release.chart)
 
 
 def _of_config_maps(installation: Installation) -> Iterator[Finding]:

@@ -8,6 +8,7 @@ from mehc_checks.checks.config.rules.evaluate import Judged
 from mehc_checks.core.permission import Permission
 from mehc_checks.installation.installation import Difference, Installation
 from mehc_checks.modelengine.values import Values
+from mehc_checks.modelengine.versions import UNDETECTED, Platform
 
 _SKIPPED: Final = "rules of ConfigValid that ask for them are skipped"
 PERMISSIONS: Final = (
@@ -86,3 +87,8 @@ class ConfigFacts:
     stale: Stale | None
     frameworks: tuple[Difference, ...] = ()
     now: datetime
+
+    @property
+    def platform(self) -> Platform:
+        """The version that is installed, else the known one."""
+        return self.installation.platform if self.installation else UNDETECTED

@@ -16,11 +16,19 @@ class DiscoveryReasons(ReasonSet):
     CHART_NEWER = Reason(
         "ChartNewer",
         Status.WARN,
-        "The release is of a chart that mehc does not know yet: keys and fields can mean something else in it, so "
+        "The installation is of a chart that mehc does not know yet: keys and fields can mean something else in it, so "
         "broken rules only warn.",
         "Upgrade the operator to a version that knows this chart. Until then, hold what ConfigValid finds against the "
         "chart's own values.yaml.",
-        message="chart {chart} is newer than {newest}, the newest that mehc knows: broken rules only warn",
+        message="{platform} is newer than {newest}, the newest that mehc knows: broken rules only warn",
+    )
+    CHART_OLDER = Reason(
+        "ChartOlder",
+        Status.WARN,
+        "Rules about keys and fields are broken, and the chart is older than the one that these rules are from. It can "
+        "need fewer, so they only warn.",
+        "Compare what ConfigValid finds with the values.yaml of the installed chart, or upgrade to {known}.",
+        message="{platform} is older than {known}, whose keys and fields mehc knows: rules about them only warn",
     )
     RELEASE_FAILED = Reason(
         "ReleaseFailed",

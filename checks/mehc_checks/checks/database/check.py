@@ -158,7 +158,8 @@ def _configuration(facts: DatabaseFacts) -> Iterator[Finding]:
 def _evidence(facts: DatabaseFacts) -> Evidence:
     evidence: dict[str, str | int | float | bool | None] = {
         "source": facts.database.source if facts.database else "",
-        "expectedRevision": facts.expected,
+        "expectedRevision": facts.expected.revision,
+        "platform": facts.expected.platform.detected,
         "pools": f"{facts.pools} = {facts.pools.ceiling}",
     }
     if reader := facts.probes.get(Role.READER):
@@ -169,7 +170,9 @@ def _evidence(facts: DatabaseFacts) -> Evidence:
     if found := writer.found:
         evidence |= {
             "revision": ", ".join(found.revisions),
-            "missingRevisions": ", ".join(step.id for step in revisions.pending(found, facts.expected)),
+            "missingRevisions": ", ".join(
+                step.id for step in revisions.pending(found, facts.expected.revision)
+            ),
             "latencyMs": round(writer.latency_ms, 1),
             "serverVersion": found.server_version,
             "maxConnections": found.max_connections,

@@ -11,6 +11,7 @@ from mehc_checks.core.parameters import Parameters
 from mehc_checks.modelengine import schema
 from mehc_checks.modelengine.database import Database, Role
 from mehc_checks.modelengine.pools import Pools
+from mehc_checks.modelengine.versions import UNDETECTED, Platform
 
 
 class DatabaseParameters(Parameters):
@@ -65,6 +66,25 @@ class Probe:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Expected:
+    """The revision that migrations of ``platform`` are expected to reach; ``given`` where a parameter says so."""
+
+    revision: str = schema.HEAD
+    given: bool = False
+    platform: Platform = UNDETECTED
+
+    @property
+    def is_newer(self) -> bool:
+        """Whether the platform may have migrations that are not known, and no parameter says which."""
+        return self.platform.is_newer and not self.platform.has_known_images and not self.given
+
+    @property
+    def least(self) -> str:
+        """The revision that the platform needs at least, "" where that is not known."""
+        return self.revision if self.given else self.platform.least_revision
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class DatabaseFacts:
     """``problem`` is why no URL is known; else ``database`` has the platform's sessions, ``probes`` ours by role.
 
@@ -72,7 +92,7 @@ class DatabaseFacts:
     pods is not known, so that the URL is the one of the values.
     """
 
-    expected: str
+    expected: Expected
     pools: Pools
     unusable_settings: tuple[str, ...] = ()
     shadowed: str = ""

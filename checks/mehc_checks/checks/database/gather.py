@@ -4,7 +4,7 @@ import asyncio
 import time
 from dataclasses import replace
 
-from mehc_checks.checks.database.facts import DatabaseFacts, DatabaseParameters, Probe
+from mehc_checks.checks.database.facts import DatabaseFacts, DatabaseParameters, Expected, Probe
 from mehc_checks.checks.database.schemaquery import look
 from mehc_checks.clients.postgres.client import session
 from mehc_checks.clients.postgres.pooler import breaks_prepared_statements, is_pooled
@@ -23,8 +23,13 @@ async def gather(context: Context) -> DatabaseFacts:
     """Resolve the URLs as the gateway does, connect, and read what the schema looks like."""
     configuration = context.configuration
     both = configuration.text(paths.KUBERNETES_DATABASE_SECRET)
+    parameters = context.parameters(DatabaseParameters)
     facts = DatabaseFacts(
-        expected=context.parameters(DatabaseParameters).expected_revision,
+        expected=Expected(
+            revision=parameters.expected_revision,
+            given="expected_revision" in parameters.model_fields_set,
+            platform=context.platform,
+        ),
         pools=pools(configuration),
         unusable_settings=unusable(configuration),
         shadowed=configuration.text(paths.CLOUD_DATABASE_SECRET) if both else "",

@@ -73,13 +73,14 @@ class DatabaseReasons(EnvironmentReasons, DatabaseURLReasons, PostgresReasons, A
         Status.FAIL,
         "Tables exist without a version table, and some that the platform needs are missing: an older "
         "db.runDbInitScript created them, or a migration stopped.",
-        message="database {database} has no version table, and its schema lacks {missing}",
+        message="database {database} has no version table, and its schema lacks {missing}{doubt}",
         remedy="{fix}",
         defaults={
+            "doubt": "",
             "fix": f"Set db.runDbInitScript: false, then {_STAMP} ".format(
                 stamp="with the revision that the schema has"
             )
-            + "and run helm upgrade with db.runDbMigrationScript: true; drop the schemas first if they are empty."
+            + "and run helm upgrade with db.runDbMigrationScript: true; drop the schemas first if they are empty.",
         },
     )
     VERSION_EMPTY = Reason(
@@ -101,8 +102,9 @@ class DatabaseReasons(EnvironmentReasons, DatabaseURLReasons, PostgresReasons, A
         "RevisionBehind",
         Status.FAIL,
         "Migrations are missing that this platform version needs.",
-        message="database {database} is at revision {revision}, {steps} behind {expected}: missing {missing}",
+        message="database {database} is at revision {revision}, {steps} behind {expected}: missing {missing}{doubt}",
         remedy=_MIGRATE,
+        defaults={"doubt": ""},
     )
     NOT_STAMPED = Reason(
         "RevisionNotStamped",
@@ -127,9 +129,22 @@ class DatabaseReasons(EnvironmentReasons, DatabaseURLReasons, PostgresReasons, A
         "platform, or an image of another branch, migrated this database. Images without that migration cannot "
         "migrate it.",
         message="database {database} is at revision {revision}, which mehc does not know (its history ends at "
-        "{head}); all known columns exist",
+        "{head}); all known columns exist{doubt}",
+        defaults={"doubt": ""},
         remedy="Deploy images that have migration {revision}: with others, the next helm upgrade fails (Can't locate "
         "revision). If this platform version has it, set parameters.expectedRevision to {revision}.",
+    )
+    FOREIGN = Reason(
+        "RevisionForeign",
+        Status.FAIL,
+        "The revision is of a branch that the deployed platform version does not contain: images of that branch "
+        "migrated this database. The migration Job of the next helm upgrade fails.",
+        message="database {database} is at revision {revision}, {lacks}{missing}: the next migration fails (Can't "
+        "locate revision)",
+        remedy="Deploy images that have migration {revision}. To leave that branch, drop what it added, run `alembic "
+        "stamp --purge {stamp}` in model_engine_server/db/migrations of a gateway pod, then run helm upgrade with "
+        "db.runDbMigrationScript: true.",
+        defaults={"lacks": "which this platform version does not have", "missing": ""},
     )
     UNEXPECTED = Reason(
         "RevisionUnexpected",
@@ -149,8 +164,9 @@ class DatabaseReasons(EnvironmentReasons, DatabaseURLReasons, PostgresReasons, A
         "SchemaDrift",
         Status.FAIL,
         "Tables or columns do not exist that the revision creates, so that the platform's queries fail.",
-        message="database {database} is at revision {revision}, but lacks {missing}",
+        message="database {database} is at revision {revision}, but lacks {missing}{doubt}",
         remedy="Restore what is missing: a migration was stamped without being run, or tables were changed by hand.",
+        defaults={"doubt": ""},
     )
     READ_ONLY = Reason(
         "ReadOnly",

@@ -15,7 +15,8 @@ from mehc_checks.installation.context import Context
 from mehc_checks.installation.environment import gateway_environment
 from mehc_checks.installation.redis import connections
 from mehc_checks.modelengine.broker import build_queue
-from mehc_checks.modelengine.redis import KEDA_AUTHENTICATION, Connection, cache_sources, without_password
+from mehc_checks.modelengine.kedaredis import KEDA_AUTHENTICATION, without_password
+from mehc_checks.modelengine.redis import Connection, cache_sources
 from mehc_checks.modelengine.rediscommands import Command, Commands, commands
 from mehc_checks.modelengine.redisreasons import RedisConnectionReasons as R
 

@@ -2,15 +2,16 @@
 
 import difflib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
 from mehc_checks.checks.config.rules.catalogue import all_rules
 from mehc_checks.checks.config.rules.rule import ClusterFacts, Duplicate, Rule, Unknowable, View
 from mehc_checks.core.errors import UsageError
-from mehc_checks.core.outcome import Finding
+from mehc_checks.core.outcome import Finding, Severity, Status
 from mehc_checks.modelengine.values import Part, Values
+from mehc_checks.modelengine.versions import Platform
 
 _DEPLOYED: Final = "Helm and the API server accepted these values"
 
@@ -36,6 +37,17 @@ class Judged:
     verdict: Verdict
     findings: tuple[Finding, ...] = ()
     why: str = ""
+
+    def found_on(self, platform: Platform) -> list[Finding]:
+        """``findings``, of which none fails where ``platform`` may not need what the rule demands."""
+        if not (platform.is_newer or (platform.is_older and self.rule.of_version)):
+            return list(self.findings)
+        return [
+            replace(found, status=Status.WARN, severity=Severity.WARNING)
+            if found.status is Status.FAIL
+            else found
+            for found in self.findings
+        ]
 
     @property
     def shown_why(self) -> str:

@@ -187,7 +187,8 @@ class Rule:
 
     ``title`` is an assertion that is true when the rule holds; ``clouds`` where it applies, empty for all; ``reads``
     the values that it judges; ``faults`` what it can find, the first one names the rule. A rule ``of_install`` says
-    that Helm or the API server refuses the values, which is not said of what they took.
+    that Helm or the API server refuses the values, which is not said of what they took. One ``of_version`` judges
+    by lists of keys and fields, which other versions of the chart have otherwise.
     """
 
     id: str
@@ -197,6 +198,7 @@ class Rule:
     clouds: tuple[Cloud, ...] = ()
     needs_cluster: bool = False
     of_install: bool = False
+    of_version: bool = False
     judge: Judge
 
     @property
@@ -235,6 +237,7 @@ def rule(
     clouds: tuple[Cloud, ...] = (),
     needs_cluster: bool = False,
     of_install: bool = False,
+    of_version: bool = False,
 ) -> Callable[[Judge], Judge]:
     """Declare the decorated judgement as a rule. Raises ValueError on an id or a name that is declared twice."""
 
@@ -247,6 +250,7 @@ def rule(
             clouds=clouds,
             needs_cluster=needs_cluster,
             of_install=of_install,
+            of_version=of_version,
             judge=judge,
         )
         names = {fault.name for other in REGISTRY.values() for fault in other.faults}

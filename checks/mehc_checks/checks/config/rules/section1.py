@@ -92,6 +92,7 @@ FINE_TUNE_REPOSITORY_MISSING: Final = critical(
     title="cloud_file_llm_fine_tune_repository is set",
     reads=(paths.FINE_TUNE_REPOSITORY, _DOCUMENTED_FILE),
     faults=(FINE_TUNE_REPOSITORY_MISSING,),
+    of_version=True,
 )
 def fine_tune_repository(view: View) -> Iterator[Finding]:
     if view.missing(paths.FINE_TUNE_REPOSITORY):
@@ -113,6 +114,7 @@ LAUNCH_FIELD_MISSING: Final = critical(
     title="every launch field without a default is set",
     reads=REQUIRED_LAUNCH,
     faults=(LAUNCH_FIELD_MISSING,),
+    of_version=True,
 )
 def required_launch(view: View) -> Iterator[Finding]:
     for path in REQUIRED_LAUNCH:
@@ -142,6 +144,7 @@ VALUE_MISSING: Final = critical(
     reads=_READ,
     faults=(BLOCK_MISSING, VALUE_MISSING),
     of_install=True,
+    of_version=True,
 )
 def required_values(view: View) -> Iterator[Finding]:
     for problem in _problems(view):
@@ -430,6 +433,7 @@ KEY_UNKNOWN: Final = warning(
     title="every key is one that the chart or the platform reads",
     reads=(),
     faults=(KEY_UNKNOWN,),
+    of_version=True,
 )
 def known_keys(view: View) -> Iterator[Finding]:
     for path, beside in structure.unknown(view.values.tree):
@@ -474,6 +478,7 @@ _BY_KIND: Final = {
     reads=_READ,
     faults=(VALUE_HAS_WRONG_TYPE, VALUE_BREAKS_YAML, VALUE_REJECTED),
     of_install=True,
+    of_version=True,
 )
 def accepted_values(view: View) -> Iterator[Finding]:
     for problem in _problems(view):
@@ -502,6 +507,7 @@ REGISTRY_PREFIX_NULL: Final = critical(
     title="every infra field without a default is set",
     reads=REQUIRED_INFRA,
     faults=(INFRA_FIELD_MISSING, REGISTRY_PREFIX_NULL),
+    of_version=True,
 )
 def required_infra(view: View) -> Iterator[Finding]:
     for path in REQUIRED_INFRA:
