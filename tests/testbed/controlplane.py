@@ -91,7 +91,7 @@ class ControlPlane:
         self.port = free_port()
         self.server = f"https://{self.host}:{self.port}"
         self.admin_token = secrets.token_hex(16)
-        self.kubeconfig = self._client_kubeconfig("admin", "testbed-admin", "system:masters")
+        self.kubeconfig = self.client_kubeconfig("admin", "testbed-admin", "system:masters")
         self._admin_tls = _tls(self.ca_file)
         self.etcd = self._etcd()
         self.apiserver = self._apiserver(apiserver_flags or {})
@@ -221,7 +221,8 @@ class ControlPlane:
         answer = self.api("POST", f"{accounts}/{name}/token", request)
         return self._kubeconfig(f"{namespace}-{name}", {"token": answer["status"]["token"]}, namespace)
 
-    def _client_kubeconfig(self, name: str, user: str, *groups: str) -> Path:
+    def client_kubeconfig(self, name: str, user: str, *groups: str) -> Path:
+        """A kubeconfig with a client certificate."""
         pair = self.ca.issue(user, names=(), organizations=groups)
         return self._kubeconfig(
             name, {"client-certificate": str(pair.certificate_file), "client-key": str(pair.key_file)}
@@ -325,7 +326,7 @@ class ControlPlane:
         return self._controller("kube-controller-manager", flags)
 
     def _controller_flags(self, name: str, user: str, *groups: str) -> Flags:
-        kubeconfig = self._client_kubeconfig(name, user, *groups)
+        kubeconfig = self.client_kubeconfig(name, user, *groups)
         pair = self.ca.issue(name)
         return {
             "kubeconfig": kubeconfig,

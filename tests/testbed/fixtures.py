@@ -10,10 +10,13 @@ from pathlib import Path
 import pytest
 
 from mehc_checks.clients.kubernetes.api import KubernetesCluster
+from mehc_checks.modelengine.accelerators import ACCELERATOR_LABEL
 from mehc_operator.connection import Access, connected
 from testbed.aws import Aws
 from testbed.controlplane import ControlPlane
 from testbed.kwok import Kwok
+from testbed.node import Node, impossible
+from testbed.node.archives import BUSYBOX_IMAGE, busybox
 from testbed.pki import CertificateAuthority
 from testbed.postgres import Postgres
 from testbed.process import is_temporary
@@ -106,6 +109,22 @@ def kwok(control_plane: ControlPlane) -> Iterator[Kwok]:
     with Kwok(control_plane) as kubelets:
         kubelets.add_node("node-1")
         yield kubelets
+
+
+@pytest.fixture(scope="session")
+def real_node() -> Iterator[Node]:
+    """A kubelet, in a cluster of its own (``real_node.control_plane``), with two GPUs that are none.
+
+    ``testbed/busybox:1`` is on it. Where there can be no node, the tests that ask for it are skipped, by name.
+    """
+    if why := impossible():
+        pytest.skip(why)
+    with (
+        ControlPlane(apiserver_flags={"kubelet-preferred-address-types": "InternalIP"}) as plane,
+        Node(plane, gpus=2, labels={ACCELERATOR_LABEL: "nvidia-ampere-a10"}) as node,
+    ):
+        node.load(busybox(BUSYBOX_IMAGE))
+        yield node
 
 
 @pytest.fixture

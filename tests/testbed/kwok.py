@@ -32,22 +32,25 @@ PodStage = Literal[
     "image-pull-backoff", "err-image-pull", "oom-killed", "crash-loop", "container-creating", "slow-start"
 ]
 
+_OURS = "testbed.mehc/played"
+
 CAPACITY = {"cpu": "16", "memory": "64Gi", "ephemeral-storage": "200Gi", "pods": "110"}
 
 
 class Kwok(Process):
-    """Plays every node of a started control plane.
+    """Plays every node of a started control plane, or with ``own_nodes`` those of ``add_node``: beside a real one.
 
     With ``path``, exec is served: commands run on this machine with this PATH, and the cluster's administrator in
     KUBECONFIG. The API server needs ``kubelet-preferred-address-types: InternalIP`` for it.
     """
 
-    def __init__(self, control_plane: ControlPlane, *, path: str = "") -> None:
+    def __init__(self, control_plane: ControlPlane, *, path: str = "", own_nodes: bool = False) -> None:
         super().__init__("kwok")
         self._control_plane = control_plane
         self._port = free_port()
         self._address = f"{LOOPBACK}:{self._port}"
         self._path = path
+        self._own_nodes = own_nodes
 
     def command(self) -> Sequence[str | Path]:
         return [
@@ -55,11 +58,16 @@ class Kwok(Process):
             f"--kubeconfig={self._control_plane.kubeconfig}",
             f"--config={STAGES}",
             f"--server-address={self._address}",
-            "--manage-all-nodes=true",
+            *self._nodes(),
             "--node-lease-duration-seconds=40",
             "--cidr=10.1.0.1/16",
             *(self._serving() if self._path else ["--node-ip=10.0.0.1"]),
         ]
+
+    def _nodes(self) -> list[str]:
+        if not self._own_nodes:
+            return ["--manage-all-nodes=true"]
+        return ["--manage-all-nodes=false", f"--manage-nodes-with-annotation-selector={_OURS}=true"]
 
     def environment(self) -> Mapping[str, str]:
         return {"PATH": self._path} if self._path else {}  # it looks for commands on its own
@@ -108,7 +116,7 @@ class Kwok(Process):
                     "kubernetes.io/arch": "amd64",
                 }
                 | more,
-                "annotations": dict(annotations or {}),
+                "annotations": {_OURS: "true"} | dict(annotations or {}),
             },
             "spec": {"taints": [dict(taint) for taint in taints]},
             "status": {"capacity": quantities, "allocatable": quantities | dict(allocatable or {})},

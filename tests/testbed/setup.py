@@ -30,6 +30,11 @@ DEBIAN = {
     "prometheus": "/usr/bin/prometheus",
     "docker-registry": "/usr/bin/docker-registry",
     "containerd": "/usr/bin/containerd",
+    "runc": "/usr/sbin/runc",
+    "containernetworking-plugins": "/usr/lib/cni/ptp",
+    "iptables": "/usr/sbin/iptables",
+    "iproute2": "/usr/sbin/ip",
+    "busybox-static": "/bin/busybox",
     "skopeo": "/usr/bin/skopeo",
     "pgbouncer": "/usr/sbin/pgbouncer",
 }

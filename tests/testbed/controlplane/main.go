@@ -1,13 +1,15 @@
-// Command controlplane is a Kubernetes control plane in one binary: the real
-// etcd, kube-apiserver, kube-scheduler and kube-controller-manager, chosen by
-// the first argument. One binary links their shared code once, which makes the
-// build on two cores bearable.
+// Command controlplane is Kubernetes in one binary: the real etcd,
+// kube-apiserver, kube-scheduler and kube-controller-manager, and a node's
+// kubelet and kube-proxy, chosen by the first argument. One binary links their
+// shared code once, which makes the build on two cores bearable.
 //
-// A fifth applet, "keyring", answers from the kubelet's own credential code
-// which registry credentials apply to an image; see keyring.go.
+// Two applets are our own: "keyring" answers from the kubelet's own credential
+// code which registry credentials apply to an image (keyring.go), and
+// "device-plugin" offers GPUs that are none (deviceplugin.go).
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	_ "time/tzdata" // CronJob time zones
@@ -19,7 +21,9 @@ import (
 	_ "k8s.io/component-base/metrics/prometheus/version"
 	apiserver "k8s.io/kubernetes/cmd/kube-apiserver/app"
 	controllermanager "k8s.io/kubernetes/cmd/kube-controller-manager/app"
+	proxy "k8s.io/kubernetes/cmd/kube-proxy/app"
 	scheduler "k8s.io/kubernetes/cmd/kube-scheduler/app"
+	kubelet "k8s.io/kubernetes/cmd/kubelet/app"
 )
 
 func main() {
@@ -37,6 +41,15 @@ func main() {
 		run(scheduler.NewSchedulerCommand())
 	case "kube-controller-manager":
 		run(controllermanager.NewControllerManagerCommand())
+	case "kubelet":
+		run(kubelet.NewKubeletCommand(context.Background()))
+	case "kube-proxy":
+		run(proxy.NewProxyCommand())
+	case "device-plugin":
+		if err := devicePlugin(os.Args[1:]); err != nil {
+			fmt.Fprintln(os.Stderr, "device-plugin:", err)
+			os.Exit(1)
+		}
 	case "keyring":
 		if err := keyring(os.Stdin, os.Stdout); err != nil {
 			fmt.Fprintln(os.Stderr, "keyring:", err)
@@ -52,6 +65,6 @@ func run(command *cobra.Command) {
 }
 
 func usage() {
-	fmt.Fprintln(os.Stderr, "usage: controlplane etcd|kube-apiserver|kube-scheduler|kube-controller-manager|keyring [flags]")
+	fmt.Fprintln(os.Stderr, "usage: controlplane etcd|kube-apiserver|kube-scheduler|kube-controller-manager|kubelet|kube-proxy|device-plugin|keyring [flags]")
 	os.Exit(2)
 }
