@@ -13,6 +13,8 @@ COPY checks checks
 RUN pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /dist . \
  && /opt/mehc/bin/pip install --no-cache-dir --no-deps /dist/*.whl \
  && /opt/mehc/bin/pip uninstall --yes pip
+COPY hack/slim.py ./
+RUN /opt/mehc/bin/python slim.py
 
 FROM python:3.13.9-slim-bookworm
 RUN groupadd --gid 65532 mehc && useradd --uid 65532 --gid 65532 --no-create-home --shell /usr/sbin/nologin mehc

@@ -12,11 +12,13 @@ import pytest
 from mehc_checks.clients.kubernetes.api import KubernetesCluster
 from mehc_checks.modelengine.accelerators import ACCELERATOR_LABEL
 from mehc_operator.connection import Access, connected
+from testbed import baseimage, operatorimage
 from testbed.aws import Aws
 from testbed.controlplane import ControlPlane
 from testbed.kwok import Kwok
 from testbed.node import Node, impossible
 from testbed.node.archives import BUSYBOX_IMAGE, busybox
+from testbed.operatorimage import ServedImage
 from testbed.pki import CertificateAuthority
 from testbed.postgres import Postgres
 from testbed.process import is_temporary
@@ -125,6 +127,15 @@ def real_node() -> Iterator[Node]:
     ):
         node.load(busybox(BUSYBOX_IMAGE))
         yield node
+
+
+@pytest.fixture(scope="session")
+def operator_image() -> Iterator[ServedImage]:
+    """The operator's image; its first build takes minutes. A node gets it where it reaches the registry's port."""
+    if reason := baseimage.impossible():
+        pytest.skip(reason)
+    with operatorimage.served() as image:
+        yield image
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from pathlib import Path
 if __name__ == "__main__":  # run as a file: import testbed as the package it is
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from testbed import tools
+from testbed import baseimage, tools
 
 PYTHON_AT_LEAST = "3.11"
 
@@ -36,6 +36,8 @@ DEBIAN = {
     "iproute2": "/usr/sbin/ip",
     "busybox-static": "/bin/busybox",
     "skopeo": "/usr/bin/skopeo",
+    "buildah": "/usr/bin/buildah",
+    "mmdebstrap": "/usr/bin/mmdebstrap",
     "pgbouncer": "/usr/sbin/pgbouncer",
 }
 POLICY = Path("/usr/sbin/policy-rc.d")
@@ -46,6 +48,7 @@ STAMP = VENV / ".mehc-setup"
 
 _printing = threading.Lock()
 _venv_done = threading.Event()
+_debian_done = threading.Event()
 
 
 class SetupError(RuntimeError):
@@ -59,12 +62,16 @@ def main() -> int:
     steps: dict[str, Callable[[], None]] = {}
     if missing := missing_packages():
         steps["debian"] = lambda: install_packages(missing)
+    else:
+        _debian_done.set()
     if not venv_is_current():
         steps["python"] = install_python
     else:
         _venv_done.set()
     if unbuilt := [tool for tool in wanted if not tool.path.exists()]:
         steps["go"] = lambda: build(unbuilt)
+    if wanted is tools.GO_TOOLS and not baseimage.impossible() and not baseimage.is_made():
+        steps["image"] = make_base_image
     if not steps:
         say("setup: everything is there")
         return 0
@@ -107,10 +114,24 @@ def install_packages(missing: Sequence[str]) -> None:
     say(f"debian: installing {names} …")
     root = [] if os.geteuid() == 0 else ["sudo"]
     apt = [*root, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-o", "DPkg::Lock::Timeout=300", "-qq"]
-    run([*apt, "update"])
-    with _services_not_started(root):
-        run([*apt, "install", "-y", "--no-install-recommends", *missing])
+    try:
+        run([*apt, "update"])
+        with _services_not_started(root):
+            run([*apt, "install", "-y", "--no-install-recommends", *missing])
+    finally:
+        _debian_done.set()
     say(f"debian: {names} installed in {tools.duration(time.monotonic() - began)}")
+
+
+def make_base_image() -> None:
+    _debian_done.wait()
+    began = time.monotonic()
+    say("image: making the base of the operator's image, of Debian …")
+    try:
+        baseimage.make()
+    except baseimage.BuildError as error:
+        raise SetupError(str(error)) from None
+    say(f"image: base made in {tools.duration(time.monotonic() - began)}")
 
 
 @contextlib.contextmanager

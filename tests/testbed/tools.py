@@ -92,7 +92,7 @@ def resolve(tool: GoTool, say: Say | None = None) -> Path:
     path = tool.path
     if not path.exists():
         CACHE.mkdir(parents=True, exist_ok=True)
-        with _locked(path.with_name(path.name + ".lock"), tool, say or _say):
+        with locked(path.with_name(path.name + ".lock"), f"{tool.name} {tool.version}", say or _say):
             if not path.exists():  # another run may have built it while we waited
                 _build(tool, path, say or _say)
     return path
@@ -140,12 +140,14 @@ def _build(tool: GoTool, path: Path, say: Say) -> None:
 
 
 @contextlib.contextmanager
-def _locked(lock: Path, tool: GoTool, say: Say) -> Iterator[None]:
+def locked(lock: Path, what: str, say: Say | None = None) -> Iterator[None]:
+    """One run at a time builds ``what``; the others wait."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
     with lock.open("w") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            say(f"go: {tool.name} is being built by another run; waiting for it …")
+            (say or _say)(f"{what} is being built by another run; waiting for it …")
             fcntl.flock(handle, fcntl.LOCK_EX)
         yield
 

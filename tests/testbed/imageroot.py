@@ -1,0 +1,73 @@
+"""An image's files in a folder, and its programs run there as a container runtime would run them."""
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from testbed.controlplane import ControlPlane
+from testbed.operatorimage import REPOSITORY, ServedImage, tag
+
+UID = GID = 65532
+_ENTER = """
+root=$1; shift
+mount --bind "$root" "$root"
+mount -o remount,bind,ro "$root"
+for each in dev proc; do mount --rbind "/$each" "$root/$each"; done
+exec chroot --userspec=$OWNER --groups= "$root" "$@"
+"""
+_PATH = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
+KUBECONFIG = Path("/kubeconfig")
+
+
+class ImageRoot:
+    """``files``: the image's, unpacked; ``configuration``: its User, Env, Entrypoint and so on."""
+
+    def __init__(self, image: ServedImage, folder: Path) -> None:
+        self.files = folder
+        _, _, text = image.registry.call(
+            "GET",
+            f"/v2/{REPOSITORY}/manifests/{tag()}",
+            headers={"Accept": "application/vnd.oci.image.manifest.v1+json"},
+        )
+        manifest = json.loads(text)
+        for layer in manifest["layers"]:
+            archive = _blob(image, layer["digest"])
+            subprocess.run(["tar", "-x", "-z", "-C", folder, "-f", archive], check=True, capture_output=True)
+        for name in ("dev", "proc"):
+            (folder / name).mkdir(exist_ok=True)
+        described = json.loads(_blob(image, manifest["config"]["digest"]).read_text())
+        self.configuration: dict[str, Any] = described["config"]
+
+    def environment(self) -> dict[str, str]:
+        """The image's variables."""
+        return dict(each.split("=", 1) for each in self.configuration["Env"])
+
+    def command(self, *words: str) -> list[str]:
+        """Words that run ``words`` in the image: as its user, without any right, on files that cannot be written."""
+        variables = [f"{name}={value}" for name, value in self.environment().items()]
+        script = _ENTER.replace("$OWNER", f"{UID}:{GID}")
+        inside = ["env", "-i", f"--chdir={self.configuration['WorkingDir']}", *variables, "HOME=/", *words]
+        return ["unshare", "--mount", "sh", "-ec", script, "sh", str(self.files), *inside]
+
+    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(self.command(*words), capture_output=True, text=True, check=False, env=_PATH)
+
+    def give_kubeconfig(self, control_plane: ControlPlane) -> Path:
+        """Where the image finds an administrator's kubeconfig of ``control_plane``."""
+        known: dict[str, Any] = yaml.safe_load(control_plane.kubeconfig.read_text())
+        known["clusters"][0]["cluster"]["certificate-authority"] = "/ca.crt"
+        known["users"][0]["user"] = {"token": control_plane.admin_token}
+        here = self.files / KUBECONFIG.relative_to("/")
+        here.write_text(yaml.safe_dump(known))
+        (self.files / "ca.crt").write_bytes(Path(control_plane.ca_file).read_bytes())
+        for path in (here, self.files / "ca.crt"):
+            path.chmod(0o444)
+        return KUBECONFIG
+
+
+def _blob(image: ServedImage, digest: str) -> Path:
+    kind, _, number = digest.partition(":")
+    return image.registry.storage / "docker/registry/v2/blobs" / kind / number[:2] / number / "data"
