@@ -34,7 +34,7 @@ DEBIAN = {
     "containernetworking-plugins": "/usr/lib/cni/ptp",
     "iptables": "/usr/sbin/iptables",
     "iproute2": "/usr/sbin/ip",
-    "busybox-static": "/bin/busybox",
+    "busybox-static": "/var/lib/dpkg/info/busybox-static.list",  # the package busybox has the same file, not static
     "skopeo": "/usr/bin/skopeo",
     "buildah": "/usr/bin/buildah",
     "mmdebstrap": "/usr/bin/mmdebstrap",
