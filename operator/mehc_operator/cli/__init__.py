@@ -42,8 +42,16 @@ examples:
 """
 
 
-def main(argv: Sequence[str] | None = None, *, carried: Mapping[str, str] = MappingProxyType({})) -> int:
-    """Run the command and return its exit status. ``carried`` has the texts of values files that are not here."""
+def main(
+    argv: Sequence[str] | None = None,
+    *,
+    carried: Mapping[str, str] = MappingProxyType({}),
+    shown_context: str = "",
+) -> int:
+    """Run the command and return its exit status.
+
+    For another command elsewhere: ``carried`` has the texts of its values files, ``shown_context`` is its context.
+    """
     name = "kubectl mehc" if sys.argv[0].endswith("kubectl-mehc") else "mehc"
     _survive_any_encoding()
     logging.getLogger("mehc_checks").addHandler(
@@ -51,7 +59,7 @@ def main(argv: Sequence[str] | None = None, *, carried: Mapping[str, str] = Mapp
     )  # `run` configures more; the others report
     try:
         options = _parser(name, sys.argv[1:] if argv is None else argv)
-        options.carried = carried
+        options.carried, options.shown_context = carried, shown_context
         status: int = options.execute(options)
         sys.stdout.flush()
     except MehcError as error:

@@ -195,7 +195,7 @@ async def _check(
             report = await diagnose(selected, request, Sources(cluster=at.cluster if at else None))
         except CannotEvaluate as problem:
             raise await could_not_run(problem, at) from None
-        return report, at.context if at else ""
+        return report, options.shown_context or (at.context if at else "")
     raise AssertionError("unreachable")  # an exit stack may swallow exceptions as far as mypy knows
 
 

@@ -18,6 +18,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--width", default="", help="columns of the terminal outside")
     parser.add_argument("--color", action="store_true", help="it shows colors")
     parser.add_argument("--plain", action="store_true", help="it shows nothing but ASCII")
+    parser.add_argument("--context", default="", help="the context there, which a report names")
     parser.add_argument(
         "--files", default="", help="the values files, as a JSON object; - reads one line of standard input"
     )
@@ -32,7 +33,7 @@ def execute(options: argparse.Namespace) -> int:
     streams = [Stream(sender, kind, color=options.color, plain=options.plain) for kind in ("out", "err")]
     with sender.beating(), redirect_stdout(streams[0]), redirect_stderr(streams[1]):
         try:
-            status = main(options.words, carried=_carried(options.files))
+            status = main(options.words, carried=_carried(options.files), shown_context=options.context)
         except SystemExit as left:  # arguments that this version does not know
             status = left.code if isinstance(left.code, int) else 2
     sender.send(status=status)

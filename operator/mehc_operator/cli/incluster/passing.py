@@ -37,11 +37,12 @@ def check_words(options: argparse.Namespace, namespace: str) -> Iterator[str]:
         yield f"--ignore-rule={rule}={why}"
 
 
-def relay_words(words: list[str], *, files: str = "") -> list[str]:
-    """The whole command of the container: ``words``, printed as they would be here."""
+def relay_words(words: list[str], *, context: str, files: str = "") -> list[str]:
+    """The whole command of the container: ``words``, printed as they would be here, where ``context`` is in use."""
     style = Style.of(sys.stdout)
     shown = [f"--width={shutil.get_terminal_size().columns}"] if sys.stdout.isatty() else []
     shown += ["--color"] * style.color + ["--plain"] * style.plain
+    shown += [f"--context={context}"] * bool(context)
     return ["relay", *shown, *([f"--files={files}"] if files else []), *words]
 
 

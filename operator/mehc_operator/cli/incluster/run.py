@@ -92,7 +92,7 @@ async def _in_operator(
     pod = operator.ready[0]
     where = f"pod {operator.namespace}/{pod}"
     print(f"checking from {where}", file=sys.stderr)
-    command = ["mehc", *relay_words(words, files="-" if carried else "")]
+    command = ["mehc", *relay_words(words, context=at.context, files="-" if carried else "")]
     running = execute(
         at.api,
         operator.namespace,
@@ -173,7 +173,7 @@ def _plan(
         name=f"mehc-check-{secrets.token_hex(4)}",
         namespace=theirs.namespace if theirs else at.namespace,
         image=image,
-        words=relay_words(words, files=FILES if files else ""),
+        words=relay_words(words, context=at.context, files=FILES if files else ""),
         seconds=seconds,
         run_by=run_by(),
         until=int(time.time()) + seconds + KEPT,
