@@ -35,8 +35,9 @@ NAMESPACE = "model-engine"
 class Cluster:
     """An installation, the operator's chart in namespace "mehc", and a folder whose `mehc` its pods have."""
 
-    def __init__(self, plane: ControlPlane, programs: Path) -> None:
+    def __init__(self, plane: ControlPlane, programs: Path, log: Path) -> None:
         self.plane = plane
+        self.log = log
         self._programs = programs
         for name in (OPERATOR, NAMESPACE, f"{NAMESPACE}-endpoints"):
             plane.api("POST", "/api/v1/namespaces", {"metadata": {"name": name}})
@@ -57,6 +58,10 @@ class Cluster:
         program.write_text(f"#!/bin/sh\n{script}\n")
         program.chmod(0o755)
 
+    def jobs(self) -> list[Any]:
+        found: list[Any] = self.plane.api("GET", f"/apis/batch/v1/namespaces/{OPERATOR}/jobs")["items"]
+        return found
+
     def command(self, *words: str, kubeconfig: Path | None = None) -> list[str]:
         where = ("--kubeconfig", str(kubeconfig or self.plane.kubeconfig), "-n", NAMESPACE)
         return [str(MEHC), "check", *where, *words]
@@ -75,7 +80,7 @@ def here() -> Iterator[Cluster]:
     flags = {"kubelet-preferred-address-types": "InternalIP"}
     with ControlPlane(apiserver_flags=flags) as plane, Kwok(plane, path=path) as kwok:
         kwok.add_node("node-1")
-        yield Cluster(plane, programs)
+        yield Cluster(plane, programs, kwok.log)
     remove_directory(programs)
 
 
@@ -86,8 +91,8 @@ def own_mehc(here: Cluster) -> Iterator[None]:
 
 
 def judged(report: str) -> list[Any]:
-    keys = ("name", "status", "reason")
-    return [[check[key] for key in keys] for check in json.loads(report)["checks"]]
+    read, keys = json.loads(report), ("name", "status", "reason")
+    return [read["context"], *([check[key] for key in keys] for check in read["checks"])]
 
 
 def test_the_report_is_that_of_a_check_inside(here: Cluster) -> None:
@@ -199,6 +204,46 @@ def test_an_interrupted_check_ends_at_once(here: Cluster, tmp_path: Path) -> Non
         os.kill(int(began.read_text()), signal.SIGKILL)
 
 
+def logged(output: bytes) -> Iterator[str]:
+    """``output`` as a container runtime writes it: long lines in parts, between lines of standard error."""
+    for line in output.splitlines():
+        yield "2026-11-27T15:00:00.000000000Z stderr F a line of another kind\n"
+        parts = [line[start : start + 3000] for start in range(0, len(line), 3000)]
+        for part in parts[:-1]:
+            yield f"2026-11-27T15:00:00.000000000Z stdout P {part.decode(errors='surrogateescape')}\n"
+        yield f"2026-11-27T15:00:00.000000000Z stdout F {parts[-1].decode(errors='surrogateescape')}\n"
+
+
+def test_the_log_of_a_job_is_followed_to_its_end(here: Cluster, tmp_path: Path) -> None:
+    wrong = {f"unknown{number}": "é" * 200 for number in range(4000)}
+    values = {"values.yaml": yaml.safe_dump({"config": {"values": {"infra": wrong}}}, allow_unicode=True)}
+    words = ("check", "--inside", "-f", "values.yaml", "--only", "ConfigValid", "-o", "json")
+    files = tmp_path / "files.json"
+    files.write_text(json.dumps(values))
+    sent = subprocess.run([MEHC, "relay", f"--files={files}", *words], capture_output=True, check=True).stdout
+    lines = [line.encode(errors="surrogateescape") for line in logged(sent)]
+    with (
+        here.log.open("wb") as log,
+        subprocess.Popen(
+            here.command("--in-cluster", "--image", "registry.example.com/mehc:1", "-o", "json"),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process,
+    ):
+        log.writelines(lines[: len(lines) // 2])
+        log.flush()
+        eventually(here.jobs, lambda items: len(items) == 1)
+        log.writelines(lines[len(lines) // 2 :])
+        log.flush()
+        report, said = process.communicate()
+    assert process.returncode == 1, said
+    assert len(report) > 1_000_000
+    assert "unknown3999" in json.dumps(json.loads(report))
+    assert said.startswith(f"checking from Job {OPERATOR}/mehc-check-")
+    eventually(here.jobs, lambda items: items == [])
+
+
 def test_pods_that_are_not_ready_make_it_a_job(here: Cluster) -> None:
     path = f"/apis/apps/v1/namespaces/{OPERATOR}/deployments/{OPERATOR}"
     kind = "application/merge-patch+json"
@@ -210,8 +255,7 @@ def test_pods_that_are_not_ready_make_it_a_job(here: Cluster) -> None:
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
-        jobs = f"/apis/batch/v1/namespaces/{OPERATOR}/jobs"
-        (job,) = eventually(lambda: here.plane.api("GET", jobs)["items"], lambda items: len(items) == 1)
+        (job,) = eventually(here.jobs, lambda items: len(items) == 1)
         process.send_signal(signal.SIGINT)
         process.communicate()
     here.plane.api("PATCH", path, {"spec": {"replicas": 2}}, content_type=kind)

@@ -19,8 +19,13 @@ metadata: {{name: here}}
 spec:
   execs:
     - local: {{workDir: {folder}, envs: [{{name: KUBECONFIG, value: {kubeconfig}}}]}}
+---
+apiVersion: kwok.x-k8s.io/v1alpha1
+kind: ClusterLogs
+metadata: {{name: here}}
+spec: {{logs: [{{logsFile: {log}, follow: true}}]}}
 """
-"""What is executed in any pod runs on this machine."""
+"""What is executed in any pod runs on this machine, and the log of any container is one file, in the form of CRI."""
 
 # On a pod's metadata; see stages.yaml.
 STAGE_LABEL = "testbed.mehc/stage"
@@ -40,8 +45,9 @@ CAPACITY = {"cpu": "16", "memory": "64Gi", "ephemeral-storage": "200Gi", "pods":
 class Kwok(Process):
     """Plays every node of a started control plane, or with ``own_nodes`` those of ``add_node``: beside a real one.
 
-    With ``path``, exec is served: commands run on this machine with this PATH, and the cluster's administrator in
-    KUBECONFIG. The API server needs ``kubelet-preferred-address-types: InternalIP`` for it.
+    With ``path``, exec and logs are served: commands run on this machine with this PATH, and the cluster's
+    administrator in KUBECONFIG; every container's log is the file ``log``, as a container runtime writes it. The API
+    server needs ``kubelet-preferred-address-types: InternalIP`` for it.
     """
 
     def __init__(self, control_plane: ControlPlane, *, path: str = "", own_nodes: bool = False) -> None:
@@ -51,6 +57,7 @@ class Kwok(Process):
         self._address = f"{LOOPBACK}:{self._port}"
         self._path = path
         self._own_nodes = own_nodes
+        self.log = self.directory / "container.log"
 
     def command(self) -> Sequence[str | Path]:
         return [
@@ -75,7 +82,7 @@ class Kwok(Process):
     def _serving(self) -> list[str]:
         pair = self._control_plane.ca.issue("kwok", names=(LOOPBACK,))
         exec = self.directory / "exec.yaml"
-        places = {"folder": self.directory, "kubeconfig": self._control_plane.kubeconfig}
+        places = {"folder": self.directory, "log": self.log, "kubeconfig": self._control_plane.kubeconfig}
         exec.write_text(_EXEC.format(**places))
         return [
             f"--config={exec}",

@@ -72,7 +72,8 @@ def _cancel_at_signals() -> None:
 
 
 async def _checked(options: argparse.Namespace, at: Asked, carried: Mapping[str, str]) -> int:
-    operator = await operator_of(at.cluster, at.namespace)
+    alone = options.image and options.service_account
+    operator = None if alone else await operator_of(at.cluster, at.namespace)
     words = list(check_words(options, at.namespace))
     receiver = Receiver(out=sys.stdout.write, err=sys.stderr.write)
     if operator and operator.ready and not (options.image or options.service_account):
