@@ -45,19 +45,19 @@ class Place:
     def pending(self, *words: str) -> Iterator[subprocess.Popen[str]]:
         """The command, at the point where it waits for its pod."""
         before = self.uids()
-        process = subprocess.Popen(
+        with subprocess.Popen(
             ["env", "--default-signal=INT", *self.command(*words)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-        )
-        try:
-            eventually(self.uids, lambda uids: bool(uids - before))
-            yield process
-        finally:
-            if process.poll() is None:
-                process.send_signal(signal.SIGINT)
-                process.communicate()
+        ) as process:
+            try:
+                eventually(self.uids, lambda uids: bool(uids - before))
+                yield process
+            finally:
+                if process.poll() is None:
+                    process.send_signal(signal.SIGINT)
+                    process.communicate()
 
     def uids(self) -> set[str]:
         return {pod["metadata"]["uid"] for pod in self.pods()}

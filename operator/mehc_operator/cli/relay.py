@@ -45,7 +45,7 @@ def _carried(file: str) -> Mapping[str, str]:
     if not file:
         return {}
     try:
-        text = sys.stdin.readline() if file == "-" else Path(file).read_text()
+        text = sys.stdin.buffer.readline() if file == "-" else Path(file).read_bytes()
         found: dict[str, str] = json.loads(text)
     except (OSError, ValueError) as error:
         raise UsageError(f"--files {file}: {type(error).__name__}") from None

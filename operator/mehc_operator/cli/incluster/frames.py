@@ -17,7 +17,7 @@ _TEXT: Final = 2000
 """Characters in one frame: escaped, they stay below the 16 KiB at which container runtimes split a line of a log."""
 _BEAT: Final = 5.0
 """Seconds after which a command that has nothing to print says that it is alive."""
-SILENCE: Final = 60.0
+SILENCE: Final = 120.0
 """Seconds without a frame after which a command counts as dead."""
 
 
@@ -93,6 +93,11 @@ class Receiver:
     foreign: str = ""
     _next: int = 0
     _rest: bytes = b""
+
+    @property
+    def count(self) -> int:
+        """Frames so far."""
+        return self._next
 
     def feed(self, data: bytes) -> None:
         """Bytes as they come, cut anywhere."""

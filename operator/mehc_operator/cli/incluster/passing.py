@@ -48,4 +48,4 @@ def relay_words(words: list[str], *, context: str, files: str = "") -> list[str]
 
 def bundle(carried: Mapping[str, str]) -> bytes:
     """The texts of values files by name, as one line."""
-    return json.dumps(carried).encode() + b"\n"
+    return json.dumps(carried, ensure_ascii=False).encode() + b"\n"

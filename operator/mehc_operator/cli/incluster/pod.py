@@ -65,6 +65,7 @@ class JobPod:
     async def follow(self, name: str, receiver: Receiver) -> None:
         """Pass its frames on until the last one. A log that breaks off is read again."""
         path = f"{object_path('pods', self.plan.namespace, name)}/log"
+        count, progress = receiver.count, time.monotonic()
         while receiver.status is None:
             pod = await self._pod()
             try:
@@ -80,6 +81,13 @@ class JobPod:
             if receiver.status is None:
                 if pod is None or _has_ended(pod):  # before its log was read to the end
                     raise await self._died(pod, name, receiver)
+                if receiver.count > count:
+                    count, progress = receiver.count, time.monotonic()
+                elif time.monotonic() - progress > SILENCE:
+                    raise UsageError(
+                        f"pod {self.plan.namespace}/{name} has sent nothing for {SILENCE:.0f}s. Check that image "
+                        f"{self.plan.image} is mehc's, then run the command again."
+                    )
                 await asyncio.sleep(_POLL)
 
     async def _pod(self) -> Mapping[str, Any] | None:
