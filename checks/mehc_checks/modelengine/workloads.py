@@ -125,24 +125,23 @@ def manifest_values(
     return shown
 
 
-def environment_objects(pods: Mapping[str, Any]) -> list[tuple[str, str, frozenset[str]]]:
-    """What pods of a template's spec read into their environment when they start: kind, name, and which keys.
+def environment_objects(container: Mapping[str, Any]) -> list[tuple[str, str, frozenset[str]]]:
+    """What a container reads into its environment when it starts: kind, name, and which keys.
 
     No keys are named where all are read. The kind is "Secret" or "ConfigMap".
     """
     keys: dict[tuple[str, str], set[str] | None] = {}
-    for container in pods.get("containers") or ():
-        for item in container.get("env") or ():
-            for source, kind in (("secretKeyRef", "Secret"), ("configMapKeyRef", "ConfigMap")):
-                reference = (item.get("valueFrom") or {}).get(source)
-                if reference and reference.get("name"):
-                    named = keys.setdefault((kind, reference["name"]), set())
-                    if named is not None:
-                        named.add(str(reference.get("key", "")))
-        for item in container.get("envFrom") or ():
-            for source, kind in (("secretRef", "Secret"), ("configMapRef", "ConfigMap")):
-                if name := (item.get(source) or {}).get("name"):
-                    keys[kind, name] = None
+    for item in container.get("env") or ():
+        for source, kind in (("secretKeyRef", "Secret"), ("configMapKeyRef", "ConfigMap")):
+            reference = (item.get("valueFrom") or {}).get(source)
+            if reference and reference.get("name"):
+                named = keys.setdefault((kind, reference["name"]), set())
+                if named is not None:
+                    named.add(str(reference.get("key", "")))
+    for item in container.get("envFrom") or ():
+        for source, kind in (("secretRef", "Secret"), ("configMapRef", "ConfigMap")):
+            if name := (item.get(source) or {}).get("name"):
+                keys[kind, name] = None
     return [(kind, name, frozenset(named or ())) for (kind, name), named in keys.items()]
 
 

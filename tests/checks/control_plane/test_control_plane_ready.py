@@ -683,27 +683,54 @@ async def test_a_migration_that_a_sidecar_holds(world: World) -> None:
     assert 'sidecar.istio.io/inject: "false"' in result.remediation
 
 
-async def test_a_secret_that_changed_after_its_pods_had_started(world: World) -> None:
-    """As a rotated password that no process has read."""
+OF_A_KEY = {"env": [{"name": "DB", "valueFrom": {"secretKeyRef": {"name": "database", "key": "password"}}}]}
+
+
+@pytest.mark.parametrize(
+    ("role", "reads"),
+    [
+        ("cacher", OF_A_KEY),
+        ("endpoint-builder", {"envFrom": [{"secretRef": {"name": "database"}}]}),
+        ("", {"envFrom": [{"secretRef": {"name": "database"}, "prefix": "P_"}]}),
+    ],
+    ids=["a key", "envFrom of the builder", "envFrom of the gateway"],
+)
+async def test_a_secret_that_changed_after_its_pods_had_started(
+    world: World, role: str, reads: dict[str, Any]
+) -> None:
+    """As a rotated password that no process has read. The sidecar reads nothing, and started first."""
     secret = {"metadata": {"name": "database"}, "stringData": {"password": "old", "other": "x"}}
     world.plane.api("POST", world.path("secrets"), secret)
-    reference = {"valueFrom": {"secretKeyRef": {"name": "database", "key": "password"}}}
-    container = {"name": f"{NAME}-cacher", "image": "m:1", "env": [{"name": "DB_PASSWORD", **reference}]}
-    world.template(f"{NAME}-cacher", containers=[container])
+    name = f"{NAME}-{role}".rstrip("-")
+    deployment = world.plane.api("GET", world.path("deployments", name, group="apps"))
+    image = deployment["spec"]["template"]["spec"]["containers"][0]["image"]
+    own, sidecar = {"name": name, "image": image, **reads}, {"name": "istio-proxy", "image": "p:2"}
+    world.template(name, containers=[own, sidecar])
     world.settled()
-    (pod,) = eventually(lambda: world.pods(f"{NAME}-cacher"), lambda pods: len(pods) == 1)
-    running = {"running": {"startedAt": "2026-01-01T00:00:00Z"}}
-    status = {**pod["status"]["containerStatuses"][0], "state": running}
-    path = world.path("pods", pod["metadata"]["name"]) + "/status"
-    world.plane.api("PATCH", path, {"status": {"containerStatuses": [status]}}, content_type=MERGE)
+    pods = eventually(
+        lambda: world.pods(name),
+        lambda found: all(len(each["status"].get("containerStatuses", ())) == 2 for each in found),
+    )
+
+    def started(own: str) -> None:
+        times = {name: own, "istio-proxy": "2026-01-01T00:00:00Z"}
+        for pod in pods:
+            path = world.path("pods", pod["metadata"]["name"]) + "/status"
+            statuses = [
+                {**each, "state": {"running": {"startedAt": times[each["name"]]}}}
+                for each in pod["status"]["containerStatuses"]
+            ]
+            world.plane.api("PATCH", path, {"status": {"containerStatuses": statuses}}, content_type=MERGE)
+
+    started("2026-01-01T00:00:00Z")
     result = await settled(world, "EnvironmentOutdated")
     found = next(finding for finding in result.findings if finding.reason == "EnvironmentOutdated")
     assert found.status is Status.WARN
-    assert "cacher: Secret database changed 20" in found.message
-    assert f"kubectl rollout restart Deployment/{NAME}-cacher -n {world.namespace}" in found.remediation
-    now = {"running": {"startedAt": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")}}
-    status = {**status, "state": now}
-    world.plane.api("PATCH", path, {"status": {"containerStatuses": [status]}}, content_type=MERGE)
+    whose = {"cacher": "cacher", "endpoint-builder": "builder", "": "gateway"}[role]
+    assert f"{whose}: Secret database changed 20" in found.message
+    assert f"kubectl rollout restart Deployment/{name} -n {world.namespace}" in found.remediation
+    assert "ImageDrift" not in str(result.findings)
+    started(datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
     result = await judged(world)
     assert "EnvironmentOutdated" not in {finding.reason for finding in result.findings}
 

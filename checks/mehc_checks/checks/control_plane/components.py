@@ -140,24 +140,25 @@ class _Components:
         return (read_event(event) for event in self._events if _is_about(event, name))
 
     async def _changed(self, template: Mapping[str, Any], pods: Iterable[Pod]) -> dict[str, datetime]:
-        """The Secrets and ConfigMaps of the environment that changed after a running container had read them."""
-        started = [
-            container.running_since
-            for pod in pods
-            if not pod.deleting
-            for container in pod.containers
-            if container.running_since
-        ]
-        if not started:
-            return {}
+        """The Secrets and ConfigMaps of the environment that changed after a running container had read them.
+
+        A container that was restarted since, beside one that was not, has read them again.
+        """
+        started: dict[str, datetime] = {}
+        for each in (each for pod in pods if not pod.deleting for each in pod.containers):
+            if each.running_since:
+                started[each.name] = min(each.running_since, started.get(each.name, each.running_since))
         found = {}
-        for kind, name, keys in environment_objects(template):
-            resource = "secrets" if kind == "Secret" else "configmaps"
-            path = object_path(resource, self._context.namespace, name)
-            metadata = await self._read.attempt(self._context.cluster.get_metadata(path), None)
-            when = _data_changed(metadata or {}, keys)
-            if when and when > min(started) + _SKEW:
-                found[f"{kind} {name}"] = when
+        for container in template.get("containers") or ():
+            if (since := started.get(str(container.get("name")))) is None:
+                continue
+            for kind, name, keys in environment_objects(container):
+                resource = "secrets" if kind == "Secret" else "configmaps"
+                path = object_path(resource, self._context.namespace, name)
+                metadata = await self._read.attempt(self._context.cluster.get_metadata(path), None)
+                when = _data_changed(metadata or {}, keys)
+                if when and when > since + _SKEW:
+                    found[f"{kind} {name}"] = when
         return found
 
 
