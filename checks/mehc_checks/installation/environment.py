@@ -1,39 +1,22 @@
 """The environment that a process of the control plane has: of its live Deployment, else as the values would make it.
 
-Variables come from values, Secrets, ConfigMaps and Services, as the kubelet makes them. One that cannot be resolved is
-known by its name, and whoever reads it is told why; the others are there.
+One variable that cannot be resolved is known by its name, and whoever reads it is told why; the others are there.
 """
 
+import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from mehc_checks.clients.kubernetes.api import NoCluster
 from mehc_checks.clients.kubernetes.paths import object_path
+from mehc_checks.clients.network.reasons import NetworkReasons
 from mehc_checks.core.errors import CannotEvaluate, Forbidden, MehcError, Problem
 from mehc_checks.installation.context import Context
 from mehc_checks.installation.reasons import EnvironmentReasons as R
-from mehc_checks.modelengine.environment import (
-    LINKED,
-    Declared,
-    by_values,
-    completed,
-    expanded,
-    of_deployment,
-    references,
-    service_of,
-    service_variables,
-)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Gap:
-    """An ``envFrom`` that could not be read: any variable that begins with ``prefix`` may be in it."""
-
-    prefix: str
-    kind: str
-    name: str
-    error: MehcError
+from mehc_checks.installation.resolver import Gap, Resolver, unread
+from mehc_checks.modelengine.environment import Declared, by_values, completed, of_deployment, sidecars
+from mehc_checks.modelengine.workloads import BUILDER, CACHER
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,10 +24,11 @@ class Environment:
     """Variables by name. ``sources`` says where each comes from: "key password of Secret pg", "extraEnvVars".
 
     ``unseen`` is why the live Deployment could not be read, so that this is by the values. ``component`` is whose it
-    is: "gateway", "builder", "cacher".
+    is: "gateway", "builder", "cacher"; ``workload`` its Deployment.
     """
 
     component: str = "gateway"
+    workload: str = "model-engine"
     known: Mapping[str, str] = field(repr=False)
     sources: Mapping[str, str]
     unread: Mapping[str, MehcError]
@@ -62,7 +46,7 @@ class Environment:
         if name not in self.known:
             for gap in self.gaps:
                 if name.startswith(gap.prefix):
-                    raise _unread(self.component, name, gap)
+                    raise unread(self.component, name, gap)
         return self.known.get(name)
 
     def source(self, name: str) -> str:
@@ -72,13 +56,47 @@ class Environment:
 
 async def gateway_environment(context: Context) -> Environment:
     """Resolve it. Raises nothing for a variable that cannot be resolved: ``Environment.get`` does."""
-    return await environment_of(context, "gateway")
+    values, name = by_values(context.configuration), context.configuration.fullname
+    try:
+        deployment = await _deployment(context, name)
+    except Forbidden as refused:  # the values are the second best
+        return await _resolved(context, values, "gateway", name, refused)
+    live = completed(of_deployment(deployment, "gateway"), values) if deployment else values
+    return await _resolved(context, live, "gateway", name)
 
 
-async def environment_of(context: Context, component: str, suffix: str = "") -> Environment:
-    """That of ``component``, whose Deployment has the installation's fullname and ``suffix``."""
-    declared, unseen = await _declared(context, component, suffix)
-    resolver = _Resolver(context, declared, component)
+async def builder_environment(context: Context) -> Environment | None:
+    """That of the builder; None where its Deployment is not there, or cannot be read."""
+    return await _of_live(context, "builder", BUILDER)
+
+
+async def cacher_environment(context: Context) -> Environment | None:
+    """That of the cacher; None where its Deployment is not there, or cannot be read."""
+    return await _of_live(context, "cacher", CACHER)
+
+
+async def _of_live(context: Context, component: str, suffix: str) -> Environment | None:
+    name = context.configuration.fullname + suffix
+    try:
+        deployment = await _deployment(context, name)
+    except Forbidden:  # as the gateway's, which says so
+        return None
+    declared = of_deployment(deployment, component) if deployment else None
+    if declared is None or not declared.is_whole:
+        return None
+    return await _resolved(context, declared, component, name)
+
+
+async def _deployment(context: Context, name: str) -> Mapping[str, Any] | None:
+    if isinstance(context.cluster, NoCluster):
+        return None
+    return await context.reader.get(object_path("deployments", context.namespace, name, group="apps"))
+
+
+async def _resolved(
+    context: Context, declared: Declared, component: str, workload: str, unseen: CannotEvaluate | None = None
+) -> Environment:
+    resolver = Resolver(context, declared, component)
     for item in declared.env_from:
         await resolver.add_all(item)
     for item in declared.env:
@@ -86,6 +104,7 @@ async def environment_of(context: Context, component: str, suffix: str = "") -> 
     await resolver.add_links()
     return Environment(
         component=component,
+        workload=workload,
         known=resolver.known,
         sources=resolver.sources,
         unread=resolver.unread,
@@ -96,193 +115,44 @@ async def environment_of(context: Context, component: str, suffix: str = "") -> 
     )
 
 
-async def _declared(context: Context, component: str, suffix: str) -> tuple[Declared, CannotEvaluate | None]:
-    values, unseen = by_values(context.configuration), None
-    if not isinstance(context.cluster, NoCluster):
-        name = context.configuration.fullname + suffix
-        path = object_path("deployments", context.namespace, name, group="apps")
-        try:
-            deployment = await context.reader.get(path)
-        except Forbidden as refused:
-            deployment, unseen = None, refused  # the values are the second best
-        if deployment is not None:
-            return completed(of_deployment(deployment, component), values), None
-    return values, unseen
+async def placed(context: Context, problem: Problem, host: str, environment: Environment) -> Problem:
+    """``problem`` of connecting to ``host``; where a sidecar of the pod may serve it, that only the pod can tell."""
+    if not _is_local(host) or problem.reason not in tuple(NetworkReasons.all()):
+        return problem
+    sidecars = environment.sidecars or await _injected(context, environment)
+    if not sidecars:
+        return problem
+    return CannotEvaluate(
+        R.LOCAL_TO_POD,
+        host=host,
+        component=environment.component,
+        sidecars=" or ".join(sidecars),
+        sidecar=sidecars[0],
+        workload=environment.workload,
+        namespace=context.namespace,
+    )
 
 
-def _unread(component: str, variable: str, gap: Gap) -> MehcError:
-    """Why ``variable`` is not known: it may be in what ``gap`` could not read."""
-    if isinstance(gap.error, Forbidden):
-        detail = f"it may be in {gap.kind} {gap.name} of envFrom, and {gap.error}"
-        fix = gap.error.remediation
-        return CannotEvaluate(
-            R.VARIABLE_NOT_READ, component=component, variable=variable, detail=detail, fix=fix
+async def _injected(context: Context, environment: Environment) -> tuple[str, ...]:
+    """The sidecars that the Deployment does not have and its pods do."""
+    if isinstance(context.cluster, NoCluster):
+        return ()
+    try:
+        found = await context.reader.all(
+            object_path("pods", context.namespace), labels=f"app={environment.workload}"
         )
-    return gap.error
+    except CannotEvaluate:
+        return ()
+    for pod in found.items:
+        names = [each["name"] for each in pod["spec"]["containers"]]
+        own = environment.workload if environment.workload in names else names[0]
+        if beside := sidecars(pod["spec"], own):
+            return beside
+    return ()
 
 
-class _Resolver:
-    """Takes variables in their order: a later one replaces an earlier one, and may refer to it.
-
-    Source: ``makeEnvironmentVariables`` in ``kubelet_pods.go`` of Kubernetes.
-    """
-
-    def __init__(self, context: Context, declared: Declared, component: str) -> None:
-        self._context = context
-        self._declared = declared
-        self._component = component
-        self.known: dict[str, str] = {}
-        self.sources: dict[str, str] = {}
-        self.unread: dict[str, MehcError] = {}
-        self.gaps: list[Gap] = []
-
-    async def add(self, item: Mapping[str, Any]) -> None:
-        """An item of ``env``. One that refers to something optional that is missing changes nothing."""
-        name, value, source = str(item.get("name")), item.get("value"), item.get("valueFrom")
-        try:
-            if isinstance(source, Mapping) and source:
-                await self._reference(name, source)
-            else:
-                text = await self._expanded("" if value is None else str(value))
-                self._set(name, text, f"{name} in {self._declared.where}")
-        except MehcError as error:
-            self._forget(name)
-            self.unread[name] = error
-
-    async def add_all(self, item: Mapping[str, Any]) -> None:
-        """An item of ``envFrom``. What it has that cannot be read is not known, nor whether it replaces others."""
-        prefix = str(item.get("prefix") or "")
-        for kind, reference in (("Secret", item.get("secretRef")), ("ConfigMap", item.get("configMapRef"))):
-            if not isinstance(reference, Mapping):
-                continue
-            name = str(reference.get("name"))
-            try:
-                data = await self._data(kind, name)
-                if data is None and not reference.get("optional"):
-                    raise Problem(
-                        R.ENV_FROM_NOT_FOUND, kind=kind, object=name, namespace=self._context.namespace
-                    )
-                for key, value in (data or {}).items():
-                    self._take(prefix + key, value, kind, name, key)
-            except MehcError as error:
-                gap = Gap(prefix=prefix, kind=kind, name=name, error=error)
-                self.gaps.append(gap)
-                for variable in [each for each in self.known if each.startswith(prefix)]:
-                    self._forget(variable)
-                    self.unread[variable] = _unread(self._component, variable, gap)
-
-    async def add_links(self) -> None:
-        """What Services inject where the platform reads a number. Where they may not be read, none is assumed."""
-        for name, beside in LINKED.items():
-            if beside in self.known and not self._is_settled(name):
-                try:
-                    service, value = await self._linked(name)
-                except CannotEvaluate:
-                    continue
-                if value is not None:
-                    self.unread[name] = Problem(
-                        R.SERVICE_LINK,
-                        variable=name,
-                        value=value,
-                        service=service,
-                        namespace=self._context.namespace,
-                    )
-
-    def _is_settled(self, name: str) -> bool:
-        return (
-            name in self.known or name in self.unread or any(name.startswith(gap.prefix) for gap in self.gaps)
-        )
-
-    async def _expanded(self, text: str) -> str:
-        """``text`` with what it refers to. Raises the MehcError that keeps one of them from being resolved."""
-        known = dict(self.known)
-        for name in references(text):
-            if name in self.unread:
-                raise self.unread[name]
-            for gap in self.gaps:
-                if name not in known and name.startswith(gap.prefix):
-                    raise _unread(self._component, name, gap)
-            if name not in known:
-                try:
-                    _, value = await self._linked(name)
-                except Forbidden as error:
-                    raise self._not_read(name, str(error), error.remediation) from None
-                if value is not None:
-                    known[name] = value
-        return expanded(text, known)
-
-    async def _linked(self, name: str) -> tuple[str, str | None]:
-        """The Service of the namespace for which pods get the variable ``name``, and the variable."""
-        if self._declared.has_service_links and not isinstance(self._context.cluster, NoCluster):
-            for service in service_of(name):
-                if service == "kubernetes":  # that of namespace default
-                    raise self._not_read(name, "it is the address of the Kubernetes API")
-                path = object_path("services", self._context.namespace, service)
-                found = await self._context.reader.get(path)
-                if found is not None and name in (variables := service_variables(found)):
-                    return service, variables[name]
-        return "", None
-
-    async def _reference(self, name: str, source: Mapping[str, Any]) -> None:
-        for kind, reference in (
-            ("Secret", source.get("secretKeyRef")),
-            ("ConfigMap", source.get("configMapKeyRef")),
-        ):
-            if isinstance(reference, Mapping):
-                await self._key(name, kind, reference)
-                return
-        of_the_pod = source.get("fieldRef")
-        field_path = of_the_pod.get("fieldPath") if isinstance(of_the_pod, Mapping) else None
-        known = {**self._declared.pod, "metadata.namespace": self._context.namespace}
-        if field_path not in known:
-            detail = f"it is {field_path} of its pod" if field_path else f"it comes from {', '.join(source)}"
-            raise self._not_read(name, detail)
-        self._set(name, known[field_path], str(field_path))
-
-    async def _key(self, variable: str, kind: str, reference: Mapping[str, Any]) -> None:
-        name, key = str(reference.get("name")), str(reference.get("key"))
-        try:
-            data = await self._data(kind, name)
-        except Forbidden as error:
-            raise self._not_read(variable, str(error), error.remediation) from None
-        if data is not None and key in data:
-            self._take(variable, data[key], kind, name, key)
-            return
-        if reference.get("optional"):
-            return
-        words = {"variable": variable, "key": key, "namespace": self._context.namespace}
-        if kind == "ConfigMap":
-            raise Problem(R.CONFIG_MAP_NOT_FOUND, config_map=name, **words)
-        raise Problem(R.SECRET_NOT_FOUND if data is None else R.SECRET_KEY_NOT_FOUND, secret=name, **words)
-
-    async def _data(self, kind: str, name: str) -> Mapping[str, str] | None:
-        if kind == "Secret":
-            secret = await self._context.secret(name)
-            return None if secret is None else secret.data
-        found = await self._context.reader.get(object_path("configmaps", self._context.namespace, name))
-        return None if found is None else (found.get("data") or {})
-
-    def _take(self, variable: str, value: str, kind: str, name: str, key: str) -> None:
-        """A key of an object. What is no text reached us changed."""
-        source = f"key {key} of {kind} {name}"
-        self._set(variable, value, source)
-        if _REPLACED in value:
-            self._forget(variable)
-            self.unread[variable] = self._not_read(variable, f"{source} is not UTF-8 text")
-
-    def _not_read(self, variable: str, detail: str, fix: str = "") -> CannotEvaluate:
-        words = {"fix": fix} if fix else {}
-        return CannotEvaluate(
-            R.VARIABLE_NOT_READ, component=self._component, variable=variable, detail=detail, **words
-        )
-
-    def _set(self, name: str, value: str, source: str) -> None:
-        self._forget(name)
-        self.known[name], self.sources[name] = value, source
-
-    def _forget(self, name: str) -> None:
-        for names in (self.known, self.sources, self.unread):
-            names.pop(name, None)
-
-
-_REPLACED = "\N{REPLACEMENT CHARACTER}"
+def _is_local(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"

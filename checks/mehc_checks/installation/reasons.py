@@ -134,6 +134,16 @@ class EnvironmentReasons(ReasonSet):
         remedy="Set {variable} where its host is set, rename Service {service} in namespace {namespace}, or set "
         "enableServiceLinks: false in the pods.",
     )
+    LOCAL_TO_POD = Reason(
+        "ReachableOnlyInPod",
+        Status.ERROR,
+        "The address is the pod's own (localhost), where a sidecar such as cloud-sql-proxy serves it: only processes "
+        "of that pod reach it.",
+        message="{concerning}{host} is the {component}'s own pod, where sidecar {sidecars} may serve it: not testable "
+        "from outside the pod",
+        remedy="Check it by hand: kubectl logs -n {namespace} deployment/{workload} -c {sidecar}.",
+        defaults={"concerning": ""},
+    )
     VARIABLE_NOT_READ = Reason(
         "VariableNotRead",
         Status.ERROR,

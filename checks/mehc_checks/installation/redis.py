@@ -11,7 +11,12 @@ from mehc_checks.clients.redis.conversation import conversation
 from mehc_checks.core.errors import CannotEvaluate, MehcError, Problem
 from mehc_checks.installation.cloudsecrets import aws_secret
 from mehc_checks.installation.context import Context
-from mehc_checks.installation.environment import Environment, gateway_environment
+from mehc_checks.installation.environment import (
+    Environment,
+    builder_environment,
+    cacher_environment,
+    gateway_environment,
+)
 from mehc_checks.installation.reasons import EnvironmentReasons
 from mehc_checks.modelengine import paths
 from mehc_checks.modelengine.broker import broker_connection, broker_secret, build_queue
@@ -24,7 +29,7 @@ from mehc_checks.modelengine.environment import (
     RedisEnvironment,
 )
 from mehc_checks.modelengine.kedaredis import keda, keda_secret
-from mehc_checks.modelengine.redis import Connection, Secrets, cache, cache_secret, given
+from mehc_checks.modelengine.redis import Connection, Path, Secrets, cache, cache_secret, given
 from mehc_checks.modelengine.redisreasons import RedisConnectionReasons as R
 from mehc_checks.modelengine.versions import UNDETECTED, Platform
 
@@ -36,25 +41,56 @@ _ABSENT: Final = (EnvironmentReasons.SECRET_NOT_FOUND, EnvironmentReasons.SECRET
 
 
 async def connections(context: Context) -> list[Connection]:
-    """Those of the cache, the Celery broker and KEDA, as far as each has one to Redis."""
+    """Those of the cache, the Celery broker and KEDA, as far as each has one to Redis.
+
+    Those of builder and cacher are there too where they connect otherwise than the gateway.
+    """
     secrets, environment = await asyncio.gather(
         context.gather(redis_secrets), context.gather(redis_environment)
     )
-    return [
-        found
-        for found in (
-            cache(context.configuration, secrets, environment),
-            broker_connection(context.configuration, environment, secrets),
-            keda(context.configuration, secrets, environment),
-        )
-        if found
-    ]
+    own = _of_component(context, environment, secrets)
+    found = [*own.values(), keda(context.configuration, secrets, environment)]
+    for component, (ask, uses) in _COMPONENTS.items():
+        if (theirs := await context.gather(ask)) is not None:
+            derived = _of_component(context, _of(context, theirs), secrets)
+            found += [
+                each.of(component)
+                for path in uses
+                if (each := derived[path]) is not None and not each.is_as(own[path])
+            ]
+    return [each for each in found if each]
+
+
+_COMPONENTS: Final = {
+    "builder": (builder_environment, (Path.CACHE, Path.BROKER)),
+    "cacher": (cacher_environment, (Path.CACHE,)),
+}
+"""Those that connect beside the gateway: how their environment is read, and which connections they have."""
+
+
+def _of_component(
+    context: Context, environment: RedisEnvironment, secrets: Secrets
+) -> dict[Path, Connection | None]:
+    return {
+        Path.CACHE: cache(context.configuration, secrets, environment),
+        Path.BROKER: broker_connection(context.configuration, environment, secrets),
+    }
 
 
 async def broker(context: Context) -> Connection | None:
-    """The Celery broker's; None where it is not Redis."""
+    """The Celery broker that the gateway sends to; None where it is not Redis."""
     environment = await context.gather(redis_environment)
     return broker_connection(context.configuration, environment, await context.gather(redis_secrets))
+
+
+async def builders_broker(context: Context) -> Connection | None:
+    """The Celery broker that the builder consumes; None where it is the gateway's, or not Redis."""
+    theirs, own = await context.gather(builder_environment), await broker(context)
+    if theirs is None:
+        return None
+    secrets = await context.gather(redis_secrets)
+    found = broker_connection(context.configuration, _of(context, theirs), secrets)
+    return None if found is None or found.is_as(own) else found.of("builder")
 
 
 async def _cache(context: Context) -> Connection:
@@ -72,11 +108,11 @@ async def redis_secrets(context: Context) -> Secrets:
 
 async def redis_environment(context: Context) -> RedisEnvironment:
     """What the gateway's environment says of Redis; by ``Context.gather``."""
-    return of_environment(
-        await context.gather(gateway_environment),
-        given(context.configuration, paths.REDIS_HOST),
-        context.platform,
-    )
+    return _of(context, await context.gather(gateway_environment))
+
+
+def _of(context: Context, environment: Environment) -> RedisEnvironment:
+    return of_environment(environment, given(context.configuration, paths.REDIS_HOST), context.platform)
 
 
 def of_environment(found: Environment, of_values: str, platform: Platform = UNDETECTED) -> RedisEnvironment:
@@ -134,7 +170,7 @@ async def cached(context: Context, endpoints: Iterable[str]) -> dict[str, Cached
     commands: list[tuple[str, ...]] = []
     for endpoint in wanted:
         commands += [("TTL", cache_key(identifier, endpoint)), ("LLEN", demand_key(endpoint))]
-    answers = await _asked(context, connection, commands)
+    answers = await asked(context, connection, commands)
     if answers is None:
         return {}
     return {
@@ -146,7 +182,7 @@ async def cached(context: Context, endpoints: Iterable[str]) -> dict[str, Cached
 async def cache_age(context: Context) -> int | None:
     """Seconds since the cache's Redis was started; None where it does not tell: its user may be denied INFO."""
     connection = await _cache(context)
-    answers = await _asked(context, connection, [("INFO", "server")])
+    answers = await asked(context, connection, [("INFO", "server")])
     said = answers[0] if answers else ""
     found = _UPTIME.search(said.decode(errors="replace") if isinstance(said, bytes) else str(said))
     return int(found["seconds"]) if found else None
@@ -162,10 +198,10 @@ async def queue_depth(context: Context) -> tuple[str, int | None]:
 async def ask_broker(context: Context, commands: list[tuple[str, ...]]) -> list[Any] | None:
     """The answers of a broker that is a Redis; None where it is none, and where it cannot be asked, or refuses."""
     connection = await broker(context)
-    return await _asked(context, connection, commands) if connection else None
+    return await asked(context, connection, commands) if connection else None
 
 
-async def _asked(
+async def asked(
     context: Context, connection: Connection, commands: list[tuple[str, ...]]
 ) -> list[Any] | None:
     """Redis' answers, in one round trip; None where it cannot be asked, or refuses: RedisReachable says why."""
@@ -175,7 +211,7 @@ async def _asked(
     context.redactor.add(server.password)
     seconds = context.network_timeout * _PART
     try:
-        async with asyncio.timeout(seconds), conversation(server, timeout=seconds) as asked:
-            return await asked.ask_all(commands)
+        async with asyncio.timeout(seconds), conversation(server, timeout=seconds) as speaking:
+            return await speaking.ask_all(commands)
     except (Problem, TimeoutError):
         return None

@@ -27,7 +27,6 @@ LINKED: Final = {REDIS_PORT: REDIS_HOST, "DB_PORT": "DB_HOST"}
 """Variables that the platform reads as a number and that a Service's name can inject as ``tcp://...``, with the
 variable beside which it reads them."""
 _ALWAYS: Final = frozenset({"SERVICE_IDENTIFIER", "GATEWAY_URL", "GIT_TAG"})
-"""Variables that the chart sets in every Deployment, whatever the values."""
 _OF_A_MESH: Final = frozenset({"istio-proxy", "istio-init", "linkerd-proxy"})
 _LINK_ENDINGS: Final = (
     "SERVICE_HOST",
@@ -72,7 +71,11 @@ class Declared:
     pod: Mapping[str, str] = field(default_factory=dict)
     has_service_links: bool = True
     sidecars: tuple[str, ...] = ()
-    """The other containers of the pod that run beside this one, those of a service mesh left out."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it has the variables that the chart sets in every Deployment, whatever the values."""
+        return any(item.get("name") in _ALWAYS for item in self.env)
 
 
 def by_values(configuration: Configuration) -> Declared:
@@ -119,10 +122,6 @@ def of_deployment(deployment: Mapping[str, Any], whose: str = "gateway") -> Decl
         for kind in ("labels", "annotations")
         for key, value in (metadata.get(kind) or {}).items()
     }
-    lasting = [item for item in spec.get("initContainers") or () if item.get("restartPolicy") == "Always"]
-    beside = [
-        str(item.get("name")) for item in (*(spec.get("containers") or ()), *lasting) if item is not found
-    ]
     return Declared(
         env=tuple(found.get("env") or ()),
         where=f"the {whose}'s Deployment",
@@ -130,15 +129,20 @@ def of_deployment(deployment: Mapping[str, Any], whose: str = "gateway") -> Decl
         mounts=tuple(str(item.get("mountPath", "")) for item in found.get("volumeMounts") or ()),
         pod={**pod, "spec.serviceAccountName": spec.get("serviceAccountName") or "default"},
         has_service_links=spec.get("enableServiceLinks") is not False,
-        sidecars=tuple(name for name in beside if name not in _OF_A_MESH),
+        sidecars=sidecars(spec, str(found.get("name"))),
     )
+
+
+def sidecars(pod: Mapping[str, Any], own: str) -> tuple[str, ...]:
+    """The containers that run beside ``own`` in a pod of this spec, those of a service mesh left out."""
+    lasting = [item for item in pod.get("initContainers") or () if item.get("restartPolicy") == "Always"]
+    names = (str(item.get("name")) for item in (*(pod.get("containers") or ()), *lasting))
+    return tuple(name for name in names if name != own and name not in _OF_A_MESH)
 
 
 def completed(live: Declared, values: Declared) -> Declared:
     """``live``; of a Deployment without the variables that the chart always sets, what it lacks is by the values."""
-    if any(item.get("name") in _ALWAYS for item in live.env):
-        return live
-    return replace(live, env=(*values.env, *live.env))
+    return live if live.is_whole else replace(live, env=(*values.env, *live.env))
 
 
 def expanded(text: str, known: Mapping[str, str]) -> str:

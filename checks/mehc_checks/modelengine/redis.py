@@ -5,17 +5,17 @@ Celery broker is in ``broker``. Source: ``common/config.py`` of model engine and
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from enum import StrEnum
+from dataclasses import replace
 from typing import Final
 from urllib.parse import urlsplit
 
 from mehc_checks.clients.redis.server import Server
 from mehc_checks.core.errors import Problem
-from mehc_checks.core.outcome import Reason
 from mehc_checks.modelengine import paths, redisurl
 from mehc_checks.modelengine.configuration import AWS, Configuration, printed
 from mehc_checks.modelengine.environment import RedisEnvironment
+from mehc_checks.modelengine.redisconnection import Connection as Connection
+from mehc_checks.modelengine.redisconnection import Path as Path
 from mehc_checks.modelengine.redisreasons import RedisConnectionReasons as R
 from mehc_checks.modelengine.secrets import CloudSecret
 from mehc_checks.modelengine.values import Values
@@ -28,34 +28,6 @@ CLOUDS: Final = ("aws", "azure", "gcp", "onprem")
 
 Secrets = Mapping[str, CloudSecret]
 """Secrets of AWS by name: those that ``cache_secret``, ``keda_secret`` and ``broker_secret`` name."""
-
-
-class Path(StrEnum):
-    """A path to Redis, by its client."""
-
-    CACHE = "cache"
-    BROKER = "broker"
-    KEDA = "keda"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Connection:
-    """How one client connects to Redis, as the platform derives it. ``source`` is the value that names the address.
-
-    ``problem`` is what was found without asking; without a ``server`` there is nothing to ask. ``means`` has what an
-    answer of the server means here, by its reason. ``login`` is False where this process lacks the client's
-    credentials, so that the server can only be reached. ``words`` narrow the words of what is found.
-    """
-
-    path: Path
-    source: str
-    server: Server | None = None
-    problem: Problem | None = None
-    means: Mapping[Reason, Problem] = field(default_factory=dict)
-    login: bool = True
-    words: Mapping[str, str] = field(default_factory=dict)
-    password_secret: str = ""
-    """The secret of AWS that KEDA's password is from."""
 
 
 _ONPREM_URL: Final = paths.CACHE_REDIS_ONPREM_URL

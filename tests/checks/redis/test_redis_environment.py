@@ -12,6 +12,7 @@ from mehc_operator.connection import Access, connected
 from testbed.controlplane import ControlPlane
 from testbed.environments import Item, secret, value, whole
 from testbed.judging import judged
+from testbed.ports import free_port
 from testbed.redis import Redis
 
 IDENTIFIER = value("SERVICE_IDENTIFIER", "")
@@ -23,11 +24,11 @@ class Gateway:
 
     def __init__(self, plane: ControlPlane, server: Redis) -> None:
         self.plane, self.server, self.namespace = plane, server, plane.create_namespace("redis-env")
-        self._made = 0
+        self.made = 0
 
     def deploy(self, env: Sequence[Item], env_from: Sequence[Item] = ()) -> str:
-        self._made += 1
-        name, labels = f"gateway-{self._made}", {"app": "x"}
+        self.made += 1
+        name, labels = f"gateway-{self.made}", {"app": "x"}
         container = {"name": name, "image": "x", "env": [IDENTIFIER, *env], "envFrom": list(env_from)}
         template = {"metadata": {"labels": labels}, "spec": {"containers": [container]}}
         spec = {"replicas": 0, "selector": {"matchLabels": labels}, "template": template}
@@ -175,3 +176,70 @@ async def test_the_cache_has_the_host_of_the_pods(gateway: Gateway, cluster: Kub
     (cache,) = of(result, "cache")
     assert cache[:2] == (Status.FAIL, "HostUnresolvable")
     assert "of-the-pods.invalid" in cache[2]
+
+
+def pods(gateway: Gateway, name: str, suffix: str, env: Sequence[Item], **more: Any) -> None:
+    """The Deployment of another component, or the gateway's with ``more`` in its pods."""
+    full, labels = name + suffix, {"app": "x"}
+    own = {"name": full, "image": "x", "env": [IDENTIFIER, *env]}
+    spec = {"containers": [own, *more.pop("beside", [])], **more}
+    template = {"metadata": {"labels": labels}, "spec": spec}
+    body = {"replicas": 0, "selector": {"matchLabels": labels}, "template": template}
+    path = f"/apis/apps/v1/namespaces/{gateway.namespace}/deployments"
+    gateway.plane.api("POST", path, {"metadata": {"name": full}, "spec": body})
+
+
+async def test_each_component_by_its_own_environment(gateway: Gateway, cluster: KubernetesCluster) -> None:
+    name = gateway.deploy(gateway.host())
+    elsewhere = [value("REDIS_HOST", "elsewhere.invalid"), value("REDIS_PORT", "6379")]
+    pods(gateway, name, "-endpoint-builder", elsewhere)
+    pods(gateway, name, "-cacher", elsewhere)  # which uses no broker
+    result = await judged(
+        "RedisReachable", gateway.values(name), cluster=cluster, namespace=gateway.namespace
+    )
+    assert [each[1] for each in of(result, "broker")] == ["RedisReachable"]
+    (builder,) = of(result, "broker of the builder")
+    assert builder[1] == "HostUnresolvable"
+    assert builder[2].startswith("broker of the builder: elsewhere.invalid does not resolve")
+    assert {each.subject for each in result.findings} == {"cache", "broker", "broker of the builder", "keda"}
+    assert "REDIS_HOST in the builder's Deployment" in result.remediation
+
+
+async def test_components_that_agree_are_said_once(gateway: Gateway, cluster: KubernetesCluster) -> None:
+    name = gateway.deploy(gateway.host())
+    pods(gateway, name, "-endpoint-builder", gateway.host())
+    pods(gateway, name, "-cacher", [])
+    result = await judged(
+        "RedisReachable", gateway.values(name), cluster=cluster, namespace=gateway.namespace
+    )
+    assert {each.subject for each in result.findings} == {"cache", "broker", "keda"}
+
+
+@pytest.mark.parametrize(
+    ("beside", "reason"),
+    [
+        ({"beside": [{"name": "redis-proxy", "image": "x"}]}, "ReachableOnlyInPod"),
+        (
+            {"initContainers": [{"name": "proxy", "image": "x", "restartPolicy": "Always"}]},
+            "ReachableOnlyInPod",
+        ),
+        ({"initContainers": [{"name": "wait", "image": "x"}]}, "ConnectionRefused"),
+        ({"beside": [{"name": "istio-proxy", "image": "x"}]}, "ConnectionRefused"),
+        ({}, "ConnectionRefused"),
+    ],
+    ids=["a sidecar", "a sidecar among the init containers", "an init container", "a mesh", "nothing"],
+)
+async def test_a_redis_of_the_pods_own(
+    beside: dict[str, Any], reason: str, gateway: Gateway, cluster: KubernetesCluster
+) -> None:
+    gateway.made += 1
+    name, port = f"gateway-{gateway.made}", str(free_port())
+    pods(gateway, name, "", [value("REDIS_HOST", "localhost"), value("REDIS_PORT", port)], **beside)
+    result = await judged(
+        "RedisReachable", gateway.values(name), cluster=cluster, namespace=gateway.namespace
+    )
+    (broker,) = of(result, "broker")
+    assert broker[:2] == (Status.ERROR if reason == "ReachableOnlyInPod" else Status.FAIL, reason), broker
+    if reason == "ReachableOnlyInPod":
+        assert f"deployment/{name} -c " in result.remediation
+        assert broker[2].startswith("broker: localhost is the gateway's own pod")

@@ -12,7 +12,7 @@ from mehc_checks.clients.postgres.server import Server
 from mehc_checks.core.errors import CannotEvaluate, Problem
 from mehc_checks.installation.context import Context
 from mehc_checks.installation.database import gateway_database
-from mehc_checks.installation.environment import gateway_environment
+from mehc_checks.installation.environment import gateway_environment, placed
 from mehc_checks.modelengine import paths
 from mehc_checks.modelengine.database import Database, Role
 from mehc_checks.modelengine.databasereasons import DatabaseURLReasons as R
@@ -40,7 +40,7 @@ async def gather(context: Context) -> DatabaseFacts:
     except Problem as problem:
         return replace(facts, problem=problem)
     servers = _servers(database)
-    probes = await asyncio.gather(*(_probe(server, context.network_timeout) for server in servers.values()))
+    probes = await asyncio.gather(*(_probed(context, server) for server in servers.values()))
     return replace(facts, database=database, probes=dict(zip(servers, probes, strict=True)))
 
 
@@ -51,6 +51,14 @@ def _servers(database: Database) -> dict[Role, Server]:
         if each.server and each.server not in found.values():
             found.setdefault(each.role, each.server)
     return found
+
+
+async def _probed(context: Context, server: Server) -> Probe:
+    probe = await _probe(server, context.network_timeout)
+    if probe.problem is None:
+        return probe
+    environment = await context.gather(gateway_environment)
+    return replace(probe, problem=await placed(context, probe.problem, server.host, environment))
 
 
 async def _probe(server: Server, timeout: float) -> Probe:

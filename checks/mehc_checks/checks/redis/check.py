@@ -50,7 +50,7 @@ def _sources(facts: RedisFacts) -> Iterator[Finding]:
 def _judged(answer: Answer, facts: RedisFacts) -> Iterator[Finding]:
     """The findings of one connection; at least one."""
     connection = answer.connection
-    server, path = connection.server, str(connection.path)
+    server, path = connection.server, connection.name
 
     def found(problem: Problem) -> Finding:
         return problem.finding(subject=path, **{**connection.words, **problem.words})
@@ -77,14 +77,15 @@ def _oddities(answer: Answer, path: str, address: str) -> Iterator[Finding]:
         yield answer.later.reason(subject=path, status=Status.WARN, **words)
     if answer.open_to_all:
         yield R.AUTH_NOT_ENFORCED(subject=path, path=path, address=address)
-    if path == Path.BROKER and answer.max_memory and answer.policy.startswith("allkeys"):
+    if answer.connection.path is Path.BROKER and answer.max_memory and answer.policy.startswith("allkeys"):
         yield R.EVICTING_BROKER(subject=path, address=address, policy=answer.policy)
 
 
 def _evidence(facts: RedisFacts) -> Evidence:
     evidence: dict[str, str | int | float | bool | None] = {}
     for answer in facts.answers:
-        connection, name = answer.connection, str(answer.connection.path)
+        connection = answer.connection
+        name = f"{connection.component}{connection.path.title()}" if connection.component else connection.path
         evidence[f"{name}Source"] = connection.source
         if connection.server:
             evidence[f"{name}Address"] = str(connection.server)

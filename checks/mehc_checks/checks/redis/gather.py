@@ -2,8 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
+from typing import Final
 
 from mehc_checks.checks.redis.facts import Answer, RedisFacts
 from mehc_checks.clients.kubernetes.api import NoCluster
@@ -12,11 +13,17 @@ from mehc_checks.clients.redis.conversation import Conversation, conversation, n
 from mehc_checks.clients.redis.server import Server
 from mehc_checks.core.errors import CannotEvaluate, Problem
 from mehc_checks.installation.context import Context
-from mehc_checks.installation.environment import gateway_environment
+from mehc_checks.installation.environment import (
+    Environment,
+    builder_environment,
+    cacher_environment,
+    gateway_environment,
+    placed,
+)
 from mehc_checks.installation.redis import connections
 from mehc_checks.modelengine.broker import build_queue
 from mehc_checks.modelengine.kedaredis import KEDA_AUTHENTICATION, without_password
-from mehc_checks.modelengine.redis import Connection, cache_sources
+from mehc_checks.modelengine.redis import Connection, Path, cache_sources
 from mehc_checks.modelengine.rediscommands import Command, Commands, commands
 from mehc_checks.modelengine.redisreasons import RedisConnectionReasons as R
 
@@ -30,7 +37,7 @@ async def gather(context: Context) -> RedisFacts:
     derived = [await _verified(context, connection) for connection in derived]
     left = context.network_timeout - (time.monotonic() - began)
     queue = build_queue(context.configuration)
-    asked = await asyncio.gather(*(_ask(connection, queue, left) for connection in derived))
+    asked = await asyncio.gather(*(_placed(context, connection, queue, left) for connection in derived))
     return RedisFacts(
         sources=tuple(cache_sources(context.configuration)),
         answers=tuple(asked),
@@ -74,6 +81,24 @@ def _not_verified(server: Server, secret: str, namespace: str, detail: str) -> P
         authentication=KEDA_AUTHENTICATION,
         detail=detail,
     )
+
+
+async def _placed(context: Context, connection: Connection, queue: str, timeout: float) -> Answer:
+    """The answer; of a server that only the component's own pod may reach, that this is so."""
+    answer = await _ask(connection, queue, timeout)
+    if answer.problem is None or connection.server is None or connection.path is Path.KEDA:
+        return answer
+    environment = await context.gather(_ENVIRONMENTS[connection.component])
+    if environment is None:
+        return answer
+    return replace(answer, problem=await placed(context, answer.problem, connection.server.host, environment))
+
+
+_ENVIRONMENTS: Final[Mapping[str, Callable[[Context], Awaitable[Environment | None]]]] = {
+    "": gateway_environment,
+    "builder": builder_environment,
+    "cacher": cacher_environment,
+}
 
 
 async def _ask(connection: Connection, queue: str, timeout: float) -> Answer:
