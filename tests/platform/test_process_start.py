@@ -10,11 +10,9 @@ from mehc_checks.checks.config.rules.fault import NO_INSTALL
 from mehc_checks.core.outcome import Finding, Severity
 from mehc_checks.installation.environment import Environment
 from mehc_checks.installation.redis import of_environment
-from mehc_checks.modelengine import paths
 from mehc_checks.modelengine.broker import Broker, broker_connection, brokers
 from mehc_checks.modelengine.configuration import Configuration
 from mehc_checks.modelengine.environment import by_values
-from mehc_checks.modelengine.redis import given
 from testbed.vectors import Vector, values, vectors
 
 COMPONENTS: Final = {
@@ -71,7 +69,7 @@ def sent(configuration: Configuration) -> str:
     use = brokers(configuration).work_sender
     if use.broker is not Broker.REDIS:
         return {Broker.SQS: "sqs", Broker.SERVICE_BUS: "azureservicebus"}[use.broker]
-    environment = of_environment(resolved(configuration), given(configuration, paths.REDIS_HOST))
+    environment = of_environment(resolved(configuration), configuration)
     connection = broker_connection(configuration, environment, {})
     if connection is None or connection.server is None:
         return "unreadable"

@@ -36,7 +36,11 @@ _LIBPQ: Final = ("PGHOST", "PGPORT", "PGUSER", "PGPASSWORD", "PGDATABASE", "PGSS
 
 async def gateway_database(context: Context) -> Database:
     """Resolve it as the gateway does. Raises Problem, or NotApplicable where only a cluster could tell."""
-    environment = await context.gather(gateway_environment)
+    return await database_of(context, await context.gather(gateway_environment))
+
+
+async def database_of(context: Context, environment: Environment) -> Database:
+    """The database that a process with ``environment`` uses. Raises what ``gateway_database`` raises."""
     cloud = context.configuration.cloud
     try:
         url = environment.get(DATABASE_URL)

@@ -20,8 +20,10 @@ from mehc_checks.installation.environment import (
 from mehc_checks.installation.reasons import EnvironmentReasons
 from mehc_checks.modelengine import paths
 from mehc_checks.modelengine.broker import broker_connection, broker_secret, build_queue
+from mehc_checks.modelengine.configuration import Configuration
 from mehc_checks.modelengine.endpoints import Cached, cache_key, demand_key
 from mehc_checks.modelengine.environment import (
+    DEFAULT_REDIS_PORT,
     REDIS_HOST,
     REDIS_PORT,
     REDIS_TLS,
@@ -36,6 +38,7 @@ from mehc_checks.modelengine.versions import UNDETECTED, Platform
 _PART: Final = 0.2
 """Part of the time: a Redis that hangs must leave some for the cluster, and for the database."""
 _UPTIME: Final = re.compile(r"uptime_in_seconds:(?P<seconds>\d+)")
+_RUN: Final = re.compile(r"run_id:(?P<id>\w+)")
 _TRUE: Final = frozenset({"true", "1", "yes"})
 _ABSENT: Final = (EnvironmentReasons.SECRET_NOT_FOUND, EnvironmentReasons.SECRET_KEY_NOT_FOUND)
 
@@ -83,14 +86,30 @@ async def broker(context: Context) -> Connection | None:
     return broker_connection(context.configuration, environment, await context.gather(redis_secrets))
 
 
-async def builders_broker(context: Context) -> Connection | None:
-    """The Celery broker that the builder consumes; None where it is the gateway's, or not Redis."""
+async def differing_brokers(context: Context) -> tuple[tuple[str, str], tuple[str, str]] | None:
+    """The gateway's broker and the builder's, each as (address, what names it), where both are Redis and not the same.
+
+    Two addresses may lead to one server: its run id tells. None where one of them cannot be asked.
+    """
     theirs, own = await context.gather(builder_environment), await broker(context)
-    if theirs is None:
+    if theirs is None or own is None:
         return None
     secrets = await context.gather(redis_secrets)
-    found = broker_connection(context.configuration, _of(context, theirs), secrets)
-    return None if found is None or found.is_as(own) else found.of("builder")
+    other = broker_connection(context.configuration, _of(context, theirs), secrets)
+    if other is None or other.server is None or own.server is None or other.is_as(own):
+        return None
+    runs = await asyncio.gather(*(_run_of(context, each) for each in (own, other)))
+    if None in runs or len({*runs}) == 1:
+        return None
+    return (str(own.server), own.words["source"]), (str(other.server), other.words["source"])
+
+
+async def _run_of(context: Context, connection: Connection) -> tuple[str, int] | None:
+    """Which Redis process it leads to, and which of its databases."""
+    answers = await asked(context, connection, [("INFO", "server")])
+    said = answers[0] if answers else ""
+    found = _RUN.search(said.decode(errors="replace") if isinstance(said, bytes) else str(said))
+    return (found["id"], connection.server.db) if found and connection.server else None
 
 
 async def _cache(context: Context) -> Connection:
@@ -112,14 +131,20 @@ async def redis_environment(context: Context) -> RedisEnvironment:
 
 
 def _of(context: Context, environment: Environment) -> RedisEnvironment:
-    return of_environment(environment, given(context.configuration, paths.REDIS_HOST), context.platform)
+    return of_environment(environment, context.configuration, context.platform)
 
 
-def of_environment(found: Environment, of_values: str, platform: Platform = UNDETECTED) -> RedisEnvironment:
-    """What ``found`` says of Redis. ``of_values`` is redisHost, which names a host that the chart makes of it.
+def of_environment(
+    found: Environment, configuration: Configuration, platform: Platform = UNDETECTED
+) -> RedisEnvironment:
+    """What ``found`` says of Redis. A host and port that the chart makes of redisHost are named so.
 
     Processes take REDIS_HOST only where REDIS_PORT is set too. Source: ``core/celery/app.py`` of model engine.
     """
+    of_values = (
+        given(configuration, paths.REDIS_HOST),
+        given(configuration, paths.REDIS_PORT) or DEFAULT_REDIS_PORT,
+    )
     named, port = _read(found, REDIS_HOST), _read(found, REDIS_PORT)
     host = named
     if isinstance(named, str) and named:
@@ -132,7 +157,7 @@ def of_environment(found: Environment, of_values: str, platform: Platform = UNDE
         host=host or "",
         port=port if isinstance(port, str) else "",
         cache_host=named or "",
-        source=paths.REDIS_HOST if named == of_values else found.source(REDIS_HOST),
+        source=paths.REDIS_HOST if (named, port) == of_values else found.source(REDIS_HOST),
         token=tls if isinstance(tls, Problem) else token or "",
         tls=tls.strip().lower() in _TRUE if isinstance(tls, str) else None,
         of_newer_platform=tls is not None or (platform.is_newer and not platform.has_known_images),

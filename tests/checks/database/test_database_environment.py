@@ -10,6 +10,7 @@ from mehc_checks.engine.report import CheckResult
 from testbed.controlplane import ControlPlane
 from testbed.judging import judged
 from testbed.modelengine import migrate
+from testbed.ports import free_port
 from testbed.postgres import Postgres
 
 PASSWORD = "pw-of-the-environment"
@@ -35,19 +36,28 @@ class Place:
         body = {"metadata": {"name": name}, **content}
         self._control_plane.api("POST", f"/api/v1/namespaces/{self.namespace}/{kind}", body)
 
-    def deploy(self, env: Env, **container: Any) -> None:
-        """The gateway's Deployment, of the chart's name."""
-        own = {"name": "model-engine", "image": "model-engine:1", "env": env, **container}
-        labels = {"app": "model-engine"}
+    def deploy(
+        self, env: Env, *, name: str = "model-engine", sidecar: str = "istio-proxy", **container: Any
+    ) -> None:
+        """A Deployment of the chart's name, the gateway's unless another is named."""
+        identifier = {"name": "SERVICE_IDENTIFIER"}
+        own = {"name": name, "image": "model-engine:1", "env": [identifier, *env], **container}
+        labels = {"app": name}
         spec = {
+            "replicas": 0,
             "selector": {"matchLabels": labels},
             "template": {
                 "metadata": {"labels": labels},
-                "spec": {"containers": [{"name": "istio-proxy", "image": "proxy:1"}, own]},
+                "spec": {"containers": [{"name": sidecar, "image": "proxy:1"}, own]},
             },
         }
         path = f"/apis/apps/v1/namespaces/{self.namespace}/deployments"
-        self._control_plane.api("POST", path, {"metadata": {"name": "model-engine"}, "spec": spec})
+        self._control_plane.api("POST", path, {"metadata": {"name": name}, "spec": spec})
+
+    def serve(self, name: str, port: int) -> None:
+        spec = {"selector": {"app": name}, "ports": [{"port": port}]}
+        path = f"/api/v1/namespaces/{self.namespace}/services"
+        self._control_plane.api("POST", path, {"metadata": {"name": name}, "spec": spec})
 
     async def judge(self, env: Env, cloud: str = "onprem", **values: Any) -> CheckResult:
         result = await judged(
@@ -217,3 +227,68 @@ async def test_passwords_of_secrets(
     result = await place.judge(env)
     assert (result.reason, says in result.message) == (reason, True), result.message
     assert "key password of Secret pg" in f"{result.message} {result.remediation}"
+
+
+@pytest.mark.parametrize("sidecar", ["cloud-sql-proxy", "istio-proxy"])
+async def test_a_database_of_the_pods_own(
+    place: Place, postgres: Postgres, database: str, sidecar: str
+) -> None:
+    """As a proxy beside the gateway serves it: from elsewhere, nothing listens there."""
+    place.deploy(plain(postgres, database, DB_HOST="127.0.0.1", DB_PORT=str(free_port())), sidecar=sidecar)
+    result = await place.judge([])
+    if sidecar == "istio-proxy":
+        assert (result.status, result.reason) == (Status.FAIL, "ConnectionRefused")
+        return
+    assert (result.status, result.reason) == (Status.ERROR, "ReachableOnlyInPod")
+    assert "127.0.0.1 is the gateway's own pod, where sidecar cloud-sql-proxy may serve it" in result.message
+    assert (
+        f"kubectl logs -n {place.namespace} deployment/model-engine -c cloud-sql-proxy" in result.remediation
+    )
+
+
+async def test_a_service_named_db(place: Place, postgres: Postgres, database: str) -> None:
+    """Kubernetes then sets DB_PORT to a URL, which is no port."""
+    place.serve("db", 5432)
+    place.deploy(plain(postgres, database, DB_PORT=None))
+    result = await place.judge([])
+    assert (result.status, result.reason) == (Status.FAIL, "ServiceLinkVariable")
+    assert "DB_PORT is tcp://" in result.message
+
+
+BUILDER = "model-engine-endpoint-builder"
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason", "says"),
+    [
+        ({}, None, ""),
+        ({"DB_PASSWORD": "stale"}, "PasswordRejected", "rejected the password of user surrounded"),
+        ({"DB_HOST": "127.0.0.9"}, "ConnectionRefused", "127.0.0.9:"),
+        ({"DB_HOST": "localhost"}, "ComponentUsesAnotherDatabase", "the builder uses localhost:"),
+        ({"DB_HOST": None, "DB_PORT": None}, "DatabaseNotConfigured", "no database is configured"),
+    ],
+    ids=["the same", "another password", "another host", "another name", "no host"],
+)
+async def test_the_builder_by_its_own_environment(
+    place: Place,
+    postgres: Postgres,
+    database: str,
+    changed: dict[str, str | None],
+    reason: str | None,
+    says: str,
+) -> None:
+    place.deploy(plain(postgres, database))
+    place.deploy(plain(postgres, database, **changed), name=BUILDER)
+    place.deploy(plain(postgres, database), name="model-engine-cacher")
+    result = await place.judge([])
+    found = [each for each in result.findings if each.subject == "builder"]
+    assert [each.reason for each in found] == ([reason] if reason else [])
+    assert all(says in each.message for each in found)
+    assert "SchemaAtHead" in [each.reason for each in result.findings]
+
+
+async def test_a_secret_that_only_the_builder_reads(place: Place, postgres: Postgres, database: str) -> None:
+    place.deploy(plain(postgres, database))
+    place.deploy([*plain(postgres, database, DB_HOST=None), key("DB_HOST", key="host")], name=BUILDER)
+    result = await place.judge([])
+    assert (result.findings[0].subject, result.findings[0].reason) == ("builder", "SecretNotFound")

@@ -811,6 +811,7 @@ def test_every_reason_has_a_case(produced: set[str]) -> None:
         *AwsReasons.all(),
         *NetworkReasons.all(),
         *EnvironmentReasons.all(),
+        DatabaseReasons.COMPONENT_DIFFERS,
         DatabaseReasons.CLOUD_SECRET_UNUSABLE,
         DatabaseReasons.TRANSACTION_POOLING,
         DatabaseReasons.POOLER_WAITS,

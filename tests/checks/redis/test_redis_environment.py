@@ -243,3 +243,26 @@ async def test_a_redis_of_the_pods_own(
     if reason == "ReachableOnlyInPod":
         assert f"deployment/{name} -c " in result.remediation
         assert broker[2].startswith("broker: localhost is the gateway's own pod")
+
+
+async def test_a_builder_that_consumes_elsewhere(gateway: Gateway, cluster: KubernetesCluster) -> None:
+    """Its own environment leads to another server; another name of the same server is none."""
+    with Redis() as other:
+        for host, reason in (((other.host, other.port), "BuilderBrokerMismatch"), (None, "BrokerReachable")):
+            place, port = host or ("localhost", gateway.server.port)
+            name = gateway.deploy(gateway.host())
+            env = [value("REDIS_HOST", place), value("REDIS_PORT", str(port))]
+            pods(gateway, name, "-endpoint-builder", env)
+            values = gateway.values(name, celeryBrokerType="redis", celery_autoscaler={"enabled": False})
+            result = await judged("BrokerReachable", values, cluster=cluster, namespace=gateway.namespace)
+            assert result.reason == reason, result.message
+            if host:
+                assert (
+                    f"sends build tasks to redis://{gateway.server.host}:{gateway.server.port}/0"
+                    in result.message
+                )
+                assert (
+                    f"consumes redis://{other.host}:{other.port}/0 (REDIS_HOST in the builder"
+                    in result.message
+                )
+                assert f"not in Deployment {name}-endpoint-builder alone" in result.remediation

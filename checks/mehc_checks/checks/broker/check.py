@@ -30,7 +30,7 @@ BACKLOG: Final = 50
 )
 def broker_reachable(facts: BrokerFacts) -> Outcome:
     """Judge who uses which broker, and what the one of the builds answers."""
-    findings = [*_agreement(facts.brokers), *_answer(facts)]
+    findings = [*_agreement(facts.brokers), *_servers(facts), *_answer(facts)]
     if not findings:
         broker, queue = facts.brokers.build_sender.broker, facts.queue
         findings.append(R.REACHABLE(broker=broker, tasks=_waiting(queue), queue=queue.name))
@@ -39,7 +39,7 @@ def broker_reachable(facts: BrokerFacts) -> Outcome:
 
 def _agreement(brokers: Brokers) -> Iterator[Finding]:
     sender, taker = brokers.build_sender, brokers.build_taker
-    if not _builds_agree(brokers):
+    if sender.broker is not taker.broker:
         yield R.BUILDER_MISMATCH(sent=sender, sent_by=sender.because, taken=taker, taken_by=taker.because)
     sender, taker = brokers.work_sender, brokers.work_taker
     expected = sender.broker.word
@@ -56,8 +56,20 @@ def _agreement(brokers: Brokers) -> Iterator[Finding]:
         yield R.AUTOSCALER_MISMATCH(scales=brokers.scales, annotated=brokers.annotated)
 
 
-def _builds_agree(brokers: Brokers) -> bool:
-    return brokers.build_sender.broker is brokers.build_taker.broker
+def _servers(facts: BrokerFacts) -> Iterator[Finding]:
+    """Gateway and builder use Redis, and by their own environments not the same."""
+    if facts.servers:
+        (sent, sent_by), (taken, taken_by) = facts.servers
+        fix = (
+            "Set REDIS_HOST and REDIS_PORT in extraEnvVars, which all components get, not in Deployment "
+            f"{facts.builder} alone; then run helm upgrade."
+        )
+        yield R.BUILDER_MISMATCH(sent=sent, sent_by=sent_by, taken=taken, taken_by=taken_by, fix=fix)
+
+
+def _builds_agree(facts: BrokerFacts) -> bool:
+    brokers = facts.brokers
+    return brokers.build_sender.broker is brokers.build_taker.broker and not facts.servers
 
 
 def _answer(facts: BrokerFacts) -> Iterator[Finding]:
@@ -70,7 +82,7 @@ def _answer(facts: BrokerFacts) -> Iterator[Finding]:
         yield facts.problem.finding(subject=Broker.SERVICE_BUS.word if facts.bus else "")
     elif facts.bus:
         yield R.BUS_NOT_EVALUATED(bus=facts.bus)
-    elif queue.waiting and queue.busy == 0 and _builds_agree(facts.brokers):  # else the cause is known
+    elif queue.waiting and queue.busy == 0 and _builds_agree(facts):  # else the cause is known
         yield R.NOT_CONSUMED(
             queue=queue.name,
             tasks=counted(queue.waiting, "task"),

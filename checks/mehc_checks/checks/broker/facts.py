@@ -27,6 +27,7 @@ class BrokerFacts:
 
     ``celery_region`` is where Celery asks for queues, ``region`` where the platform creates them, "" off AWS.
     ``bus`` is the Service Bus host that was asked; ``problem`` why the broker could not be asked, or what it lacks.
+    ``servers`` are the gateway's and the builder's Redis, each with what names it, where they are two.
     ``namespace`` and ``builder`` are the builder's, for commands.
     """
 
@@ -39,4 +40,5 @@ class BrokerFacts:
     region: str = ""
     celery_region: str = ""
     bus: str = ""
+    servers: tuple[tuple[str, str], tuple[str, str]] | None = None
     problem: Problem | None = None

@@ -13,7 +13,7 @@ from mehc_checks.clients.kubernetes.reasons import KubernetesReasons
 from mehc_checks.clients.network.connect import NetworkProblem, client_context, handshake
 from mehc_checks.core.errors import Problem
 from mehc_checks.installation.context import Context
-from mehc_checks.installation.redis import ask_broker, queue_depth
+from mehc_checks.installation.redis import ask_broker, differing_brokers, queue_depth
 from mehc_checks.modelengine.broker import Broker, brokers, build_queue
 from mehc_checks.modelengine.names import fullname
 from mehc_checks.modelengine.values import Values
@@ -45,6 +45,7 @@ async def gather(context: Context) -> BrokerFacts:
 async def _redis(context: Context, facts: BrokerFacts) -> BrokerFacts:
     """Workers are asked for only where tasks wait: that is a line for each client that the server has."""
     name, waiting = await queue_depth(context)
+    facts = replace(facts, servers=await differing_brokers(context))
     if waiting is None:
         detail = f"the length of queue {name} could not be read from Redis"
         fix = "Fix what RedisReachable reports about the broker."

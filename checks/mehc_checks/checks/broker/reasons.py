@@ -19,8 +19,11 @@ class BrokerReasons(AwsReasons, NetworkReasons):
         Status.FAIL,
         "The gateway sends build tasks to one broker and the builder consumes another: endpoints stay UPDATE_PENDING.",
         message="the gateway sends build tasks to {sent} ({sent_by}), but the builder consumes {taken} ({taken_by})",
-        remedy="Set celery_broker_type_redis to true on-premises, to null on Azure; then run helm upgrade and restart "
-        "the builder.",
+        remedy="{fix}",
+        defaults={
+            "fix": "Set celery_broker_type_redis to true on-premises, to null on Azure; then run helm upgrade and "
+            "restart the builder."
+        },
     )
     UNKNOWN_TYPE = Reason(
         "UnknownBrokerType",

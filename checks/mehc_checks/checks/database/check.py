@@ -36,7 +36,7 @@ R = DatabaseReasons
 def database_migrated(facts: DatabaseFacts) -> Outcome:
     """Judge the URLs by their drivers, then how far each connection gets, and what is at its end."""
     unseen = [incomplete(facts.unseen)] if facts.unseen else []
-    findings = [*_sessions(facts), *_configuration(facts), *unseen]
+    findings = [*_sessions(facts), *_others(facts), *_configuration(facts), *unseen]
     return Outcome.of(findings, evidence=_evidence(facts))
 
 
@@ -57,6 +57,25 @@ def _sessions(facts: DatabaseFacts) -> Iterator[Finding]:
             # what is wrong with both is said once; a reader that is in order, only where no writer is judged
             if each.reason not in known and not (each.status is Status.PASS and writer):
                 yield replace(each, subject=Role.READER)
+
+
+def _others(facts: DatabaseFacts) -> Iterator[Finding]:
+    """Builder and cacher, where their environment is another than the gateway's."""
+    writer = facts.probes.get(Role.WRITER)
+    for other in facts.others:
+        if other.problem:
+            yield other.problem.finding(subject=other.component)
+        elif other.probe and other.database and other.probe.problem:
+            found = _unreached(other.probe, other.probe.problem, other.database, Role.WRITER)
+            yield replace(found, subject=other.component)
+        elif other.probe and writer and str(other.probe.server) != str(writer.server):
+            yield R.COMPONENT_DIFFERS(
+                subject=other.component,
+                component=other.component,
+                workload=other.workload,
+                theirs=other.probe.server,
+                ours=writer.server,
+            )
 
 
 def _urls(database: Database) -> Iterator[Finding]:

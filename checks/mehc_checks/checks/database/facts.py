@@ -85,6 +85,20 @@ class Expected:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Other:
+    """Builder or cacher, which by its own environment does not get to the gateway's database as the gateway does.
+
+    ``problem`` is why it has none; else ``database`` and ``probe`` are its writer's.
+    """
+
+    component: str
+    workload: str
+    problem: Problem | None = None
+    database: Database | None = None
+    probe: Probe | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class DatabaseFacts:
     """``problem`` is why no URL is known; else ``database`` has the platform's sessions, ``probes`` ours by role.
 
@@ -101,3 +115,4 @@ class DatabaseFacts:
     database: Database | None = None
     probes: Mapping[Role, Probe] = field(default_factory=dict)
     unseen: CannotEvaluate | None = None
+    others: tuple[Other, ...] = ()

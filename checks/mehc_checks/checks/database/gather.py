@@ -2,17 +2,24 @@
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
 from dataclasses import replace
 
-from mehc_checks.checks.database.facts import DatabaseFacts, DatabaseParameters, Expected, Probe
+from mehc_checks.checks.database.facts import DatabaseFacts, DatabaseParameters, Expected, Other, Probe
 from mehc_checks.checks.database.schemaquery import look
 from mehc_checks.clients.postgres.client import session
 from mehc_checks.clients.postgres.pooler import breaks_prepared_statements, is_pooled
 from mehc_checks.clients.postgres.server import Server
 from mehc_checks.core.errors import CannotEvaluate, Problem
 from mehc_checks.installation.context import Context
-from mehc_checks.installation.database import gateway_database
-from mehc_checks.installation.environment import gateway_environment, placed
+from mehc_checks.installation.database import database_of, gateway_database
+from mehc_checks.installation.environment import (
+    Environment,
+    builder_environment,
+    cacher_environment,
+    gateway_environment,
+    placed,
+)
 from mehc_checks.modelengine import paths
 from mehc_checks.modelengine.database import Database, Role
 from mehc_checks.modelengine.databasereasons import DatabaseURLReasons as R
@@ -39,9 +46,31 @@ async def gather(context: Context) -> DatabaseFacts:
         database = await context.gather(gateway_database)
     except Problem as problem:
         return replace(facts, problem=problem)
-    servers = _servers(database)
-    probes = await asyncio.gather(*(_probed(context, server) for server in servers.values()))
-    return replace(facts, database=database, probes=dict(zip(servers, probes, strict=True)))
+    environment, servers = await context.gather(gateway_environment), _servers(database)
+    probes = await asyncio.gather(*(_probed(context, server, environment) for server in servers.values()))
+    return replace(
+        facts,
+        database=database,
+        probes=dict(zip(servers, probes, strict=True)),
+        others=tuple([other async for other in _others(context, database)]),
+    )
+
+
+async def _others(context: Context, own: Database) -> AsyncIterator[Other]:
+    """Builder and cacher, as far as their sessions are not the gateway's."""
+    for ask in (builder_environment, cacher_environment):
+        environment = await context.gather(ask)
+        if environment is None:
+            continue
+        other = Other(component=environment.component, workload=environment.workload)
+        try:
+            database = await database_of(context, environment)
+        except Problem as problem:
+            yield replace(other, problem=problem)
+            continue
+        server = _servers(database).get(Role.WRITER)
+        if server and server != _servers(own).get(Role.WRITER):
+            yield replace(other, database=database, probe=await _probed(context, server, environment))
 
 
 def _servers(database: Database) -> dict[Role, Server]:
@@ -53,11 +82,10 @@ def _servers(database: Database) -> dict[Role, Server]:
     return found
 
 
-async def _probed(context: Context, server: Server) -> Probe:
+async def _probed(context: Context, server: Server, environment: Environment) -> Probe:
     probe = await _probe(server, context.network_timeout)
     if probe.problem is None:
         return probe
-    environment = await context.gather(gateway_environment)
     return replace(probe, problem=await placed(context, probe.problem, server.host, environment))
 
 

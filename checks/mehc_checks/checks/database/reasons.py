@@ -53,6 +53,15 @@ class DatabaseReasons(EnvironmentReasons, DatabaseURLReasons, PostgresReasons, A
         remedy="Point {source} to the server itself, set pool_mode=session for database {database} in the pooler, or "
         "use PgBouncer 1.21 or later with max_prepared_statements above 0.",
     )
+    COMPONENT_DIFFERS = Reason(
+        "ComponentUsesAnotherDatabase",
+        Status.WARN,
+        "The environment of builder or cacher names another database than the gateway's: where it is not another name "
+        "of the same, endpoints are not found.",
+        message="the {component} uses {theirs}, but the gateway uses {ours}",
+        remedy="Set the database variables in extraEnvVars, which all components get, and remove those set on "
+        "Deployment {workload} alone.",
+    )
     NEVER_MIGRATED = Reason(
         "NeverMigrated",
         Status.FAIL,
