@@ -70,6 +70,7 @@ class Place:
             },
             cluster=self._cluster,
             namespace=self.namespace,
+            seconds=60,
         )
         assert PASSWORD not in repr(result)
         return result

@@ -1,6 +1,7 @@
 """RedisReachable by the variables that the pods have: those that cannot be read, and those that nothing reads."""
 
 from collections.abc import AsyncIterator, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,12 +12,15 @@ from mehc_checks.engine.report import CheckResult
 from mehc_operator.connection import Access, connected
 from testbed.controlplane import ControlPlane
 from testbed.environments import Item, secret, value, whole
-from testbed.judging import judged
+from testbed.judging import judged as judged_within
 from testbed.ports import free_port
 from testbed.redis import Redis
 
 IDENTIFIER = value("SERVICE_IDENTIFIER", "")
 """The chart sets it, so that the values complete nothing."""
+
+
+judged = partial(judged_within, seconds=60)
 
 
 class Gateway:

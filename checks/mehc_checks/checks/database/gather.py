@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from mehc_checks.checks.database.facts import DatabaseFacts, DatabaseParameters, Expected, Other, Probe
@@ -47,30 +47,36 @@ async def gather(context: Context) -> DatabaseFacts:
     except Problem as problem:
         return replace(facts, problem=problem)
     environment, servers = await context.gather(gateway_environment), _servers(database)
-    probes = await asyncio.gather(*(_probed(context, server, environment) for server in servers.values()))
+    probes, others = await asyncio.gather(
+        asyncio.gather(*(_probed(context, server, environment) for server in servers.values())),
+        asyncio.gather(
+            *(_other(context, ask, database) for ask in (builder_environment, cacher_environment))
+        ),
+    )
     return replace(
         facts,
         database=database,
         probes=dict(zip(servers, probes, strict=True)),
-        others=tuple([other async for other in _others(context, database)]),
+        others=tuple(other for other in others if other),
     )
 
 
-async def _others(context: Context, own: Database) -> AsyncIterator[Other]:
-    """Builder and cacher, as far as their sessions are not the gateway's."""
-    for ask in (builder_environment, cacher_environment):
-        environment = await context.gather(ask)
-        if environment is None:
-            continue
-        other = Other(component=environment.component, workload=environment.workload)
-        try:
-            database = await database_of(context, environment)
-        except Problem as problem:
-            yield replace(other, problem=problem)
-            continue
-        server = _servers(database).get(Role.WRITER)
-        if server and server != _servers(own).get(Role.WRITER):
-            yield replace(other, database=database, probe=await _probed(context, server, environment))
+async def _other(
+    context: Context, ask: Callable[[Context], Awaitable[Environment | None]], own: Database
+) -> Other | None:
+    """Builder or cacher; None where its sessions are the gateway's, or its Deployment is not there."""
+    environment = await context.gather(ask)
+    if environment is None:
+        return None
+    other = Other(component=environment.component, workload=environment.workload)
+    try:
+        database = await database_of(context, environment)
+    except Problem as problem:
+        return replace(other, problem=problem)
+    server = _servers(database).get(Role.WRITER)
+    if server is None or server == _servers(own).get(Role.WRITER):
+        return None
+    return replace(other, database=database, probe=await _probed(context, server, environment))
 
 
 def _servers(database: Database) -> dict[Role, Server]:
