@@ -154,13 +154,15 @@ def of_environment(
     if isinstance(token, Problem) and token.reason in _ABSENT:
         token = _token_not_found(token)
     return RedisEnvironment(
-        host=host or "",
+        host=tls if isinstance(tls, Problem) else host or "",
         port=port if isinstance(port, str) else "",
         cache_host=named or "",
         source=paths.REDIS_HOST if (named, port) == of_values else found.source(REDIS_HOST),
-        token=tls if isinstance(tls, Problem) else token or "",
+        token=token or "",
         tls=tls.strip().lower() in _TRUE if isinstance(tls, str) else None,
-        of_newer_platform=tls is not None or (platform.is_newer and not platform.has_known_images),
+        of_newer_platform=isinstance(tls, str)
+        or (tls is not None and REDIS_TLS in found.unread)
+        or (platform.is_newer and not platform.has_known_images),
     )
 
 

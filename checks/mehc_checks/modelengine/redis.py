@@ -9,7 +9,6 @@ from dataclasses import replace
 from typing import Final
 from urllib.parse import urlsplit
 
-from mehc_checks.clients.redis.server import Server
 from mehc_checks.core.errors import Problem
 from mehc_checks.modelengine import paths, redisurl
 from mehc_checks.modelengine.configuration import AWS, Configuration, printed

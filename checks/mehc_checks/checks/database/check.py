@@ -69,12 +69,9 @@ def _others(facts: DatabaseFacts) -> Iterator[Finding]:
             found = _unreached(other.probe, other.probe.problem, other.database, Role.WRITER)
             yield replace(found, subject=other.component)
         elif other.probe and writer and str(other.probe.server) != str(writer.server):
+            who, theirs = other.component, other.probe.server
             yield R.COMPONENT_DIFFERS(
-                subject=other.component,
-                component=other.component,
-                workload=other.workload,
-                theirs=other.probe.server,
-                ours=writer.server,
+                subject=who, component=who, workload=other.workload, theirs=theirs, ours=writer.server
             )
 
 
