@@ -1,6 +1,6 @@
 """`mehc check --in-cluster` in a pod of the operator: the API server's own exec, and the command at its other end.
 
-KWOK stands in for the kubelet: it runs here what is executed in a pod.
+KWOK stands in for the kubelet: it runs here what is executed in a pod. On a real one: test_in_cluster_node.py.
 """
 
 import contextlib
