@@ -13,7 +13,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from hack.slim import LOGINS, SERVICES
-from testbed import operatorimage
+from testbed import baseimage, operatorimage
 from testbed.controlplane import ControlPlane
 from testbed.imageroot import GID, KUBECONFIG, UID, ImageRoot
 from testbed.operatorimage import ServedImage
@@ -64,7 +64,7 @@ def test_it_runs_as_a_number_that_is_nobody_and_writes_nothing(image: ImageRoot)
 
 
 def test_the_base_has_a_fixed_version() -> None:
-    assert re.fullmatch(r"python:3\.\d+\.\d+-slim-\w+", operatorimage.baseimage.name())
+    assert re.fullmatch(r"python:3\.\d+\.\d+-slim-\w+", baseimage.name())
 
 
 def test_the_build_context_is_what_the_build_copies() -> None:

@@ -25,8 +25,11 @@ REPOSITORY = "mehc"
 _KEPT = tools.CACHE / "image"
 _DAY = 24 * 3600
 _AUTHORITIES = Path("/etc/ssl/certs")
-_OF_PIP = ("index-url", "extra-index-url", "trusted-host", "proxy", "timeout", "default-timeout", "retries")
-"""How this machine's pip gets packages, as far as it holds in the build too."""
+_OF_PIP = (
+    *("index-url", "extra-index-url", "no-index", "find-links", "trusted-host"),
+    *("proxy", "timeout", "default-timeout", "retries"),
+)
+"""How this machine's pip gets packages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +105,12 @@ def _build(folder: Path) -> None:
     policy = folder / "policy.json"
     policy.write_text('{"default": [{"type": "insecureAcceptAnything"}]}')
     pip = folder / "pip.conf"
+    settings = _pip_configuration()
     with pip.open("w") as file:
-        _pip_configuration().write(file)
-    mounted = {pip: "/etc/pip.conf", _AUTHORITIES: _AUTHORITIES, Path("/etc/resolv.conf"): "/etc/resolv.conf"}
+        settings.write(file)
+    wheels = [Path(each) for each in settings.get("global", "find-links", fallback="").split()]
+    shared = (_AUTHORITIES, Path("/etc/resolv.conf"), *(each for each in wheels if each.is_absolute()))
+    mounted = {pip: Path("/etc/pip.conf"), **{each: each for each in shared}}
     run(
         *(*buildah, "bud", "--isolation", "chroot", "--network", "host", "--pull-never", "--layers"),
         *("--signature-policy", policy),
