@@ -24,6 +24,7 @@ from mehc_checks.engine.reasons import RunnerReasons
 from mehc_checks.engine.report import CheckResult, Found
 from mehc_checks.engine.vantage import seen_from_outside
 from mehc_checks.installation.context import Context
+from mehc_checks.installation.delivery import HELM, Delivery
 
 log = logging.getLogger(__name__)
 
@@ -72,8 +73,24 @@ async def _run_one(planned: Planned, context: Context, limiter: Limiter) -> Chec
         outcome = await _judge(planned, context)
         if not context.inside:
             outcome = seen_from_outside(outcome, context.namespace)
+        if context.installation is not None:
+            outcome = _delivered(outcome, context.installation.delivery)
         took = timedelta(seconds=time.monotonic() - clock)
     return result_of(planned, outcome, context.redactor, took)
+
+
+def _delivered(outcome: Outcome, delivery: Delivery) -> Outcome:
+    """``outcome`` with remedies that name the command by which the chart is applied here."""
+    if delivery is HELM:
+        return outcome
+    return replace(
+        outcome,
+        findings=tuple(
+            replace(found, remediation=delivery.fit(found.remediation)) for found in outcome.findings
+        ),
+        endpoints=outcome.endpoints
+        and tuple(replace(each, remediation=delivery.fit(each.remediation)) for each in outcome.endpoints),
+    )
 
 
 async def _judge(planned: Planned, context: Context) -> Outcome:

@@ -7,26 +7,23 @@ named as the origin.
 import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final
-
-import yaml
+from typing import Any, Final, NamedTuple
 
 from mehc_checks.clients.kubernetes.api import Cluster
 from mehc_checks.clients.kubernetes.paths import object_path
 from mehc_checks.clients.kubernetes.reader import Reader
 from mehc_checks.core.errors import CannotEvaluate, Forbidden, UsageError
 from mehc_checks.installation import drift, helm
+from mehc_checks.installation.delivery import delivery_of
 from mehc_checks.installation.installation import Difference, Installation, LiveConfig
+from mehc_checks.installation.manifests import Found, Objects
 from mehc_checks.installation.objects import Releases, read_release
 from mehc_checks.installation.reasons import InstallationReasons as R
-from mehc_checks.modelengine import serviceconfig, workloads
+from mehc_checks.modelengine import manifests, paths, serviceconfig, workloads
 from mehc_checks.modelengine.fields import CHART_DEFAULTS
 from mehc_checks.modelengine.names import fullname
 from mehc_checks.modelengine.values import Layer, Part, Values
 from mehc_checks.modelengine.versions import Platform, detect
-
-_ENDPOINT_NAMESPACE: Final = "config.values.launch.endpoint_namespace"
-_HARDWARE: Final = "-recommended-hardware-config"
 
 
 async def discover(
@@ -48,6 +45,15 @@ async def discover(
     return await search.installation(release, given)
 
 
+class _Live(NamedTuple):
+    """What the cluster shows of an installation; ``found`` is looked for where there is no release."""
+
+    name: str
+    config: LiveConfig | None
+    gateway: Mapping[str, Any] | None
+    found: Found | None = None
+
+
 class _Search:
     def __init__(self, cluster: Cluster, reader: Reader, releases: Releases, namespace: str) -> None:
         self._cluster = cluster
@@ -62,48 +68,74 @@ class _Search:
         if release and release.facts.path:  # not every Helm stores a subchart's own defaults
             layers.insert(0, Layer(source="the chart's values.yaml", values=CHART_DEFAULTS))
         name = fullname(Values.merged([*(layers or [_NONE]), *given]))
-        if release is None:
-            deployments = await self._deployments()
-            name = _the_one(deployments, name, self._namespace) or name
-            layers += await self._of_objects(name, deployments)
-            if not layers:
-                return Installation(namespace=self._namespace, fullname=name, lost=tuple(self._lost))
-        config_map = f"{name}-service-config"
-        config, gateway = await asyncio.gather(self._config(self._namespace, config_map), self._gateway(name))
+        whole = set[str](Part if release else ())
+        live = await (self._of_release(name) if release else self._of_objects(name))
+        if live is None:
+            return Installation(namespace=self._namespace, fullname=name, lost=tuple(self._lost))
+        name, config, gateway = live.name, live.config, live.gateway
+        if live.found:
+            layers.append(Layer(source=f"the objects of {name}", values=live.found.shown.values))
+            whole |= live.found.shown.whole
         platform = _platform(gateway, release)
-        found: list[Difference] = []
+        differing: list[Difference] = []
         if config is not None and config.values is not None:
             known, where = Values.merged(layers or [_NONE]), f"ConfigMap {config.name}"
-            found += self._lay(layers, config.values, drift.of_config_map(known, config.values, where=where))
+            differing += self._lay(
+                layers, config.values, drift.of_config_map(known, config.values, where=where)
+            )
+            whole.add(Part.CONFIG)
         if gateway is not None:
             known, shown = Values.merged(layers or [_NONE]), workloads.environment_values(gateway)
             if (
                 release and platform.is_newer
             ):  # its chart may set variables that are not known to be a chart's
                 shown.pop("extraEnvVars", None)
-            found += self._lay(layers, shown, drift.differences(known, shown, where=f"Deployment {name}"))
+            differing += self._lay(layers, shown, drift.differences(known, shown, where=f"Deployment {name}"))
         values = Values.merged([*(layers or [_NONE]), *given])
-        elsewhere = values.text(_ENDPOINT_NAMESPACE)
+        elsewhere = values.text(paths.ENDPOINT_NAMESPACE) or ""
         endpoint_config = None
-        if elsewhere and elsewhere != self._namespace:
-            endpoint_config = await self._config(elsewhere, config_map)
-        whole = set()
-        if release or (config is not None and config.values is not None):
-            whole.add(Part.CONFIG)
-        if release:
-            whole.add(Part.CHART)
+        if layers and elsewhere and elsewhere != self._namespace:
+            endpoint_config = await self._config(elsewhere, f"{name}-service-config")
         return Installation(
             namespace=self._namespace,
             fullname=name,
             release=release.facts if release else None,
             layers=tuple(layers),
             whole=frozenset(whole),
-            config=config,
+            delivery=delivery_of(gateway, release=release is not None),
+            config=config if layers else None,
             endpoint_config=endpoint_config,
-            drift=tuple(found) if release else (),
+            drift=tuple(differing) if release else (),
+            left_over=live.found.left_over if live.found else (),
             platform=platform,
             lost=tuple(self._lost),
         )
+
+    async def _of_release(self, name: str) -> "_Live":
+        config, gateway = await asyncio.gather(
+            self._config(self._namespace, f"{name}-service-config"), self._gateway(name)
+        )
+        return _Live(name, config, gateway)
+
+    async def _of_objects(self, wanted: str) -> "_Live | None":
+        """What there is without a release, of ``wanted`` where there are several; None where there is nothing.
+
+        Where Deployments may not be listed, the objects of that name can still be asked for.
+        """
+        objects = Objects(self._reader, self._namespace, self._lost)
+        deployments = await objects.deployments()
+        if deployments is None:
+            return await self._of_release(wanted)
+        name = _the_one(deployments, wanted, self._namespace)
+        if name is None:
+            return None
+        gateway = next((each for each in deployments if each["metadata"]["name"] == name), None)
+        config = await self._config(
+            self._namespace, manifests.volume(gateway or {}, f"{name}-service-config")
+        )
+        values = Values.merged([_NONE, Layer(source="", values=(config and config.values) or {})])
+        found = await objects.of(name, gateway, deployments, values.text(paths.ENDPOINT_NAMESPACE) or "")
+        return _Live(name, config, gateway, found)
 
     def _lay(self, layers: list[Layer], live: Mapping[str, Any], found: list[Difference]) -> list[Difference]:
         """Put what is live over ``layers`` where it differs from them, as ``found``."""
@@ -178,38 +210,6 @@ class _Search:
             self._lost.append(("the environment of the gateway", refused))
             return None
 
-    async def _deployments(self) -> list[Mapping[str, Any]]:
-        path = object_path("deployments", self._namespace, group="apps")
-        return await self._all("the Deployments of the control plane", path, workloads.PRODUCT)
-
-    async def _all(self, what: str, path: str, labels: str = "") -> list[Mapping[str, Any]]:
-        """The objects in the collection at ``path``; what is missing is noted as ``what``."""
-        try:
-            found = await self._reader.all(path, labels=labels)
-        except Forbidden as refused:
-            self._lost.append((what, refused))
-            return []
-        if found.cut:
-            self._lost.append((what, found.cut))
-        return list(found.items)
-
-    async def _of_objects(self, name: str, deployments: Sequence[Mapping[str, Any]]) -> list[Layer]:
-        """Values that the objects of an installation without a Helm release show."""
-        if name not in workloads.fullnames(deployments):
-            return []
-        path = object_path("statefulsets", self._namespace, group="apps")
-        stateful = await self._all("which broker the autoscaler has", path)
-        autoscalers = [item["metadata"]["name"] for item in stateful]
-        values = workloads.manifest_values(name, deployments, autoscalers)
-        try:
-            hardware = await self._cluster.config_map(self._namespace, name + _HARDWARE)
-        except Forbidden as refused:
-            self._lost.append(("the recommended hardware", refused))
-            hardware = None
-        if hardware:
-            values["recommendedHardware"] = {key: _yaml(text) for key, text in hardware.items()}
-        return [Layer(source=f"the objects of {name}", values=values)]
-
 
 _NONE: Final = Layer(source="", values={})
 
@@ -239,13 +239,6 @@ def _changed(metadata: Mapping[str, Any]) -> datetime | None:
     times = [entry.get("time") for entry in metadata.get("managedFields") or ()]
     read = [datetime.fromisoformat(time) for time in (*times, metadata.get("creationTimestamp")) if time]
     return max(read, default=None)
-
-
-def _yaml(text: str) -> Any:
-    try:
-        return yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError):
-        return None
 
 
 def nothing_found(installation: Installation) -> CannotEvaluate:

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from mehc_checks.core.errors import CannotEvaluate
+from mehc_checks.installation.delivery import HELM, Delivery
 from mehc_checks.installation.helm import ReleaseFacts
 from mehc_checks.modelengine.fields import CHART_DEFAULTS
 from mehc_checks.modelengine.values import Layer, Part, Values
@@ -44,21 +45,25 @@ class Difference:
 class Installation:
     """One installation of model engine in ``namespace``.
 
-    ``layers`` are its values, weakest first, none where nothing of model engine was found; ``whole`` the parts of
-    them of which nothing is hidden; ``config`` and ``endpoint_config`` the live configuration in its own and the
-    endpoint namespace (None: not looked at); ``drift`` what is otherwise in the cluster than in the release;
-    ``platform`` the version that its objects show; ``lost`` what could not be asked, each as (what is lost, why).
+    ``layers`` are its values, weakest first, none where nothing of model engine was found; ``whole`` the parts and
+    top-level keys of them of which nothing is hidden; ``delivery`` how its objects are applied; ``config`` and
+    ``endpoint_config`` the live configuration in its own and the endpoint namespace (None: not looked at); ``drift``
+    what is otherwise in the cluster than in the release; ``left_over`` StatefulSets of Celery autoscalers for
+    another broker than the present one, looked for where there is no release; ``platform`` the version that its objects
+    show; ``lost`` what could not be asked, each as (what is lost, why).
     """
 
     namespace: str
     fullname: str
     release: ReleaseFacts | None = None
     layers: tuple[Layer, ...] = ()
-    whole: frozenset[Part] = frozenset()
+    whole: frozenset[str] = frozenset()
+    delivery: Delivery = HELM
     config: LiveConfig | None = None
     endpoint_config: LiveConfig | None = None
     drift: tuple[Difference, ...] = ()
     platform: Platform = UNDETECTED
+    left_over: tuple[str, ...] = ()
     lost: tuple[tuple[str, CannotEvaluate], ...] = ()
 
     def under(self, given: Iterable[Layer]) -> Values:
@@ -70,6 +75,6 @@ WITHOUT_CLUSTER: Final = Installation(
     namespace="",
     fullname="",
     layers=(Layer(source="the chart's values.yaml", values=CHART_DEFAULTS),),
-    whole=frozenset(Part),
+    whole=frozenset[str](Part),
 )
 """What there is before an install, or where only values files are judged: the chart's own defaults."""

@@ -6,6 +6,8 @@ Source: ``_helpers.tpl`` and the Deployments of the chart.
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from mehc_checks.modelengine.names import CHART
+
 PRODUCT: Final = "product=model-engine"
 """Selects the chart's own objects."""
 CACHER, BUILDER = "-cacher", "-endpoint-builder"
@@ -40,6 +42,10 @@ _FROM_SECRETS: Final = {
     "REDIS_AUTH_TOKEN": (("redis", "authSecretName"), ("redis", "authSecretKey")),
 }
 """Those read from a Secret: where its name, and its key, are among the values."""
+SHOWN_WHOLE: Final = frozenset(
+    {path[0] for path in _PLAIN.values()} - {"aws", "redis"} | {"secrets", "extraEnvVars"}
+)
+"""Top-level keys of which the environment shows all that processes read."""
 _OF_THE_CHART: Final = frozenset(
     {
         *(
@@ -72,9 +78,22 @@ _OF_THE_CHART: Final = frozenset(
 
 
 def fullnames(deployments: Iterable[Mapping[str, Any]]) -> list[str]:
-    """The fullnames of the installations among ``deployments``: gateways that have a cacher and a builder beside."""
-    names = {item["metadata"]["name"] for item in deployments}
-    return sorted(name for name in names if {name + CACHER, name + BUILDER} <= names)
+    """The fullnames of the installations among ``deployments``: gateways that have a cacher and a builder beside.
+
+    Where there is none, those of which a part is there, with the chart's label: not all of it is applied yet.
+    """
+    by_name = {item["metadata"]["name"]: item for item in deployments}
+    whole = {name for name in by_name if {name + CACHER, name + BUILDER} <= by_name.keys()}
+    if whole:
+        return sorted(whole)
+    own = [name for name, item in by_name.items() if _is_labelled(item)]
+    parts = {name.removesuffix(part) for part in (CACHER, BUILDER) for name in own if name.endswith(part)}
+    return sorted(parts | {CHART} & {*own})
+
+
+def _is_labelled(item: Mapping[str, Any]) -> bool:
+    key, _, value = PRODUCT.partition("=")
+    return (item["metadata"].get("labels") or {}).get(key) == value
 
 
 def environment_values(gateway: Mapping[str, Any]) -> dict[str, Any]:
@@ -92,36 +111,10 @@ def environment_values(gateway: Mapping[str, Any]) -> dict[str, Any]:
                     _put(shown, path, part)
         elif value and name in _PLAIN:
             _put(shown, _PLAIN[name], value)
-        elif name not in _OF_THE_CHART:
+        elif name not in _OF_THE_CHART or (name in _FROM_SECRETS and name not in _PLAIN):
             extra.append(dict(item))
     if extra:
         shown["extraEnvVars"] = extra
-    return shown
-
-
-def manifest_values(
-    name: str, deployments: Iterable[Mapping[str, Any]], autoscalers: Iterable[str]
-) -> dict[str, Any]:
-    """The values that the objects of an installation without a Helm release show, besides its environment.
-
-    ``name`` is its fullname, ``autoscalers`` are names of StatefulSets.
-    """
-    by_name = {item["metadata"]["name"]: item for item in deployments}
-    shown: dict[str, Any] = {"fullnameOverride": name}
-    for key, deployment in (("gateway", name), ("builder", name + BUILDER)):
-        repository, _, tag = str(container(by_name[deployment]).get("image", "")).rpartition(":")
-        if repository and "/" not in tag:
-            _put(shown, ("image", f"{key}Repository"), repository)
-            shown["tag"] = tag
-    pods = by_name[name]["spec"]["template"]["spec"]
-    for key in ("nodeSelector", "tolerations"):
-        if pods.get(key):
-            shown[key] = pods[key]
-    for key, deployment in (("gateway", name), ("cacher", name + CACHER), ("builder", name + BUILDER)):
-        _put(shown, ("replicaCount", key), by_name[deployment]["spec"].get("replicas", 1))
-    for autoscaler in autoscalers:
-        if autoscaler.startswith(AUTOSCALER):
-            shown["celeryBrokerType"] = autoscaler.removeprefix(AUTOSCALER).partition("-")[0]
     return shown
 
 

@@ -12,6 +12,8 @@ import psycopg
 import pytest
 import redis
 
+from mehc_checks.checks.control_plane.check import control_plane_ready
+from mehc_checks.checks.control_plane.facts import Component, ControlPlaneFacts
 from mehc_checks.checks.control_plane.gateway import QUESTION, USER
 from mehc_checks.checks.control_plane.parameters import GatewayParameters
 from mehc_checks.checks.control_plane.reasons import ControlPlaneReasons
@@ -920,6 +922,25 @@ async def test_what_may_not_be_read_is_named(world: World) -> None:
     assert (result.status, result.reason) == (Status.ERROR, "IncompleteData")
     assert f"not allowed to list pods in namespace {world.namespace}" in messages(result)
     assert "not allowed to get priorityclasses.scheduling.k8s.io" in messages(result)
+
+
+def test_an_autoscaler_that_is_left_over() -> None:
+    """Staged on real objects by ``tests/discovery/test_gitops.py``."""
+    facts = ControlPlaneFacts(
+        namespace="me",
+        components=tuple(
+            Component(role=role, kind="Deployment", name=role, exists=True, desired=1, ready=1)
+            for role in ("gateway", "cacher", "builder")
+        ),
+        now=datetime.now(UTC),
+        left_over=("celery-autoscaler-redis",),
+        broker="sqs",
+    )
+    found = control_plane_ready(facts).leader
+    PRODUCED.add(found.reason.name)
+    assert found.reason is ControlPlaneReasons.AUTOSCALER_LEFT_OVER
+    assert found.message == "StatefulSet celery-autoscaler-redis is left over: celeryBrokerType is sqs"
+    assert "kubectl delete statefulset celery-autoscaler-redis -n me" in found.remediation
 
 
 def test_every_reason_has_a_case() -> None:

@@ -24,7 +24,7 @@ from mehc_checks.modelengine.values import Part, Values
 async def gather(context: Context) -> ConfigFacts:
     """Raises UsageError for an ignored rule that does not exist."""
     installation = context.installation
-    whole = frozenset(Part) if isinstance(context.cluster, NoCluster) else frozenset[Part]()
+    whole = frozenset[str](Part if isinstance(context.cluster, NoCluster) else ())
     facts = None
     stale = None
     frameworks: tuple[Difference, ...] = ()

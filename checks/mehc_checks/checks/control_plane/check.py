@@ -46,6 +46,10 @@ def control_plane_ready(facts: ControlPlaneFacts) -> Outcome:
     findings = [
         *(finding for component in facts.components for finding in _of(component, facts)),
         *(finding for job in facts.jobs for finding in _of_job(job, facts)),
+        *(
+            R.AUTOSCALER_LEFT_OVER(subject=name, name=name, broker=facts.broker, namespace=facts.namespace)
+            for name in facts.left_over
+        ),
         *of_objects(facts),
         *of_images(facts),
         *of_cacher(facts),

@@ -94,7 +94,8 @@ class ControlPlaneFacts:
     """``autoscaled`` is whether the Celery autoscaler has any work on this cloud. ``missing`` are like "ConfigMap x".
 
     ``scaler`` is the condition of the gateway's HPA that is not as it should be; ``spread`` the tier whose workers span
-    nodes, "" for none and where they can be made; ``release`` and ``revision`` name the Helm release, if there is one.
+    nodes, "" for none and where they can be made; ``release`` and ``revision`` name the Helm release, if there is one;
+    ``left_over`` are StatefulSets of Celery autoscalers for another broker than ``broker``.
     """
 
     namespace: str
@@ -109,4 +110,6 @@ class ControlPlaneFacts:
     spread: str = ""
     release: str = ""
     revision: int = 0
+    left_over: tuple[str, ...] = ()
+    broker: str = ""
     unseen: tuple[CannotEvaluate, ...] = ()

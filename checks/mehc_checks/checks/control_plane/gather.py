@@ -13,8 +13,10 @@ from mehc_checks.clients.kubernetes.reader import Reading
 from mehc_checks.core.errors import CannotEvaluate, NotApplicable, UsageError
 from mehc_checks.installation.context import Context, require_cluster
 from mehc_checks.installation.redis import cache_age, cached
+from mehc_checks.modelengine import paths
 from mehc_checks.modelengine.endpoints import endpoint_id, is_endpoint
 from mehc_checks.modelengine.gpu import tiers
+from mehc_checks.modelengine.manifests import volume
 from mehc_checks.modelengine.names import (
     BALLOON_PRIORITY_CLASS,
     PRIORITY_CLASSES,
@@ -55,7 +57,8 @@ async def gather(context: Context) -> ControlPlaneFacts:
         asyncio.gather(_scaler(context, read, name), _spread(context, read)),
         asyncio.gather(_keys(context), _gateway(context, read, name)),
     )
-    release = context.installation.release if context.installation else None
+    installation = context.installation
+    release = installation.release if installation else None
     return ControlPlaneFacts(
         namespace=context.namespace,
         autoscaled=context.values.text("config.values.infra.cloud_provider") in (None, "aws", "azure"),
@@ -69,6 +72,8 @@ async def gather(context: Context) -> ControlPlaneFacts:
         spread=spread,
         release=release.name if release else "",
         revision=release.revision if release else 0,
+        left_over=installation.left_over if installation else (),
+        broker=context.configuration.text(paths.CELERY_BROKER_TYPE),
         unseen=read.unseen,
     )
 
@@ -76,10 +81,11 @@ async def gather(context: Context) -> ControlPlaneFacts:
 async def _missing(context: Context, read: Reading, name: str) -> tuple[str, ...]:
     own, values, endpoints = context.namespace, context.values, context.endpoint_namespace
     rbac = "rbac.authorization.k8s.io"
+    gateway = await read.attempt(read.get(object_path("deployments", own, name, group="apps")), None) or {}
     wanted = {
         **{
             f"ConfigMap {each}": object_path("configmaps", own, each)
-            for each in (text.format(name=name) for text in CONFIG_MAPS)
+            for each in (volume(gateway, text.format(name=name)) for text in CONFIG_MAPS)
         },
         f"ServiceAccount {name}": object_path("serviceaccounts", own, name),
         **{

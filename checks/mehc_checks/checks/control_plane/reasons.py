@@ -77,6 +77,13 @@ class ControlPlaneReasons(ReasonSet):
         remedy="{fix}",
         defaults={"fix": "Fix the cause that the message names (see mehc explain's table of causes)."},
     )
+    AUTOSCALER_LEFT_OVER = Reason(
+        "AutoscalerLeftOver",
+        Status.WARN,
+        "A Celery autoscaler of an earlier celeryBrokerType still runs: nothing deleted it when the value changed.",
+        message="StatefulSet {name} is left over: celeryBrokerType is {broker}",
+        remedy="Delete it: kubectl delete statefulset {name} -n {namespace}; let what applies the manifests prune.",
+    )
     SCALED_DOWN = Reason(
         "ScaledDown",
         Status.FAIL,

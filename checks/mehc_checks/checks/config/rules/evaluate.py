@@ -59,14 +59,15 @@ def evaluate(
     values: Values,
     *,
     facts: ClusterFacts | None = None,
-    whole: frozenset[Part] = frozenset(Part),
+    whole: frozenset[str] = frozenset(Part),
     ignored: Mapping[str, str] | None = None,
     duplicates: tuple[Duplicate, ...] = (),
 ) -> list[Judged]:
-    """Judge every rule, in the order of ids. ``whole`` are the parts of the values of which nothing is hidden.
+    """Judge every rule, in the order of ids.
 
-    ``duplicates`` are the keys that a values file gives more than once. ``ignored`` maps ids to why. Raises UsageError
-    for one that does not exist. A rule that raises becomes a verdict of its own and disturbs no other.
+    ``whole`` are the parts, and the top-level keys, of the values of which nothing is hidden. ``duplicates`` are the
+    keys that a values file gives more than once. ``ignored`` maps ids to why. Raises UsageError for one that does not
+    exist. A rule that raises becomes a verdict of its own and disturbs no other.
     """
     ignored = ignored or {}
     require_rules(ignored)

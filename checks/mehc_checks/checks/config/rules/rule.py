@@ -100,7 +100,7 @@ class View(Configuration):
         values: Values,
         *,
         facts: ClusterFacts | None = None,
-        whole: frozenset[Part] = frozenset(Part),
+        whole: frozenset[str] = frozenset(Part),
         duplicates: tuple[Duplicate, ...] = (),
     ) -> None:
         super().__init__(values)
@@ -172,7 +172,8 @@ class View(Configuration):
 
     def _require_whole(self, path: str) -> None:
         part = Part.CONFIG if path.startswith(f"{paths.CONFIG}.") else Part.CHART
-        if part not in self._whole:
+        key = path.partition(".")[0].partition("[")[0]
+        if part not in self._whole and (key == "config" or key not in self._whole):
             raise Unknowable(
                 "needs the values of the Helm release" if part is Part.CHART else "needs the configuration"
             )

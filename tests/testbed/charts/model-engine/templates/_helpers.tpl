@@ -70,6 +70,10 @@ infra_service_config: |-
 - name: REDIS_PORT
   value: {{ .Values.redisPort | default "6379" | quote }}
 {{- end }}
+{{- with .Values.s3EndpointUrl }}
+- name: S3_ENDPOINT_URL
+  value: {{ . | quote }}
+{{- end }}
 {{- if .Values.redis.authSecretName }}
 - name: REDIS_AUTH_TOKEN
   valueFrom:
@@ -124,15 +128,43 @@ spec:
       tolerations:
         {{- toYaml . | nindent 8 }}
       {{- end }}
+      {{- $whole := dig "whole" false (.top.Values.global | default dict) }}
+      {{- if and $whole .top.Values.podSecurityContext }}
+      securityContext:
+        {{- toYaml .top.Values.podSecurityContext | nindent 8 }}
+      {{- end }}
       containers:
         - name: {{ .name }}
           image: {{ printf "%s:%v" (.repository | default "unset") .top.Values.tag }}
+          {{- if $whole }}
+          {{- with .top.Values.extraPodEnvFrom }}
+          envFrom:
+            {{- toYaml . | nindent 12 }}
+          {{- end }}
+          imagePullPolicy: {{ .top.Values.image.pullPolicy | default "Always" }}
+          {{- with .top.Values.containerSecurityContext }}
+          securityContext:
+            {{- toYaml . | nindent 12 }}
+          {{- end }}
+          {{- with .top.Values.resources }}
+          resources:
+            {{- toYaml . | nindent 12 }}
+          {{- end }}
+          {{- end }}
           env:
             {{- include "environment" .top | nindent 12 }}
           volumeMounts:
             - {name: service-config, mountPath: /workspace/service_configs}
+            {{- if and $whole .top.Values.aws }}
+            - {name: config-volume, mountPath: {{ .top.Values.aws.configMap.mountPath }}, subPath: config}
+            {{- end }}
       volumes:
         - name: service-config
           configMap:
             name: {{ include "fullname" .top }}-service-config
+        {{- if and $whole .top.Values.aws }}
+        - name: config-volume
+          configMap:
+            name: {{ .top.Values.aws.configMap.name }}
+        {{- end }}
 {{- end -}}
