@@ -22,6 +22,7 @@ from testbed.waiting import eventually
 MEHC = Path(sys.executable).with_name("mehc")
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
 IMAGE = ("--image", "registry.example.com/mehc:1")
+pytestmark = pytest.mark.timeout(900)
 LABEL = "labelSelector=app.kubernetes.io/managed-by%3Dmehc-check"
 
 
@@ -52,7 +53,7 @@ class Place:
             text=True,
         ) as process:
             try:
-                eventually(self.uids, lambda uids: bool(uids - before))
+                eventually(self.uids, lambda uids: bool(uids - before), 300)
                 yield process
             finally:
                 if process.poll() is None:
@@ -224,8 +225,9 @@ def test_a_killed_checks_job_ends_by_itself_and_takes_along_what_it_owns(place: 
         "PATCH", f"{jobs}/{job['metadata']['name']}", sooner, content_type="application/merge-patch+json"
     )
     elsewhere = {"roles", "rolebindings", "clusterroles", "clusterrolebindings"}  # a Role of the endpoints
-    left = eventually(place.made, lambda made: {each.split()[0] for each in made} <= elsewhere)
-    assert len(left) == 4
+    eventually(
+        place.made, lambda made: len(made) == 4 and {each.split()[0] for each in made} == elsewhere, 300
+    )
     place.check(*IMAGE, "--start-timeout=1s")
     eventually(place.made, lambda made: made == [])
 
