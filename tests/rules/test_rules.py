@@ -180,6 +180,11 @@ CASES = [
     ),
     Case("S1-13", ONPREM, at("secrets.kubernetesRedisSecretName", "r"), "secrets.kubernetesRedisSecretName", "KeyUnknown", W),
     Case("S1-13", ONPREM, at("gpuMappings", {}), "gpuMappings", "KeyUnknown", W),
+    *(
+        Case("S1-18", values, infra("cloud_provider", given), f"{INFRA}.cloud_provider", "CloudProviderMismatch", C)
+        for cloud, values in BY_CLOUD.items()
+        for given in sorted(BY_CLOUD.keys() - {cloud})
+    ),
     Case("S1-17", AWS, at("config.file.launch", "/x/l.yaml"), "config.file.launch", "ConfigFileNotMounted", C),
     Case("S7-07", AWS, {}, f"{LAUNCH}.endpoint_namespace", "EndpointNamespaceRestricted", C, facts(pod_security="restricted")),
     Case(

@@ -34,7 +34,13 @@ MESSAGE_ANNOTATION = "testbed.mehc/message"
 DELAY_ANNOTATION = "testbed.mehc/delay"
 
 PodStage = Literal[
-    "image-pull-backoff", "err-image-pull", "oom-killed", "crash-loop", "container-creating", "slow-start"
+    "image-pull-backoff",
+    "err-image-pull",
+    "oom-killed",
+    "crash-loop",
+    "container-creating",
+    "config-error",
+    "slow-start",
 ]
 
 _OURS = "testbed.mehc/played"

@@ -15,6 +15,7 @@ import pkgutil
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from mehc_checks.core.outcome import Outcome, Reason, ReasonSet, Severity
@@ -27,6 +28,19 @@ if TYPE_CHECKING:  # it knows every client; whoever lists checks asks no server
 F = TypeVar("F")
 
 
+class Scope(IntEnum):
+    """What a check is about: of two causes that weigh the same, the one that more depends on is named first."""
+
+    CONFIGURATION = 0
+    DATABASE = 1
+    REDIS = 2
+    """And the broker."""
+    CONTROL_PLANE = 3
+    PART = 4
+    """Nodes, images, scaling and the object store: endpoints need them, the API does not."""
+    ENDPOINTS = 5
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Check:
     """One declared check. ``name`` is also the type of its condition."""
@@ -37,6 +51,7 @@ class Check:
     gather: Callable[["Context"], Awaitable[Any]]
     judge: Callable[[Any], Outcome]
     reasons: type[ReasonSet]
+    scope: Scope = Scope.PART
     parameters: type[Parameters] = NoParameters
     permissions: tuple[Permission, ...] = ()
     follows_nodes: bool = False
@@ -62,6 +77,7 @@ def check(
     title: str,
     severity: Severity,
     reasons: type[ReasonSet],
+    scope: Scope = Scope.PART,
     parameters: type[Parameters] = NoParameters,
     permissions: tuple[Permission, ...] = (),
     follows_nodes: bool = False,
@@ -79,6 +95,7 @@ def check(
             name=name,
             title=title,
             severity=severity,
+            scope=scope,
             gather=_of_room(judge),
             judge=judge,
             reasons=reasons,

@@ -48,10 +48,8 @@ def _parts(name: str) -> list[str]:
 
 
 def root_causes(results: Iterable[CheckResult], checks: Iterable[Check]) -> tuple[RootCause, ...]:
-    """All root causes among ``results``, worst first.
-
-    The most severe, then those with the most endpoints, kinds of traffic and checks behind them, then by name; those
-    of one check in the order of its findings.
+    """All root causes among ``results``, in the order of ``_precedence``; those of one check that weigh the same in the
+    order of its findings.
     """
     given = tuple(results)
     found = _failures(result for result in given if result.status is Status.FAIL)
@@ -88,11 +86,16 @@ def root_causes(results: Iterable[CheckResult], checks: Iterable[Check]) -> tupl
                 modes=tuple(sorted({endpoint.kind for endpoint in stuck})),
             )
         )
-    return tuple(sorted(causes, key=_badness))
+    return tuple(sorted(causes, key=lambda cause: _precedence(cause, declared)))
 
 
-def _badness(cause: RootCause) -> tuple[int, int, int, int, str]:
-    return (cause.severity.rank, -cause.endpoints, -len(cause.modes), -len(cause.explains), cause.check)
+def _precedence(cause: RootCause, checks: Mapping[str, Check]) -> tuple[int | str, ...]:
+    """The most severe first; then what has others behind it, before what stands alone; then what more of the platform
+    depends on; then what has more endpoints, kinds of traffic and checks behind it; then by name.
+    """
+    alone = not cause.explains and not cause.endpoints
+    behind = (-cause.endpoints, -len(cause.modes), -len(cause.explains))
+    return (cause.severity.rank, alone, checks[cause.check].scope, *behind, cause.check)
 
 
 def _failures(failing: Iterable[CheckResult]) -> dict[Failure, list[Found]]:

@@ -74,6 +74,7 @@ class RedisConnectionReasons(ReasonSet):
         remedy="Write {source} as redis://host:6379/0, or with a password as rediss://: up to chart 0.2.7, the "
         "password of a redis:// URL stays in KEDA's address.",
         defaults=_CONCERNING,
+        explained_by=("RedisReachable/cache/TLSRequired",),
     )
     KEDA_AUTH_UNAVAILABLE = Reason(
         "KedaAuthUnavailable",

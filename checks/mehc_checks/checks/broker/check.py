@@ -8,7 +8,7 @@ from mehc_checks.checks.broker.reasons import BrokerReasons
 from mehc_checks.core.outcome import Evidence, Finding, Outcome, Severity
 from mehc_checks.core.permission import Permission
 from mehc_checks.core.text import counted
-from mehc_checks.engine.check import check
+from mehc_checks.engine.check import Scope, check
 from mehc_checks.modelengine.broker import Broker, Brokers
 
 R = BrokerReasons
@@ -20,6 +20,7 @@ BACKLOG: Final = 50
     "BrokerReachable",
     title="gateway, builder and workers use the same broker, and it answers",
     severity=Severity.CRITICAL,
+    scope=Scope.REDIS,
     reasons=BrokerReasons,
     permissions=(
         Permission(resource="secrets"),

@@ -6,16 +6,16 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
+from mehc_checks.checks.config.consequences import with_consequences
 from mehc_checks.checks.config.facts import PERMISSIONS, ConfigFacts, Stale
-from mehc_checks.checks.config.reasons import ConfigReasons
+from mehc_checks.checks.config.reasons import AS_RELEASED, ConfigReasons
 from mehc_checks.checks.config.reasons import DiscoveryReasons as R
 from mehc_checks.checks.config.rules.evaluate import Verdict
-from mehc_checks.checks.config.rules.fault import NO_INSTALL, NO_START
-from mehc_checks.checks.config.rules.section1 import BLOCK_MISSING
+from mehc_checks.checks.config.rules.fault import NO_START, NOT_CREATED
 from mehc_checks.core import duration
 from mehc_checks.core.outcome import Finding, Outcome, Severity
 from mehc_checks.core.text import counted, middle
-from mehc_checks.engine.check import check
+from mehc_checks.engine.check import Scope, check
 from mehc_checks.installation.installation import Installation, LiveConfig
 from mehc_checks.modelengine.values import Part, leaves
 from mehc_checks.modelengine.versions import NEWEST
@@ -32,6 +32,7 @@ _TIME: Final = "%Y-%m-%d %H:%M:%SZ"
     "ConfigValid",
     title="configuration is valid",
     severity=Severity.HIGH,
+    scope=Scope.CONFIGURATION,
     reasons=ConfigReasons,
     permissions=PERMISSIONS,
 )
@@ -55,18 +56,15 @@ def config_valid(facts: ConfigFacts) -> Outcome:
 
 
 def _of_rules(facts: ConfigFacts) -> Iterator[Finding]:
-    """One finding for each place, which names the layer that its value came from. A missing block explains what is
-    found below it."""
-    broken = list(_broken(facts, informing=False))
+    """One finding for each place, which names the layer that its value came from."""
+    broken = list(with_consequences(_broken(facts, informing=False)))
+    drifted = {drift.path: drift for drift in facts.installation.drift} if facts.installation else {}
     for found in broken:
         origin = facts.values.origin(found.subject)
         message = f"{found.message} (from {origin})" if origin else found.message
-        below = [
-            f"ConfigValid/{each.subject}"
-            for each in broken
-            if found.reason is BLOCK_MISSING and each.subject.startswith(f"{found.subject}.")
-        ]
-        yield replace(found, message=message, explains=(*found.explains, *below))
+        drift = drifted.get(found.subject)
+        remedy = AS_RELEASED.format(drift=drift) if drift and drift.given else found.remediation
+        yield replace(found, message=message, remediation=remedy)
     if facts.platform.is_older and any(found.status is not found.reason.status for found in broken):
         yield R.CHART_OLDER(platform=facts.platform, known=NEWEST)
     for one in facts.judged:
@@ -131,7 +129,7 @@ def _of_release(installation: Installation, facts: ConfigFacts) -> Iterator[Find
         return
     if release.status == "failed":
         yield R.RELEASE_FAILED(
-            explains=NO_INSTALL,
+            explains=NOT_CREATED,
             revision=release,
             release=release.name,
             namespace=installation.namespace,
@@ -141,7 +139,7 @@ def _of_release(installation: Installation, facts: ConfigFacts) -> Iterator[Find
         age = facts.now - release.updated
         if age > PENDING_LONG:
             yield R.RELEASE_PENDING(
-                explains=NO_INSTALL,
+                explains=NOT_CREATED,
                 revision=release,
                 release=release.name,
                 namespace=installation.namespace,

@@ -1,5 +1,7 @@
 """What ConfigValid finds besides broken rules: the release, the live objects, and how they differ."""
 
+from typing import Final
+
 from mehc_checks.checks.config.rules.catalogue import all_rules
 from mehc_checks.core.outcome import Reason, ReasonSet, Severity, Status
 
@@ -106,6 +108,11 @@ class DiscoveryReasons(ReasonSet):
     )
 
 
+AS_RELEASED: Final = (
+    "Run helm upgrade, which writes {drift.where} again: the release has {drift.given} for {drift.path}, and a "
+    "rollback leaves the ConfigMap as it is."
+)
+"""The remedy of a broken rule whose value only the live object has."""
 R = DiscoveryReasons
 ConfigReasons: type[ReasonSet] = type(
     "ConfigReasons",

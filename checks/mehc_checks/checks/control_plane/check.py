@@ -1,21 +1,23 @@
 """ControlPlaneReady: gateway, builder, cacher and autoscaler are up, and have what they cannot do without."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final
 
-from mehc_checks.checks.control_plane.facts import Component, ControlPlaneFacts, Job
+from mehc_checks.checks.control_plane.facts import Component, ControlPlaneFacts, Job, Proof
 from mehc_checks.checks.control_plane.parameters import PERMISSIONS, GatewayParameters
 from mehc_checks.checks.control_plane.reasons import LOOK, NO_CAUSE, UNPLACED, ControlPlaneReasons
 from mehc_checks.checks.control_plane.shared import of_cacher, of_gateway, of_images, of_objects, words_of
 from mehc_checks.clients.kubernetes.reasons import incomplete
-from mehc_checks.core.outcome import Finding, Outcome, Severity, Status
+from mehc_checks.core.outcome import Finding, Outcome, Reason, Severity, Status
 from mehc_checks.core.text import counted, dated, shortened
-from mehc_checks.engine.check import check
+from mehc_checks.engine.check import Scope, check
 from mehc_checks.workload.diagnose import Cause
 from mehc_checks.workload.reasons import WorkloadReasons as W
 
 R = ControlPlaneReasons
+NAME: Final = "ControlPlaneReady"
 RESTARTING: Final = timedelta(hours=1)
 """A restart within this time still counts."""
 _MANY_RESTARTS: Final = 3
@@ -34,9 +36,10 @@ _BY_ROLE: Final = {"gateway": R.GATEWAY, "cacher": R.CACHER, "builder": R.BUILDE
 
 
 @check(
-    "ControlPlaneReady",
+    NAME,
     title="gateway, builder, cacher and autoscaler are up",
     severity=Severity.CRITICAL,
+    scope=Scope.CONTROL_PLANE,
     reasons=ControlPlaneReasons,
     parameters=GatewayParameters,
     permissions=PERMISSIONS,
@@ -44,7 +47,7 @@ _BY_ROLE: Final = {"gateway": R.GATEWAY, "cacher": R.CACHER, "builder": R.BUILDE
 def control_plane_ready(facts: ControlPlaneFacts) -> Outcome:
     """Each component by itself, then what they share, then whether cacher and gateway do their work."""
     findings = [
-        *(finding for component in facts.components for finding in _of(component, facts)),
+        *_of_components(facts),
         *(finding for job in facts.jobs for finding in _of_job(job, facts)),
         *(
             R.AUTOSCALER_LEFT_OVER(subject=name, name=name, broker=facts.broker, namespace=facts.namespace)
@@ -65,6 +68,21 @@ def control_plane_ready(facts: ControlPlaneFacts) -> Outcome:
     if facts.gateway:
         evidence["gatewayRequest"] = facts.gateway.text
     return Outcome.of(findings, evidence={"namespace": facts.namespace, **evidence})
+
+
+def _of_components(facts: ControlPlaneFacts) -> Iterator[Finding]:
+    """What one cause keeps in several components, an image or a value, follows from the first of them."""
+    first: dict[Reason, str] = {}
+    for component in facts.components:
+        for finding in _of(component, facts):
+            if component.cause and finding.status is Status.FAIL and finding.reason is not R.SCALED_DOWN:
+                role = first.setdefault(component.cause.reason, component.role)
+                if role != component.role:
+                    own = (
+                        finding.reason.explained_by if finding.explained_by is None else finding.explained_by
+                    )
+                    finding = replace(finding, explained_by=(*own, f"{NAME}/{role}"))
+            yield finding
 
 
 def _of(component: Component, facts: ControlPlaneFacts) -> Iterator[Finding]:
@@ -101,7 +119,20 @@ def _of(component: Component, facts: ControlPlaneFacts) -> Iterator[Finding]:
         yield R.RESTARTING(**words, restarts=component.restarts, **ended)
     if component.exists and component.changed:
         changed, when = max(component.changed.items(), key=lambda item: item[1])
-        yield R.STALE_ENVIRONMENT(**words, object=changed, when=dated(when))
+        yield R.STALE_ENVIRONMENT(
+            **words, object=changed, when=dated(when), **_if_it_fails(component.role == "gateway", facts)
+        )
+
+
+def _if_it_fails(concerned: bool, facts: ControlPlaneFacts) -> dict[str, Any]:
+    """How a warning weighs that explains why the gateway returns errors; where the database fails, that does."""
+    if not concerned or facts.gateway is None or facts.gateway.proof is not Proof.FAILS:
+        return {}
+    return {
+        "status": Status.FAIL,
+        "explains": (f"{NAME}/{R.GATEWAY_FAILS.name}",),
+        "explained_by": ("DatabaseMigrated",),
+    }
 
 
 def _because(cause: Cause | None, words: Mapping[str, Any]) -> dict[str, Any]:

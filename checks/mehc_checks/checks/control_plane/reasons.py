@@ -19,7 +19,8 @@ _NO_START: Final = (
 )
 """With these no process of the platform starts, or its pod is not even placed."""
 _NO_LOOP: Final = (*_NO_START, "DatabaseMigrated", "RedisReachable/cache")
-"""The cacher ends when its first loop fails; gateway and builder start without their database and return 500 later."""
+"""The cacher ends when its first loop fails. Gateway and builder of chart 0.2.7 start without their database and return
+500 later; where one crashes beside a database or a cache that fails, that is no second thing to look for."""
 _PODS: Final = "{ready} of {desired} ready ({cause})"
 _LOOK: Final = "Check kubectl describe pods -n {namespace} -l app={name}."
 
@@ -47,7 +48,7 @@ class ControlPlaneReasons(ReasonSet):
         message="gateway: " + _PODS,
         remedy="{fix}",
         defaults={"fix": "Fix the cause that the message names (see mehc explain's table of causes)."},
-        explained_by=_NO_START,
+        explained_by=_NO_LOOP,
     )
     CACHER = Reason(
         "CacherNotReady",
@@ -66,7 +67,7 @@ class ControlPlaneReasons(ReasonSet):
         message="builder: " + _PODS,
         remedy="{fix}",
         defaults={"fix": "Fix the cause that the message names (see mehc explain's table of causes)."},
-        explained_by=_NO_START,
+        explained_by=_NO_LOOP,
     )
     AUTOSCALER = Reason(
         "AutoscalerNotReady",
@@ -128,7 +129,7 @@ class ControlPlaneReasons(ReasonSet):
         "ImageDrift",
         Status.WARN,
         "Components run another image than the Helm release names: it was changed outside of Helm, so the migrations "
-        "of its version never ran. It fails where the gateway also returns errors.",
+        "of its version never ran. It fails where such a component is not ready, or the gateway returns errors.",
         message="{running}; the release has {released}: changed outside of Helm",
         remedy="Roll back to the release's images: helm rollback {release} {revision} -n {namespace}; or set the tag "
         "in the values and run helm upgrade, which runs the migrations.",
@@ -137,7 +138,8 @@ class ControlPlaneReasons(ReasonSet):
         "EnvironmentOutdated",
         Status.WARN,
         "A Secret or ConfigMap changed after pods read it into their environment: they still use the old value, such "
-        "as a password that was rotated.",
+        "as a password that was rotated. It fails where the gateway returns errors, and the database does not explain "
+        "them.",
         message="{role}: {object} changed {when}, after pods of {name} had read it",
         remedy="Restart them: kubectl rollout restart {kind}/{name} -n {namespace}.",
     )
@@ -212,7 +214,7 @@ class ControlPlaneReasons(ReasonSet):
     )
     MULTI_NODE = Reason(
         "LeaderWorkerSetMissing",
-        Status.WARN,
+        Status.FAIL,
         "Recommended hardware spreads workers over nodes, but the cluster has no LeaderWorkerSet CRD: creating such an "
         "endpoint ends in UPDATE_FAILED.",
         message="recommendedHardware {tier} spreads a worker over nodes, but the LeaderWorkerSet CRD is not installed",

@@ -6,7 +6,7 @@ from typing import Any, Final
 from mehc_checks.checks.control_plane.facts import Component, ControlPlaneFacts, Proof
 from mehc_checks.checks.control_plane.reasons import HPA_FIX, HPA_FIXES
 from mehc_checks.checks.control_plane.reasons import ControlPlaneReasons as R
-from mehc_checks.core.outcome import Finding, Status
+from mehc_checks.core.outcome import Finding, Severity, Status
 from mehc_checks.core.text import counted
 
 STALE: Final = 30
@@ -34,7 +34,7 @@ def of_objects(facts: ControlPlaneFacts) -> Iterator[Finding]:
     if facts.missing:
         yield R.OBJECT_MISSING(objects=", ".join(facts.missing))
     if facts.spread:
-        yield R.MULTI_NODE(tier=facts.spread)
+        yield R.MULTI_NODE(tier=facts.spread, severity=Severity.WARNING)
     if facts.scaler:
         gateway = next(c for c in facts.components if c.role == "gateway")
         words = words_of(gateway, facts)
@@ -47,10 +47,14 @@ def of_images(facts: ControlPlaneFacts) -> Iterator[Finding]:
     released = {c.role: c.released for c in facts.components if c.released}
     drifted = {role: tag for role, tag in released.items() if tags.get(role, tag) != tag}
     if drifted:
-        fails = facts.gateway is not None and facts.gateway.proof is Proof.FAILS
+        explains = [
+            f"ControlPlaneReady/{c.role}" for c in facts.components if c.role in drifted and _is_down(c)
+        ]
+        if facts.gateway is not None and facts.gateway.proof is Proof.FAILS:
+            explains.append(f"ControlPlaneReady/{R.GATEWAY_FAILS.name}")
         yield R.IMAGE_DRIFT(
-            status=Status.FAIL if fails else None,
-            explains=("ControlPlaneReady/GatewayError",) if fails else (),
+            status=Status.FAIL if explains else None,
+            explains=tuple(explains),
             running=", ".join(f"{role} runs {tags[role]}" for role in drifted),
             released=" and ".join(dict.fromkeys(drifted.values())),
             release=facts.release,
@@ -59,6 +63,11 @@ def of_images(facts: ControlPlaneFacts) -> Iterator[Finding]:
         )
     elif len(set(tags.values())) > 1:
         yield R.TAGS_DIFFER(running=", ".join(f"{role} runs {tag}" for role, tag in tags.items()))
+
+
+def _is_down(component: Component) -> bool:
+    stuck = component.progressing is not None and component.progressing.status == "False"
+    return component.ready < component.desired or stuck
 
 
 def _tag(image: str) -> str:

@@ -15,7 +15,7 @@ from mehc_checks.clients.kubernetes.reasons import incomplete
 from mehc_checks.core.outcome import Evidence, Finding, Outcome, Severity, Status
 from mehc_checks.core.permission import Permission
 from mehc_checks.core.text import counted, shortened
-from mehc_checks.engine.check import check
+from mehc_checks.engine.check import Scope, check
 
 R = EndpointReasons
 _NAMED = 3
@@ -26,6 +26,7 @@ _PROVED = 10
     "EndpointsReady",
     title="all endpoints are ready",
     severity=Severity.HIGH,
+    scope=Scope.ENDPOINTS,
     reasons=EndpointReasons,
     parameters=EndpointParameters,
     permissions=(

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from mehc_checks.checks.endpoints.objects import Endpoint
-from mehc_checks.checks.endpoints.reasons import ZERO
+from mehc_checks.checks.endpoints.reasons import SPREAD, ZERO
 from mehc_checks.checks.endpoints.reasons import EndpointReasons as R
 from mehc_checks.core.outcome import Reason
 from mehc_checks.core.text import ago, counted, shortened
@@ -80,7 +80,11 @@ def _of_record(endpoint: Endpoint, around: Around, *, has_cause: bool) -> Cause 
     if record is None:
         return None
     since = record.updated or record.created
-    words = {"since": dated(since), "ready": str(endpoint.ready), "desired": str(endpoint.desired)}
+    words: dict[str, Any] = {
+        "since": dated(since),
+        "ready": str(endpoint.ready),
+        "desired": str(endpoint.desired),
+    }
     match record.state:
         case State.PENDING:
             return _cause(endpoint, R.TASK_NOT_TAKEN, around, since, words)
@@ -91,6 +95,8 @@ def _of_record(endpoint: Endpoint, around: Around, *, has_cause: bool) -> Cause 
                 words["detail"] = shortened(record.reason, 300)
             reached = endpoint.workload and not has_cause and endpoint.desired
             reason = R.FAILED_WITH_PODS if reached else R.UPDATE_FAILED
+            if record.reason and "leaderworkerset" not in record.reason.lower():
+                words["explained_by"] = tuple(name for name in reason.explained_by if name != SPREAD)
             return _cause(endpoint, reason, around, since, words, at_once=True)
         case State.DELETING:
             return _cause(endpoint, R.DELETION_STUCK, around, since, {"what": "the endpoint", **words})

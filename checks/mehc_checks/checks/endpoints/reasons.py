@@ -8,7 +8,28 @@ from mehc_checks.core.outcome import Reason, Status
 from mehc_checks.workload.reasons import ORDER as OF_WORKLOADS
 from mehc_checks.workload.reasons import WorkloadReasons
 
+SPREAD: Final = "ControlPlaneReady/LeaderWorkerSetMissing"
+"""Explains an update that failed without a reason, or by one that names the kind."""
 _KEDA: Final = "PrometheusQueryable/KedaNotInstalled"
+_ASLEEP: Final = (
+    _KEDA,
+    *(
+        f"PrometheusQueryable/{name}"
+        for name in (
+            "AddressUnset",
+            "AddressEmpty",
+            "AddressInvalid",
+            "KedaOperatorNotReady",
+            "ScaledObjectNotReady",
+            "ScaledObjectFallback",
+            "StaleServerAddress",
+            "TriggerAuthenticationMissing",
+        )
+    ),
+    "RedisReachable/cache",
+    "RedisReachable/keda",
+)
+"""With these, nothing wakes an endpoint: KEDA does not act, or does not see the demand that is left in Redis."""
 
 
 class EndpointReasons(WorkloadReasons):
@@ -62,6 +83,7 @@ class EndpointReasons(WorkloadReasons):
             "DatabaseMigrated",
             _KEDA,
             "ControlPlaneReady/ObjectMissing",
+            SPREAD,
             "BrokerReachable/servicebus",
         ),
     )
@@ -91,7 +113,7 @@ class EndpointReasons(WorkloadReasons):
         message="scaled to zero, and {detail}",
         remedy="Check kubectl describe scaledobject {name} -n {namespace}; KEDA's connections are judged by "
         "PrometheusQueryable and RedisReachable.",
-        explained_by=("PrometheusQueryable", "RedisReachable"),
+        explained_by=_ASLEEP,
     )
     ZERO_WITHOUT_SCALER = Reason(
         "ZeroWithoutScaler",

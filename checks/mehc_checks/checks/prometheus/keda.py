@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mehc_checks.checks.prometheus.reasons import PrometheusReasons
 from mehc_checks.clients.kubernetes.reasons import incomplete
-from mehc_checks.core.outcome import Finding, Reason, Status
+from mehc_checks.core.outcome import Finding, Reason, Severity, Status
 from mehc_checks.core.text import counted
 from mehc_checks.modelengine.scaling import DUMMY_ADDRESS, KEDA_CRDS, ServerAddress
 
@@ -100,7 +100,9 @@ def _custom_metrics(keda: KedaFacts) -> Iterator[Finding]:
             whose = "the gateway's HorizontalPodAutoscaler scales"
             yield broken(subject="gateway", status=Status.WARN, state=api.state, whose=whose)
         if scaling:
-            yield broken(subject="endpoints", state=api.state, whose=_whose(scaling))
+            yield broken(
+                subject="endpoints", severity=Severity.WARNING, state=api.state, whose=_whose(scaling)
+            )
     elif failing := [item for item in scaling if item.failing]:
         words: dict[str, Any] = {
             "whose": _whose(failing),

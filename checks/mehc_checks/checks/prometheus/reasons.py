@@ -13,6 +13,25 @@ from mehc_checks.modelengine.scaling import (
 )
 
 _ANY: Final = {"name": "NAME", "namespace": "NAMESPACE"}
+_UNANSWERED: Final = tuple(
+    f"PrometheusQueryable/{name}"
+    for name in (
+        "AddressUnset",
+        "AddressEmpty",
+        "AddressInvalid",
+        "SlowerThanKeda",
+        *(reason.name for reason in PrometheusApiReasons.all() if reason.status is Status.FAIL),
+    )
+)
+"""With these, KEDA's query has no answer."""
+_UNREADABLE: Final = (
+    *_UNANSWERED,
+    "PrometheusQueryable/KedaOperatorNotReady",
+    "PrometheusQueryable/TriggerAuthenticationMissing",
+    "RedisReachable/cache",
+    "RedisReachable/keda",
+)
+"""With these, KEDA cannot read a trigger."""
 _UPDATE_ENDPOINTS: Final = (
     "Then update every endpoint that scales to zero: its ScaledObject keeps the old address."
 )
@@ -159,6 +178,7 @@ class PrometheusReasons(PrometheusApiReasons):
         message="{scaled_objects} not ready ({cause})",
         remedy="Run kubectl describe scaledobject -n {namespace} {name}: conditions and Events name the cause.",
         defaults=_ANY,
+        explained_by=_UNREADABLE,
     )
     SCALED_OBJECT_FALLBACK = Reason(
         "ScaledObjectFallback",
@@ -168,6 +188,7 @@ class PrometheusReasons(PrometheusApiReasons):
         remedy="Run kubectl describe scaledobject -n {namespace} {name} and fix the trigger that its Events name; KEDA "
         "then leaves the fallback.",
         defaults=_ANY,
+        explained_by=_UNREADABLE,
     )
     STALE_ADDRESS = Reason(
         "StaleServerAddress",

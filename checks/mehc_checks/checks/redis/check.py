@@ -11,7 +11,7 @@ from mehc_checks.core.errors import Problem
 from mehc_checks.core.outcome import Evidence, Finding, Outcome, Severity, Status
 from mehc_checks.core.permission import Permission
 from mehc_checks.core.text import counted
-from mehc_checks.engine.check import check
+from mehc_checks.engine.check import Scope, check
 from mehc_checks.modelengine.redis import Path
 
 R = RedisReasons
@@ -23,6 +23,7 @@ _EXPIRES_SOON: Final = timedelta(days=14)
     "RedisReachable",
     title="Redis is reachable with the configured TLS and credentials",
     severity=Severity.CRITICAL,
+    scope=Scope.REDIS,
     reasons=RedisReasons,
     permissions=(
         Permission(resource="secrets"),

@@ -12,8 +12,12 @@ NO_START: Final = tuple(
     for reason in ("GatewayNotReady", "BuilderNotReady", "CacherNotReady", "RolloutStuck")
 )
 """What follows when no process of the control plane starts: pods of an older revision may go on."""
-NO_INSTALL: Final = ("ControlPlaneReady/ComponentMissing", "ControlPlaneReady/ObjectMissing")
+NOT_CREATED: Final = ("ControlPlaneReady/ComponentMissing", "ControlPlaneReady/ObjectMissing")
+"""What follows from an install or upgrade that ended early."""
+NO_INSTALL: Final = ("ConfigValid/ReleaseFailed", *NOT_CREATED)
 """What follows when the API server or Helm refuses what the chart makes of the values."""
+OF_THE_CLOUD: Final = ("RedisReachable", "BrokerReachable", "ObjectStoreReachable", *NO_START)
+"""What follows when the platform takes the values of one cloud for those of another: it uses other servers."""
 _STATUS: Final = {
     Severity.CRITICAL: Status.FAIL,
     Severity.HIGH: Status.FAIL,

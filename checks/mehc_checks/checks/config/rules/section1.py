@@ -1,10 +1,11 @@
 """Section 1: what must be set for the control plane to start and any endpoint to be created."""
 
 import difflib
+import re
 from collections.abc import Iterator
 from typing import Final
 
-from mehc_checks.checks.config.rules.fault import NO_INSTALL, NO_START, critical, high, warning
+from mehc_checks.checks.config.rules.fault import NO_INSTALL, NO_START, OF_THE_CLOUD, critical, high, warning
 from mehc_checks.checks.config.rules.rule import Cloud, View, rule
 from mehc_checks.core.outcome import Finding
 from mehc_checks.modelengine import paths, structure
@@ -100,12 +101,19 @@ def fine_tune_repository(view: View) -> Iterator[Finding]:
         yield FINE_TUNE_REPOSITORY_MISSING.at(paths.FINE_TUNE_REPOSITORY, hint=hint)
 
 
+_NO_ENDPOINT_NAMESPACE: Final = (
+    "ConfigValid/EndpointNamespaceShared",
+    "ConfigValid/InferenceAccountMissing",
+    "ConfigValid/ConfigMapMissing",
+    "VllmImagePullable/InferenceServiceAccountMissing",
+)
+"""What follows where the namespace of endpoints is not known, or not there."""
 LAUNCH_FIELD_MISSING: Final = critical(
     "LaunchFieldMissing",
     _STARTUP_CRASH,
     message="{path} is missing and has no default: gateway, builder and cacher crash at startup (TypeError)",
     remedy="Set {path}; for a feature that you do not use any string works, for example unused.",
-    explains=NO_START,
+    explains=(*NO_START, *_NO_ENDPOINT_NAMESPACE),
 )
 
 
@@ -119,7 +127,8 @@ LAUNCH_FIELD_MISSING: Final = critical(
 def required_launch(view: View) -> Iterator[Finding]:
     for path in REQUIRED_LAUNCH:
         if view.missing(path):  # null and empty text are values for a field of a dataclass
-            yield LAUNCH_FIELD_MISSING.at(path)
+            explains = None if path == paths.ENDPOINT_NAMESPACE else NO_START
+            yield LAUNCH_FIELD_MISSING.at(path, explains=explains)
 
 
 BLOCK_MISSING: Final = critical(
@@ -288,13 +297,7 @@ CLOUD_PROVIDER_UNKNOWN: Final = critical(
     "Parts of the platform take the AWS branch, others refuse AWS settings: the gateway crashes or asks AWS.",
     message="{path} is {value}, not aws, azure, gcp or onprem",
     remedy="Set {path} to aws, azure, gcp or onprem, in lower case.",
-    explains=(
-        "RedisReachable/NoRedisConfigured",
-        "RedisReachable/RedisSourceOfAnotherCloud",
-        "BrokerReachable/WorkerBrokerMismatch",
-        "ObjectStoreReachable/WrongScheme",
-        *NO_START,
-    ),
+    explains=OF_THE_CLOUD,
 )
 
 
@@ -356,7 +359,7 @@ ENDPOINT_NAMESPACE_MISSING: Final = critical(
     "The install's hooks create ConfigMaps in the endpoint namespace and fail.",
     message="{path} is {value}, a namespace that does not exist",
     remedy="Run kubectl create namespace {value}, then run helm upgrade.",
-    explains=(*NO_INSTALL, "VllmImagePullable/InferenceServiceAccountMissing"),
+    explains=(*NO_INSTALL, *_NO_ENDPOINT_NAMESPACE),
 )
 ENDPOINT_NAMESPACE_SHARED: Final = high(
     "EndpointNamespaceShared",
@@ -555,3 +558,75 @@ def mounted_config_file(view: View) -> Iterator[Finding]:
             file == mount or file.startswith(f"{mount.rstrip('/')}/") for mount in mounts if mount
         ):
             yield CONFIG_FILE_NOT_MOUNTED.at(path, value=file)
+
+
+_ECR: Final = re.compile(r"\d{12}\.dkr\.ecr\.")
+_TELLING: Final = 2
+"""Values that only one cloud has, from which on they tell which cloud is meant."""
+CLOUD_PROVIDER_MISMATCH: Final = critical(
+    "CloudProviderMismatch",
+    "The platform takes cloud_provider's word for which Redis, broker, store and identity it uses, and none of the "
+    "values for that cloud is there.",
+    message="{path} is {value}, but the values are those of {meant}: {signs}",
+    remedy="Set {path} to {meant}; or, if this is {value}, replace {signs} by the values of {value}.",
+    explains=OF_THE_CLOUD,
+)
+
+
+@rule(
+    "S1-18",
+    title="cloud_provider is the cloud of the other values",
+    reads=(
+        paths.CLOUD_PROVIDER,
+        paths.CELERY_BROKER_TYPE,
+        paths.CELERY_BROKER_TYPE_REDIS,
+        paths.CACHE_REDIS_AWS_URL,
+        paths.CACHE_REDIS_AZURE_HOST,
+        paths.CACHE_REDIS_GCP_URL,
+        paths.CACHE_REDIS_ONPREM_URL,
+        paths.FINE_TUNE_REPOSITORY,
+    ),
+    faults=(CLOUD_PROVIDER_MISMATCH,),
+)
+def cloud_of_the_values(view: View) -> Iterator[Finding]:
+    given = view.text(paths.CLOUD_PROVIDER)
+    signs = {cloud: list(_signs_of(cloud, view)) for cloud in Cloud}
+    meant = max(signs, key=lambda cloud: len(signs[cloud]))
+    if given in signs and not signs[Cloud(given)] and len(signs[meant]) >= _TELLING:
+        shown = ", ".join(signs[meant][:3])
+        yield CLOUD_PROVIDER_MISMATCH.at(paths.CLOUD_PROVIDER, value=given, meant=meant, signs=shown)
+
+
+def _signs_of(cloud: Cloud, view: View) -> Iterator[str]:
+    """The values that make sense on ``cloud`` alone, as they are named to people."""
+    files, broker = view.text(paths.FINE_TUNE_REPOSITORY), view.text(paths.CELERY_BROKER_TYPE)
+    match cloud:
+        case Cloud.AWS:
+            told = {
+                "cache_redis_aws_url": view.text(paths.CACHE_REDIS_AWS_URL),
+                "cache_redis_aws_secret_name": view.text(paths.CACHE_REDIS_AWS_SECRET_NAME),
+                "celeryBrokerType sqs": broker == "sqs",
+                "the aws block": view.table(paths.AWS),
+                "an ECR registry": _ECR.match(view.text(paths.DOCKER_REPO_PREFIX)),
+            }
+        case Cloud.AZURE:
+            told = {
+                "cache_redis_azure_host": view.text(paths.CACHE_REDIS_AZURE_HOST),
+                "celeryBrokerType servicebus": broker == "servicebus",
+                "the azure block": view.table(paths.AZURE),
+                "files at azure://": files.startswith("azure:"),
+            }
+        case Cloud.GCP:
+            told = {
+                "cache_redis_gcp_url": view.text(paths.CACHE_REDIS_GCP_URL),
+                "gcp.project_id": view.text(paths.GCP_PROJECT_ID) or view.text(paths.GCP_PROJECT_ID_OF_INFRA),
+                "files at gs://": files.startswith("gs:"),
+            }
+        case Cloud.ONPREM:
+            told = {
+                "cache_redis_onprem_url": view.text(paths.CACHE_REDIS_ONPREM_URL),
+                "celery_broker_type_redis": view.raw(paths.CELERY_BROKER_TYPE_REDIS),
+                "redisHost": view.text(paths.REDIS_HOST),
+                "s3EndpointUrl": view.text(paths.S3_ENDPOINT_URL),
+            }
+    yield from (sign for sign, is_there in told.items() if is_there)

@@ -109,7 +109,7 @@ AWS_PROFILE_MISMATCH: Final = critical(
     _NO_PROFILE,
     message="{path} is {value}, but infra.profile_ml_worker is {wanted}: every process crashes (ProfileNotFound)",
     remedy="Set config.values.infra.profile_ml_worker and {path} to the same name.",
-    explains=NO_START,
+    explains=(*NO_START, "ConfigValid/SQSProfileUnknown"),
 )
 AWS_CONFIG_MAP_UNNAMED: Final = critical(
     "AWSConfigMapUnnamed",

@@ -70,6 +70,7 @@ CUSTOM_METRICS_NOT_SERVED: Final = high(
     "Gateway and endpoints stay at their smallest number of pods, whatever the load.",
     message="{path} is on, but the cluster serves no custom metrics: the gateway is never scaled",
     remedy="Install a metrics adapter that serves request-concurrency-average of pods, or set {path} to false.",
+    explains=("PrometheusQueryable/CustomMetricsUnavailable", "PrometheusQueryable/CustomMetricMissing"),
 )
 
 

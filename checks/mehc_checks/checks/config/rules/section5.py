@@ -28,7 +28,7 @@ ISTIO_NOT_INSTALLED: Final = critical(
     "istio-system, whatever the Istio toggles say.",
     message="{path} is {value}, so the chart creates objects of Istio, but the cluster has no {missing}",
     remedy="Install Istio with its CRDs and the namespace istio-system.",
-    explains=NO_INSTALL,
+    explains=(*NO_INSTALL, "ConfigValid/IstioEnabledWithoutIstio", "ConfigValid/IstioGatewayMissing"),
 )
 
 

@@ -442,7 +442,7 @@ PRIORITY_CLASS_MISSING: Final = critical(
     "pods name model-engine-high-priority and model-engine-default-priority.",
     message="{path} is {value}, and the cluster has no PriorityClass {missing}: pods that name it are not created",
     remedy="Remove {path}, or create the PriorityClass {missing} as an installation without {path} does.",
-    explains=NO_START,
+    explains=(*NO_START, "ControlPlaneReady/ObjectMissing", "EndpointsReady/PriorityClassMissing"),
 )
 PRIORITY_CLASS_NOT_CREATED: Final = high(
     "GatewayPriorityClassNotCreated",
