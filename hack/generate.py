@@ -29,6 +29,7 @@ from hack import chartreadme, permissionspage, schemapage
 from hack.dashboard import dashboard
 from mehc_checks.checks.config.rules.catalogue import SECTIONS, all_rules
 from mehc_checks.checks.config.rules.coverage import CHECKED, VALUES
+from mehc_checks.checks.config.rules.fault import Fault
 from mehc_checks.checks.config.rules.rule import Rule
 from mehc_checks.checks.endpoints.reasons import SYMPTOMS
 from mehc_checks.core.outcome import Reason, ReasonSet, placeholders
@@ -205,16 +206,19 @@ def _rule(rule: Rule) -> list[str]:
 
 
 def _failures(names: tuple[str, ...]) -> str:
-    """The failures that ``names`` mean, by check, with links to their rows; to the page for a subject of any reason.
+    """The failures that ``names`` mean, by check, with links from the page of rules to their rows.
 
-    A check whose room was removed has no page.
+    It is to the page for a subject of any reason, and for any failure. A check whose room was removed has no page.
     """
     reasons: dict[str, list[str]] = defaultdict(list)
     for name in names:
-        check, *_, last = name.split("/")
+        check, *narrowed = name.split("/")
+        last = narrowed[-1] if narrowed else "any failure"
         declared = catalogue()[check].reasons.all() if check in catalogue() else ()
-        anchor = next((f"#{reason.anchor}" for reason in declared if reason.name == last), "")
-        link = f"[{last}](checks/{check}.md{anchor})" if check in catalogue() else last
+        found = next((reason for reason in declared if reason.name == last), None)
+        page = "" if isinstance(found, Fault) else f"checks/{check}.md"
+        anchor = f"#{found.anchor}" if found else ""
+        link = f"[{last}]({page}{anchor})" if check in catalogue() else last
         if link not in reasons[check]:
             reasons[check].append(link)
     return "; ".join(f"{check}: {', '.join(links)}" for check, links in reasons.items())

@@ -3,24 +3,23 @@
 The table is ``installations.yaml``; each of its rows is one test. They are staged and judged together, once.
 """
 
-from collections.abc import Mapping
-
 import pytest
 
 from mehc_checks.engine.health import health
 from mehc_checks.engine.report import Report, RootCause
-from ranking.stage import Row, judged_rows, rows
+from ranking.judging import Reports, judged_rows
+from ranking.rows import Row, rows
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")
-def reports() -> Mapping[str, Report | BaseException]:
+def reports() -> Reports:
     return judged_rows()
 
 
 @pytest.mark.parametrize("row", rows(), ids=lambda row: row.name)
-def test_the_first_cause(row: Row, reports: Mapping[str, Report | BaseException]) -> None:
+def test_the_first_cause(row: Row, reports: Reports) -> None:
     report = reports[row.name]
     if isinstance(report, BaseException):
         raise report

@@ -18,7 +18,7 @@ from mehc_checks.checks.control_plane.gateway import QUESTION, USER
 from mehc_checks.checks.control_plane.parameters import GatewayParameters
 from mehc_checks.checks.control_plane.reasons import ControlPlaneReasons
 from mehc_checks.clients.kubernetes.api import KubernetesCluster
-from mehc_checks.core.outcome import Status
+from mehc_checks.core.outcome import Severity, Status
 from mehc_checks.engine.check import catalogue
 from mehc_checks.engine.report import CheckResult, Report
 from mehc_checks.installation.context import Context
@@ -631,7 +631,8 @@ async def test_workers_that_span_nodes(world: World) -> None:
     wide = {**tier, "nodes_per_worker": 2}
     given = at("recommendedHardware.byGpuMemoryGb", [wide])
     result = await judged(world, given=given)
-    assert (result.status, result.reason) == (Status.WARN, "LeaderWorkerSetMissing")
+    assert (result.status, result.reason) == (Status.FAIL, "LeaderWorkerSetMissing")
+    assert result.leader.severity is Severity.WARNING  # what is served, is served
     assert result.message.startswith("recommendedHardware 640 GB spreads a worker over nodes")
     hidden = at("recommendedHardware.byGpuMemoryGb", [tier, wide])
     assert (await judged(world, given=hidden)).reason == "ControlPlaneReady"

@@ -10,7 +10,7 @@ import pytest
 
 from mehc_checks.checks.prometheus.gather import PrometheusParameters
 from mehc_checks.clients.kubernetes.api import KubernetesCluster
-from mehc_checks.core.outcome import Status
+from mehc_checks.core.outcome import Severity, Status
 from mehc_checks.engine.check import catalogue
 from mehc_checks.engine.report import CheckResult
 from mehc_checks.installation.context import Context, now
@@ -111,7 +111,7 @@ async def test_no_adapter_for_endpoints_that_scale_by_it(control_plane: ControlP
     assert controllers_word(control_plane, endpoint) == "FailedGetPodsMetric"
     result = await judge(control_plane, endpoint)
     (found,) = [found for found in result.findings if found.reason == "CustomMetricsUnavailable"]
-    assert (found.status, found.subject) == (Status.FAIL, "endpoints")
+    assert (found.status, found.severity, found.subject) == (Status.FAIL, Severity.WARNING, "endpoints")
     assert ENDPOINT in found.message
 
 
