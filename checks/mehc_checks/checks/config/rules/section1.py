@@ -565,10 +565,10 @@ _TELLING: Final = 2
 """Values that only one cloud has, from which on they tell which cloud is meant."""
 CLOUD_PROVIDER_MISMATCH: Final = critical(
     "CloudProviderMismatch",
-    "The platform takes cloud_provider's word for which Redis, broker, store and identity it uses, and none of the "
-    "values for that cloud is there.",
-    message="{path} is {value}, but the values are those of {meant}: {signs}",
-    remedy="Set {path} to {meant}; or, if this is {value}, replace {signs} by the values of {value}.",
+    "cloud_provider decides which Redis, broker, object store and identity the platform uses, and no value for that "
+    "cloud is set.",
+    message="{path} is {value}, but the values are for {meant}: {signs}",
+    remedy="Set {path} to {meant}. If the platform does run on {value}, replace {signs} by the values for {value}.",
     explains=OF_THE_CLOUD,
 )
 
