@@ -287,11 +287,11 @@ async def test_an_endpoint_with_a_trouble_of_its_own_is_told_beside(world: World
             at(f"{INFRA}.docker_repo_prefix", f"{host}:{port}"),
         )
     assert names(causes) == [
-        ("EndpointsReady", "EndpointUpdateFailed", ()),
         ("VllmImagePullable", "ConnectionRefused", ()),
+        ("EndpointsReady", "EndpointUpdateFailed", ()),
     ]
-    assert "no bundle of that name" in causes[0].message
-    assert "connection refused" not in causes[0].message
+    assert "no bundle of that name" in causes[1].message
+    assert "connection refused" not in causes[1].message
     assert [cause.endpoints for cause in causes] == [1, 1]
 
 

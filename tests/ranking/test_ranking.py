@@ -10,7 +10,7 @@ from mehc_checks.engine.report import Report, RootCause
 from ranking.judging import Reports, judged_rows
 from ranking.rows import Row, rows
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(1800)]
 
 
 @pytest.fixture(scope="module")
