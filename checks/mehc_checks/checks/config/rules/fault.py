@@ -16,7 +16,7 @@ NOT_CREATED: Final = ("ControlPlaneReady/ComponentMissing", "ControlPlaneReady/O
 """What follows from an install or upgrade that ended early."""
 NO_INSTALL: Final = ("ConfigValid/ReleaseFailed", *NOT_CREATED)
 """What follows when the API server or Helm refuses what the chart makes of the values."""
-OF_THE_CLOUD: Final = ("RedisReachable", "BrokerReachable", "ObjectStoreReachable", *NO_START)
+OF_THE_CLOUD: Final = ("RedisReachable", "BrokerReachable", "ObjectStoreReachable")
 """What follows when the platform takes the values of one cloud for those of another: it uses other servers."""
 _STATUS: Final = {
     Severity.CRITICAL: Status.FAIL,

@@ -297,7 +297,7 @@ CLOUD_PROVIDER_UNKNOWN: Final = critical(
     "Parts of the platform take the AWS branch, others refuse AWS settings: the gateway crashes or asks AWS.",
     message="{path} is {value}, not aws, azure, gcp or onprem",
     remedy="Set {path} to aws, azure, gcp or onprem, in lower case.",
-    explains=OF_THE_CLOUD,
+    explains=(*OF_THE_CLOUD, *NO_START),
 )
 
 
