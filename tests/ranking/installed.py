@@ -74,7 +74,9 @@ class Installed:
                 "s3-credentials", dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), "testing")
             )
         for manifest in row.own:
-            self._plane.apply(manifests.placed(manifest, self.own))
+            self._apply(manifest, self.own)
+        for manifest in row.objects:
+            self._apply(manifest, self.endpoints)
         try:
             self._helm.install("model-engine", self.own, self._helm_values)
         except HelmError:
@@ -88,6 +90,15 @@ class Installed:
         if row.caches:
             caches["spec"]["template"]["metadata"]["labels"][STAGE_LABEL] = row.caches
         self._plane.api("POST", self._world.path("daemonsets", group="apps"), caches)
+
+    def _apply(self, manifest: Tree, namespace: str) -> None:
+        self._plane.apply(manifests.placed(manifest, namespace))
+        if (
+            manifest["kind"] == "ResourceQuota"
+        ):  # no controller of them runs here; admission goes by the status
+            hard = manifest["spec"]["hard"]
+            path = f"/api/v1/namespaces/{namespace}/resourcequotas/{manifest['metadata']['name']}/status"
+            self._here.patch(path, {"status": {"hard": hard, "used": dict.fromkeys(hard, "0")}})
 
     def _secret(self, name: str, data: Mapping[str, str]) -> None:
         self._plane.api("POST", self._path("secrets"), {"metadata": {"name": name}, "stringData": dict(data)})
@@ -269,8 +280,9 @@ class Installed:
     def request(self) -> Request:
         at_once = CheckRequest(parameters={"gracePeriod": "0s", "loadingGracePeriod": "0s"})
         asked = CheckRequest(parameters={"gatewayUrl": self._here.gateways[self.row.gateway]})
+        joined = CheckRequest(parameters={"joiningGracePeriod": "0s"})
         return Request(
             namespace=self.own,
             timeout=LONG,
-            checks={"EndpointsReady": at_once, "ControlPlaneReady": asked},
+            checks={"EndpointsReady": at_once, "ControlPlaneReady": asked, "GpuNodesReady": joined},
         )

@@ -77,7 +77,6 @@ def _table(accelerator: str, **more: Any) -> Tree:
 
 HARDWARE: Final = {
     "$h100": _table("nvidia-hopper-h100"),
-    "$a1o": _table("nvidia-ampere-a1o"),
     "$wide": _table(A10, nodes_per_worker=2),
 }
 """Tables of recommended hardware that rows name."""
