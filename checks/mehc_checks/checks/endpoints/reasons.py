@@ -16,9 +16,9 @@ _ASLEEP: Final = (
     *(
         f"PrometheusQueryable/{name}"
         for name in (
-            "AddressUnset",
-            "AddressEmpty",
-            "AddressInvalid",
+            "PrometheusAddressUnset",
+            "PrometheusAddressEmpty",
+            "PrometheusAddressInvalid",
             "KedaOperatorNotReady",
             "ScaledObjectNotReady",
             "ScaledObjectFallback",

@@ -16,9 +16,9 @@ _ANY: Final = {"name": "NAME", "namespace": "NAMESPACE"}
 _UNANSWERED: Final = tuple(
     f"PrometheusQueryable/{name}"
     for name in (
-        "AddressUnset",
-        "AddressEmpty",
-        "AddressInvalid",
+        "PrometheusAddressUnset",
+        "PrometheusAddressEmpty",
+        "PrometheusAddressInvalid",
         "SlowerThanKeda",
         *(reason.name for reason in PrometheusApiReasons.all() if reason.status is Status.FAIL),
     )
