@@ -3,7 +3,7 @@ PYTHON := .venv/bin/python
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHONPATH := tests
 
-.PHONY: help setup demo test lint generate verify bench lock
+.PHONY: help setup demo test lint generate verify bench faults lock
 
 help: ## list the verbs
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -32,6 +32,9 @@ verify: setup ## fail when a generated file is out of date
 
 bench: setup ## measure the budgets of the design; ARGS="-o json" for machines
 	@$(PYTHON) -m bench $(ARGS)
+
+faults: setup ## hostile objects and servers: what each is answered with, and what it costs the others
+	@$(PYTHON) -m faults
 
 lock: ## resolve the dependencies anew
 	@uv pip compile --quiet --universal --upgrade --generate-hashes --no-annotate --no-emit-index-url \

@@ -11,6 +11,8 @@ _QUIET = ("kopf", "asyncio", "aiohttp.access")
 """Loggers that report their own routine at INFO; ``verbose`` shows it."""
 _SILENT = ("botocore", "boto3", "urllib3", "kubernetes")
 """Loggers that report their own routine at INFO, and at DEBUG what they send and get: Secrets, too."""
+_QUOTING = ("psycopg",)
+"""Loggers whose warnings quote a server's own words."""
 
 
 class JsonFormatter(logging.Formatter):
@@ -48,3 +50,5 @@ def configure(*, as_json: bool, verbose: bool) -> None:
         logging.getLogger(name).setLevel(logging.DEBUG if verbose else logging.WARNING)
     for name in _SILENT:
         logging.getLogger(name).setLevel(logging.WARNING)
+    for name in _QUOTING:
+        logging.getLogger(name).setLevel(logging.CRITICAL)

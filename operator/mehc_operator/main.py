@@ -8,6 +8,7 @@ import asyncio
 import logging
 import os
 import platform
+import sys
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
@@ -20,6 +21,7 @@ import kopf
 
 from mehc_checks.clients.kubernetes.api import KubernetesCluster
 from mehc_checks.clients.kubernetes.paths import object_path
+from mehc_checks.core.bounds import oversized
 from mehc_checks.core.errors import MehcError, UsageError
 from mehc_checks.core.text import counted
 from mehc_checks.installation.context import now
@@ -37,6 +39,8 @@ log = logging.getLogger(__name__)
 _REFUSED = "the Kubernetes API rejects these credentials"
 _API_TIMEOUT = 3
 """Seconds; a kubelet gives its probes not much more."""
+_DEEPEST_JSON = 12_000
+"""Frames. The API server takes objects of 10,000 levels, and kopf must be able to decode what we then refuse."""
 _POLL = 2
 """Seconds between questions for a CustomResourceDefinition that is not there yet."""
 
@@ -60,6 +64,7 @@ class Options:
 
 async def operate(options: Options) -> None:
     """Run until SIGTERM or SIGINT. Raises UsageError when the cluster or the port cannot be used."""
+    sys.setrecursionlimit(_DEEPEST_JSON)
     instance = os.environ.get("POD_NAME") or platform.node() or "mehc"
     async with AsyncExitStack() as stack:
         cluster = KubernetesCluster(
@@ -196,16 +201,19 @@ def registry(
 
 
 def as_resource(manifest: Mapping[str, Any]) -> Resource:
-    """The part of a ModelEngineHealthCheck's JSON that the scheduler keeps."""
+    """The part of a ModelEngineHealthCheck's JSON that the scheduler keeps; of one that is too large, no spec."""
     metadata = manifest["metadata"]
+    spec = manifest.get("spec") or {}
+    too_large = oversized(spec)
     return Resource(
         uid=metadata["uid"],
         namespace=metadata["namespace"],
         name=metadata["name"],
         generation=metadata.get("generation", 0),
         probe_now=(metadata.get("annotations") or {}).get(PROBE_NOW, ""),
-        spec=manifest.get("spec") or {},
+        spec={} if too_large else spec,
         status=manifest.get("status") or {},
+        refused=f"spec: {too_large}" if too_large else "",
     )
 
 

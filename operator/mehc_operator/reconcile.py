@@ -74,8 +74,10 @@ class Reconciler:
         try:
             spec = Spec.model_validate(resource.spec)
         except ValidationError as error:
-            self._observed = replace(self._observed, interval=None)
-            await self._refuse(resource, error)
+            await self._refuse(resource, _first(error))
+            return None
+        if resource.refused:
+            await self._refuse(resource, resource.refused)
             return None
         self._observed = replace(self._observed, interval=self._runs.interval(spec))
         if spec.suspend:
@@ -137,10 +139,9 @@ class Reconciler:
         )
         return judge(verdict, self._written, self._shared.checks, now)
 
-    async def _refuse(self, resource: Resource, error: ValidationError) -> None:
-        """A spec that this version cannot read: only another version's CRD lets one through."""
-        first = error.errors(include_input=False, include_url=False)[0]
-        message = f"spec.{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    async def _refuse(self, resource: Resource, message: str) -> None:
+        """Say that the spec cannot be worked on: another version's CRD let it through, or it is too large."""
+        self._observed = replace(self._observed, interval=None)
         problem = Problem(OperatorReasons.SPEC_INVALID, detail=message)
         report = not_evaluated(self._shared.checks.values(), Request(), problem, self._shared.clock())
         await self._write(resource, self._judged(resource, Spec(), report.checks, report.started))
@@ -165,6 +166,11 @@ def _release(facts: ReleaseFacts | None) -> ReleaseStatus | None:
         status=facts.status,
         source=f"Secret {facts.secret}",
     )
+
+
+def _first(error: ValidationError) -> str:
+    first = error.errors(include_input=False, include_url=False)[0]
+    return f"spec.{'.'.join(map(str, first['loc']))}: {first['msg']}"
 
 
 def _parsed(resource: Resource) -> StatusReport:

@@ -37,7 +37,10 @@ class Trigger(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Resource:
-    """A resource as the watch showed it. ``spec`` and ``status`` are the raw JSON."""
+    """A resource as the watch showed it. ``spec`` and ``status`` are the raw JSON.
+
+    ``refused`` is why the spec was not even kept, "" where it was.
+    """
 
     uid: str
     namespace: str
@@ -46,6 +49,7 @@ class Resource:
     probe_now: str
     spec: Mapping[str, Any]
     status: Mapping[str, Any]
+    refused: str = ""
 
     def __str__(self) -> str:
         return f"{self.namespace}/{self.name}"

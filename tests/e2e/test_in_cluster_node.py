@@ -28,7 +28,7 @@ from testbed.waiting import eventually
 MEHC = Path(sys.executable).with_name("mehc")
 MINE = "labelSelector=app.kubernetes.io/managed-by%3Dmehc-check"
 
-pytestmark = pytest.mark.timeout(900)  # the image's first build takes minutes
+pytestmark = pytest.mark.timeout(1800)  # the image's first build takes minutes
 
 
 class Place:

@@ -1,6 +1,8 @@
 """Texts of other components, made fit to show: short, on one line, without what may be a credential."""
 
+import difflib
 import re
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -29,6 +31,19 @@ _DEVICE = re.compile(r"(?i)[A-Z]+-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _ADDRESS = re.compile(r"\"?(?:https?://)?[\w.-]+(?::\d+)?(?:/[\w.-]+)+(?::[\w.-]+)?(?:@sha256:\w+)?\"?")
 """An image or a URL, quoted or not."""
 _WORD = re.compile("[A-Za-z0-9]+")
+
+
+_MOST_COMPARED: Final = 1000
+_LONGEST_COMPARED: Final = 64
+"""Names that are compared with a misspelt one, the last ones if there are more, and how long each may be."""
+
+
+def nearest(name: str, known: Iterable[str], *, most: int = 1, cutoff: float = 0.6) -> list[str]:
+    """Those of ``known`` that ``name`` was probably meant to be, the likeliest first; none for a very long one."""
+    if len(name) > _LONGEST_COMPARED:
+        return []
+    compared = [each for each in known if len(each) <= _LONGEST_COMPARED][-_MOST_COMPARED:]
+    return difflib.get_close_matches(name, compared, most, cutoff)
 
 
 def shortened(text: str, limit: int = _LIMIT) -> str:

@@ -1,9 +1,10 @@
 """The GPU types that model engine knows, and how nodes show theirs. Source: ``gpu_type.py`` and the image cache."""
 
-import difflib
 import re
 from collections.abc import Callable
 from typing import Final
+
+from mehc_checks.core.text import nearest
 
 ACCELERATOR_LABEL: Final = "k8s.amazonaws.com/accelerator"
 PRODUCT_LABELS: Final = (
@@ -47,7 +48,7 @@ def suggestion(name: str) -> str:
     """The accelerator that ``name`` was probably meant to be, or "": a slip of the pen, or the same GPU's model."""
     name = name.lower()
     for cutoff in (0.9, 0.7):
-        if near := difflib.get_close_matches(name, ACCELERATORS, n=1, cutoff=cutoff):
+        if near := nearest(name, ACCELERATORS, cutoff=cutoff):
             return near[0]
         for accelerator in ACCELERATORS:
             if accelerator.split("-", 2)[2] in name.split("-"):

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import yaml
 
+from mehc_checks.core import yamltext
 from mehc_checks.modelengine import paths
 from mehc_checks.modelengine.names import fullname
 from mehc_checks.modelengine.values import Values
@@ -188,6 +189,6 @@ def _printed_number(number: float) -> str:
 def _bare(text: str) -> Any:
     """What a process reads where the chart writes ``text`` without quotes."""
     try:
-        return yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError):
+        return yamltext.load(text)
+    except yaml.YAMLError:
         return text

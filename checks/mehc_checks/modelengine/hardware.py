@@ -8,10 +8,12 @@ limits of resources by GPU type in model engine.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 import yaml
 
+from mehc_checks.core import yamltext
 from mehc_checks.modelengine.configuration import printed
 from mehc_checks.modelengine.modelsize import parameters
 from mehc_checks.modelengine.names import CHART, fullname
@@ -67,6 +69,10 @@ class Hardware:
         if isinstance(entry, Fault):
             raise Refused(entry)
         return entry
+
+
+MOST_ENTRIES: Final = 500
+"""Entries of a table that are read; the platform's own tables have a dozen."""
 
 
 def read(values: Values) -> Hardware:
@@ -142,7 +148,7 @@ def _entries(
         entries = []
         if found is not None:
             faults.append(Fault(path=path, message="must be a list", harm=Harm.ALL))
-    for where, entry in entries:
+    for where, entry in entries[:MOST_ENTRIES]:
         if not isinstance(entry, Mapping):
             faults.append(Fault(path=where, message="must be a map", harm=Harm.ALL))
             continue
@@ -165,14 +171,20 @@ def _hashable(key: Any) -> bool:
 def _seen(path: str, value: Any) -> Any:
     """What the gateway reads where the chart has written ``value``. Raises Refused."""
     text = printed(value)
-    try:
-        read: Any = yaml.safe_load(f"- key: {text}\n  next: 1\n")
-    except (yaml.YAMLError, ValueError):
-        read = None
+    read = _item(text)
     if not (isinstance(read, list) and len(read) == 1 and isinstance(read[0], dict) and len(read[0]) == 2):
         message = f"is {text!r}, which breaks the YAML that the gateway reads"
         raise Refused(Fault(path=path, message=message, harm=Harm.ALL))
     return read[0]["key"]
+
+
+@lru_cache(4096)
+def _item(text: str) -> Any:
+    """A list as the gateway reads it, with ``text`` as the first value of its item; None where it is no YAML."""
+    try:
+        return yamltext.load(f"- key: {text}\n  next: 1\n")
+    except yaml.YAMLError:
+        return None
 
 
 def _hidden_names(named: list[tuple[str, Mapping[str, Any]]]) -> Iterator[Fault]:

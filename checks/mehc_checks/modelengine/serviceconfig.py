@@ -9,6 +9,8 @@ from typing import Any, Final
 
 import yaml
 
+from mehc_checks.core import yamltext
+from mehc_checks.core.bounds import oversized
 from mehc_checks.core.errors import UsageError
 from mehc_checks.modelengine import paths
 from mehc_checks.modelengine.configuration import BARE_FLAGS, Configuration, printed
@@ -74,16 +76,21 @@ def _pairs(data: Mapping[str, str], key: str) -> Iterator[tuple[str, Any]]:
     """The pairs of the YAML map at ``key``, as PyYAML reads each; a key that is given twice comes twice."""
     if key not in data:
         raise UsageError(f"it has no key {key}")
-    loader = yaml.SafeLoader(data[key])
     try:
+        loader = yamltext.Loader(data[key])
         node = loader.get_single_node()
         if node is None:
             return
         if not isinstance(node, yaml.MappingNode):
             raise UsageError(f"its key {key} is not a YAML map")
-        for key_node, value_node in node.value:
-            yield str(loader.construct_object(key_node)), loader.construct_object(value_node, deep=True)
+        pairs = [
+            (str(loader.construct_object(key_node)), loader.construct_object(value_node, deep=True))
+            for key_node, value_node in node.value
+        ]
+    except yamltext.TooLarge as error:
+        raise UsageError(f"its key {key} is too large: {error}") from None
     except (yaml.YAMLError, ValueError, RecursionError):
         raise UsageError(f"its key {key} is not YAML") from None
-    finally:
-        loader.dispose()
+    if too_large := oversized([value for _, value in pairs]):
+        raise UsageError(f"its key {key} is too large: {too_large}")
+    yield from pairs

@@ -10,6 +10,8 @@ from typing import Any, Final
 
 import yaml
 
+from mehc_checks.core import yamltext
+
 _CACHE: Final = re.compile(r"image-cache-(.+)\.yaml")
 _ACCOUNT: Final = re.compile(r"^ +serviceAccount(?:Name)?: *[\"']?([a-z0-9.-]+)[\"']? *$", re.MULTILINE)
 _BROKER: Final = re.compile(r"^ +- --broker-type\n +- [\"']?([^\s\"']+)", re.MULTILINE)
@@ -96,8 +98,8 @@ def pods_of(workload: Any) -> Mapping[str, Any]:
 def read_yaml(text: str) -> Any:
     """What YAML reads, None for what is none."""
     try:
-        return yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError):
+        return yamltext.load(text)
+    except yaml.YAMLError:
         return None
 
 

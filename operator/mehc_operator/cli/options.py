@@ -1,7 +1,6 @@
 """Arguments that several commands take."""
 
 import argparse
-import difflib
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import timedelta
@@ -13,6 +12,7 @@ import yaml
 
 from mehc_checks.core import duration
 from mehc_checks.core.errors import UsageError
+from mehc_checks.core.text import nearest
 from mehc_checks.modelengine.valuesfile import LARGEST, ValuesFile, read
 
 RULE: Final = "RULE=REASON"
@@ -139,7 +139,7 @@ def known(name: str, checks: Iterable[str]) -> None:
     if name in names:
         return
     by_lower = {each.lower(): each for each in names}
-    near = difflib.get_close_matches(name.lower(), by_lower, n=1)
+    near = nearest(name.lower(), by_lower)
     hint = f"did you mean {by_lower[near[0]]}?" if near else f"the checks are {', '.join(names)}"
     raise UsageError(f"there is no check {name}; {hint}")
 

@@ -1,6 +1,5 @@
 """Which endpoints are not ready, in which state they are, why, and since when."""
 
-import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -14,6 +13,7 @@ from mehc_checks.checks.endpoints.stuck import not_ready
 from mehc_checks.checks.endpoints.timeline import Step, timeline
 from mehc_checks.core.errors import UsageError
 from mehc_checks.core.outcome import Status
+from mehc_checks.core.text import nearest
 from mehc_checks.installation.context import Context
 from mehc_checks.modelengine.endpoints import Shown
 from mehc_checks.modelengine.scaling import ENDPOINT_PREFIX
@@ -101,7 +101,7 @@ def _found(endpoints: Iterable[Endpoint], asked: str) -> Endpoint:
         ids = ", ".join(endpoint.id for endpoint in found)
         raise UsageError(f'{len(found)} endpoints are named "{asked}"; give the id: {ids}')
     names = {name.lower(): name for e in known for name in (e.id, e.title, e.name)}
-    near = difflib.get_close_matches(asked.lower(), names, n=1)
+    near = nearest(asked.lower(), names)
     titles = sorted({endpoint.title for endpoint in known})
     more = f" and {len(titles) - _NAMED} more" if len(titles) > _NAMED else ""
     there = f"endpoints here: {', '.join(titles[:_NAMED])}{more}" if titles else "there are no endpoints"

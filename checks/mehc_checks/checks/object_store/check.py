@@ -7,6 +7,7 @@ from mehc_checks.checks.object_store.facts import BucketFacts, StoreFacts, Store
 from mehc_checks.checks.object_store.reasons import StoreReasons
 from mehc_checks.core.outcome import Evidence, Finding, Outcome, Severity
 from mehc_checks.engine.check import check
+from mehc_checks.modelengine import paths
 from mehc_checks.modelengine.stores import S3_SCHEME, SCHEMES
 
 R = StoreReasons
@@ -37,7 +38,9 @@ def _of_store(facts: StoreFacts) -> Iterator[Finding]:
     if facts.unreadable:
         yield R.ADDRESS_INVALID()
     if facts.network:
-        source = "s3EndpointUrl" if facts.store.endpoint else "azure.abs_account_name"
+        source = (
+            "s3EndpointUrl" if facts.store.endpoint else _SOURCES.get(facts.store.cloud, paths.CLOUD_PROVIDER)
+        )
         yield facts.network.finding(
             source=source,
             trust=_TRUST,
@@ -47,6 +50,8 @@ def _of_store(facts: StoreFacts) -> Iterator[Finding]:
         yield R.NOT_EVALUATED(address=facts.asked)
 
 
+_SOURCES: Final = {"azure": "azure.abs_account_name"}
+"""The value that names the store, where it is not the cloud provider alone."""
 _TRUST: Final = (
     "Mount the authority's certificates into the pods (extraVolumes, extraVolumeMounts) and point AWS_CA_BUNDLE to the "
     "file (extraEnvVars); do the same for the process that runs the check."

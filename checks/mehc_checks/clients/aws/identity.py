@@ -6,6 +6,8 @@ import time
 from collections import OrderedDict
 from typing import Any, Final, NamedTuple
 
+from mehc_checks.clients.aws.bounded import BoundedSession
+
 METADATA_ADDRESS: Final = "169.254.169.254"
 """Where an EC2 instance finds its credentials, and where outside EC2 nothing answers."""
 
@@ -109,10 +111,14 @@ def _client(session: Any, wanted: Wanted) -> Any:
         retries={"total_max_attempts": 1},
         s3={"addressing_style": "path"} if wanted.endpoint else None,
     )
-    return session.client(
+    client = session.client(
         wanted.service,
         region_name=wanted.region,
         endpoint_url=wanted.endpoint,
         verify=wanted.ca,
         config=config,
     )
+    # botocore offers no other way to a session of one's own
+    endpoint = client._endpoint
+    endpoint.http_session = BoundedSession(endpoint.http_session, seconds=_READ_SECONDS)
+    return client

@@ -61,7 +61,7 @@ async def resolve(host: str, port: int, *, timeout: float) -> list[str]:
             )
     except TimeoutError:
         raise NetworkProblem(N.DNS_TIMEOUT, host, port, time=f"{timeout:g} s") from None
-    except (socket.gaierror, UnicodeError) as error:
+    except (socket.gaierror, ValueError) as error:
         detail = error.strerror if isinstance(error, socket.gaierror) else "not a host name"
         raise NetworkProblem(N.HOST_UNRESOLVABLE, host, port, detail=detail) from None
     return list(dict.fromkeys(str(address[4][0]) for address in found))
@@ -115,7 +115,7 @@ def classify(error: Exception, host: str, port: int) -> NetworkProblem:
             return _tls(cause, host, port)
         if isinstance(cause, socket.gaierror):
             return NetworkProblem(N.HOST_UNRESOLVABLE, host, port, detail=cause.strerror)
-        if isinstance(cause, UnicodeError):
+        if isinstance(cause, UnicodeError) or "embedded null" in str(cause):
             return NetworkProblem(N.HOST_UNRESOLVABLE, host, port, detail="not a host name")
         if isinstance(cause, ConnectionRefusedError):
             return NetworkProblem(N.CONNECTION_REFUSED, host, port)

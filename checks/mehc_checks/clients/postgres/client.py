@@ -3,21 +3,26 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 import psycopg
 
-from mehc_checks.clients.network.connect import NetworkProblem, classify, connect, resolve
+from mehc_checks.clients.network.connect import NetworkProblem, classify, resolve
 from mehc_checks.clients.network.reasons import NetworkReasons as N
+from mehc_checks.clients.network.relay import LOCAL, Relay, relay
 from mehc_checks.clients.postgres.reasons import PostgresReasons
 from mehc_checks.clients.postgres.server import Server
 from mehc_checks.core.errors import Problem
 from mehc_checks.core.outcome import Reason
 
 R = PostgresReasons
+_MOST_BYTES: Final = 4 * 1024 * 1024
+"""Of all that a server says in one session; the catalog of a large schema has some hundred thousand."""
+_Place = tuple[str, str, int]
+"""Host, address and port."""
 Session = psycopg.AsyncConnection[tuple[Any, ...]]
 
 
@@ -74,33 +79,31 @@ async def session(server: Server, *, timeout: float) -> AsyncIterator[Session]:
 
     Raises NetworkProblem and PostgresProblem, also for what fails in the block: a query, or its time.
     """
+    relays: list[Relay] = []
     try:
-        async with asyncio.timeout(timeout):
-            async with await _open(server, timeout) as opened:
-                yield opened
+        async with AsyncExitStack() as stack, asyncio.timeout(timeout):
+            yield await _open(server, timeout, stack, relays)
     except TimeoutError:
         raise NetworkProblem(N.CONNECTION_TIMEOUT, server.host, server.port, time=f"{timeout:g} s") from None
     except psycopg.Error as error:
         if re.search(_POOLER, str(error)):
             raise PostgresProblem(R.POOLER_WAITS, server) from None
-        state = error.sqlstate or type(error).__name__
+        too_much = any(each.exhausted for each in relays)
+        state = "none: its answer has no end" if too_much else error.sqlstate or type(error).__name__
         raise PostgresProblem(R.QUERY_FAILED, server, sqlstate=state) from None
 
 
-async def _open(server: Server, timeout: float) -> Session:
-    """Half of the time is for libpq; what it leaves unclear is looked into with the other half."""
+async def _open(server: Server, timeout: float, stack: AsyncExitStack, relays: list[Relay]) -> Session:
+    """A session that ``stack`` closes. Half of the time is for it to begin."""
     try:
         async with asyncio.timeout(timeout / 2):
-            return await _connect(server, await _places(server, timeout / 2))
+            places = await _places(server, timeout / 2)
+            reached = await _relayed(places, timeout / 2 / len(places), stack, relays)
+            return await stack.enter_async_context(await _connect(server, reached))
     except TimeoutError:
-        await connect(server.host, server.port, timeout=timeout / 4)
         seconds = f"{timeout / 2:g}"
         raise NetworkProblem(N.CONNECTION_TIMEOUT, server.host, server.port, time=f"{seconds} s") from None
     except PostgresProblem as problem:
-        if (
-            problem.reason is R.SESSION_REJECTED
-        ):  # libpq says in words of the system that there is no connection
-            await connect(server.host, server.port, timeout=timeout / 4)
         if problem.reason is R.PG_HBA_REJECTED and server.options.get("sslmode") == "disable":
             await _raise_for_tls(server, timeout / 4)
         raise
@@ -110,10 +113,9 @@ async def _raise_for_tls(server: Server, timeout: float) -> None:
     """Raise where the access rules reject only sessions without TLS."""
     encrypted = replace(server, options={**server.options, "sslmode": "require"})
     try:
-        async with asyncio.timeout(timeout):
-            places = await _places(server, timeout)
-            await (await _connect(encrypted, places)).close()
-    except (TimeoutError, NetworkProblem):
+        async with session(encrypted, timeout=timeout):
+            pass
+    except NetworkProblem:
         return
     except PostgresProblem as problem:
         if problem.reason in (R.PG_HBA_REJECTED, R.SERVER_NOT_TLS):
@@ -121,9 +123,28 @@ async def _raise_for_tls(server: Server, timeout: float) -> None:
     raise PostgresProblem(R.TLS_REQUIRED, server)
 
 
-async def _places(server: Server, timeout: float) -> list[tuple[str, str, int]]:
+async def _relayed(
+    places: list[_Place], timeout: float, stack: AsyncExitStack, relays: list[Relay]
+) -> list[_Place]:
+    """The ways on loopback to those of ``places`` that accept. Raises NetworkProblem where none does."""
+    reached: list[_Place] = []
+    failure: Exception | None = None
+    for host, address, port in places:
+        try:
+            async with asyncio.timeout(timeout):
+                relays.append(await stack.enter_async_context(relay(address, port, most=_MOST_BYTES)))
+        except OSError as error:  # TimeoutError, too
+            failure = failure or classify(error, host, port)
+        else:
+            reached.append((host, LOCAL, relays[-1].local))
+    if failure and not reached:
+        raise failure
+    return reached
+
+
+async def _places(server: Server, timeout: float) -> list[_Place]:
     """Host, address and port of all that may be tried, in their order. Raises NetworkProblem where there is none."""
-    found: list[tuple[str, str, int]] = []
+    found: list[_Place] = []
     failure: NetworkProblem | None = None
     for host, port in server.places:
         try:
@@ -135,7 +156,7 @@ async def _places(server: Server, timeout: float) -> list[tuple[str, str, int]]:
     return found
 
 
-async def _connect(server: Server, places: list[tuple[str, str, int]]) -> Session:
+async def _connect(server: Server, places: list[_Place]) -> Session:
     """A session with the first of ``places`` that accepts, by the server's own TLS options."""
     hosts, addresses, ports = zip(*places, strict=True)
     try:

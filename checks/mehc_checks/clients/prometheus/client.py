@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from http import HTTPStatus
+from ipaddress import ip_address
 from typing import Any, Final
 from urllib.parse import urlsplit, urlunsplit
 
@@ -90,9 +91,23 @@ class Prometheus:
                 if response.status not in _REDIRECTS or not (location := response.headers.get("Location")):
                     return response
                 url = str(URL(url, encoded=True).join(URL(location)))
+                await self._require_elsewhere(url)
             except ValueError:
                 raise self._not_prometheus("it redirects to something that is not a URL") from None
         raise self._not_prometheus("it redirects endlessly")
+
+    async def _require_elsewhere(self, url: str) -> None:
+        """Raise where a redirect leads to what only this pod, or its node, has: its metadata, its own ports.
+
+        KEDA's pod would come to other servers there.
+        """
+        host, port = http.address(url)
+        if host == self._host:
+            return
+        for found in await net.resolve(host, port, timeout=self._rest):
+            place = ip_address(found)
+            if place.is_link_local or place.is_loopback or place.is_unspecified:
+                raise self._not_prometheus(f"it redirects to {host}, which is another server for each pod")
 
     def _elements(self, result: Any) -> tuple[Element, ...]:
         """The vector, read as KEDA reads it."""

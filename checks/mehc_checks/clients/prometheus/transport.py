@@ -6,7 +6,7 @@ body of any size. A request of its session is therefore handed to the event loop
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import requests
@@ -15,6 +15,16 @@ from prometheus_api_client.exceptions import PrometheusApiClientException
 from requests.adapters import BaseAdapter
 
 from mehc_checks.clients.http.exchange import Response
+
+_NO_RESULT: Final = (
+    PrometheusApiClientException,
+    requests.RequestException,
+    KeyError,
+    TypeError,
+    ValueError,
+    RecursionError,
+)
+"""The last two are of JSON with a number of very many digits, or very many levels."""
 
 
 class NoResult(Exception):  # noqa: N818 - what it means is for the caller to tell
@@ -52,7 +62,7 @@ class Transport(BaseAdapter):
             client = PrometheusConnect(url=url, session=session)
             try:
                 return client.custom_query(promql, params=dict(parameters))
-            except (PrometheusApiClientException, requests.RequestException, KeyError, TypeError):
+            except _NO_RESULT:
                 raise NoResult from None
 
     def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:

@@ -8,13 +8,14 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from redis.asyncio.connection import Connection, SSLConnection
+from redis.asyncio.connection import Connection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, RedisError, ResponseError
 
 from mehc_checks.clients.network.connect import NetworkProblem, classify, client_context, connect, handshake
 from mehc_checks.clients.network.reasons import NetworkReasons as N
+from mehc_checks.clients.redis.bounded import BoundedConnection, BoundedSSLConnection, TooMuch
 from mehc_checks.clients.redis.reasons import RedisServerReasons as R
 from mehc_checks.clients.redis.server import Server
 from mehc_checks.core.errors import Problem
@@ -54,6 +55,8 @@ _ERRORS: Final[tuple[tuple[str, Reason], ...]] = (
 """By the words of Redis' own errors; redis-py cuts some of their codes off."""
 _OF_EVERY_SERVER: Final = frozenset({"GET", "SET", "SELECT", "LLEN", "MULTI"})
 """Only a Sentinel knows none of these."""
+_FAULTS: Final = (RedisError, OSError, ValueError, RecursionError)
+"""What redis-py raises: the last two where answers are none of Redis', or a host is none."""
 _CERTIFICATE: Final = (N.TLS_UNTRUSTED, N.TLS_EXPIRED, N.TLS_WRONG_HOST, N.TLS_HANDSHAKE_FAILED)
 
 
@@ -87,7 +90,7 @@ class Conversation:
         try:
             await self._connection.send_packed_command(self._connection.pack_commands(asked))
             return [await self._answer(command) for command in asked]
-        except (RedisError, OSError) as error:
+        except _FAULTS as error:
             raise await _explained(self._server, error, self._timeout) from None
 
     async def rehearse(self, commands: Iterable[tuple[str, ...]]) -> None:
@@ -123,7 +126,8 @@ async def conversation(server: Server, *, timeout: float) -> AsyncIterator[Conve
         try:
             async with asyncio.timeout(timeout):
                 await connection.connect()  # type: ignore[no-untyped-call]
-        except (RedisError, OSError) as error:
+                await _require_redis(connection, server)
+        except _FAULTS as error:
             raise await _explained(server, error, timeout) from None
         yield Conversation(server, connection, timeout)
     finally:
@@ -162,10 +166,21 @@ def _connection(server: Server) -> Connection:
         "protocol": 2,
     }
     if not server.tls:
-        return Connection(**options)
-    connection = SSLConnection(**options, ssl_check_hostname=server.verify)
+        return BoundedConnection(**options)
+    connection = BoundedSSLConnection(**options, ssl_check_hostname=server.verify)
     connection.ssl_context.context = client_context(verify=server.verify)
     return connection
+
+
+async def _require_redis(connection: Connection, server: Server) -> None:
+    """Raises RedisProblem where PING is answered with anything else than PONG, or a refusal."""
+    await connection.send_command("PING")
+    try:
+        answer = await connection.read_response()
+    except ResponseError:
+        return
+    if answer != "PONG":
+        raise RedisProblem(R.NOT_REDIS, server)
 
 
 def _not_after(connection: Connection) -> datetime | None:
@@ -203,6 +218,8 @@ def _named(error: Exception) -> Reason | None:
 
 async def _explained(server: Server, error: Exception, timeout: float) -> Problem:
     """Name what ended the connection: the server's own words, or what it speaks instead."""
+    if isinstance(error, (TooMuch, RecursionError)):
+        return RedisProblem(R.NOT_REDIS, server)
     reason = _named(error)
     if reason is None and isinstance(error, AuthenticationError):
         reason = R.AUTH_REJECTED if server.password else R.AUTH_REQUIRED

@@ -1,7 +1,6 @@
 """The steps of a pull, except for the layers' content."""
 
 import asyncio
-import difflib
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final
@@ -27,7 +26,7 @@ from mehc_checks.clients.registry.manifest import (
 from mehc_checks.clients.registry.reasons import RegistryReasons as R
 from mehc_checks.clients.registry.reference import DIGEST, Reference
 from mehc_checks.core.errors import Problem
-from mehc_checks.core.text import byte_count
+from mehc_checks.core.text import byte_count, nearest
 
 _MANIFEST_BYTES: Final = 4 * 1024 * 1024
 _TAGS_BYTES: Final = 1024 * 1024
@@ -131,7 +130,7 @@ class Pull:
         tags = tags_of(answer.body) if answer is not None and answer.status == HTTPStatus.OK else []
         if answer is not None and answer.status == HTTPStatus.OK and not tags:
             return self._missing_repository(" with tags")
-        near = difflib.get_close_matches(version, tags, _NEAR_TAGS, 0.3) or tags[-_NEAR_TAGS:]
+        near = nearest(version, tags, most=_NEAR_TAGS, cutoff=0.3) or tags[-_NEAR_TAGS:]
         self._found.near_tags = tuple(near)
         return Problem(
             R.TAG_MISSING,

@@ -1,18 +1,21 @@
 """Judges values by all rules."""
 
-import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from itertools import islice
 from typing import Final
 
 from mehc_checks.checks.config.rules.catalogue import all_rules
 from mehc_checks.checks.config.rules.rule import ClusterFacts, Duplicate, Rule, Unknowable, View
 from mehc_checks.core.errors import UsageError
 from mehc_checks.core.outcome import Finding, Severity, Status
+from mehc_checks.core.text import nearest
 from mehc_checks.modelengine.values import Part, Values
 from mehc_checks.modelengine.versions import Platform
 
+MOST_PLACES: Final = 200
+"""Places where one rule is looked at for being broken; a list of thousands of wrong items is one mistake."""
 _DEPLOYED: Final = "Helm and the API server accepted these values"
 
 
@@ -82,9 +85,7 @@ def require_rules(ids: Iterable[str]) -> None:
     for given in ids:
         if given in rules:
             continue
-        near = names.get(given.lower()) or next(
-            iter(difflib.get_close_matches(given.upper(), rules, n=1, cutoff=0.5)), ""
-        )
+        near = names.get(given.lower()) or next(iter(nearest(given.upper(), rules, cutoff=0.5)), "")
         raise UsageError(f"there is no rule {given}" + (f"; did you mean {near}?" if near else ""))
 
 
@@ -97,7 +98,7 @@ def _judged(rule: Rule, view: View, ignored: str | None) -> Judged:
     found: list[Finding] = []
     why = ""
     try:
-        found.extend(rule.judge(view))  # keeps what was found before an exception
+        found.extend(islice(rule.judge(view), MOST_PLACES))  # keeps what was found before an exception
     except Unknowable as unknown:
         why = str(unknown)
     except Exception as error:

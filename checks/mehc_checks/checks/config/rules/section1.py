@@ -1,6 +1,5 @@
 """Section 1: what must be set for the control plane to start and any endpoint to be created."""
 
-import difflib
 import re
 from collections.abc import Iterator
 from typing import Final
@@ -8,6 +7,7 @@ from typing import Final
 from mehc_checks.checks.config.rules.fault import NO_INSTALL, NO_START, OF_THE_CLOUD, critical, high, warning
 from mehc_checks.checks.config.rules.rule import Cloud, View, rule
 from mehc_checks.core.outcome import Finding
+from mehc_checks.core.text import nearest
 from mehc_checks.modelengine import paths, structure
 from mehc_checks.modelengine.configuration import printed
 from mehc_checks.modelengine.structure import Kind, Problem
@@ -443,7 +443,7 @@ def known_keys(view: View) -> Iterator[Finding]:
         if path == _DOCUMENTED_FILE and view.missing(paths.FINE_TUNE_REPOSITORY):
             continue  # told by S1-01
         key = path.rpartition(".")[2]
-        near = difflib.get_close_matches(key, beside, n=1, cutoff=0.8)
+        near = nearest(key, beside, cutoff=0.8)
         yield KEY_UNKNOWN.at(path, hint=f"; did you mean {near[0]}?" if near else "")
 
 

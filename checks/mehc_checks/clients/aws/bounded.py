@@ -1,0 +1,45 @@
+"""The HTTP session of AWS's clients, which reads no more than a bounded answer, for no longer than a bounded time.
+
+botocore reads whatever comes: an endpoint of the values' own choice would fill the memory, or hold a thread for hours.
+"""
+
+import time
+from typing import Any, Final
+
+MOST_BYTES: Final = 1024 * 1024
+"""Of one answer; a page of a thousand keys has some hundred thousand."""
+_CHUNK: Final = 16384
+
+
+class BoundedSession:
+    """Stands in for ``session``, botocore's own. ``seconds`` is the time for the body of an answer."""
+
+    def __init__(self, session: Any, *, seconds: float) -> None:
+        self._session = session
+        self._seconds = seconds
+
+    def send(self, request: Any) -> Any:
+        """The answer, its body read. Raises what botocore's session raises."""
+        from botocore.exceptions import HTTPClientError
+
+        request.stream_output = True  # the body is read below
+        answer = self._session.send(request)
+        try:
+            answer._content = self._read(answer.raw)
+        except Exception as error:  # of urllib3, http.client, ssl and socket; botocore catches as much
+            raise HTTPClientError(error=error) from None
+        return answer
+
+    def close(self) -> None:
+        self._session.close()
+
+    def _read(self, raw: Any) -> bytes:
+        deadline = time.monotonic() + self._seconds
+        body = bytearray()
+        while data := raw.read1(_CHUNK, decode_content=False):
+            body += data
+            if len(body) > MOST_BYTES or time.monotonic() > deadline:
+                raw.close()
+                raise ValueError("the answer does not end")
+        raw.release_conn()
+        return bytes(body)

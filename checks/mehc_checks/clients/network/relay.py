@@ -1,0 +1,96 @@
+"""Connections of a C library, led through this process, which reads no more than a bounded number of bytes for it.
+
+libpq keeps whatever a server sends in memory of its own, without an end that we could set.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Final
+
+LOCAL: Final = "127.0.0.1"
+"""Where relays listen."""
+_CHUNK: Final = 65536
+
+
+@dataclass(slots=True)
+class Relay:
+    """A port on loopback that leads to one server. ``exhausted`` is whether the server has said too much."""
+
+    host: str
+    port: int
+    left: int
+    exhausted: bool = False
+    local: int = 0
+    _first: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Lead one connection of the library to the server."""
+        # In a task of our own: of one that is cancelled, the server of Python 3.11 logs a traceback.
+        self._tasks.add(asyncio.create_task(self._lead(reader, writer)))
+
+    async def _lead(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        upstream: asyncio.StreamWriter | None = None
+        try:
+            (answers, upstream), self._first = self._first or await self._connected(), None
+            sending = asyncio.create_task(_pump(reader, upstream))
+            try:
+                await self._receive(answers, writer)
+            finally:
+                sending.cancel()
+                await asyncio.gather(sending, return_exceptions=True)
+        except OSError:
+            pass  # the library sees that the connection is closed
+        finally:
+            for each in filter(None, (upstream, writer)):
+                each.transport.abort()
+
+    async def connect(self) -> None:
+        """Open the connection that the first one of the library is led to. Raises OSError."""
+        self._first = await self._connected()
+
+    async def close(self) -> None:
+        """End all connections."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._first:
+            self._first[1].transport.abort()
+
+    async def _connected(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await asyncio.open_connection(self.host, self.port)
+
+    async def _receive(self, answers: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await answers.read(_CHUNK):
+            self.left -= len(data)
+            if self.left < 0:
+                self.exhausted = True
+                return
+            writer.write(data)
+            await writer.drain()
+        writer.write_eof()
+        await asyncio.sleep(0)
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with suppress(OSError):
+        while data := await reader.read(_CHUNK):
+            writer.write(data)
+            await writer.drain()
+        writer.close()
+
+
+@asynccontextmanager
+async def relay(host: str, port: int, *, most: int) -> AsyncIterator[Relay]:
+    """A relay to the server at ``host``, of whose answers it reads ``most`` bytes. Raises OSError."""
+    made = Relay(host=host, port=port, left=most)
+    await made.connect()
+    server = await asyncio.start_server(made.accepted, LOCAL, 0)
+    made.local = server.sockets[0].getsockname()[1]
+    try:
+        yield made
+    finally:
+        server.close()
+        await made.close()

@@ -1,0 +1,62 @@
+"""redis-py's connections, which read no more than a bounded number of bytes from a server that says more."""
+
+import asyncio
+from typing import Any, Final
+
+from redis.asyncio.connection import Connection, SSLConnection
+
+MOST_BYTES: Final = 256 * 1024
+"""Of all answers in one conversation; INFO, the longest that is asked for, has some ten thousand."""
+
+
+class TooMuch(OSError):  # noqa: N818 - not the fault of ours that an error is
+    """The server has said more than any answer of Redis has."""
+
+
+class _Bounded:
+    """The part of a StreamReader that redis-py's parser uses. Raises TooMuch."""
+
+    def __init__(self, stream: asyncio.StreamReader) -> None:
+        self._stream = stream
+        self._left = MOST_BYTES
+        self._buffer = stream._buffer  # type: ignore[attr-defined] # the parser asks whether there is more
+
+    def at_eof(self) -> bool:
+        return self._stream.at_eof()
+
+    async def readline(self) -> bytes:
+        try:
+            line = await self._stream.readline()
+        except ValueError:  # longer than the stream's own limit
+            raise TooMuch("a line without an end") from None
+        return self._counted(line)
+
+    async def readexactly(self, wanted: int) -> bytes:
+        if not 0 <= wanted <= self._left:
+            raise TooMuch(f"a value of {wanted} bytes")
+        return self._counted(await self._stream.readexactly(wanted))
+
+    async def read(self, most: int) -> bytes:
+        return self._counted(await self._stream.read(most))
+
+    def _counted(self, data: bytes) -> bytes:
+        self._left -= len(data)
+        if self._left < 0:
+            raise TooMuch(f"more than {MOST_BYTES} bytes")
+        return data
+
+
+class BoundedConnection(Connection):
+    """Without TLS."""
+
+    async def _connect(self) -> None:
+        await super()._connect()  # type: ignore[no-untyped-call]
+        self._reader: Any = _Bounded(self._reader)
+
+
+class BoundedSSLConnection(SSLConnection):
+    """With TLS."""
+
+    async def _connect(self) -> None:
+        await super()._connect()  # type: ignore[no-untyped-call]
+        self._reader: Any = _Bounded(self._reader)

@@ -1,0 +1,33 @@
+"""One tenant's object or server stops nobody else, fills no memory, and has a reason of its own.
+
+`make faults` prints the table with what was measured; nothing here depends on how fast the machine is.
+"""
+
+from collections.abc import Iterator
+
+import pytest
+
+from faults.arena import LIMIT, Arena, Attack
+from faults.objects import ATTACKS
+from faults.servers import attacks
+from testbed.controlplane import ControlPlane
+from testbed.kwok import Kwok
+
+LATE = {"ConnectionTimeout", "ProbeTimeout"}
+"""What a slow machine may make of any server."""
+
+
+@pytest.fixture(scope="module")
+def arena() -> Iterator[Arena]:
+    with ControlPlane() as plane, Kwok(plane) as kwok:
+        kwok.add_node("node-1")
+        with Arena(plane) as stage:
+            yield stage
+
+
+@pytest.mark.parametrize("attack", [*ATTACKS, *attacks()], ids=lambda attack: attack.name)
+def test_one_tenants_input_stops_nobody_else(arena: Arena, attack: Attack) -> None:
+    seen = arena.suffer(attack)
+    assert {attack.says, *LATE} & {*seen.reasons}
+    assert (seen.leaks, seen.crashes) == ([], [])
+    assert seen.peak < LIMIT
