@@ -13,6 +13,7 @@ from kombu.exceptions import OperationalError
 
 from mehc_checks.checks.broker.check import BACKLOG, BrokerReasons
 from mehc_checks.clients.aws.reasons import AwsReasons
+from mehc_checks.clients.kubernetes.api import KubernetesCluster
 from mehc_checks.clients.network.reasons import NetworkReasons
 from mehc_checks.core.outcome import Status
 from mehc_checks.engine.report import CheckResult
@@ -21,6 +22,7 @@ from mehc_checks.modelengine.configuration import Configuration
 from mehc_checks.modelengine.values import Layer, Values
 from testbed.aws import ACCOUNT, REGION, Aws
 from testbed.builder import QUEUE, TASK, Builder
+from testbed.controlplane import ControlPlane
 from testbed.httpserver import Reply, ScriptedServer
 from testbed.installation import Tree, overlaid
 from testbed.judging import judged
@@ -76,8 +78,8 @@ def test_who_uses_which(given: Tree, builds: tuple[str, str], work: tuple[str, s
     assert tuple(shown) == work
 
 
-async def judge(given: Tree) -> CheckResult:
-    result = await judged("BrokerReachable", given, seconds=20)
+async def judge(given: Tree, cluster: KubernetesCluster | None = None, namespace: str = "") -> CheckResult:
+    result = await judged("BrokerReachable", given, cluster=cluster, namespace=namespace, seconds=20)
     PRODUCED.update(found.reason for found in result.findings)
     return result
 
@@ -232,6 +234,36 @@ async def test_components_that_disagree(
     assert result.reason == reason, result.message
     assert says in result.message
     assert result.remediation
+
+
+@pytest.mark.parametrize("annotations", [{}, {"celery.scaleml.autoscaler/queue": "q"}], ids=["sync", "async"])
+async def test_the_databases_of_gcp_matter_to_async_endpoints(
+    redis_server: Redis,
+    queue: redis.Redis,
+    cluster: KubernetesCluster,
+    control_plane: ControlPlane,
+    namespace: str,
+    annotations: Tree,
+) -> None:
+    name = "launch-endpoint-id-end-1"
+    pods = {"metadata": {"labels": {"app": name}}, "spec": {"containers": [{"name": "main", "image": "x"}]}}
+    deployment = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": name, "annotations": annotations},
+        "spec": {"replicas": 0, "selector": {"matchLabels": {"app": name}}, "template": pods},
+    }
+    control_plane.apply(deployment, namespace=namespace)
+    values = overlaid(
+        on_redis(redis_server, at(f"{INFRA}.cloud_provider", "gcp")),
+        at("config.values.launch.endpoint_namespace", namespace),
+    )
+    result = await judge(values, cluster=cluster, namespace=namespace)
+    if annotations:
+        assert (result.status, result.reason) == (Status.WARN, "AsyncDatabaseMismatch")
+        assert result.message.endswith(f"forwarders consume Redis db 3: {name} get none")
+    else:
+        assert (result.status, result.reason) == (Status.PASS, "BrokerReachable")
 
 
 @pytest.fixture

@@ -9,11 +9,13 @@ from mehc_checks.core.outcome import Evidence, Finding, Outcome, Severity
 from mehc_checks.core.permission import Permission
 from mehc_checks.core.text import counted
 from mehc_checks.engine.check import Scope, check
-from mehc_checks.modelengine.broker import Broker, Brokers
+from mehc_checks.modelengine.broker import Broker
 
 R = BrokerReasons
 BACKLOG: Final = 50
 """Tasks that wait, above which builds take long: the builder works on two at a time."""
+
+_NAMED: Final = 3
 
 
 @check(
@@ -26,19 +28,27 @@ BACKLOG: Final = 50
         Permission(resource="secrets"),
         Permission(resource="configmaps"),
         Permission(resource="deployments", group="apps"),
+        Permission(
+            resource="deployments",
+            group="apps",
+            verbs=("list",),
+            scope="endpoints",
+            lost="async endpoints are assumed where they would not work",
+        ),
         Permission(resource="services"),
     ),
 )
 def broker_reachable(facts: BrokerFacts) -> Outcome:
     """Judge who uses which broker, and what the one of the builds answers."""
-    findings = [*_agreement(facts.brokers), *_servers(facts), *_answer(facts)]
+    findings = [*_agreement(facts), *_servers(facts), *_answer(facts)]
     if not findings:
         broker, queue = facts.brokers.build_sender.broker, facts.queue
         findings.append(R.REACHABLE(broker=broker, tasks=_waiting(queue), queue=queue.name))
     return Outcome.of(findings, evidence=_evidence(facts))
 
 
-def _agreement(brokers: Brokers) -> Iterator[Finding]:
+def _agreement(facts: BrokerFacts) -> Iterator[Finding]:
+    brokers = facts.brokers
     sender, taker = brokers.build_sender, brokers.build_taker
     if sender.broker is not taker.broker:
         yield R.BUILDER_MISMATCH(sent=sender, sent_by=sender.because, taken=taker, taken_by=taker.because)
@@ -51,10 +61,16 @@ def _agreement(brokers: Brokers) -> Iterator[Finding]:
         yield R.WORKER_MISMATCH(
             sent=sender, sent_by=sender.because, taken=taker, taken_by=taker.because, expected=expected
         )
-    elif sender.db != taker.db:
-        yield R.DATABASE_MISMATCH(sent=sender, taken=taker)
+    elif sender.db != taker.db and facts.async_endpoints != ():
+        waiting = f": {_named(facts.async_endpoints)} get none" if facts.async_endpoints else ""
+        yield R.DATABASE_MISMATCH(sent=sender, taken=taker, waiting=waiting)
     if brokers.scales and taker.broker is not Broker.NONE and brokers.scales != brokers.annotated:
         yield R.AUTOSCALER_MISMATCH(scales=brokers.scales, annotated=brokers.annotated)
+
+
+def _named(endpoints: tuple[str, ...]) -> str:
+    more = f" and {len(endpoints) - _NAMED} more" if len(endpoints) > _NAMED else ""
+    return f"{', '.join(endpoints[:_NAMED])}{more}"
 
 
 def _servers(facts: BrokerFacts) -> Iterator[Finding]:

@@ -9,9 +9,10 @@ from mehc_checks.checks.broker.facts import BrokerFacts, Queue
 from mehc_checks.checks.broker.reasons import BrokerReasons as R
 from mehc_checks.clients.aws.client import Aws, AwsProblem
 from mehc_checks.clients.aws.reasons import NOT_FOUND
+from mehc_checks.clients.kubernetes.paths import object_path
 from mehc_checks.clients.kubernetes.reasons import KubernetesReasons
 from mehc_checks.clients.network.connect import NetworkProblem, client_context, handshake
-from mehc_checks.core.errors import Problem
+from mehc_checks.core.errors import CannotEvaluate, Problem
 from mehc_checks.installation.context import Context
 from mehc_checks.installation.redis import ask_broker, differing_brokers, queue_depth
 from mehc_checks.modelengine.broker import Broker, brokers, build_queue
@@ -21,6 +22,8 @@ from mehc_checks.modelengine.values import Values
 _AMQPS: Final = 5671
 _DATABASE: Final = 0
 """Of Redis, in which builds are queued; forwarders consume another. Source: ``core/celery/app.py``."""
+_QUEUE_ANNOTATION: Final = "celery.scaleml.autoscaler/queue"
+"""Source: ``service_template_config_map.yaml`` of the chart, its async Deployments."""
 _REGION: Final = "config.values.infra.default_region"
 
 
@@ -33,6 +36,8 @@ async def gather(context: Context) -> BrokerFacts:
         namespace=context.namespace or "NAMESPACE",
         builder=f"{fullname(values)}-endpoint-builder",
     )
+    if facts.brokers.work_sender.db != facts.brokers.work_taker.db:
+        facts = replace(facts, async_endpoints=await _async_endpoints(context))
     match facts.brokers.build_sender.broker:
         case Broker.SQS:
             return await _sqs(context, facts)
@@ -40,6 +45,21 @@ async def gather(context: Context) -> BrokerFacts:
             return await _service_bus(context, facts)
         case _:
             return await _redis(context, facts)
+
+
+async def _async_endpoints(context: Context) -> tuple[str, ...] | None:
+    """The names of the async endpoints' Deployments, which say by an annotation what queue scales them."""
+    if not (context.cluster and context.endpoint_namespace):
+        return None
+    try:
+        found = await context.reader.all(object_path("deployments", context.endpoint_namespace, group="apps"))
+    except CannotEvaluate:
+        return None
+    return tuple(
+        str(item["metadata"]["name"])
+        for item in found.items
+        if _QUEUE_ANNOTATION in (item["metadata"].get("annotations") or {})
+    )
 
 
 async def _redis(context: Context, facts: BrokerFacts) -> BrokerFacts:

@@ -45,8 +45,9 @@ class BrokerReasons(AwsReasons, NetworkReasons):
         "AsyncDatabaseMismatch",
         Status.WARN,
         "Gateway and forwarders use the same Redis with different databases: async endpoints do not work here.",
-        message="the gateway sends async tasks to {sent}, but forwarders consume {taken}",
+        message="the gateway sends async tasks to {sent}, but forwarders consume {taken}{waiting}",
         remedy="Use sync and streaming endpoints only: no value changes the database of either.",
+        defaults={"waiting": ""},
     )
     AUTOSCALER_MISMATCH = Reason(
         "AutoscalerBrokerMismatch",
