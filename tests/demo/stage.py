@@ -14,12 +14,22 @@ from testbed.postgres import Postgres
 from testbed.prometheus import Prometheus
 from testbed.redis import Redis
 from testbed.registry import ImageStore, Registry
-from testbed.sound import AWS, ONPREM
+from testbed.sound import AWS, AZURE, GCP, ONPREM
 
 REGISTRY = AWS["config"]["values"]["infra"]["docker_repo_prefix"]
 """The registry's name in the values, at which a proxy leads to the one of the demo."""
 MIRROR = ONPREM["config"]["values"]["infra"]["docker_repo_prefix"]
 """The registry of the installation on premises; the proxy leads to the same one."""
+ARTIFACTS = GCP["config"]["values"]["infra"]["docker_repo_prefix"]
+"""The repository of the installation on Google Cloud: host, project and name."""
+REGISTRIES = (REGISTRY, MIRROR, ARTIFACTS.partition("/")[0])
+"""Names that the proxy leads to the one registry."""
+AZURE_REDIS, AZURE_REDIS_PORT = "my-cache.redis.cache.windows.net", 6380
+CLOUD_STORES = ("myaccount.blob.core.windows.net", "storage.googleapis.com")
+AZURE_BUS, AMQPS = "my-bus.servicebus.windows.net", 5671
+CLOUD_NAMES = (AZURE_REDIS, AZURE_BUS, *CLOUD_STORES)
+"""What the installations on Azure and Google Cloud depend on, as far as names, TLS and certificates are tested."""
+PULL_SECRET = "egp-ecr-regcred"
 FORWARDERS_PORT = 6379
 """Of Redis on premises: forwarders know no other."""
 VLLM = "0.6.3"
@@ -126,6 +136,18 @@ def set_up_cluster(control_plane: ControlPlane, kwok: Kwok) -> None:
     keda.deploy(control_plane)
 
 
+def of_azure() -> list[Tree]:
+    """What the chart, and a careful user, put into the endpoint namespace on Azure."""
+    authentication = {
+        "apiVersion": "keda.sh/v1alpha1",
+        "kind": "TriggerAuthentication",
+        "metadata": {"name": "azure-workload-identity"},
+        "spec": {"podIdentity": {"provider": "azure-workload", "identityId": AZURE["azure"]["client_id"]}},
+    }
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": PULL_SECRET}}
+    return [authentication, secret]
+
+
 def endpoint(name: str, *, image: str = "", stage: str = "", **pod: object) -> Tree:
     """An endpoint's Deployment, as the builder makes it; ``stage`` is what happens to its pods."""
     id_ = name.replace("-", "_")
@@ -169,10 +191,13 @@ class Servers:
         images = ImageStore(self.registry)
         for repository, tag in IMAGES.items():
             images.push_index(repository, tag)
+            images.push_index(f"{ARTIFACTS.partition('/')[2]}/{repository}", tag)
         self.postgres.create_role("modelengine", PASSWORD)
         revisions = {
             "sound": "head",
             "premises": "head",
+            "azure": "head",
+            "google": "head",
             "stuck": "head",
             "behind": "62da4f8b3403",
             "empty": None,
@@ -240,6 +265,26 @@ class Servers:
         made = self.installation("acme-on-premises", "premises", values)
         keys = dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), "testing")
         return replace(made, secrets={**made.secrets, "s3-credentials": keys})
+
+    def on_azure(self) -> HelmInstallation:
+        """A healthy installation on Azure, as far as it is evaluated without an identity of Azure."""
+        made = self.installation("acme-azure", "azure", overlaid(AZURE, self._common(MIRROR)))
+        return replace(made, secrets={**made.secrets, PULL_SECRET: {"unused": "here"}})
+
+    def on_google(self) -> HelmInstallation:
+        """A healthy installation on Google Cloud; its bucket is not listed without an identity of Google."""
+        own = self.plain
+        redis = {
+            "config": {
+                "values": {"infra": {"redis_host": own.host}, "launch": {"cache_redis_gcp_url": own.url(15)}}
+            }
+        }
+        return self.installation("acme-google", "google", overlaid(GCP, self._common(ARTIFACTS), redis))
+
+    def clouds(self) -> list[tuple[str, HelmInstallation]]:
+        """Those whose dependencies have names that only a resolver of the demo's own knows."""
+        so_far = "nothing: it is healthy as far as this is evaluated, on"
+        return [(f"{so_far} Azure", self.on_azure()), (f"{so_far} Google Cloud", self.on_google())]
 
     def installation(self, namespace: str, database: str, values: Tree) -> HelmInstallation:
         url = self.postgres.url("modelengine", PASSWORD, database)

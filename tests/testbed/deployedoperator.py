@@ -4,8 +4,11 @@ There is no container runtime here. KWOK says that the pods run; this starts, fo
 with its arguments, its environment and a token of its ServiceAccount, so under the chart's own RBAC.
 """
 
-from collections.abc import Mapping
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -16,6 +19,7 @@ from testbed.operatorprocess import Operator
 
 NAME = "mehc"
 """Of the namespace, the release, and the release's objects."""
+_HOSTS = Path("/etc/hosts")
 _OF_THE_POD = {"metadata.name": "name", "metadata.namespace": "namespace"}
 
 
@@ -23,7 +27,11 @@ class PodOperator(Operator):
     """The container of one pod. Its port is one of its own: here all pods share an address."""
 
     def __init__(
-        self, control_plane: ControlPlane, pod: Mapping[str, Any], environment: Mapping[str, str]
+        self,
+        control_plane: ControlPlane,
+        pod: Mapping[str, Any],
+        environment: Mapping[str, str],
+        hosts: Mapping[str, str],
     ) -> None:
         metadata, spec = pod["metadata"], pod["spec"]
         (container,) = spec["containers"]
@@ -31,6 +39,7 @@ class PodOperator(Operator):
         if command != "run":
             raise ValueError(f"the container runs mehc {command}")
         self.pod: str = metadata["name"]
+        self._hosts = hosts
         super().__init__(
             control_plane,
             *words,
@@ -42,18 +51,38 @@ class PodOperator(Operator):
 
     def prepare(self) -> None:
         """The chart brought the CRD."""
+        names = "".join(f"{address} {name}\n" for name, address in self._hosts.items())
+        self._own_hosts.write_text(_HOSTS.read_text() + names)
+
+    def command(self) -> Sequence[str | Path]:
+        if not self._hosts:
+            return super().command()
+        over = f'mount --bind "$0" {_HOSTS} && exec "$@"'
+        return ["unshare", "--mount", "sh", "-c", over, self._own_hosts, *super().command()]
+
+    @property
+    def _own_hosts(self) -> Path:
+        return self.directory / "hosts"
 
 
 class DeployedOperator:
     """The chart, installed by Helm into the namespace "mehc", and the processes of its pods; a context manager."""
 
     def __init__(
-        self, control_plane: ControlPlane, values: Mapping[str, Any], *, environment: Mapping[str, str]
+        self,
+        control_plane: ControlPlane,
+        values: Mapping[str, Any],
+        *,
+        environment: Mapping[str, str],
+        hosts: Mapping[str, str] | None = None,
     ) -> None:
-        """``environment`` is what the nodes add: where AWS is, and what authorities are trusted."""
+        """``environment`` is what the nodes add: where AWS is, and what authorities are trusted. ``hosts`` are names
+        and addresses that its pods' resolver has; they need ``can_have_hosts``.
+        """
         self._control_plane = control_plane
         self._values = {"image": {"repository": "registry.example.com/mehc"}, **values}
         self._environment = environment
+        self._hosts = dict(hosts or {})
         self._stack = ExitStack()
         self.replicas: list[PodOperator] = []
 
@@ -64,7 +93,7 @@ class DeployedOperator:
             "GET", f"/api/v1/namespaces/{NAME}/pods?labelSelector=app.kubernetes.io/instance%3D{NAME}"
         )["items"]
         for pod in pods:
-            operator = PodOperator(self._control_plane, pod, self._environment)
+            operator = PodOperator(self._control_plane, pod, self._environment, self._hosts)
             self.replicas.append(self._stack.enter_context(operator))
         return self
 
@@ -81,6 +110,14 @@ class DeployedOperator:
             if replica.pod == holder:
                 return replica
         raise LookupError(f"no replica is {holder or 'nobody'}")
+
+
+def can_have_hosts() -> bool:
+    """Whether this process may give another one an /etc/hosts of its own."""
+    if os.geteuid() != 0:
+        return False
+    done = subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False)
+    return done.returncode == 0
 
 
 def _variables(container: Mapping[str, Any], metadata: Mapping[str, Any]) -> dict[str, str]:

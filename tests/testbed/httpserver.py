@@ -50,11 +50,16 @@ Script = Callable[[Request], Reply]
 class ScriptedServer:
     """Answers every request as the script says, over TLS if there is a certificate; `requests` are kept.
 
-    `client_ca`: clients must show a certificate of it.
+    `client_ca`: clients must show a certificate of it. `place`: where it listens, on loopback.
     """
 
     def __init__(
-        self, script: Script, *, certificate: Certificate | None = None, client_ca: Path | None = None
+        self,
+        script: Script,
+        *,
+        certificate: Certificate | None = None,
+        client_ca: Path | None = None,
+        place: tuple[str, int] | None = None,
     ) -> None:
         self.requests: list[Request] = []
         outer = self
@@ -79,8 +84,9 @@ class ScriptedServer:
             def log_message(self, *_: Any) -> None:
                 """Quiet."""
 
-        self._server = _HttpServer((LOOPBACK, free_port()), Handler)
-        self.address = f"{LOOPBACK}:{self._server.server_address[1]}"
+        host, port = place or (LOOPBACK, free_port())
+        self._server = _HttpServer((host, port), Handler)
+        self.address = f"{host}:{port}"
         self.url = f"{'https' if certificate else 'http'}://{self.address}"
         if certificate:
             tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

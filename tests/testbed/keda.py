@@ -38,7 +38,6 @@ def deploy(control_plane: ControlPlane) -> None:
             each["status"].get("readyReplicas") for each in control_plane.api("GET", deployments)["items"]
         ],
         lambda ready: ready == [1, 1],
-        seconds=30,
     )
 
 

@@ -28,8 +28,8 @@ class BrokerFacts:
     ``celery_region`` is where Celery asks for queues, ``region`` where the platform creates them, "" off AWS.
     ``bus`` is the Service Bus host that was asked; ``problem`` why the broker could not be asked, or what it lacks.
     ``servers`` are the gateway's and the builder's Redis, each with what names it, where they are two.
-    ``namespace`` and ``builder`` are the builder's, for commands. ``async_endpoints`` names the endpoints that take their
-    requests from the broker, as far as that matters; None where it is not known.
+    ``namespace`` and ``builder`` are the builder's, for commands. ``async_endpoints`` names the endpoints that take
+    their requests from the broker, as far as that matters; None where it is not known.
     """
 
     brokers: Brokers
