@@ -12,6 +12,8 @@ from typing import Final
 LOCAL: Final = "127.0.0.1"
 """Where relays listen."""
 _CHUNK: Final = 65536
+_CLOSING: Final = 1.0
+"""Seconds for the last words of a connection."""
 
 
 @dataclass(slots=True)
@@ -33,17 +35,19 @@ class Relay:
 
     async def _lead(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         upstream: asyncio.StreamWriter | None = None
+        sending: asyncio.Task[None] | None = None
         try:
             (answers, upstream), self._first = self._first or await self._connected(), None
-            sending = asyncio.create_task(_pump(reader, upstream))
-            try:
-                await self._receive(answers, writer)
-            finally:
-                sending.cancel()
-                await asyncio.gather(sending, return_exceptions=True)
+            sending = asyncio.create_task(_send(reader, upstream))
+            await self._receive(answers, writer)
+            if not self.exhausted:
+                # Closed before the library has read the last words, and with some of its own unread, they are lost.
+                await sending
         except OSError:
             pass  # the library sees that the connection is closed
         finally:
+            if sending is not None:
+                sending.cancel()
             for each in filter(None, (upstream, writer)):
                 each.transport.abort()
 
@@ -52,7 +56,9 @@ class Relay:
         self._first = await self._connected()
 
     async def close(self) -> None:
-        """End all connections."""
+        """End all connections; those that the library has closed end by themselves, so that servers see no abort."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=_CLOSING)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -71,15 +77,16 @@ class Relay:
             writer.write(data)
             await writer.drain()
         writer.write_eof()
-        await asyncio.sleep(0)
 
 
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _send(reader: asyncio.StreamReader, upstream: asyncio.StreamWriter) -> None:
+    """All that the library says, to the server as long as that listens."""
     with suppress(OSError):
         while data := await reader.read(_CHUNK):
-            writer.write(data)
-            await writer.drain()
-        writer.close()
+            with suppress(OSError):
+                upstream.write(data)
+                await upstream.drain()
+    upstream.close()
 
 
 @asynccontextmanager
