@@ -161,7 +161,7 @@ SAID: dict[str, dict[str, str]] = {
         "not found, with a page": "BucketNotFound",
         "terminal sequences": "AWSError",
     },
-    "PostgreSQL": {**SLOW, **CLOSED, **dict.fromkeys(POSTGRES, "QueryFailed")},
+    "PostgreSQL": {"silent": "ConnectionTimeout", **CLOSED, **dict.fromkeys(POSTGRES, "QueryFailed")},
 }
 """The reason of each, where it is not that of its kind."""
 KINDS: list[tuple[str, Callable[[str], Tree], tuple[dict[str, Script], ...], str]] = [

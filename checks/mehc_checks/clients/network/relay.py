@@ -18,12 +18,16 @@ _CLOSING: Final = 1.0
 
 @dataclass(slots=True)
 class Relay:
-    """A port on loopback that leads to one server. ``exhausted`` is whether the server has said too much."""
+    """A port on loopback that leads to one server. ``exhausted`` is whether the server has said too much.
+
+    ``in_use`` is to be set once the library has a session that it will close.
+    """
 
     host: str
     port: int
     left: int
     exhausted: bool = False
+    in_use: bool = False
     local: int = 0
     _first: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
@@ -56,8 +60,8 @@ class Relay:
         self._first = await self._connected()
 
     async def close(self) -> None:
-        """End all connections; those that the library has closed end by themselves, so that servers see no abort."""
-        if self._tasks:
+        """End all connections. What was in use ends by itself: its library has closed it, and no server sees an abort."""
+        if self._tasks and self.in_use:
             await asyncio.wait(self._tasks, timeout=_CLOSING)
         for task in self._tasks:
             task.cancel()

@@ -99,7 +99,10 @@ async def _open(server: Server, timeout: float, stack: AsyncExitStack, relays: l
         async with asyncio.timeout(timeout / 2):
             places = await _places(server, timeout / 2)
             reached = await _relayed(places, timeout / 2 / len(places), stack, relays)
-            return await stack.enter_async_context(await _connect(server, reached))
+            opened = await stack.enter_async_context(await _connect(server, reached))
+            for each in relays:
+                each.in_use = True
+            return opened
     except TimeoutError:
         seconds = f"{timeout / 2:g}"
         raise NetworkProblem(N.CONNECTION_TIMEOUT, server.host, server.port, time=f"{seconds} s") from None
