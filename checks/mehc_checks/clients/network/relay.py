@@ -60,7 +60,7 @@ class Relay:
         self._first = await self._connected()
 
     async def close(self) -> None:
-        """End all connections. What was in use ends by itself, since its library has closed it: no server sees an abort."""
+        """End all connections. One in use ends by itself, as its library has closed it: no server sees an abort."""
         if self._tasks and self.in_use:
             await asyncio.wait(self._tasks, timeout=_CLOSING)
         for task in self._tasks:
