@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import yaml
 
+from mehc_checks.checks.config.rules.evaluate import MOST_PLACES
 from mehc_operator.cli.incluster.operators import LABEL
 from testbed.chart import CHART
 from testbed.controlplane import ControlPlane
@@ -120,7 +121,7 @@ def test_the_report_is_that_of_a_check_inside(here: Cluster) -> None:
 def test_values_arrive_through_standard_input_and_a_report_of_megabytes_whole(
     here: Cluster, tmp_path: Path
 ) -> None:
-    wrong = {f"unknown{number}": "é" * 200 for number in range(4000)}
+    wrong = {f"unknown{number}{'é' * 2500}": 1 for number in range(MOST_PLACES)}
     values = tmp_path / "values.yaml"
     values.write_text(yaml.safe_dump({"config": {"values": {"infra": wrong}}}, allow_unicode=True))
     done = here.check(
@@ -129,7 +130,7 @@ def test_values_arrive_through_standard_input_and_a_report_of_megabytes_whole(
     assert done.returncode == 1, done.stderr
     assert len(done.stdout) > 1_000_000
     report = json.loads(done.stdout)
-    assert "unknown3999" in json.dumps(report)
+    assert f"unknown{MOST_PLACES - 1}é" in json.dumps(report, ensure_ascii=False)
 
 
 def test_a_mistake_is_the_same_line_with_the_same_status(here: Cluster) -> None:
@@ -220,7 +221,7 @@ def logged(output: bytes) -> Iterator[str]:
 
 
 def test_the_log_of_a_job_is_followed_to_its_end(here: Cluster, tmp_path: Path) -> None:
-    wrong = {f"unknown{number}": "é" * 200 for number in range(4000)}
+    wrong = {f"unknown{number}{'é' * 2500}": 1 for number in range(MOST_PLACES)}
     values = {"values.yaml": yaml.safe_dump({"config": {"values": {"infra": wrong}}}, allow_unicode=True)}
     words = ("check", "--inside", "-f", "values.yaml", "--only", "ConfigValid", "-o", "json")
     files = tmp_path / "files.json"
