@@ -32,6 +32,10 @@ MEHC = Path(sys.executable).with_name("mehc")
 OPERATOR = "mehc"
 NAMESPACE = "model-engine"
 
+WRONG = {f"unknown{number}{'é' * 2500}": 1 for number in range(MOST_PLACES)}
+"""Values whose report has megabytes, and how the last of them begins there."""
+LAST = f"unknown{MOST_PLACES - 1}é"
+
 pytestmark = pytest.mark.timeout(900)
 
 
@@ -121,16 +125,15 @@ def test_the_report_is_that_of_a_check_inside(here: Cluster) -> None:
 def test_values_arrive_through_standard_input_and_a_report_of_megabytes_whole(
     here: Cluster, tmp_path: Path
 ) -> None:
-    wrong = {f"unknown{number}{'é' * 2500}": 1 for number in range(MOST_PLACES)}
     values = tmp_path / "values.yaml"
-    values.write_text(yaml.safe_dump({"config": {"values": {"infra": wrong}}}, allow_unicode=True))
+    values.write_text(yaml.safe_dump({"config": {"values": {"infra": WRONG}}}, allow_unicode=True))
     done = here.check(
         "-f", str(values), "-f", "-", "-o", "json", "--only", "ConfigValid", stdin="tag: over\n"
     )
     assert done.returncode == 1, done.stderr
     assert len(done.stdout) > 1_000_000
     report = json.loads(done.stdout)
-    assert f"unknown{MOST_PLACES - 1}é" in json.dumps(report, ensure_ascii=False)
+    assert LAST in json.dumps(report, ensure_ascii=False)
 
 
 def test_a_mistake_is_the_same_line_with_the_same_status(here: Cluster) -> None:
@@ -221,8 +224,7 @@ def logged(output: bytes) -> Iterator[str]:
 
 
 def test_the_log_of_a_job_is_followed_to_its_end(here: Cluster, tmp_path: Path) -> None:
-    wrong = {f"unknown{number}{'é' * 2500}": 1 for number in range(MOST_PLACES)}
-    values = {"values.yaml": yaml.safe_dump({"config": {"values": {"infra": wrong}}}, allow_unicode=True)}
+    values = {"values.yaml": yaml.safe_dump({"config": {"values": {"infra": WRONG}}}, allow_unicode=True)}
     words = ("check", "--inside", "-f", "values.yaml", "--only", "ConfigValid", "-o", "json")
     files = tmp_path / "files.json"
     files.write_text(json.dumps(values))
@@ -245,7 +247,7 @@ def test_the_log_of_a_job_is_followed_to_its_end(here: Cluster, tmp_path: Path) 
         report, said = process.communicate()
     assert process.returncode == 1, said
     assert len(report) > 1_000_000
-    assert "unknown3999" in json.dumps(json.loads(report))
+    assert LAST in json.dumps(json.loads(report), ensure_ascii=False)
     assert said.startswith(f"checking from Job {OPERATOR}/mehc-check-")
     eventually(here.jobs, lambda items: items == [])
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from mehc_checks.checks.config.rules.evaluate import MOST_PLACES
 from mehc_operator.crd import custom_resource_definition
 from testbed.chart import CHART
 from testbed.healthchecks import manifest
@@ -86,13 +87,13 @@ def judged(report: str) -> list[Any]:
 
 
 def test_a_job_reports_whole_and_leaves_nothing(place: Place, tmp_path: Path) -> None:
-    wrong = {f"unknown{number}": "x" * 200 for number in range(2000)}
+    wrong = {f"unknown{number}{'x' * 900}": 1 for number in range(MOST_PLACES)}
     values = tmp_path / "values.yaml"
     values.write_text(yaml.safe_dump({"config": {"values": {"infra": wrong}}}))
     words = ("--only=ConfigValid,DatabaseMigrated", "-o", "json", "-f", str(values), "--timeout=60s")
     done = place.check(*words, "--image", place.image.reference)
     assert done.returncode == 1, done.stderr
-    assert "unknown1999" in done.stdout
+    assert f"unknown{MOST_PLACES - 1}x" in done.stdout
     here = [word for word in place.command(*words) if word != "--in-cluster"]
     outside = subprocess.run(here, capture_output=True, text=True, check=False)
     assert judged(done.stdout) == judged(outside.stdout)

@@ -20,6 +20,7 @@ from mehc_operator.store import Store
 from testbed.controlplane import ControlPlane
 from testbed.healthchecks import PROBE_NOW, Cluster, wait, with_redis
 from testbed.identity import as_account
+from testbed.installation import Tree
 from testbed.operatorprocess import Operator, install_crd
 from testbed.redis import Redis
 
@@ -104,6 +105,15 @@ def test_a_leader_that_stops_hands_over_and_nothing_moves(cluster: Cluster, redi
         assert took < 10  # the seconds for which nobody takes the Lease of a leader that was killed
 
 
+def settled(cluster: Cluster) -> Tree:
+    """The resource, once nobody has written it for a while."""
+    while True:
+        before = cluster.get()
+        time.sleep(3)
+        if cluster.get()["metadata"]["resourceVersion"] == before["metadata"]["resourceVersion"]:
+            return before
+
+
 def test_a_leader_that_was_suspended_writes_nothing_when_it_wakes(cluster: Cluster, redis: Redis) -> None:
     """Its pass goes on, and finds the connection broken, at a moment at which another has long been leading."""
     cluster.apply(with_redis(redis, timeout="3s", confirmations=1))
@@ -116,7 +126,7 @@ def test_a_leader_that_was_suspended_writes_nothing_when_it_wakes(cluster: Clust
         redis.restart()
         wait(lambda: passes(two) == 1)
         wait(lambda: cluster.get()["status"]["health"] == "Healthy")
-        before = cluster.get()
+        before = settled(cluster)
         events = cluster.events()
         one.resume()
         wait(lambda: "standby (leader: two_" in one.get("/readyz")[1])

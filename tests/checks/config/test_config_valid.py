@@ -13,7 +13,7 @@ import pytest
 from mehc_checks.checks.config.clusterfacts import cluster_facts
 from mehc_checks.checks.config.reasons import ConfigReasons
 from mehc_checks.checks.config.rules.catalogue import all_rules
-from mehc_checks.checks.config.rules.fault import NO_INSTALL, NO_START
+from mehc_checks.checks.config.rules.fault import NO_START, NOT_CREATED
 from mehc_checks.checks.config.rules.rule import REGISTRY
 from mehc_checks.clients.kubernetes.api import KubernetesCluster
 from mehc_checks.core.outcome import Severity, Status
@@ -186,7 +186,7 @@ async def test_a_failed_release(helm: Helm, cluster: KubernetesCluster, namespac
     assert any(found.message.startswith("Helm release me revision 2 failed: ") for found in result.findings)
     assert "ReleaseFailed" in {found.reason for found in result.findings}
     (failed,) = (found for found in result.findings if found.reason == "ReleaseFailed")
-    assert failed.explains == NO_INSTALL
+    assert failed.explains == NOT_CREATED
     assert f"run helm upgrade me -n {namespace} again" in failed.remediation
 
 
