@@ -12,7 +12,7 @@ from mehc_checks.clients.aws.reasons import NOT_FOUND
 from mehc_checks.clients.kubernetes.paths import object_path
 from mehc_checks.clients.kubernetes.reasons import KubernetesReasons
 from mehc_checks.clients.network.connect import NetworkProblem, client_context, handshake
-from mehc_checks.core.errors import CannotEvaluate, Problem
+from mehc_checks.core.errors import CannotEvaluate, NotApplicable, Problem
 from mehc_checks.installation.context import Context
 from mehc_checks.installation.redis import ask_broker, differing_brokers, queue_depth
 from mehc_checks.modelengine.broker import Broker, brokers, build_queue
@@ -36,7 +36,8 @@ async def gather(context: Context) -> BrokerFacts:
         namespace=context.namespace or "NAMESPACE",
         builder=f"{fullname(values)}-endpoint-builder",
     )
-    if facts.brokers.work_sender.db != facts.brokers.work_taker.db:
+    sender, taker = facts.brokers.work_sender, facts.brokers.work_taker
+    if sender.broker is taker.broker and sender.db != taker.db:
         facts = replace(facts, async_endpoints=await _async_endpoints(context))
     match facts.brokers.build_sender.broker:
         case Broker.SQS:
@@ -48,12 +49,14 @@ async def gather(context: Context) -> BrokerFacts:
 
 
 async def _async_endpoints(context: Context) -> tuple[str, ...] | None:
-    """The names of the async endpoints' Deployments, which say by an annotation what queue scales them."""
-    if not (context.cluster and context.endpoint_namespace):
+    """The names of the async endpoints' Deployments, which say by an annotation what queue scales them; None where
+    they cannot be read, or there is no cluster.
+    """
+    if not context.endpoint_namespace:
         return None
     try:
         found = await context.reader.all(object_path("deployments", context.endpoint_namespace, group="apps"))
-    except CannotEvaluate:
+    except (CannotEvaluate, NotApplicable):
         return None
     return tuple(
         str(item["metadata"]["name"])
