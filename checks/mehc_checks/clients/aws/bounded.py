@@ -9,6 +9,9 @@ from typing import Any, Final
 MOST_BYTES: Final = 1024 * 1024
 """Of one answer; a page of a thousand keys has some hundred thousand."""
 _CHUNK: Final = 16384
+_REDIRECTS: Final = frozenset({301, 302, 307, 308})
+_REGION: Final = "x-amz-bucket-region"
+"""A header of S3's own redirects."""
 
 
 class BoundedSession:
@@ -26,6 +29,7 @@ class BoundedSession:
         answer = self._session.send(request)
         try:
             answer._content = self._read(answer.raw)
+            _require_no_loop(answer)
         except Exception as error:  # of urllib3, http.client, ssl and socket; botocore catches as much
             raise HTTPClientError(error=error) from None
         return answer
@@ -43,3 +47,11 @@ class BoundedSession:
                 raise ValueError("the answer does not end")
         raw.release_conn()
         return bytes(body)
+
+
+def _require_no_loop(answer: Any) -> None:
+    """Raises ValueError for a redirect that is not S3's: botocore asks where the bucket is by a request that is
+    redirected, too, and so on until Python's stack ends.
+    """
+    if answer.status_code in _REDIRECTS and _REGION not in answer.headers:
+        raise ValueError("it redirects and names no region")
