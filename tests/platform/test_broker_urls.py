@@ -8,7 +8,7 @@ import pytest
 
 from mehc_checks.clients.redis.server import Server
 from mehc_checks.modelengine import paths
-from mehc_checks.modelengine.broker import broker_connection, broker_secret
+from mehc_checks.modelengine.brokerredis import broker_connection, broker_secret
 from mehc_checks.modelengine.configuration import Configuration
 from mehc_checks.modelengine.environment import RedisEnvironment
 from mehc_checks.modelengine.redis import given as read

@@ -10,7 +10,8 @@ from mehc_checks.checks.config.rules.fault import NO_INSTALL
 from mehc_checks.core.outcome import Finding, Severity
 from mehc_checks.installation.environment import Environment
 from mehc_checks.installation.redis import of_environment
-from mehc_checks.modelengine.broker import Broker, broker_connection, brokers
+from mehc_checks.modelengine.broker import Broker, brokers
+from mehc_checks.modelengine.brokerredis import broker_connection
 from mehc_checks.modelengine.configuration import Configuration
 from mehc_checks.modelengine.environment import by_values
 from testbed.vectors import Vector, values, vectors

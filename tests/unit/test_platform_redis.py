@@ -7,7 +7,8 @@ import pytest
 
 from mehc_checks.core.errors import Problem
 from mehc_checks.core.outcome import Reason
-from mehc_checks.modelengine.broker import broker_connection, broker_is_redis, broker_secret
+from mehc_checks.modelengine.broker import broker_is_redis
+from mehc_checks.modelengine.brokerredis import broker_connection, broker_secret
 from mehc_checks.modelengine.configuration import Configuration
 from mehc_checks.modelengine.environment import RedisEnvironment
 from mehc_checks.modelengine.kedaredis import keda, keda_secret

@@ -19,7 +19,8 @@ from mehc_checks.installation.environment import (
 )
 from mehc_checks.installation.reasons import EnvironmentReasons
 from mehc_checks.modelengine import paths
-from mehc_checks.modelengine.broker import broker_connection, broker_secret, build_queue
+from mehc_checks.modelengine.broker import build_queue
+from mehc_checks.modelengine.brokerredis import broker_connection, broker_secret
 from mehc_checks.modelengine.configuration import Configuration
 from mehc_checks.modelengine.endpoints import Cached, cache_key, demand_key
 from mehc_checks.modelengine.environment import (

@@ -58,6 +58,16 @@ def values(cloud: str, type_: str | None, flag: object = None, **more: Any) -> T
             ("Service Bus", "Service Bus"),
             ("Service Bus", "Service Bus"),
         ),
+        (
+            values("aws", "redis", celeryBrokerUrl="rediss://b:6379/3"),
+            ("Redis", "Redis"),
+            ("Redis 3", "Redis 3"),
+        ),
+        (
+            values("aws", "sqs", extraEnvVars=[{"name": "CELERY_BROKER_URL", "value": "amqp://b"}]),
+            ("another broker", "another broker"),
+            ("another broker", "SQS"),
+        ),
         (values("azure", "elasticache"), ("Service Bus", "Service Bus"), ("Service Bus", "none")),
         (values("gcp", "redis"), ("Redis", "Redis"), ("Redis 0", "Redis 3")),
         (values("gcp", "sqs"), ("Redis", "Redis"), ("Redis 0", "SQS")),
@@ -110,6 +120,42 @@ async def test_redis_as_the_broker(redis_server: Redis, queue: redis.Redis) -> N
     result = await judge(on_redis(redis_server))
     assert (result.status, result.reason) == (Status.PASS, "BrokerReachable"), result.message
     assert result.message == f"Redis answers; 0 tasks wait in queue {QUEUE}"
+
+
+async def test_a_broker_named_by_its_url(
+    redis_server: Redis, queue: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Celery takes CELERY_BROKER_URL before what the platform configures, and so does the check."""
+    given = at("celeryBrokerUrl", redis_server.url(3))
+    assert (
+        await judge(on_redis(redis_server, {"redisPort": str(refused_port())}, given))
+    ).reason == "BrokerReachable"
+    monkeypatch.setenv("CELERY_BROKER_URL", redis_server.url(3))
+    app = celery.Celery()
+    app.conf.update(broker_url=f"redis://127.0.0.1:{refused_port()}/0")
+    other = redis.Redis.from_url(redis_server.url(3))
+    app.send_task(TASK, queue=QUEUE)
+    try:
+        assert other.llen(QUEUE) == 1
+    finally:
+        other.delete(QUEUE)
+
+
+@pytest.mark.parametrize(
+    ("url", "reason", "fix"),
+    [
+        ("{server}/0", "AsyncDatabaseMismatch", "Write /3 as the database of celeryBrokerUrl."),
+        ("sqs://", "WorkerBrokerMismatch", "Set celeryBrokerType to sqs."),
+        ("amqp://b", "WorkerBrokerMismatch", "Remove celeryBrokerUrl"),
+    ],
+)
+async def test_the_url_of_a_broker_that_forwarders_do_not_consume(
+    redis_server: Redis, queue: redis.Redis, url: str, reason: str, fix: str
+) -> None:
+    given = at("celeryBrokerUrl", url.format(server=redis_server.url(0).removesuffix("/0")))
+    result = await judge(on_redis(redis_server, given))
+    assert result.reason == reason, result.message
+    assert fix in (result.remediation or "")
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """BrokerReachable: gateway, builder and workers use the same broker, and it answers."""
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
 from mehc_checks.checks.broker.facts import BrokerFacts, Queue
 from mehc_checks.checks.broker.reasons import BrokerReasons
@@ -56,14 +56,19 @@ def _agreement(facts: BrokerFacts) -> Iterator[Finding]:
     expected = sender.broker.word
     if taker.broker is Broker.NONE:
         given = taker.because.partition("=")[2] or "unset"
-        yield R.UNKNOWN_TYPE(given=given, expected=expected)
+        yield R.UNKNOWN_TYPE(given=given, expected=expected or "redis, sqs or servicebus")
     elif sender.broker is not taker.broker:
+        fix = f"Set celeryBrokerType to {expected}."
+        if not expected:
+            fix = f"Remove {sender.told_by}: forwarders support redis, sqs and servicebus only."
         yield R.WORKER_MISMATCH(
-            sent=sender, sent_by=sender.because, taken=taker, taken_by=taker.because, expected=expected
+            sent=sender, sent_by=sender.because, taken=taker, taken_by=taker.because, fix=fix
         )
     elif sender.db != taker.db and facts.async_endpoints != ():
         waiting = f": {_named(facts.async_endpoints)} get none" if facts.async_endpoints else ""
-        yield R.DATABASE_MISMATCH(sent=sender, taken=taker, waiting=waiting)
+        fix = f"Write /{taker.db} as the database of {sender.told_by}."
+        words: dict[str, Any] = {"fix": fix} if sender.told_by else {}
+        yield R.DATABASE_MISMATCH(sent=sender, taken=taker, waiting=waiting, **words)
     if brokers.scales and taker.broker is not Broker.NONE and brokers.scales != brokers.annotated:
         yield R.AUTOSCALER_MISMATCH(scales=brokers.scales, annotated=brokers.annotated)
 

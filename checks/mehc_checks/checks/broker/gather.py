@@ -20,8 +20,6 @@ from mehc_checks.modelengine.names import fullname
 from mehc_checks.modelengine.values import Values
 
 _AMQPS: Final = 5671
-_DATABASE: Final = 0
-"""Of Redis, in which builds are queued; forwarders consume another. Source: ``core/celery/app.py``."""
 _QUEUE_ANNOTATION: Final = "celery.scaleml.autoscaler/queue"
 """Source: ``service_template_config_map.yaml`` of the chart, its async Deployments."""
 _REGION: Final = "config.values.infra.default_region"
@@ -44,6 +42,12 @@ async def gather(context: Context) -> BrokerFacts:
             return await _sqs(context, facts)
         case Broker.SERVICE_BUS:
             return await _service_bus(context, facts)
+        case Broker.OTHER:
+            detail = (
+                f"{facts.brokers.build_sender.told_by} names a broker that is not Redis, SQS or Service Bus"
+            )
+            fix = "Check that broker by its own tools: the builder must be connected to it."
+            return replace(facts, problem=Problem(KubernetesReasons.INCOMPLETE_DATA, detail=detail, fix=fix))
         case _:
             return await _redis(context, facts)
 
@@ -81,7 +85,8 @@ async def _redis(context: Context, facts: BrokerFacts) -> BrokerFacts:
     answers = await ask_broker(context, look)
     if answers:  # not every user can ask for the clients
         waiting, listed = answers[-1]
-        flags = [client.get("flags", "") for client in _clients(listed) if _is_worker(client)]
+        db = facts.brokers.build_sender.db
+        flags = [client.get("flags", "") for client in _clients(listed) if _is_worker(client, db)]
         idle = sum("b" in each for each in flags)
         queue = replace(queue, waiting=waiting, idle=idle, busy=len(flags) - idle)
     return replace(facts, queue=queue)
@@ -93,11 +98,13 @@ def _clients(listed: str) -> Iterator[dict[str, str]]:
         yield dict(part.split("=", 1) for part in line.split(" ") if "=" in part)
 
 
-def _is_worker(client: Mapping[str, str]) -> bool:
-    """A Celery worker keeps a connection on which it says nothing but BRPOP: blocked in it (flag b) while it has room
-    for a task, and with it as the last command while it has none. Source: ``kombu/transport/redis.py``.
+def _is_worker(client: Mapping[str, str], db: int | None) -> bool:
+    """``db`` is the database in which builds are queued; forwarders consume another.
+
+    A Celery worker keeps a connection on which it says nothing but BRPOP: blocked in it (flag b) while it has room for
+    a task, and with it as the last command while it has none. Source: ``kombu/transport/redis.py``.
     """
-    return client.get("cmd") == "brpop" and client.get("db") == str(_DATABASE)
+    return client.get("cmd") == "brpop" and client.get("db") == str(db)
 
 
 async def _sqs(context: Context, facts: BrokerFacts) -> BrokerFacts:

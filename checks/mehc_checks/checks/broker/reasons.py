@@ -39,15 +39,19 @@ class BrokerReasons(AwsReasons, NetworkReasons):
         "The gateway sends the tasks of async endpoints to one broker and their forwarders consume another: requests "
         "never return.",
         message="the gateway sends async tasks to {sent} ({sent_by}), but forwarders consume {taken} ({taken_by})",
-        remedy="Set celeryBrokerType to {expected}.",
+        remedy="{fix}",
+        defaults={"fix": "Set celeryBrokerType to the gateway's broker: redis, sqs or servicebus."},
     )
     DATABASE_MISMATCH = Reason(
         "AsyncDatabaseMismatch",
         Status.WARN,
         "Gateway and forwarders use the same Redis with different databases: async endpoints do not work here.",
         message="the gateway sends async tasks to {sent}, but forwarders consume {taken}{waiting}",
-        remedy="Use sync and streaming endpoints only: no value changes the database of either.",
-        defaults={"waiting": ""},
+        remedy="{fix}",
+        defaults={
+            "waiting": "",
+            "fix": "Use sync and streaming endpoints only: no value changes the database of either.",
+        },
     )
     AUTOSCALER_MISMATCH = Reason(
         "AutoscalerBrokerMismatch",
