@@ -150,6 +150,10 @@ CASES = [
         "S1-11", AWS, overlaid(launch("endpoint_namespace", "model-engine"), at("serviceTemplate.serviceAccountName", "model-engine")),
         f"{LAUNCH}.endpoint_namespace", "EndpointNamespaceShared", H, SOUND,
     ),
+    *(
+        Case("S1-19", AWS, launch("endpoint_namespace", given), f"{LAUNCH}.endpoint_namespace", "EndpointNamespaceInvalid", C)
+        for given in ("LLM-Engine", "llm_engine", "llm.engine", "-llm", "x" * 64)
+    ),
     Case("S1-12", AWS, launch("cache_redis_aws_url", None), f"{LAUNCH}.cache_redis_aws_url", "CacheRedisUnset", C),
     Case("S1-12", AZURE, launch("cache_redis_azure_host", ""), f"{LAUNCH}.cache_redis_azure_host", "CacheRedisUnset", C),
     Case("S1-13", AWS, at("autoscalling", {}), "autoscalling", "KeyUnknown", W),
@@ -245,6 +249,10 @@ CASES = [
     Case(
         "S2-aws-03", AWS, launch("sqs_queue_policy_template", '{"a": "arn:aws:sqs:us-east-1:000000000000:${queue_name}"}'),
         f"{LAUNCH}.sqs_queue_policy_template", "SQSSampleAccount", H,
+    ),
+    *(
+        Case("S2-aws-04", AWS, infra("default_region", given), f"{INFRA}.default_region", "AWSRegionInvalid", H)
+        for given in ("us-east-1a", "US-EAST-1", "eastus", "us_east_1", "us-east")
     ),
     Case(
         "S2-aws-04", AWS, infra("default_region", "eu-west-1"), f"{INFRA}.docker_repo_prefix",
@@ -349,6 +357,13 @@ CASES = [
     Case("S4-05", AWS, at("celery_autoscaler.enabled", False), "celery_autoscaler.enabled", "CeleryAutoscalerOff", H),
     Case("S4-05", AWS, at("celery_autoscaler.num_shards", 0), "celery_autoscaler.num_shards", "CeleryAutoscalerWithoutShards", H),
     Case("S4-05", AZURE, at("serviceIdentifier", "blue"), "serviceIdentifier", "CeleryAutoscalerLeftOut", H),
+    *(
+        Case(
+            "S4-06", AWS, infra("prometheus_server_address", f"http://prometheus:9090{page}"),
+            f"{INFRA}.prometheus_server_address", "PrometheusAddressIsPage", H,
+        )
+        for page in ("/graph", "/graph/", "/graph?g0.expr=up", "/api/v1/query", "/api/v1", "/prefix/targets")
+    ),
     Case("S4-06", AWS, infra("prometheus_server_address", None), f"{INFRA}.prometheus_server_address", "PrometheusAddressUnset", H),
     Case("S4-06", AWS, infra("prometheus_server_address", ""), f"{INFRA}.prometheus_server_address", "PrometheusAddressEmpty", H),
     Case("S4-06", AWS, infra("prometheus_server_address", "prometheus:9090"), f"{INFRA}.prometheus_server_address", "PrometheusAddressInvalid", H),

@@ -17,6 +17,7 @@ _QUALIFIED: Final = re.compile(
     r"([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?"
 )
 _INT32: Final = 2**31
+_LONGEST_LABEL: Final = 63
 _LONGEST: Final = 60
 """Characters of a value that are shown."""
 
@@ -28,6 +29,11 @@ class Fault:
     path: str
     value: Any
     wanted: str
+
+
+def is_namespace(name: str) -> bool:
+    """Whether the API server takes ``name`` for a namespace's: a label of RFC 1123."""
+    return len(name) <= _LONGEST_LABEL and bool(_NAMESPACE.fullmatch(name))
 
 
 def shown(value: Any) -> str:
@@ -144,12 +150,14 @@ def _one_of(*words: str) -> Callable[[Any], bool]:
 _SCALARS: Final = {
     "any": _Scalar("text", lambda _: True),
     "string": _Scalar("text that YAML does not read as a number or a boolean", _text()),
-    "label": _Scalar("at most 63 letters, digits, -, _ and . that YAML reads as text", _text(_LABEL, 63)),
+    "label": _Scalar(
+        "at most 63 letters, digits, -, _ and . that YAML reads as text", _text(_LABEL, _LONGEST_LABEL)
+    ),
     "name": _Scalar(
         "a name of lower-case letters, digits, - and . that YAML reads as text", _text(_SUBDOMAIN, 253)
     ),
     "namespace": _Scalar(
-        "the name of a namespace", lambda value: value == "" or _text(_NAMESPACE, 63)(value)
+        "the name of a namespace", lambda value: value == "" or _text(_NAMESPACE, _LONGEST_LABEL)(value)
     ),
     "qualifiedName": _Scalar("the key of a label", _text(_QUALIFIED)),
     "configKey": _Scalar("a name of letters, digits, -, _ and .", _text(_CONFIG_KEY, 253)),

@@ -10,6 +10,7 @@ from mehc_checks.core.outcome import Finding
 from mehc_checks.core.text import nearest
 from mehc_checks.modelengine import paths, structure
 from mehc_checks.modelengine.configuration import printed
+from mehc_checks.modelengine.fieldtypes import is_namespace
 from mehc_checks.modelengine.structure import Kind, Problem
 from mehc_checks.modelengine.valuesfile import is_number
 
@@ -386,6 +387,27 @@ def endpoint_namespace(view: View) -> Iterator[Finding]:
     account = view.inference_account
     if where == facts.namespace and account and account == view.fullname:
         yield ENDPOINT_NAMESPACE_SHARED.at(path, value=where, account=account)
+
+
+ENDPOINT_NAMESPACE_INVALID: Final = critical(
+    "EndpointNamespaceInvalid",
+    "The install's hooks create ConfigMaps in the endpoint namespace and fail.",
+    message="{path} is {value}, which cannot be the name of a namespace",
+    remedy="Set {path} to at most 63 lower-case letters, digits and -, beginning and ending with a letter or digit.",
+    explains=(*NO_INSTALL, *_NO_ENDPOINT_NAMESPACE, "ConfigValid/EndpointNamespaceMissing"),
+)
+
+
+@rule(
+    "S1-19",
+    title="the name of the endpoint namespace is valid",
+    reads=(paths.ENDPOINT_NAMESPACE,),
+    faults=(ENDPOINT_NAMESPACE_INVALID,),
+)
+def endpoint_namespace_name(view: View) -> Iterator[Finding]:
+    where = view.endpoint_namespace
+    if where and not is_namespace(where):
+        yield ENDPOINT_NAMESPACE_INVALID.at(paths.ENDPOINT_NAMESPACE, value=where)
 
 
 CACHE_REDIS_UNSET: Final = critical(

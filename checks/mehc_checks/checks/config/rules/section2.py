@@ -15,6 +15,8 @@ _ROLE_ARN: Final = re.compile(r"arn:aws(?:-[a-z]+)*:iam::(?P<account>\d{12}):rol
 _ECR: Final = re.compile(
     r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(?:\.cn)?(?:/|$)"
 )
+_REGION: Final = re.compile(r"(?P<region>[a-z]{2,4}(-[a-z]+)+-\d{1,2})(?P<zone>[a-z])?")
+"""Of AWS, all partitions. Source: ``regionRegex`` of botocore's ``endpoints.json``."""
 _ROLE: Final = "eks.amazonaws.com/role-arn"
 _PLACEHOLDER: Final = re.compile(r"\$\{?([A-Za-z_]\w*)\}?")
 _TAG_NAMES: Final = frozenset({"team", "endpoint_id", "endpoint_name", "endpoint_created_by"})
@@ -249,6 +251,20 @@ def sqs_templates(view: View) -> Iterator[Finding]:
             yield SQS_SAMPLE_ACCOUNT.at(path)
 
 
+AWS_REGION_INVALID: Final = high(
+    "AWSRegionInvalid",
+    "No service of AWS has an address there: every call for SQS, ECR and Secrets Manager fails.",
+    message="{path} is {value}, {wrong}",
+    remedy="Set {path} to {region}.",
+    explains=(
+        "BrokerReachable/QueueRegionMismatch",
+        *(
+            f"{check}/{reason}"
+            for check in ("BrokerReachable", "DatabaseMigrated", "VllmImagePullable")
+            for reason in ("AWSRegionInvalid", "HostUnresolvable")
+        ),
+    ),
+)
 REGISTRY_REGION_MISMATCH: Final = high(
     "RegistryRegionMismatch",
     "The platform asks the ECR of default_region, where the images are not.",
@@ -268,12 +284,21 @@ AWS_REGION_MISMATCH: Final = high(
     "S2-aws-04",
     title="one region everywhere",
     reads=(paths.DEFAULT_REGION, paths.DOCKER_REPO_PREFIX, paths.EXTRA_ENV_VARS),
-    faults=(REGISTRY_REGION_MISMATCH, AWS_REGION_MISMATCH),
+    faults=(AWS_REGION_INVALID, REGISTRY_REGION_MISMATCH, AWS_REGION_MISMATCH),
     clouds=(Cloud.AWS,),
 )
 def one_region(view: View) -> Iterator[Finding]:
     region = view.region
     if not region:
+        return
+    found = _REGION.fullmatch(region.lower())
+    if not found or found["region"] != region:
+        yield AWS_REGION_INVALID.at(
+            paths.DEFAULT_REGION,
+            value=region,
+            wrong="an availability zone" if found and found["zone"] else "not a region of AWS",
+            region=found["region"] if found else "the region's code, for example us-east-1",
+        )
         return
     registry = _ECR.match(view.text(paths.DOCKER_REPO_PREFIX))
     if registry and registry["region"] != region:

@@ -1,5 +1,6 @@
 """Section 4: autoscaling of the gateway and of endpoints."""
 
+import re
 from collections.abc import Iterator
 from typing import Final
 
@@ -20,6 +21,8 @@ _DEAD_SCALING: Final = tuple(
     )
 )
 """The address itself, and KEDA's word on what was made with it, or before it was taken away."""
+_PAGE: Final = re.compile(r"/(?:graph|query|targets|alerts|api/v1(?:/\w+)?)/?(?:\?.*)?$")
+"""Pages of Prometheus' web UI and paths of its API, as they are copied from a browser."""
 _REJECTED: Final = "The API server rejects the HorizontalPodAutoscaler, and helm install fails."
 
 GATEWAY_NOT_REDUNDANT: Final = info(
@@ -202,6 +205,13 @@ PROMETHEUS_ADDRESS_INVALID: Final = high(
     remedy=f"Set {{path}} to a URL with its scheme, for example {_EXAMPLE}.",
     explains=_DEAD_SCALING,
 )
+PROMETHEUS_ADDRESS_IS_PAGE: Final = high(
+    "PrometheusAddressIsPage",
+    "KEDA appends /api/v1/query to the address, and no such path is served there.",
+    message="{path} ends in {page}: KEDA appends /api/v1/query to it and gets no answer",
+    remedy="Remove {page} from {path}.",
+    explains=(*_DEAD_SCALING, "PrometheusQueryable/NotPrometheus", "PrometheusQueryable/PathNotFound"),
+)
 COOLDOWN_INVALID: Final = high(
     "CooldownInvalid",
     "ScaledObjects are rejected, and sync endpoints do not scale.",
@@ -218,6 +228,7 @@ COOLDOWN_INVALID: Final = high(
         PROMETHEUS_ADDRESS_EMPTY,
         PROMETHEUS_ADDRESS_UNSET,
         PROMETHEUS_ADDRESS_INVALID,
+        PROMETHEUS_ADDRESS_IS_PAGE,
         COOLDOWN_INVALID,
     ),
 )
@@ -230,6 +241,8 @@ def prometheus(view: View) -> Iterator[Finding]:
         yield PROMETHEUS_ADDRESS_UNSET.at(path)
     elif not given.startswith(("http://", "https://")):
         yield PROMETHEUS_ADDRESS_INVALID.at(path, value=given)
+    elif page := _PAGE.search(given):
+        yield PROMETHEUS_ADDRESS_IS_PAGE.at(path, page=page[0])
     path = paths.KEDA_COOLDOWN_PERIOD
     if view.raw(path) is not None and (view.number(path) is None or (view.number(path) or 0) < 0):
         yield COOLDOWN_INVALID.at(path, value=view.text(path) or "empty")
