@@ -251,7 +251,7 @@ CASES = [
         f"{LAUNCH}.sqs_queue_policy_template", "SQSSampleAccount", H,
     ),
     *(
-        Case("S2-aws-04", AWS, infra("default_region", given), f"{INFRA}.default_region", "AWSRegionInvalid", H)
+        Case("S2-aws-04", AWS, infra("default_region", given), f"{INFRA}.default_region", "DefaultRegionInvalid", H)
         for given in ("us-east-1a", "US-EAST-1", "eastus", "us_east_1", "us-east")
     ),
     Case(

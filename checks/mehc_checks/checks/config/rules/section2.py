@@ -251,18 +251,16 @@ def sqs_templates(view: View) -> Iterator[Finding]:
             yield SQS_SAMPLE_ACCOUNT.at(path)
 
 
-AWS_REGION_INVALID: Final = high(
-    "AWSRegionInvalid",
+DEFAULT_REGION_INVALID: Final = high(
+    "DefaultRegionInvalid",
     "No service of AWS has an address there: every call for SQS, ECR and Secrets Manager fails.",
     message="{path} is {value}, {wrong}",
     remedy="Set {path} to {region}.",
     explains=(
         "BrokerReachable/QueueRegionMismatch",
-        *(
-            f"{check}/{reason}"
-            for check in ("BrokerReachable", "DatabaseMigrated", "VllmImagePullable")
-            for reason in ("AWSRegionInvalid", "HostUnresolvable")
-        ),
+        "BrokerReachable/HostUnresolvable",
+        "DatabaseMigrated/HostUnresolvable",
+        "VllmImagePullable/HostUnresolvable",
     ),
 )
 REGISTRY_REGION_MISMATCH: Final = high(
@@ -284,7 +282,7 @@ AWS_REGION_MISMATCH: Final = high(
     "S2-aws-04",
     title="one region everywhere",
     reads=(paths.DEFAULT_REGION, paths.DOCKER_REPO_PREFIX, paths.EXTRA_ENV_VARS),
-    faults=(AWS_REGION_INVALID, REGISTRY_REGION_MISMATCH, AWS_REGION_MISMATCH),
+    faults=(DEFAULT_REGION_INVALID, REGISTRY_REGION_MISMATCH, AWS_REGION_MISMATCH),
     clouds=(Cloud.AWS,),
 )
 def one_region(view: View) -> Iterator[Finding]:
@@ -293,7 +291,7 @@ def one_region(view: View) -> Iterator[Finding]:
         return
     found = _REGION.fullmatch(region.lower())
     if not found or found["region"] != region:
-        yield AWS_REGION_INVALID.at(
+        yield DEFAULT_REGION_INVALID.at(
             paths.DEFAULT_REGION,
             value=region,
             wrong="an availability zone" if found and found["zone"] else "not a region of AWS",
