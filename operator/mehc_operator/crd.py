@@ -5,22 +5,36 @@
 
 import sys
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import yaml
 from pydantic import BaseModel
 
 from mehc_checks.engine.check import Check, catalogue
-from mehc_operator.models import DURATION, GROUP, KIND, PLURAL, VERSION, Spec
+from mehc_operator.models import (
+    DURATION,
+    GROUP,
+    KIND,
+    LONGEST_TIMEOUT,
+    PLURAL,
+    SHORTEST_INTERVAL,
+    SHORTEST_TIMEOUT,
+    VERSION,
+    Spec,
+)
 from mehc_operator.status import StatusReport
 
 Schema = dict[str, Any]
 
 _KEPT = {
     "type", "description", "properties", "additionalProperties", "items", "required", "enum", "default",
-    "pattern", "minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems", "format",
+    "pattern", "minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems", "maxProperties", "format",
 }  # fmt: skip
 """What Kubernetes takes over from JSON Schema; ``x-kubernetes-*`` passes too."""
+
+_BOUNDS = {"string": ("maxLength", 1024), "array": ("maxItems", 64), "object": ("maxProperties", 64)}
+"""By type: how much a field takes that declares no bound of its own. One tenant's object costs all others memory."""
 
 _COLUMNS = (
     ("Health", "string", ".status.health", 0),
@@ -45,7 +59,7 @@ def custom_resource_definition() -> dict[str, Any]:
             "kind": {"type": "string", "description": f"{KIND}."},
             "metadata": {"type": "object"},
             "spec": spec_schema(catalogue()),
-            "status": structural(StatusReport),
+            "status": status_schema(),
         },
     }
     manifest: dict[str, Any] = {
@@ -82,14 +96,20 @@ def custom_resource_definition() -> dict[str, Any]:
     return unshared
 
 
+@cache
+def status_schema() -> Schema:
+    """The schema of ``status``."""
+    return bounded(structural(StatusReport))
+
+
 def spec_schema(checks: Mapping[str, Check]) -> Schema:
     """The schema of ``spec``, with the rules that a schema alone cannot say."""
     schema = structural(Spec)
     fields = schema["properties"]
     # The rules below are applied to a default before the defaults within it are.
     schema["default"] = {name: fields[name]["default"] for name in ("interval", "timeout")}
-    _bound(fields["interval"], "5s")
-    _bound(fields["timeout"], "10ms")
+    _bound(fields["interval"], SHORTEST_INTERVAL)
+    _bound(fields["timeout"], SHORTEST_TIMEOUT, LONGEST_TIMEOUT)
     fields["valuesFrom"]["items"]["x-kubernetes-validations"] = [
         _rule(
             "has(self.secretKeyRef) != has(self.configMapKeyRef)",
@@ -97,11 +117,10 @@ def spec_schema(checks: Mapping[str, Check]) -> Schema:
         )
     ]
     options = fields["checks"]
-    options["maxProperties"] = 64
     options["x-kubernetes-validations"] = list(_check_rules(checks))
     of_check = options["additionalProperties"]
-    _bound(of_check["properties"]["interval"], "5s")
-    _bound(of_check["properties"]["timeout"], "10ms")
+    _bound(of_check["properties"]["interval"], SHORTEST_INTERVAL)
+    _bound(of_check["properties"]["timeout"], SHORTEST_TIMEOUT, LONGEST_TIMEOUT)
     of_check["properties"]["parameters"] = parameters_schema(checks)
     schema["x-kubernetes-validations"] = [
         {
@@ -113,7 +132,7 @@ def spec_schema(checks: Mapping[str, Check]) -> Schema:
         },
         *(_fits(name) for name in checks),
     ]
-    return schema
+    return bounded(schema)
 
 
 def parameters_schema(checks: Mapping[str, Check]) -> Schema:
@@ -153,6 +172,27 @@ def structural(model: type[BaseModel]) -> Schema:
     document = model.model_json_schema(by_alias=True)
     definitions = document.pop("$defs", {})
     return _structural(document, definitions)
+
+
+def bounded(schema: Schema) -> Schema:
+    """``schema`` with a bound on every text, list and map that has none.
+
+    Not on maps of unknown fields, ``spec.values``: the API server does not see that such a map is as it was before, so
+    a resource older than the bound could not even have its status written. The operator refuses them when it reads
+    them (``core.bounds``).
+    """
+    kind = schema.get("type", "")
+    date = schema.get("format") == "date-time"
+    closed = {"enum", "properties", "x-kubernetes-preserve-unknown-fields"} & {*schema} or date
+    if kind in _BOUNDS and not closed:
+        keyword, limit = _BOUNDS[kind]
+        schema = {keyword: limit, **schema}
+    if "properties" in schema:
+        schema |= {"properties": {name: bounded(field) for name, field in schema["properties"].items()}}
+    for inner in ("items", "additionalProperties"):
+        if inner in schema:
+            schema |= {inner: bounded(schema[inner])}
+    return schema
 
 
 def _structural(schema: Schema, definitions: Mapping[str, Schema]) -> Schema:
@@ -220,15 +260,15 @@ def _rule(rule: str, message: str) -> dict[str, str]:
     return {"rule": rule, "message": message}
 
 
-def _bound(field: Schema, least: str) -> None:
+def _bound(field: Schema, least: str, most: str = "") -> None:
     """Make ``field`` a duration of at least ``least``; a rule instead of a pattern, for the sake of its message."""
     del field["pattern"]
-    field["x-kubernetes-validations"] = [
-        _rule(
-            f"self.matches('{DURATION}') && duration(self) >= duration('{least}')",
-            f"must be a duration such as 30s, 5m or 1h30m, and at least {least}",
-        )
-    ]
+    rule = f"self.matches('{DURATION}') && duration(self) >= duration('{least}')"
+    message = f"must be a duration such as 30s, 5m or 1h30m, and at least {least}"
+    if most:
+        rule += f" && duration(self) <= duration('{most}')"
+        message += f" and at most {most}"
+    field["x-kubernetes-validations"] = [_rule(rule, message)]
 
 
 def _unreadable(*fields: str) -> str:

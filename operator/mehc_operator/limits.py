@@ -1,8 +1,8 @@
 """How long the texts of a status may be, and how large a status: an object that is too large is never written."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from mehc_operator.status import MOST_ENDPOINTS, StatusReport
 
@@ -45,6 +45,19 @@ def fitting(status: StatusReport, limit: int = LARGEST) -> StatusReport:
             break
         status = smaller(status)
     return status
+
+
+def conforming(value: Any, schema: Mapping[str, Any]) -> Any:
+    """``value``, JSON that ``schema`` describes, with its texts and lists cut to what the schema takes."""
+    if isinstance(value, str):
+        return cut(value, schema.get("maxLength", len(value)))
+    if isinstance(value, list):
+        items = schema.get("items", {})
+        return [conforming(item, items) for item in value[: schema.get("maxItems")]]
+    if isinstance(value, dict):
+        fields = schema.get("properties", {})
+        return {name: conforming(item, fields.get(name, {})) for name, item in value.items()}
+    return value
 
 
 _Reduction = Callable[[StatusReport], StatusReport]

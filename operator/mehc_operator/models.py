@@ -23,6 +23,12 @@ PROBE_NOW = f"{GROUP}/probe-now"
 DURATION = r"^([0-9]{1,6}([.][0-9]{1,3})?(ms|s|m|h))+$"
 """``duration.PATTERN``, with as many digits as CEL's ``duration()`` can hold within 16 characters."""
 
+SHORTEST_INTERVAL = "5s"
+"""Probe runs of what changes nothing cost 30 ms of CPU each; a registry counts what it is asked."""
+SHORTEST_TIMEOUT = "10ms"
+LONGEST_TIMEOUT = "2m"
+"""As long a check holds one of the probes in flight, which all resources share; a pull on a node may take minutes."""
+
 Duration = Annotated[str, Field(pattern=DURATION, max_length=16)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$", max_length=253)]
 Key = Annotated[str, Field(pattern=r"^[-._a-zA-Z0-9]+$", max_length=253)]
@@ -104,10 +110,12 @@ class Spec(Part):
         json_schema_extra={"x-kubernetes-list-type": "atomic"},
     )
     interval: Duration = Field(
-        default="5m", description="Time between two probe runs, such as 90s, 5m or 1h30m."
+        default="5m",
+        description=f"Time between two probe runs, such as 90s, 5m or 1h30m; at least {SHORTEST_INTERVAL}.",
     )
     timeout: Duration = Field(
-        default="10s", description="Timeout of one check. Must be shorter than the interval."
+        default="10s",
+        description=f"Timeout of one check, at most {LONGEST_TIMEOUT}. Must be shorter than the interval.",
     )
     confirmations: int = Field(
         default=2,
@@ -127,10 +135,15 @@ class Spec(Part):
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["id"]},
     )
 
-    @property
-    def interval_time(self) -> timedelta:
-        return duration.parse(self.interval)
+    def interval_of(self, check: str = "") -> timedelta:
+        """Of ``check``, else of the resource. No shorter than the schema allows: it may be older than the schema."""
+        own = self._options(check).interval
+        return max(duration.parse(own or self.interval), duration.parse(SHORTEST_INTERVAL))
 
-    @property
-    def timeout_time(self) -> timedelta:
-        return duration.parse(self.timeout)
+    def timeout_of(self, check: str = "") -> timedelta:
+        """Of ``check``, else of the resource. No longer than the schema allows."""
+        own = self._options(check).timeout
+        return min(duration.parse(own or self.timeout), duration.parse(LONGEST_TIMEOUT))
+
+    def _options(self, check: str) -> CheckOptions:
+        return self.checks.get(check) or CheckOptions()

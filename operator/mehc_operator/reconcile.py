@@ -19,6 +19,7 @@ from mehc_checks.installation.inventory import Inventory
 from mehc_checks.installation.objects import ObjectName, Releases
 from mehc_operator.events import transitions
 from mehc_operator.judgement import Verdict, heartbeat_due, judge, significant, suspended, unconfirmed
+from mehc_operator.limits import cut
 from mehc_operator.metrics import RUN_DURATION, Observed
 from mehc_operator.models import Spec
 from mehc_operator.reasons import OperatorReasons
@@ -30,6 +31,7 @@ from mehc_operator.store import Store
 log = logging.getLogger(__name__)
 
 _LONGEST_REQUEST = 256
+_LONGEST_NAME = 253
 CONFIRM_AFTER = timedelta(seconds=2)
 
 
@@ -160,10 +162,10 @@ def _release(facts: ReleaseFacts | None) -> ReleaseStatus | None:
     if facts is None:
         return None
     return ReleaseStatus(
-        name=facts.name,
+        name=cut(facts.name, _LONGEST_NAME),
         revision=facts.revision,
-        chart=facts.chart,
-        status=facts.status,
+        chart=cut(facts.chart, _LONGEST_NAME),
+        status=cut(facts.status, _LONGEST_NAME),
         source=f"Secret {facts.secret}",
     )
 

@@ -1,6 +1,5 @@
 """A resource's spec as a request to the engine."""
 
-from mehc_checks.core import duration
 from mehc_checks.core.errors import UsageError
 from mehc_checks.engine.request import CheckRequest, Request
 from mehc_checks.installation.sources import Reference
@@ -15,12 +14,12 @@ def request(spec: Spec, namespace: str) -> Request:
         release=spec.release.name if spec.release else "",
         references=tuple(map(_reference, spec.values_from)),
         layers=(Layer(source="spec.values", values=spec.values),),
-        timeout=spec.timeout_time,
+        timeout=spec.timeout_of(),
         checks={
             name: CheckRequest(
                 skip="" if options.enabled else "disabled",
                 severity=options.severity,
-                timeout=duration.parse(options.timeout) if options.timeout else None,
+                timeout=spec.timeout_of(name) if options.timeout else None,
                 parameters=options.parameters,
                 field=f"spec.checks.{name}.parameters",
             )

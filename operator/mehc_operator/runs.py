@@ -5,7 +5,6 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from mehc_checks.clients.kubernetes.api import Cluster
-from mehc_checks.core import duration
 from mehc_checks.core.errors import CannotEvaluate, Problem, UsageError
 from mehc_checks.core.outcome import Status
 from mehc_checks.engine.check import Check
@@ -67,18 +66,18 @@ class Runs:
 
     def interval(self, spec: Spec) -> timedelta:
         """The time between two probe runs: the shortest interval of its checks."""
-        own = (_interval(spec, name) for name in self.checks if _options(spec, name).enabled)
-        return min(own, default=spec.interval_time)
+        own = (spec.interval_of(name) for name in self.checks if _options(spec, name).enabled)
+        return min(own, default=spec.interval_of())
 
     def next_due(self, spec: Spec) -> timedelta:
         """The time until the next check is due, by their intervals and when each was last carried out."""
         now = self.clock()
         left = [
-            self._probed.get(name, now) + _interval(spec, name) - now
+            self._probed.get(name, now) + spec.interval_of(name) - now
             for name in self.checks
             if _options(spec, name).enabled
         ]
-        return max(min(left, default=spec.interval_time), timedelta(0))
+        return max(min(left, default=spec.interval_of()), timedelta(0))
 
     def _is_due(self, check: Check, spec: Spec, trigger: Trigger, pending: set[str], now: datetime) -> bool:
         if check.name not in self._results or trigger in ASKS_FOR_ALL or check.name in pending:
@@ -87,7 +86,7 @@ class Runs:
             return False
         if trigger is Trigger.NODES:
             return check.follows_nodes
-        return now - self._probed[check.name] >= _interval(spec, check.name) * _SLACK
+        return now - self._probed[check.name] >= spec.interval_of(check.name) * _SLACK
 
     async def _carry_out(self, due: list[Check], spec: Spec, namespace: str) -> tuple[CheckResult, ...]:
         cluster = Recording(self.cluster)
@@ -110,8 +109,3 @@ class Runs:
 
 def _options(spec: Spec, name: str) -> CheckOptions:
     return spec.checks.get(name) or CheckOptions()
-
-
-def _interval(spec: Spec, name: str) -> timedelta:
-    own = _options(spec, name).interval
-    return duration.parse(own) if own else spec.interval_time

@@ -84,7 +84,7 @@ class CheckStatus(Part):
     findings: list[FindingStatus] = Field(
         default_factory=list,
         description=f"What does not pass, worst first, at most {MOST_FINDINGS}.",
-        json_schema_extra={"x-kubernetes-list-type": "atomic"},
+        json_schema_extra={"x-kubernetes-list-type": "atomic", "maxItems": MOST_FINDINGS},
     )
     evidence: dict[str, Any] = Field(
         default_factory=dict,
@@ -158,12 +158,12 @@ class StatusReport(Part):
         default_factory=list,
         description=f"What is wrong, worst first, one line each, at most {SHOWN}: the root causes, then what could "
         "not be evaluated, then warnings.",
-        json_schema_extra={"x-kubernetes-list-type": "atomic"},
+        json_schema_extra={"x-kubernetes-list-type": "atomic", "maxItems": SHOWN},
     )
     root_causes: list[RootCauseStatus] = Field(
         default_factory=list,
         description=f"The failures that no other failure explains, worst first, at most {SHOWN}.",
-        json_schema_extra={"x-kubernetes-list-type": "atomic"},
+        json_schema_extra={"x-kubernetes-list-type": "atomic", "maxItems": SHOWN},
     )
     release: ReleaseStatus | None = Field(default=None, description="The Helm release that was evaluated.")
     last_probe_time: Time | None = Field(
@@ -200,7 +200,11 @@ class StatusReport(Part):
         default_factory=list,
         description="Endpoints that have not been ready for longer than their grace period, worst first, at most "
         f"{MOST_ENDPOINTS}.",
-        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["endpointId"]},
+        json_schema_extra={
+            "x-kubernetes-list-type": "map",
+            "x-kubernetes-list-map-keys": ["endpointId"],
+            "maxItems": MOST_ENDPOINTS,
+        },
     )
 
     def condition(self, kind: str) -> Condition | None:

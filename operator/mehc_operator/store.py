@@ -12,8 +12,9 @@ import aiohttp
 from mehc_checks.clients.kubernetes.api import KubernetesCluster
 from mehc_checks.clients.kubernetes.paths import object_path
 from mehc_operator.announcements import Announcements
+from mehc_operator.crd import status_schema
 from mehc_operator.events import Event
-from mehc_operator.limits import LARGEST, fitting
+from mehc_operator.limits import LARGEST, conforming, fitting
 from mehc_operator.metrics import EVENTS, STATUS_WRITES
 from mehc_operator.models import GROUP, PLURAL, VERSION
 from mehc_operator.scheduler import Resource
@@ -132,7 +133,7 @@ def _is_too_large(status: int, message: str) -> bool:
 
 def merge_patch(status: StatusReport) -> dict[str, Any]:
     """The whole status as a merge patch: null for what the new one does not have, or has empty."""
-    dumped = status.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    dumped = conforming(status.model_dump(mode="json", by_alias=True, exclude_defaults=True), status_schema())
     patch = _with_nulls(StatusReport.model_fields, dumped)
     if isinstance(patch.get("release"), dict):
         patch["release"] = _with_nulls(ReleaseStatus.model_fields, patch["release"])

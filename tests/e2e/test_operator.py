@@ -113,7 +113,8 @@ REFUSED: list[tuple[Tree, str]] = [
     ({"interval": "soon"}, "spec.interval: Invalid value: .*must be a duration such as 30s"),
     ({"interval": "99999999999999h"}, "spec.interval"),
     ({"interval": "1s", "timeout": "100ms"}, "spec.interval: .*at least 5s"),
-    ({"timeout": "5m"}, r"spec.timeout \(5m\) must be shorter than spec.interval \(5m\)"),
+    ({"timeout": "60s", "interval": "1m"}, r"spec.timeout \(60s\) must be shorter than spec.interval \(1m\)"),
+    ({"timeout": "1h", "interval": "2h"}, "spec.timeout: .*at most 2m"),
     ({"timeout": "0s"}, "spec.timeout: .*at least 10ms"),
     ({"confirmations": 0}, "spec.confirmations"),
     ({"suspend": "yes please"}, "spec.suspend"),
@@ -132,7 +133,7 @@ REFUSED: list[tuple[Tree, str]] = [
     ({"checks": {"RedisReachable": {"severity": "urgent"}}}, "spec.checks.RedisReachable.severity"),
     ({"checks": {"RedisReachable": {"timeout": "never"}}}, "spec.checks.*timeout"),
     (
-        {"checks": {"RedisReachable": {"timeout": "6m"}}},
+        {"checks": {"RedisReachable": {"timeout": "2m", "interval": "1m"}}},
         "spec.checks.*RedisReachable: its timeout must be shorter than its interval",
     ),
     (

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from mehc_checks.core.outcome import Severity, Status
 from mehc_checks.engine.health import Health
-from mehc_operator.limits import LARGEST, cut, evidence, fitting, with_fix
+from mehc_operator.crd import status_schema
+from mehc_operator.limits import LARGEST, conforming, cut, evidence, fitting, with_fix
 from mehc_operator.status import (
     CheckStatus,
     Condition,
@@ -75,6 +76,22 @@ def test_evidence_goes_before_endpoints_and_these_before_findings() -> None:
     kept = [fitting(largest(), limit) for limit in (2_000_000, 1_300_000, 500_000)]
     counts = [(len(s.checks[0].evidence), len(s.endpoints), len(s.checks[0].findings)) for s in kept]
     assert counts == [(0, 200, 20), (0, 50, 20), (0, 0, 5)]
+
+
+def test_a_status_conforms_to_its_schema() -> None:
+    schema = status_schema()
+    whole = largest().model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    assert conforming(whole, schema) == whole
+    longer = {
+        "summary": "x" * 5000,
+        "causes": ["y" * 5000] * 100,
+        "release": {"chart": "z" * 5000},
+        "stuckEndpoints": 3,
+    }
+    cut_down = conforming(longer, schema)
+    assert [len(cut_down["summary"]), len(cut_down["causes"]), len(cut_down["causes"][0])] == [1024, 10, 1024]
+    assert len(cut_down["release"]["chart"]) == 1024
+    assert cut_down["stuckEndpoints"] == 3
 
 
 def test_what_fits_is_left_alone() -> None:

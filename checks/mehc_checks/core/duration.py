@@ -1,20 +1,28 @@
 """Durations as Kubernetes resources write them: "90s", "5m", "1h30m", "500ms"."""
 
+import math
 import re
 from datetime import timedelta
 
 PATTERN = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$"
 """What the API server accepts for a duration; the same words as metav1.Duration, without signs and days."""
 
+LONGEST = 1e10
+"""Seconds: three centuries, which fit into every calendar."""
+
 _PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)")
+_LONGEST_TEXT = 64
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 def parse(text: str) -> timedelta:
     """Read a duration. Raises ValueError naming the text."""
-    if not re.fullmatch(PATTERN, text):
-        raise ValueError(f"{text!r} is not a duration such as 30s, 5m or 1h30m")
-    return timedelta(seconds=sum(float(number) * _SECONDS[unit] for number, unit in _PART.findall(text)))
+    seconds = math.inf
+    if len(text) <= _LONGEST_TEXT and re.fullmatch(PATTERN, text):
+        seconds = sum(float(number) * _SECONDS[unit] for number, unit in _PART.findall(text))
+    if not seconds <= LONGEST:
+        raise ValueError(f"{text[:_LONGEST_TEXT]!r} is not a duration such as 30s, 5m or 1h30m")
+    return timedelta(seconds=seconds)
 
 
 def show(duration: timedelta) -> str:

@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 class PrometheusParameters(Parameters):
     """Parameters of PrometheusQueryable."""
 
-    ca_bundle: str = Field("", description="PEM certificates that KEDA trusts besides the system's.")
+    ca_bundle: str = Field(
+        "",
+        description="PEM certificates that KEDA trusts besides the system's.",
+        json_schema_extra={"maxLength": 256 * 1024},
+    )
     ca_config_map: str = Field(
         "", description="A ConfigMap in the installation's namespace with such certificates, key ca.crt."
     )
