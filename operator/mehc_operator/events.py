@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from mehc_checks.core.outcome import Finding
 from mehc_checks.engine.health import Health
 from mehc_operator.conditions import DEGRADED, READY
 from mehc_operator.limits import with_fix
@@ -47,6 +48,14 @@ def transitions(previous: StatusReport, status: StatusReport) -> Iterator[Event]
                 ),
                 series=f"{what}/{condition.reason}",
             )
+
+
+def refusal(finding: Finding) -> Event:
+    """An Event that a status could not be written."""
+    reason = finding.reason.name
+    return Event(
+        type="Warning", reason=reason, message=_fitting(finding.message, finding.remediation), series=reason
+    )
 
 
 def _is_news(before: Condition | None, after: Condition) -> bool:

@@ -60,6 +60,18 @@ def conforming(value: Any, schema: Mapping[str, Any]) -> Any:
     return value
 
 
+def least(status: StatusReport) -> StatusReport:
+    """The verdict and its first root cause alone, for a resource whose spec leaves no room, or that takes no more."""
+    kept = {name for name in StatusReport.model_fields if name not in ("checks", "endpoints", "release")}
+    short = _with_texts(status, length=SUMMARY).model_dump(include=kept)
+    short |= {
+        "conditions": [each for each in short["conditions"] if each["type"] in ("Ready", "Degraded")],
+        "causes": short["causes"][:1],
+        "root_causes": short["root_causes"][:1],
+    }
+    return StatusReport.model_validate(short)
+
+
 _Reduction = Callable[[StatusReport], StatusReport]
 
 

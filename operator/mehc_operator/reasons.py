@@ -37,3 +37,21 @@ class OperatorReasons(ReasonSet):
         remedy="Correct the field, or install the operator and its CRD in the same version.",
         page=SHARED_PAGE,
     )
+    STATUS_TOO_LARGE = Reason(
+        "StatusTooLarge",
+        Status.ERROR,
+        "An Event: spec leaves no room for the whole status in one Kubernetes object (1.5 MB). Where there is room for "
+        "it, the status has the health and the first root cause.",
+        message="the API server rejected the status: with it, the resource is too large",
+        remedy="Move spec.values into a ConfigMap or Secret of this namespace, and name it in spec.valuesFrom.",
+        page=SHARED_PAGE,
+    )
+    STATUS_REJECTED = Reason(
+        "StatusRejected",
+        Status.ERROR,
+        "An Event: the API server rejected the whole status, because the CRD is of another version or an older spec "
+        "breaks a rule of it. Where it accepts that, the status has the health and the first root cause.",
+        message="the API server rejected the status for {fields}",
+        remedy="Install the operator and its CRD in the same version. Correct the fields of spec that are named.",
+        page=SHARED_PAGE,
+    )

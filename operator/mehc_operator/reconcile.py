@@ -26,7 +26,7 @@ from mehc_operator.reasons import OperatorReasons
 from mehc_operator.runs import ASKS_FOR_ALL, Runs
 from mehc_operator.scheduler import Due, Resource, Trigger
 from mehc_operator.status import ReleaseStatus, StatusReport
-from mehc_operator.store import Store
+from mehc_operator.store import Store, Written
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +62,8 @@ class Reconciler:
         self._runs = Runs(shared.checks, shared.cluster, sources)
         self._written = _parsed(resource)
         """The status in the cluster: read from the resource when it is first seen, known from then on."""
+        self._refused = False
+        """Whether the API server did not take it: the next probe run tries again, and confirms failures meanwhile."""
         self._observed = Observed(
             namespace=resource.namespace, name=resource.name, status=self._written, interval=None
         )
@@ -151,11 +153,15 @@ class Reconciler:
     async def _write(self, resource: Resource, status: StatusReport) -> None:
         self._observed = replace(self._observed, status=status)
         before = self._written
-        if significant(status) == significant(before) and not heartbeat_due(status, before):
+        known = significant(status) == significant(before) and not heartbeat_due(status, before)
+        if known and not self._refused:
             return
-        if await self._shared.store.write(resource, status):
-            self._written = status
-            await self._shared.store.announce(resource, transitions(before, status))
+        written = await self._shared.store.write(resource, status)
+        if written is Written.GONE:
+            return
+        self._refused = written is Written.REFUSED
+        self._written = status
+        await self._shared.store.announce(resource, transitions(before, status))
 
 
 def _release(facts: ReleaseFacts | None) -> ReleaseStatus | None:

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
+from enum import StrEnum
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -13,10 +14,11 @@ from mehc_checks.clients.kubernetes.api import KubernetesCluster
 from mehc_checks.clients.kubernetes.paths import object_path
 from mehc_operator.announcements import Announcements
 from mehc_operator.crd import status_schema
-from mehc_operator.events import Event
-from mehc_operator.limits import LARGEST, conforming, fitting
+from mehc_operator.events import Event, refusal
+from mehc_operator.limits import LARGEST, MESSAGE, SUMMARY, conforming, cut, fitting, least
 from mehc_operator.metrics import EVENTS, STATUS_WRITES
 from mehc_operator.models import GROUP, PLURAL, VERSION
+from mehc_operator.reasons import OperatorReasons as R
 from mehc_operator.scheduler import Resource
 from mehc_operator.status import ReleaseStatus, StatusReport
 
@@ -29,6 +31,23 @@ _SIZES: Final = (LARGEST, LARGEST // 4, LARGEST // 16)
 _WORTH_A_RETRY: Final = frozenset(
     {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}
 )
+Answer = Mapping[str, Any]
+"""The API server's JSON."""
+
+
+class Written(StrEnum):
+    """What became of a status. REFUSED: not even the verdict alone was taken."""
+
+    WRITTEN = "written"
+    GONE = "gone"
+    REFUSED = "refused"
+
+
+_SETTLED: Final[Mapping[int, Written]] = {
+    HTTPStatus.OK: Written.WRITTEN,
+    HTTPStatus.NOT_FOUND: Written.GONE,
+    HTTPStatus.CONFLICT: Written.GONE,
+}
 _TOO_LARGE: Final = ("too large", "larger than max", "too long: must have at most")
 """What etcd, its client and the API server say of an object, beside the status 413."""
 
@@ -49,25 +68,33 @@ class Store:
         self._clock = clock
         self._announcements = Announcements(cluster, instance=instance, clock=clock)
 
-    async def write(self, resource: Resource, status: StatusReport) -> bool:
-        """Replace the status, cut to what the API takes. Tries until it does; False when the resource is gone.
+    async def write(self, resource: Resource, status: StatusReport) -> Written:
+        """Replace the status, cut to what the API takes. Tries until the API answers.
+
+        Where it rejects the status at every size, or for what the object says, the verdict alone is written, and an
+        Event says why: the verdict before it must not stay.
 
         The uid goes with the patch, so the API refuses it (409) where the resource was deleted
         and another was created under its name.
         """
         for size in _SIZES:
-            answer, message = await self._persist(resource, fitting(status, size))
-            if answer == HTTPStatus.OK:
-                STATUS_WRITES.labels(result="written").inc()
-                return True
-            if not _is_too_large(answer, message):
+            code, answer = await self._persist(resource, fitting(status, size))
+            if not _is_too_large(code, answer):
                 break
-        if answer in (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT):
-            STATUS_WRITES.labels(result="gone").inc()
-        else:
-            STATUS_WRITES.labels(result="refused").inc()
-            log.error("the API refused the status of %s: %s %s", resource, answer, message)
-        return False
+        if code not in _SETTLED:
+            log.error(
+                "the API refused the status of %s: %s %s", resource, code, cut(_message(answer), MESSAGE)
+            )
+            why = (
+                R.STATUS_TOO_LARGE()
+                if _is_too_large(code, answer)
+                else R.STATUS_REJECTED(fields=_fields(answer))
+            )
+            code, _ = await self._persist(resource, least(status))
+            await self.announce(resource, [refusal(why)])
+        written = _SETTLED.get(code, Written.REFUSED)
+        STATUS_WRITES.labels(result=written).inc()
+        return written
 
     async def announce(self, resource: Resource, events: Iterable[Event]) -> None:
         """Post Events. One that cannot be posted is logged and dropped: the status says the same."""
@@ -84,8 +111,8 @@ class Store:
             else:
                 EVENTS.labels(type=event.type).inc()
 
-    async def _persist(self, resource: Resource, status: StatusReport) -> tuple[int, str]:
-        """The API's answer and its message, once there is one that another attempt would not change."""
+    async def _persist(self, resource: Resource, status: StatusReport) -> tuple[int, Answer]:
+        """The API's answer, once there is one that another attempt would not change."""
         path = object_path(PLURAL, resource.namespace, resource.name, group=GROUP, version=VERSION)
         attempt = 0
         while True:
@@ -100,10 +127,9 @@ class Store:
             except (aiohttp.ClientError, OSError, TimeoutError) as error:
                 trouble = type(error).__name__
             else:
-                message = str(answer.get("message", ""))
-                if not _worth_a_retry(code, message):
-                    return code, message
-                trouble = f"{code} {message}".strip()
+                if not _worth_a_retry(code, answer):
+                    return code, answer
+                trouble = f"{code} {cut(_message(answer), MESSAGE)}".strip()
             STATUS_WRITES.labels(result="retried").inc()
             delay = _RETRIES[min(attempt, len(_RETRIES) - 1)]
             if attempt in (0, len(_RETRIES)):
@@ -118,17 +144,29 @@ class Store:
         return status.model_copy(update={"next_probe_time": max(status.next_probe_time, self._clock())})
 
 
-def _worth_a_retry(status: int, message: str) -> bool:
-    if status == HTTPStatus.CONFLICT:
-        return "uid" not in message.lower()  # else the API lost a race of its own
-    if _is_too_large(status, message):
+def _worth_a_retry(code: int, answer: Answer) -> bool:
+    if code == HTTPStatus.CONFLICT:
+        return "uid" not in _message(answer).lower()  # else the API lost a race of its own
+    if _is_too_large(code, answer):
         return False
-    return status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in _WORTH_A_RETRY
+    return code >= HTTPStatus.INTERNAL_SERVER_ERROR or code in _WORTH_A_RETRY
 
 
-def _is_too_large(status: int, message: str) -> bool:
-    said = message.lower()
-    return status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE or any(words in said for words in _TOO_LARGE)
+def _is_too_large(code: int, answer: Answer) -> bool:
+    said = _message(answer).lower()
+    return code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE or any(words in said for words in _TOO_LARGE)
+
+
+def _message(answer: Answer) -> str:
+    return str(answer.get("message", ""))
+
+
+def _fields(answer: Answer) -> str:
+    """What the API server names in the object, never its values."""
+    causes = (answer.get("details") or {}).get("causes") or ()
+    fields = [str(cause.get("field", "")) for cause in causes]
+    named = dict.fromkeys(field for field in fields if field and field != "<nil>")
+    return cut(", ".join(named), SUMMARY) or str(answer.get("reason", "no reason given"))
 
 
 def merge_patch(status: StatusReport) -> dict[str, Any]:

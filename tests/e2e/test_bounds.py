@@ -130,15 +130,27 @@ def test_resources_older_than_the_bounds_are_probed_as_before(
         for key, value in changed.items():
             spec[key] = {**spec[key], **value} if isinstance(value, dict) else value
         wait_applied(cluster, spec, name)
-    with Operator(control_plane):  # which brings the CRD of today
+    wait_applied(cluster, with_redis(redis_server, interval="30s", timeout="60s"), BROKEN)
+    with Operator(control_plane) as operator:  # which brings the CRD of today
         for name in OLDER:
             status = cluster.probed(name)["status"]
             assert status["health"] == "Healthy" or name == "interval"  # whose timeout is short
         for name in OLDER:
             cluster.patch({"metadata": {"annotations": {PROBE_NOW: "again"}}}, name)
             wait(lambda name=name: cluster.get(name)["status"].get("lastHandledProbeNow") == "again")
+        wait(lambda: cluster.events(BROKEN))
+        rejected = [event for event in cluster.events(BROKEN) if event["reason"] == "StatusRejected"]
+        assert "rejected the status for spec.timeout." in rejected[0]["message"]
+        assert "status" not in cluster.get(BROKEN)
+        assert operator.get("/healthz")[0] == 200
+        cluster.patch({"spec": {"timeout": "20s"}}, BROKEN)
+        cluster.probed(BROKEN)
         cluster.patch({"spec": {"suspend": True}}, "timeout")
         wait(lambda: cluster.get("timeout")["status"]["health"] == "Suspended")
+
+
+BROKEN = "broken"
+"""A resource that breaks a rule between fields, so that the API server takes no status of it."""
 
 
 def wait_applied(cluster: Cluster, spec: Tree, name: str) -> None:

@@ -16,7 +16,7 @@ from mehc_operator.events import Event
 from mehc_operator.leader import Election, Terms
 from mehc_operator.main import as_resource
 from mehc_operator.status import StatusReport
-from mehc_operator.store import Store
+from mehc_operator.store import Store, Written
 from testbed.controlplane import ControlPlane
 from testbed.healthchecks import PROBE_NOW, Cluster, wait, with_redis
 from testbed.identity import as_account
@@ -172,7 +172,7 @@ async def test_what_is_to_be_written_after_the_lead_has_ended_is_not(
     store = Store(api, instance="one", may_write=lambda: leads, clock=now)
     status = StatusReport(health=Health.FAILING)
     event = Event(type="Normal", reason="Said", message="while leading", series="Said")
-    assert await store.write(as_resource(manifest), status)
+    assert await store.write(as_resource(manifest), status) is Written.WRITTEN
     await store.announce(as_resource(manifest), [event])
     version = cluster.get()["metadata"]["resourceVersion"]
     assert version != manifest["metadata"]["resourceVersion"]

@@ -100,6 +100,8 @@ def test_columns(cluster: Cluster, redis: Redis) -> None:
 
 
 def test_explain_describes_every_field(cluster: Cluster) -> None:
+    group = ("api-resources", "--api-group=health.modelengine.io")
+    wait(lambda: "mehc" in cluster.kubectl(*group))  # the API server's discovery comes after the CRD
     text = cluster.kubectl("explain", "mehc.spec", "--recursive")
     for field in ("confirmations", "ignoreRules", "secretKeyRef", "interval", "severity", "parameters"):
         assert f"{field}\t<" in text

@@ -1,5 +1,6 @@
 """What a status shows, and that it is written whatever else there is: the operator as a process."""
 
+import contextlib
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -78,7 +79,7 @@ def test_describe_begins_with_the_root_causes(cluster: Cluster) -> None:
 
 
 def created_as_large_as_can_be(cluster: Cluster, spec: Tree) -> None:
-    for room in range(1000, 20_000, 500):
+    for room in range(500, 20_000, 100):
         values = {**spec["values"], "filler": "x" * (OBJECT_LIMIT - room)}
         try:
             cluster.plane.api("POST", cluster.path, manifest({**spec, "values": values}))
@@ -94,7 +95,30 @@ def test_a_status_for_which_there_is_no_room_is_given_up(
     created_as_large_as_can_be(cluster, with_redis(redis_server))
     refused = "the API refused the status of " + cluster.namespace
     wait(lambda: any(refused in str(line.get("message")) for line in operator.log_lines()))
-    assert 'mehc_status_writes_total{result="refused"} 1.0' in operator.get("/metrics")[1]
+    wait(lambda: 'mehc_status_writes_total{result="refused"} 1.0' in operator.get("/metrics")[1])
+    wait(lambda: [event for event in cluster.events() if event["reason"] == "StatusTooLarge"])
     assert operator.get("/healthz")[0] == 200
     cluster.apply(with_redis(redis_server), "other")
     cluster.probed("other")
+
+
+def test_a_verdict_does_not_stay_where_the_next_has_no_room(
+    cluster: Cluster, redis_server: Redis, operator: Operator
+) -> None:
+    """The spec grows until the status that was written is all the room there is."""
+    cluster.apply(with_redis(redis_server))
+    assert cluster.probed()["status"]["health"] == "Healthy"
+    broken = aws_values(cache_redis_aws_url="redis://127.0.0.1:1/15")
+    for room in range(1000, 20_000, 500):
+        grown = {"values": {**broken, "filler": "x" * (OBJECT_LIMIT - room)}, "confirmations": 1}
+        grown["checks"] = {"ConfigValid": {"enabled": True}}
+        with contextlib.suppress(ApiError):
+            cluster.patch({"spec": grown})
+            break
+    wait(lambda: cluster.get()["status"]["health"] == "Failing")
+    status = cluster.probed()["status"]
+    assert len(status["rootCauses"]) == 1
+    assert {condition["type"] for condition in status["conditions"]} == {"Ready", "Degraded"}
+    assert "checks" not in status
+    (told,) = [event for event in cluster.events() if event["reason"] == "StatusTooLarge"]
+    assert "name it in spec.valuesFrom" in told["message"]
