@@ -2,9 +2,10 @@
 
 import pytest
 
+from mehc_checks.clients.network.place import only_inside
 from mehc_checks.clients.network.reasons import NetworkReasons as N
 from mehc_checks.core.outcome import Finding, Outcome, Reason, Status
-from mehc_checks.engine.vantage import only_inside, seen_from_outside
+from mehc_checks.engine.vantage import seen_from_outside
 
 REJECTED = Reason("AuthRejected", Status.FAIL, "wrong", "Fix it.", "{host} rejected the password")
 

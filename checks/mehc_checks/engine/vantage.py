@@ -4,10 +4,10 @@ A laptop resolves no Service name, has no route into a private network, and lack
 images trust. What fails so from outside says nothing about the installation: it is Unknown, and says how to find out.
 """
 
-import ipaddress
 from dataclasses import replace
 from typing import Final
 
+from mehc_checks.clients.network.place import only_inside
 from mehc_checks.clients.network.reasons import NetworkReasons
 from mehc_checks.clients.registry.reasons import RegistryReasons
 from mehc_checks.core.outcome import Finding, Outcome, Status, worst_first
@@ -25,10 +25,6 @@ _BY_PLACE: Final = frozenset(
     }
 )
 """What depends on the place for any address: private zones of DNS, firewalls, and authorities of one's own."""
-_CLUSTER_NAMES: Final = (".svc", ".local", ".internal", ".localhost")
-"""How names end that public DNS does not have."""
-_PUBLIC: Final = frozenset({"com", "edu", "gov", "io", "net", "org"})
-"""Second parts of names of two, of which no namespace is expected: ghcr.io is public, redis.cache is a Service's."""
 
 
 def seen_from_outside(outcome: Outcome, namespace: str = "") -> Outcome:
@@ -53,14 +49,3 @@ def _placed(found: Finding, namespace: str) -> Finding:
         detail=found.message,
         namespace=namespace or "NAMESPACE",
     )
-
-
-def only_inside(host: str) -> bool:
-    """Whether ``host`` means another server, or none, outside of its cluster: a Service name, a private address."""
-    try:
-        return not ipaddress.ip_address(host).is_global
-    except ValueError:
-        name = host.rstrip(".").lower()
-        *_, parent, last = ("", *name.split("."))
-        is_service = name.count(".") == 1 and last not in _PUBLIC
-        return not parent or is_service or name.endswith(_CLUSTER_NAMES)

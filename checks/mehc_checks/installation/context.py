@@ -1,6 +1,6 @@
 """What one pass over one installation has at hand: values, cluster, parameters, and shared facts."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any, Final, TypeVar, cast
@@ -111,7 +111,11 @@ class Context:
 
         One asker's cancellation does not disturb the others; ``close`` ends what is left.
         """
-        return cast("T", await self._shared.ask(gatherer, lambda: gatherer(self)))
+        return await self.shared(gatherer, lambda: gatherer(self))
+
+    async def shared(self, key: Hashable, start: Callable[[], Awaitable[T]]) -> T:
+        """The answer of ``start``, which is called once per pass for a ``key``; as ``gather``."""
+        return cast("T", await self._shared.ask(key, start))
 
     async def secret(self, name: str, *, namespace: str | None = None) -> Secret | None:
         """The Secret ``name`` of the installation's own namespace, or of the endpoint namespace.

@@ -10,15 +10,14 @@ from typing import Final
 
 from mehc_checks.core.text import shortened
 from mehc_checks.workload import pulls
-from mehc_checks.workload.objects import Container, Event
+from mehc_checks.workload.objects import PULLING, Container, Event
 from mehc_checks.workload.reasons import COMMAND, EXPLAINED_BY_IMAGE, ON_NODE, PLATFORM
 from mehc_checks.workload.reasons import WorkloadReasons as R
 from mehc_checks.workload.trouble import Trouble
 
-_PULLING: Final = frozenset(
+_IMAGE: Final = frozenset(
     {
-        "ErrImagePull",
-        "ImagePullBackOff",
+        *PULLING,
         "ErrImageNeverPull",
         "RegistryUnavailable",
         "ImageInspectError",
@@ -66,7 +65,7 @@ def read(container: Container, events: Iterable[Event] = ()) -> Trouble | None:
     """Why ``container`` does not run, or None where it does, or has not been asked to yet."""
     if container.waiting == "InvalidImageName":
         return Trouble(reason=R.IMAGE_NAME_INVALID, words={"image": repr(shortened(container.image, 160))})
-    if container.waiting in _PULLING:
+    if container.waiting in _IMAGE:
         found = pulls.read(container.message, container.image, events)
         if found.vague and container.waiting == "RegistryUnavailable":
             return pulls.read(container.waiting, container.image)

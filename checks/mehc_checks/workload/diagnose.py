@@ -16,6 +16,7 @@ from mehc_checks.workload.objects import Event, Pod, Workload
 from mehc_checks.workload.pods import PodCause, Surroundings, cause, ending, why
 from mehc_checks.workload.reasons import IN_PROGRESS, OF_THE_OWNER, ORDER
 from mehc_checks.workload.reasons import WorkloadReasons as R
+from mehc_checks.workload.registry import Answer
 from mehc_checks.workload.scheduling import Selected
 from mehc_checks.workload.stability import FEWEST, STABLE, failed_in_a_row, looping, looping_since
 from mehc_checks.workload.trouble import Trouble
@@ -25,13 +26,14 @@ _EVIDENCE: Final = 8
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Around:
-    """What is known beside the workloads: the time, and the nodes."""
+    """What is known beside the workloads: the time, the nodes, and what registries answered (``Surroundings``)."""
 
     now: datetime
     grace: timedelta = timedelta(minutes=15)
     loading_grace: timedelta = timedelta(minutes=45)
     lost: frozenset[str] = frozenset()
     selected: Callable[[Mapping[str, str]], Selected | None] = lambda _: None
+    answered: Callable[[Pod, str], Answer | None] = lambda *_: None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,6 +90,7 @@ def diagnose(workload: Workload, around: Around) -> Cause | None:
         events=events,
         lost=around.lost,
         selected=around.selected,
+        answered=around.answered,
     )
     unready = [pod for pod in workload.pods if not pod.is_ready or pod in unstable]
     living = [pod for pod in unready if not pod.deleting and not pod.has_ended]

@@ -3,6 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Final
+
+PULLING: Final = frozenset({"ErrImagePull", "ImagePullBackOff"})
+"""The states of a container whose image its node tries to pull."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,7 +50,8 @@ class Pod:
     """``owner`` is the name of the ReplicaSet, StatefulSet or Job that made it.
 
     ``requests`` are in the scheduler's units, ``memory_limits`` by container as they are written. ``gates`` are its
-    readiness gates, ``gated`` what keeps the scheduler from looking at it.
+    readiness gates, ``gated`` what keeps the scheduler from looking at it. ``account`` is its ServiceAccount,
+    ``pull_secrets`` are those that the kubelet pulls with: admission has added the ServiceAccount's.
     """
 
     name: str
@@ -59,6 +64,8 @@ class Pod:
     deleting: datetime | None = None
     gated: tuple[str, ...] = ()
     gates: tuple[str, ...] = ()
+    account: str = ""
+    pull_secrets: tuple[str, ...] = ()
     node_selector: Mapping[str, str] = field(default_factory=dict)
     requests: Mapping[str, int] = field(default_factory=dict)
     memory_limits: Mapping[str, str] = field(default_factory=dict)

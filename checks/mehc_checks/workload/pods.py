@@ -11,9 +11,10 @@ from mehc_checks.core.text import shortened, since
 from mehc_checks.modelengine.endpoints import FORWARDERS, PROXY
 from mehc_checks.workload import containers, ended, mounts, pulls, scheduling
 from mehc_checks.workload.evidence import container_line, event_lines, state_line
-from mehc_checks.workload.objects import Container, Event, Pod
+from mehc_checks.workload.objects import PULLING, Container, Event, Pod
 from mehc_checks.workload.reasons import EXPLAINED_BY_NODES, ORDER
 from mehc_checks.workload.reasons import WorkloadReasons as R
+from mehc_checks.workload.registry import Answer, confirmed
 from mehc_checks.workload.trouble import Trouble
 
 
@@ -30,7 +31,8 @@ class PodCause:
 class Surroundings:
     """What is known beside the pod. ``lost`` are nodes that are not Ready; None where nodes could not be read.
 
-    ``selected`` finds the nodes that carry all of a nodeSelector.
+    ``selected`` finds the nodes that carry all of a nodeSelector, ``answered`` what the registry of a container's image
+    answered when it was asked as the pod asks.
     """
 
     now: datetime
@@ -39,6 +41,7 @@ class Surroundings:
     """Of pods by name, oldest first."""
     lost: frozenset[str] = frozenset()
     selected: Callable[[Mapping[str, str]], scheduling.Selected | None] = lambda _: None
+    answered: Callable[[Pod, str], Answer | None] = lambda *_: None
 
     def of(self, pod: Pod) -> tuple[Event, ...]:
         """The Events about ``pod``, not about an earlier one of its name."""
@@ -161,8 +164,11 @@ def about_container(
         trouble = Trouble(
             reason=R.FORWARDER_NOT_READY, words={"detail": f"it keeps exiting {detail}".strip()}
         )
+    said: tuple[str, ...] = ()
+    if container.waiting in PULLING:
+        trouble, said = confirmed(trouble, around.answered(pod, container.image))
     lines = event_lines(events, _ABOUT_CONTAINERS, around.now)
-    return trouble, (container_line(container), *lines), container.name
+    return trouble, (container_line(container), *said, *lines), container.name
 
 
 def ending(pod: Pod, container: Container, around: Surroundings) -> PodCause:

@@ -27,6 +27,8 @@ def read_pod(item: Manifest) -> Pod:
         node_selector=spec.get("nodeSelector") or {},
         gated=tuple(gate["name"] for gate in spec.get("schedulingGates") or ()),
         gates=tuple(gate["conditionType"] for gate in spec.get("readinessGates") or ()),
+        account=spec.get("serviceAccountName") or "default",
+        pull_secrets=tuple(each["name"] for each in spec.get("imagePullSecrets") or () if each.get("name")),
         requests=requests(spec),
         memory_limits={
             container["name"]: str(limit)

@@ -301,6 +301,9 @@ class WorkloadReasons(NetworkReasons):
         "config.values.infra.docker_repo_prefix in front.",
         explained_by=_IMAGE,
     )
+    TAG_MISSING = RegistryReasons.TAG_MISSING
+    REPOSITORY_MISSING = RegistryReasons.REPOSITORY_MISSING
+    NODES_CANNOT_PULL = RegistryReasons.NODES_CANNOT_PULL
     IMAGE_NEVER_PULLED = Reason(
         "ImagePullPolicyNever",
         Status.FAIL,
@@ -309,6 +312,13 @@ class WorkloadReasons(NetworkReasons):
         remedy="Set imagePullPolicy: IfNotPresent, or load the image onto the nodes.",
     )
     PULL_SECRET_MISSING = RegistryReasons.PULL_SECRET_MISSING
+    PULL_SECRET_MALFORMED = RegistryReasons.PULL_SECRET_MALFORMED
+    PULL_SECRET_IGNORED = RegistryReasons.PULL_SECRET_IGNORED
+    PULL_SECRET_EMPTY = RegistryReasons.PULL_SECRET_EMPTY
+    PULL_TOKEN_EXPIRED = RegistryReasons.PULL_TOKEN_EXPIRED
+    PULL_CREDENTIALS_REJECTED = RegistryReasons.PULL_CREDENTIALS_REJECTED
+    NO_PULL_CREDENTIALS = RegistryReasons.NO_PULL_CREDENTIALS
+    PULL_DENIED = RegistryReasons.PULL_DENIED
     IMAGE_DENIED = Reason(
         "ImageAccessDenied",
         Status.FAIL,
@@ -508,6 +518,8 @@ OF_THE_OWNER: Final = frozenset(
         R.PORTS_IN_USE,
         R.IMAGE_NAME_INVALID,
         R.IMAGE_NOT_FOUND,
+        R.TAG_MISSING,
+        R.REPOSITORY_MISSING,
         R.IMAGE_NEVER_PULLED,
         R.IMAGE_PULL_SLOW,
         R.CONFIGURATION_MISSING,
@@ -529,6 +541,8 @@ _CERTS: Final = "/etc/containerd/certs.d/{host}/hosts.toml"
 PULL: Final = "node {node} cannot pull {image}: "
 ON_NODE: Final = "node {node}: "
 PLATFORM: Final = "the node's architecture"
+OF_POD: Final = "the pod's image"
+"""What names a repository and a tag to a node."""
 PULL_WORDS: Final[Mapping[str, str]] = {
     "source": "the image's name",
     "time": "30 s",

@@ -83,6 +83,7 @@ async def _explain(options: argparse.Namespace) -> Explanation:
             cluster=at.cluster,
             namespace=at.namespace,
             timeout=options.timeout,
+            inside=at.cluster.surrounds_us,
             parameters={EndpointParameters: parameters},
         )
         try:

@@ -601,7 +601,7 @@ CASES = [
         "TagMissing",
         at("open", tag="0.10.3"),
         pulls=False,
-        says="it has 0.10.2, 0.10.1",
+        says="tag 0.10.3 does not exist; nearest 0.10.2, 0.10.1",
     ),
     Case(
         "schema 1",

@@ -16,9 +16,9 @@ from mehc_checks.checks.control_plane.parameters import GatewayParameters
 from mehc_checks.checks.control_plane.reasons import ANSWERS
 from mehc_checks.clients.http import exchange as http
 from mehc_checks.clients.network.connect import NetworkProblem, connect
+from mehc_checks.clients.network.place import only_inside
 from mehc_checks.clients.network.reasons import NetworkReasons as N
 from mehc_checks.core.errors import UsageError
-from mehc_checks.engine.vantage import only_inside
 from mehc_checks.installation.context import Context
 
 USER: Final = "mehc-probe"

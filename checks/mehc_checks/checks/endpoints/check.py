@@ -34,6 +34,11 @@ _PROVED = 10
         Permission(resource="configmaps"),
         Permission(resource="deployments", group="apps"),
         Permission(resource="configmaps", scope="endpoints"),
+        Permission(
+            resource="secrets",
+            scope="endpoints",
+            lost="EndpointsReady does not ask registries for images that endpoints wait for with pull secrets",
+        ),
         Permission(resource="pods", verbs=("list",), scope="endpoints"),
         Permission(resource="events", verbs=("list",), scope="endpoints"),
         Permission(resource="deployments", group="apps", verbs=("list",), scope="endpoints"),

@@ -14,7 +14,7 @@ from mehc_checks.clients.kubernetes.paths import object_path
 from mehc_checks.clients.kubernetes.reader import Manifest, Reading
 from mehc_checks.core import duration
 from mehc_checks.core.errors import CannotEvaluate
-from mehc_checks.installation import placement
+from mehc_checks.installation import placement, waitingimages
 from mehc_checks.installation.context import Context, require_cluster
 from mehc_checks.installation.endpoint_records import MOST, records
 from mehc_checks.installation.redis import cached, queue_depth
@@ -78,6 +78,8 @@ async def read_endpoints(
         found = [by_name.get(e.name, e) for e in found]
     answer = await _or_why(context.inventory.nodes()) if deep else None
     nodes = None if isinstance(answer, CannotEvaluate) else answer
+    waiting = [pod for endpoint in found for pod in endpoint.pods]
+    answered = await waitingimages.answers(context, waiting, context.endpoint_namespace)
     return EndpointFacts(
         endpoints=tuple(found),
         around=Around(
@@ -86,6 +88,7 @@ async def read_endpoints(
             loading_grace=duration.parse(parameters.loading_grace_period),
             lost=placement.lost(nodes),
             selected=placement.selected(nodes),
+            answered=answered,
         ),
         fail_above=percentage(parameters.fail_above),
         queue=Queue(name=depth[0], depth=depth[1]) if isinstance(depth, tuple) else Queue(),

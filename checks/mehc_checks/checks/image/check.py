@@ -4,11 +4,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, Final
 
-from mehc_checks.checks.image.credentials import OF_LOGIN, of_login, of_secrets, of_tokens
+from mehc_checks.checks.image.credentials import of_login, of_secrets, of_tokens
 from mehc_checks.checks.image.evidence import TASK_LIMIT_MINUTES, evidence_of, pull_minutes
 from mehc_checks.checks.image.facts import (
     ImageFacts,
-    ImageParameters,
     NodePull,
     NodePullState,
     Probed,
@@ -16,11 +15,13 @@ from mehc_checks.checks.image.facts import (
 from mehc_checks.checks.image.reasons import PREFIX, VllmImageReasons
 from mehc_checks.clients.aws.reasons import AwsReasons
 from mehc_checks.clients.network.reasons import NetworkReasons
+from mehc_checks.clients.registry.logins import OF_LOGIN
 from mehc_checks.core.errors import Problem
 from mehc_checks.core.outcome import Finding, Outcome, Severity, Status
 from mehc_checks.core.permission import Permission
 from mehc_checks.core.text import byte_count
 from mehc_checks.engine.check import check
+from mehc_checks.installation.imageparameters import ImageParameters
 from mehc_checks.modelengine.images import Role, is_placeholder, is_vendor
 from mehc_checks.modelengine.registries import RegistryClass
 

@@ -2,22 +2,17 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any, Final
 
 from mehc_checks.checks.image.facts import ImageFacts, Probed
 from mehc_checks.checks.image.reasons import VllmImageReasons as R
-from mehc_checks.clients.registry.keyring import Login
+from mehc_checks.clients.registry.logins import OF_LOGIN, OF_TOKEN, expiring, offered, token_words
 from mehc_checks.core.errors import Problem
 from mehc_checks.core.outcome import Finding, Status
 from mehc_checks.installation.reasons import InstallationReasons
 
-OF_LOGIN: Final = frozenset({R.NO_PULL_CREDENTIALS, R.PULL_DENIED, R.REPOSITORY_MISSING})
-"""What a registry answers to a client without credentials."""
-_OF_TOKEN: Final = frozenset({R.PULL_DENIED, R.PULL_CREDENTIALS_REJECTED})
 _SOON: Final = timedelta(hours=1)
-_SHOWN: Final = 3
-"""Locations of a Secret that a message names."""
 _EXPLAIN: Final = tuple(
     f"VllmImagePullable/{reason.name}"
     for reason in (R.PULL_SECRET_MISSING, R.PULL_SECRET_IGNORED, R.PULL_SECRET_EMPTY)
@@ -26,10 +21,13 @@ _EXPLAIN: Final = tuple(
 
 def of_login(problem: Problem, probed: Probed, facts: ImageFacts, words: dict[str, Any]) -> Finding:
     """``problem`` of an image, by what is known of the login that was tried."""
-    if problem.reason in _OF_TOKEN and (expired := _expiring(probed, facts.now)):
-        return R.PULL_TOKEN_EXPIRED(**{**words, **_token(expired[0])})
+    if problem.reason in OF_TOKEN and (expired := expiring(probed.offered, facts.now)):
+        return R.PULL_TOKEN_EXPIRED(**{**words, **token_words(expired[0])})
     if problem.reason is R.NO_PULL_CREDENTIALS and facts.secrets.account:
-        words = {**words, "offered": _offered(facts)}
+        words = {
+            **words,
+            "offered": offered(facts.secrets.keyring, f"ServiceAccount {facts.secrets.account}"),
+        }
     found = problem.finding(**words)
     explained = problem.reason in OF_LOGIN or _of_empty(problem, probed, facts)
     return replace(found, explained_by=_EXPLAIN) if explained else found
@@ -38,12 +36,12 @@ def of_login(problem: Problem, probed: Probed, facts: ImageFacts, words: dict[st
 def of_tokens(probed: Probed, facts: ImageFacts) -> Iterator[Finding]:
     """Tokens that have expired although another login is accepted, or that are about to."""
     place: dict[str, Any] = {"namespace": facts.secrets.namespace}
-    expired = _expiring(probed, facts.now)
+    expired = expiring(probed.offered, facts.now)
     for login in expired:
-        yield R.PULL_TOKEN_EXPIRED(status=Status.WARN, **_token(login), **place)
-    for login in _expiring(probed, facts.now + _SOON):
+        yield R.PULL_TOKEN_EXPIRED(status=Status.WARN, **token_words(login), **place)
+    for login in expiring(probed.offered, facts.now + _SOON):
         if login not in expired:
-            yield R.PULL_TOKEN_EXPIRES_SOON(**_token(login), **place)
+            yield R.PULL_TOKEN_EXPIRES_SOON(**token_words(login), **place)
 
 
 def of_secrets(facts: ImageFacts) -> Iterator[Finding]:
@@ -82,25 +80,3 @@ def _of_unknown(facts: ImageFacts, denied: bool) -> Iterator[Finding]:
     unknown = facts.secrets.unknown
     if unknown is not None and not denied and unknown.reason is InstallationReasons.NAMESPACE_NOT_VERIFIED:
         yield unknown.finding(status=Status.WARN)
-
-
-def _expiring(probed: Probed, when: datetime) -> list[Login]:
-    return [login for login in probed.offered if login.expires and login.expires <= when]
-
-
-def _token(login: Login) -> dict[str, Any]:
-    when = login.expires.astimezone(UTC) if login.expires else None
-    return {"login": login.source, "secret": login.secret, "when": f"{when:%Y-%m-%dT%H:%MZ}"}
-
-
-def _offered(facts: ImageFacts) -> str:
-    """What endpoint pods have instead of credentials for this image."""
-    covers = facts.secrets.keyring.covers
-    if not covers:
-        return f"ServiceAccount {facts.secrets.account} has no pull secret that can be used"
-    return "; ".join(f"Secret {name} covers only {_some(places)}" for name, places in covers.items())
-
-
-def _some(places: tuple[str, ...]) -> str:
-    more = f" and {len(places) - _SHOWN} more" if len(places) > _SHOWN else ""
-    return (", ".join(places[:_SHOWN]) or "nothing") + more

@@ -116,13 +116,6 @@ class VllmImageReasons(RegistryReasons, AwsReasons):
         remedy="Create it: kubectl create serviceaccount {account} -n {namespace}; "
         "serviceTemplate.createServiceAccount has no effect without serviceTemplate.serviceAccountAnnotations.",
     )
-    PULL_SECRET_IGNORED = Reason(
-        "PullSecretIgnored",
-        Status.WARN,
-        "A pull secret is of a type that the kubelet ignores.",
-        message="pull secret {secret} is of a type that the kubelet ignores",
-        remedy="Create Secret {secret} again with type kubernetes.io/dockerconfigjson.",
-    )
     REGISTRY_UNREACHABLE_FROM_OPERATOR = Reason(
         "RegistryUnreachableFromOperator",
         Status.WARN,
@@ -131,13 +124,6 @@ class VllmImageReasons(RegistryReasons, AwsReasons):
         message="nodes have recently pulled {image}, but from here: {detail}",
         remedy="Endpoints are fine. To let mehc verify the image, give the operator the registry access that the nodes "
         "have (proxy, mirror, identity).",
-    )
-    NODES_CANNOT_PULL = Reason(
-        "NodesCannotPull",
-        Status.WARN,
-        "Nodes cannot pull the image although this process can.",
-        message="pods using {image} are in {waiting}, but the registry serves the image to this operator",
-        remedy="Compare the nodes' path to the registry: proxy, mirror, certificates, and the pull secrets of the pod.",
     )
     PULL_PROBE_NOT_RUN = Reason(
         "PullProbeNotRun",

@@ -130,14 +130,15 @@ class Pull:
         tags = tags_of(answer.body) if answer is not None and answer.status == HTTPStatus.OK else []
         if answer is not None and answer.status == HTTPStatus.OK and not tags:
             return self._missing_repository(" with tags")
-        near = nearest(version, tags, most=_NEAR_TAGS, cutoff=0.3) or tags[-_NEAR_TAGS:]
-        self._found.near_tags = tuple(near)
+        near = nearest(version, tags, most=_NEAR_TAGS, cutoff=0.3)
+        others = near or tags[-_NEAR_TAGS:]
+        self._found.near_tags = tuple(others)
         return Problem(
             R.TAG_MISSING,
             host=self._reference.host,
             repository=self._reference.path,
             tag=version,
-            near=f"; it has {', '.join(near)}" if near else "",
+            near=f"; {'nearest' if near else 'it has'} {', '.join(others)}" if others else "",
         )
 
     def _missing_repository(self, detail: str = "") -> Problem:

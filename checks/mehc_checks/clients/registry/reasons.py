@@ -60,6 +60,13 @@ class RegistryReasons(NetworkReasons):
             "offered": "endpoint pods have none",
         },
     )
+    PULL_SECRET_IGNORED = Reason(
+        "PullSecretIgnored",
+        Status.WARN,
+        "A pull secret is of a type that the kubelet ignores.",
+        message="pull secret {secret} is of a type that the kubelet ignores",
+        remedy="Create Secret {secret} again with type kubernetes.io/dockerconfigjson.",
+    )
     PULL_SECRET_EMPTY = Reason(
         "PullSecretWithoutPassword",
         Status.WARN,
@@ -132,7 +139,7 @@ class RegistryReasons(NetworkReasons):
         "TagMissing",
         Status.FAIL,
         "The repository has no such tag.",
-        message="{host}/{repository} has no tag {tag}{near}",
+        message="{host}/{repository}: tag {tag} does not exist{near}",
         remedy="Push {repository}:{tag}, or correct the tag in {tag_source}.",
         defaults={"near": "", "tag_source": "the request"},
     )
@@ -171,6 +178,14 @@ class RegistryReasons(NetworkReasons):
         "The manifest exists but layers do not: an interrupted mirror, or a cleanup that deleted too much.",
         message="{missing} of {image} are missing, the first is {digest}…",
         remedy="Push or mirror {image} again.",
+    )
+    NODES_CANNOT_PULL = Reason(
+        "NodesCannotPull",
+        Status.WARN,
+        "Nodes cannot pull the image although this process can.",
+        message="pods using {image} are in {waiting}, but the registry serves the image to this operator",
+        remedy="Compare the nodes' path to the registry: proxy, mirror, certificates, and the pull secrets of the pod. "
+        "After a push or a fix, the kubelet tries again within 5 minutes.",
     )
     LAYER_STORE_UNREACHABLE = Reason(
         "LayerStoreUnreachable",
