@@ -17,7 +17,9 @@ from mehc_checks.workload.reasons import WorkloadReasons as R
 from mehc_checks.workload.scheduling import Selected, decide
 from mehc_checks.workload.trouble import Trouble
 
-CORPUS: dict[str, list[dict[str, Any]]] = yaml.safe_load(Path(__file__).with_name("corpus.yaml").read_text())
+CORPUS: dict[str, list[dict[str, Any]]] = yaml.safe_load(
+    Path(__file__).with_name("reported.yaml").read_text()
+)
 IMAGE = "registry.example/vllm:1"
 LONGEST = 600
 SECRETS = ("Bearer abcdef0123456789", "password=hunter2hunter2", "https://user:hunter2@registry.example/x")

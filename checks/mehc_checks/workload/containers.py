@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from mehc_checks.core.text import shortened
-from mehc_checks.workload import pulls
+from mehc_checks.workload import pulls, runtime
 from mehc_checks.workload.objects import PULLING, Container, Event
 from mehc_checks.workload.reasons import COMMAND, EXPLAINED_BY_IMAGE, ON_NODE, PLATFORM
 from mehc_checks.workload.reasons import WorkloadReasons as R
@@ -45,11 +45,17 @@ _EXEC = re.compile(
 )
 _WRONG_PLATFORM = re.compile(r"exec format error")
 _GPU = re.compile(
-    r"nvidia-container-cli: (?P<why>.+?)(?:: unknown|$)|(?P<cdi>unresolvable CDI devices [^:]+)|"
-    r"(?P<hook>nvidia-ctk.*?)(?:: unknown|$)"
+    r"nvidia-container-cli(?:\.real)?: (?P<why>.+?)(?:\\+n|: unknown|$)|(?P<cdi>unresolvable CDI devices [^:]+)|"
+    r"(?P<hook>nvidia-ctk.*?)(?:: unknown|$)|"
+    r"(?P<runtime>nvidia-container-runtime)[^:\s]*: (?:no such file or directory|executable file not found)"
 )
 _ENVIRONMENT = re.compile(r'(?P<kind>secret|configmap) "(?P<name>[^"]+)" not found')
 _ENVIRONMENT_KEY = re.compile(r"couldn't find key (?P<key>\S+) in (?P<kind>Secret|ConfigMap) (?P<name>\S+)")
+_MEMORY = re.compile(
+    r"OOM-killed|memory limit could be too low|unable to set memory limit|"
+    r"memory\.limit_in_bytes: device or resource busy"
+)
+"""How runtimes say that a limit is below what a process needs to start."""
 _USER = re.compile(
     r"container has runAsNonRoot and .+?(?= \(pod:|$)|container's runAsUser breaks non-root policy"
 )
@@ -154,8 +160,12 @@ def _post_start(message: str) -> Trouble:
 
 def _start(container: Container, message: str | None = None) -> Trouble:
     text = container.message if message is None else message
+    if _MEMORY.search(text):
+        return Trouble(reason=R.OUT_OF_MEMORY)
+    if found := runtime.fault(text):
+        return found
     if match := _GPU.search(text):
-        detail = shortened(match["why"] or match["cdi"] or match["hook"], 140)
+        detail = shortened(next(word for word in match.groups() if word), 140)
         return Trouble(reason=R.GPU_NOT_GIVEN, words={"detail": detail})
     if _WRONG_PLATFORM.search(text):
         words = {

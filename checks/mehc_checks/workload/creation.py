@@ -28,6 +28,10 @@ _RULES: Final = (
     (re.compile(r"(?P<detail>insufficient quota to match these scopes: .+)$"), R.QUOTA_EXCEEDED),
     (re.compile(r'violates (?P<name>PodSecurity "[^"]+"): (?P<detail>.+)$'), R.POD_SECURITY),
     (
+        re.compile(r"(?P<name>PodSecurityPolicy): unable to admit pod: (?P<detail>.+)$"),
+        R.POD_SECURITY,
+    ),
+    (
         re.compile(
             r"unable to validate against any (?P<name>(?:pod )?security (?:policy|context constraint))"
         ),

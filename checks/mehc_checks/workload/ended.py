@@ -39,7 +39,8 @@ def is_rejected(pod: Pod) -> bool:
 
 def rejection(pod: Pod, rejected: str = "the pod") -> Trouble:
     """The kubelet's words about one of the pods that it ``rejected``, "12 pods"."""
-    fix = next((fix for begins, fix in KUBELET_FIXES if pod.reason.startswith(begins)), "")
+    told = f"{pod.reason}: {pod.message}"
+    fix = next((fix for said, fix in KUBELET_FIXES if re.search(said, told)), "")
     words = {
         "rejected": rejected,
         "admission": shortened(pod.reason, 60) or "no reason given",
@@ -73,7 +74,7 @@ def read(pod: Pod, events: tuple[Event, ...]) -> Trouble | None:
         return eviction(pod, text) if reason is R.EVICTED else Trouble(reason=reason)
     if pod.reason in _PREEMPTING or any(event.reason in _PREEMPTING for event in events):
         return Trouble(reason=R.PREEMPTED)
-    if pod.reason in ("Evicted", "Terminated"):
+    if pod.reason in ("Evicted", "Terminated", "Shutdown"):
         return eviction(pod, pod.message)
     if pod.reason == "DeadlineExceeded":
         return Trouble(reason=R.DEADLINE_EXCEEDED)

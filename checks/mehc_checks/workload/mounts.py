@@ -5,9 +5,11 @@ Sources: kubelet's ``volumemanager`` and ``operationexecutor`` (Events FailedMou
 """
 
 import re
+from dataclasses import replace
 from typing import Final
 
 from mehc_checks.core.text import shortened
+from mehc_checks.workload import pulls, runtime
 from mehc_checks.workload.reasons import WorkloadReasons as R
 from mehc_checks.workload.trouble import Trouble
 
@@ -16,7 +18,8 @@ SANDBOX_EVENTS: Final = frozenset({"FailedCreatePodSandBox", "NetworkNotReady"})
 
 _VOLUME = re.compile(r'for (?P<volume>volume "[^"]+")')
 _MISSING = re.compile(
-    r'(?P<kind>config ?map|secret|persistentvolumeclaim) "(?P<name>[^"]+)" not found', re.IGNORECASE
+    r'(?P<kind>config ?map|secret|persistentvolumeclaim|serviceaccount)s? "(?P<name>[^"]+)" not found',
+    re.IGNORECASE,
 )
 _KEY = re.compile(r"references non-existent (?P<kind>config|secret) key: (?P<key>\S+)")
 _UNREGISTERED = re.compile(r'object "[^"]+"/"(?P<name>[^"]+)" not registered')
@@ -25,15 +28,18 @@ _TIMED_OUT = re.compile(
     r"failed to sync (?:config ?map|secret) cache"
 )
 _HANDLER = re.compile(r'no runtime for "(?P<handler>[^"]+)"|RuntimeHandler "(?P<crio>[^"]+)" not')
-_RUNTIME_DOWN = re.compile(
-    r"dial(?:ing)?:? (?:dial )?unix \S+: connect: (?P<detail>connection refused|no such file or directory)|"
-    r"(?P<closed>error reading from server: EOF|transport is closing)|container runtime is down"
+_UNBOUND = re.compile(r"error processing PVC (?P<what>.+)")
+_IMAGE = re.compile(
+    r'failed to get sandbox image "(?P<image>[^"]+)": (?P<why>.+)|'
+    r"[Ii]nitializing source docker://(?P<named>\S+): (?P<said>.+)"
 )
+"""Of the sandbox itself, which the runtime's configuration names."""
 _KINDS: Final = {
     "configmap": "ConfigMap",
     "config": "ConfigMap",
     "secret": "Secret",
     "persistentvolumeclaim": "PersistentVolumeClaim",
+    "serviceaccount": "ServiceAccount",
 }
 
 
@@ -46,6 +52,8 @@ def read_mount(message: str) -> Trouble:
         if missing.startswith("PersistentVolumeClaim"):
             return Trouble(reason=R.VOLUME_UNBOUND, words={"detail": shortened(text, 140)})
         return _missing(volume, missing)
+    if match := _UNBOUND.search(text):
+        return Trouble(reason=R.VOLUME_UNBOUND, words={"detail": shortened(match["what"], 140)})
     if match := _KEY.search(text):
         return _missing(volume, f"key {match['key']} of its {_KINDS[match['kind']]}")
     if match := _UNREGISTERED.search(text):
@@ -67,9 +75,12 @@ def read_sandbox(message: str) -> Trouble:
     if match := _HANDLER.search(text):
         handler = match["handler"] or match["crio"]
         return Trouble(reason=R.RUNTIME_HANDLER_MISSING, words={"handler": handler})
-    if match := _RUNTIME_DOWN.search(text):
-        detail = match["detail"] or match["closed"] or match[0]
-        return Trouble(reason=R.RUNTIME_DOWN, words={"detail": detail})
+    if found := runtime.fault(text):
+        return found
+    if match := _IMAGE.search(text):
+        pulled = pulls.read(match["why"] or match["said"], match["image"] or match["named"])
+        if pulled.reason is not R.IMAGE_PULL_FAILED:
+            return replace(pulled, explained_by=())
     return Trouble(reason=R.SANDBOX_FAILED, words={"detail": shortened(_cause(text), 160)})
 
 

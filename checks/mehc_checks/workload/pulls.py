@@ -12,8 +12,9 @@ from typing import Final
 from mehc_checks.clients.network.reasons import NetworkReasons
 from mehc_checks.core.outcome import Reason
 from mehc_checks.core.text import shortened
+from mehc_checks.workload import runtime
 from mehc_checks.workload.objects import Event
-from mehc_checks.workload.reasons import EXPLAINED_BY_IMAGE, ON_NODE, PLATFORM, PULL, PULL_WORDS
+from mehc_checks.workload.reasons import EXPLAINED_BY_IMAGE, OF_PROXY, ON_NODE, PLATFORM, PULL, PULL_WORDS
 from mehc_checks.workload.reasons import WorkloadReasons as R
 from mehc_checks.workload.trouble import Trouble
 
@@ -23,13 +24,22 @@ _RULES: Final[tuple[tuple[str, Reason], ...]] = (
     (r"toomanyrequests|too many requests|\b429\b|rate limit", R.REGISTRY_LIMITED),
     (r"no space left on device|disk quota exceeded|ENOSPC", R.IMAGE_NO_SPACE),
     (
-        r"no match for platform|no image found in (?:manifest list|image index)|does not match the specified platform",
+        r"no match for platform|no matching manifest for|"
+        r"no image found in (?:manifest list|image index)|does not match the specified platform",
         R.IMAGE_PLATFORM_MISSING,
     ),
-    (r"from content store|prepare extraction snapshot|parent snapshot", R.IMAGE_PULL_FAILED),
+    (
+        r"from content store|prepare extraction snapshot|parent snapshot|unexpected media type",
+        R.IMAGE_PULL_FAILED,
+    ),
+    (
+        r"no longer supported since containerd|schema ?1 (?:manifest )?is (?:no longer|not) supported",
+        R.SCHEMA_1,
+    ),
     (r"certificate has expired|certificate is not yet valid", R.TLS_EXPIRED),
     (
-        r"certificate is (?:not )?valid for|doesn't contain any IP SANs|cannot validate certificate for",
+        r"certificate is (?:not )?valid for|legacy Common Name field|"
+        r"doesn't contain any IP SANs|cannot validate certificate for",
         R.TLS_WRONG_HOST,
     ),
     (
@@ -46,7 +56,8 @@ _RULES: Final[tuple[tuple[str, Reason], ...]] = (
     ),
     (r"no such host", R.HOST_UNRESOLVABLE),
     (
-        r"server misbehaving|Temporary failure in name resolution|lookup \S+(?: on \S+)?: .*i/o timeout",
+        r"server misbehaving|Temporary failure in name resolution|"
+        r"lookup \S+(?: on \S+)?: .*(?:i/o timeout|connection refused|unreachable|no route to host)",
         R.DNS_TIMEOUT,
     ),
     (r"connection refused", R.CONNECTION_REFUSED),
@@ -84,6 +95,9 @@ _GENERIC = re.compile(
 )
 _DIALLED = re.compile(r"dial tcp (?P<address>\[?[0-9a-fA-F.:]+\]?:\d+)")
 _ASKED = re.compile(r"https?://(?P<host>[^/\s\"?]+)")
+_OPENED = re.compile(
+    r"failed open: unexpected status(?: code)?(?: from GET request to)? https?://(?P<host>[^/\s]+)(?P<path>/[^\s:]*)"
+)
 _LOOKED_UP = re.compile(r"lookup (?P<host>[^\s:]+)")
 _NO_SECRET = re.compile(r"Unable to retrieve some image pull secrets \((?P<names>[^)]+)\)")
 _DIGEST = re.compile(r"(?P<digest>sha256:[0-9a-f]+)")
@@ -114,7 +128,11 @@ def read(message: str, image: str, events: Iterable[Event] = ()) -> Trouble:
     plain = text
     for name in sorted(_names(image), key=len, reverse=True):
         plain = plain.replace(name, "IMAGE")
+    if fault := runtime.down(text):
+        return fault
     reason = next((reason for pattern, reason in _WORDS if pattern.search(plain)), R.IMAGE_PULL_FAILED)
+    if reason is R.IMAGE_DENIED and (store := _store(text, host)):
+        reason, words["store"] = R.LAYER_STORE_ERROR, store
     if reason is R.IMAGE_DENIED:
         missing = (_NO_SECRET.search(event.message) for event in events)
         if found := next((match for match in missing if match), None):
@@ -127,8 +145,10 @@ def read(message: str, image: str, events: Iterable[Event] = ()) -> Trouble:
         return Trouble(reason=reason, words=words, prefix=ON_NODE, explained_by=EXPLAINED_BY_IMAGE)
     if reason not in _OF_FAMILIES:
         return Trouble(reason=reason, words=words)
-    words |= _server(text, host)
-    words |= {key: value.format(host=words["host"]) for key, value in PULL_WORDS.items()}
+    server = _server(text, host)
+    words |= {key: value.format(host=server["host"]) for key, value in PULL_WORDS.items()} | server
+    if reason is R.LAYER_STORE_ERROR:
+        words["host"] = host
     words["detail"] = detail.rpartition("x509: ")[2] if "x509: " in detail else detail.rpartition(": ")[2]
     if found := _DIGEST.search(text):
         words["digest"] = found["digest"][:19]
@@ -138,13 +158,32 @@ def read(message: str, image: str, events: Iterable[Event] = ()) -> Trouble:
 
 
 _OF_FAMILIES: Final = frozenset(
-    {*NetworkReasons.all(), R.REGISTRY_ERROR, R.REGISTRY_LIMITED, R.BLOBS_MISSING}
+    {
+        *NetworkReasons.all(),
+        R.REGISTRY_ERROR,
+        R.REGISTRY_LIMITED,
+        R.BLOBS_MISSING,
+        R.LAYER_STORE_ERROR,
+        R.SCHEMA_1,
+    }
 )
+
+
+def _store(text: str, registry: str) -> str:
+    """The host, other than ``registry``, that denies a layer: where the registry redirects to. "" for none."""
+    found = _OPENED.search(text)
+    if found is None or found["host"].endswith(registry) or "?ns=" in found[0]:
+        return ""
+    return "" if found["path"].startswith("/v2/") and ".cloudfront." not in found["host"] else found["host"]
 
 
 def _server(text: str, registry: str) -> dict[str, str]:
     """The host that ``text`` is about, the registry's or its token server's, and the address that was dialled."""
     looked_up, asked, dialled = _LOOKED_UP.search(text), _ASKED.search(text), _DIALLED.search(text)
+    if "proxyconnect" in text:
+        proxy = looked_up["host"] if looked_up else dialled["address"] if dialled else "that its runtime uses"
+        address = proxy if looked_up else f"the proxy {proxy}"
+        return {"host": proxy, "service": proxy, "address": address, "source": OF_PROXY}
     host = looked_up["host"] if looked_up else asked["host"] if asked else registry
     other = dialled and dialled["address"] != host
     address = f"{host} ({dialled['address']})" if dialled and other else host

@@ -260,12 +260,22 @@ class WorkloadReasons(NetworkReasons):
         message="the container runtime of node {node} does not answer ({detail})",
         remedy="Restart the container runtime on node {node} (systemctl restart containerd) and read its log.",
     )
+    RUNTIME_STUCK = Reason(
+        "ContainerRuntimeStuck",
+        Status.FAIL,
+        "The container runtime of the node does not finish in time what the kubelet asks for: its disk is overloaded, "
+        "a volume or the network plugin hangs, or it still holds an earlier attempt.",
+        message="the container runtime of node {node} does not finish in time ({detail})",
+        remedy="Check the load and the disk of node {node}; where it does not end within 10 minutes, restart the "
+        "container runtime there (systemctl restart containerd) and read its log.",
+    )
     SANDBOX_FAILED = Reason(
         "PodSandboxFailed",
         Status.FAIL,
         "The node cannot set up the pod's sandbox or network: no free address, or the network plugin fails.",
         message="its sandbox cannot be created on node {node}: {detail}",
-        remedy="Check the network plugin's pods on node {node} and the free addresses of its subnet.",
+        remedy="Check the network plugin's pods on node {node} and the free addresses of its subnet; where the message "
+        "names something else of the node, fix that.",
     )
     VOLUME_SOURCE_MISSING = Reason(
         "VolumeSourceMissing",
@@ -329,6 +339,8 @@ class WorkloadReasons(NetworkReasons):
         explained_by=_IMAGE,
     )
     REGISTRY_ERROR = RegistryReasons.SERVER_ERROR
+    LAYER_STORE_ERROR = RegistryReasons.LAYER_STORE_ERROR
+    SCHEMA_1 = RegistryReasons.SCHEMA_1
     REGISTRY_LIMITED = RegistryReasons.RATE_LIMITED
     BLOBS_MISSING = RegistryReasons.BLOBS_MISSING
     IMAGE_PLATFORM_MISSING = RegistryReasons.IMAGE_PLATFORM_MISSING
@@ -541,6 +553,7 @@ _CERTS: Final = "/etc/containerd/certs.d/{host}/hosts.toml"
 PULL: Final = "node {node} cannot pull {image}: "
 ON_NODE: Final = "node {node}: "
 PLATFORM: Final = "the node's architecture"
+OF_PROXY: Final = "HTTPS_PROXY of the node's container runtime"
 OF_POD: Final = "the pod's image"
 """What names a repository and a tag to a node."""
 PULL_WORDS: Final[Mapping[str, str]] = {
@@ -582,7 +595,7 @@ EVICTION_FIXES: Final = (
         "Find what starts so many processes on node {node}, or raise the kubelet's podPidsLimit.",
     ),
     (
-        r"shut ?down",
+        r"shut ?down|Node is shutting",
         "Wait until node {node} has restarted, or delete it: kubectl delete node {node}.",
     ),
     (
@@ -598,6 +611,15 @@ EVICTION_FIXES: Final = (
 ``eviction_manager.go``, the taint eviction controller, the eviction API, ``nodeshutdown``."""
 
 KUBELET_FIXES: Final = (
+    (r"no space left on device", "Free disk space on node {node}."),
+    (
+        r"GPU is lost",
+        "Drain node {node} and restart it; where the GPU stays lost, replace it.",
+    ),
+    (
+        r"NodeShutdown: .*shutting down",
+        "Wait until node {node} has restarted, or delete it: kubectl delete node {node}.",
+    ),
     ("UnexpectedAdmissionError", "Restart the device plugin of node {node}, or its kubelet."),
     (
         "OutOf",
@@ -611,4 +633,4 @@ KUBELET_FIXES: Final = (
     ("NodeShutdown", "Wait until node {node} has restarted, or delete the node."),
     ("NodePorts", "Remove hostPort from the pod."),
 )
-"""What to do, by the beginning of the reason that the kubelet gives for a rejection."""
+"""What to do, by what the kubelet's reason and message say of a rejection."""

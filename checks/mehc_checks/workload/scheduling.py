@@ -25,17 +25,25 @@ _UNUSABLE: Final = frozenset(
 )
 """Taints that say of a node what its status says too."""
 _INSUFFICIENT = re.compile(r"^Insufficient (?P<resource>\S+)")
+_COUNTED: Final = {"Too many pods": "pods", "node(s) exceed max volume count": "volume attachments"}
+"""What the scheduler does not name as a resource."""
 _UNHELPFUL = re.compile(r"(?P<nodes>\d+) Preemption is not helpful")
 _GPU = re.compile(r"^(?:nvidia|amd|habana)\.(?:com|ai)/")
 
 _PREDICATES: Final = (
     (re.compile(r"^Insufficient (?:nvidia|amd|habana)\.(?:com|ai)/"), R.GPU_INSUFFICIENT),
-    (re.compile(r"^(?:Insufficient |Too many pods)"), R.RESOURCES_INSUFFICIENT),
+    (
+        re.compile(r"^(?:Insufficient |Too many pods|node\(s\) exceed max volume count)"),
+        R.RESOURCES_INSUFFICIENT,
+    ),
     (re.compile(r"didn't match (?:Pod's )?node (?:affinity/selector|selector|affinity)"), R.LABEL_UNMATCHED),
     (re.compile(r"were unschedulable|were not ready|(?:not-ready|unreachable)"), R.NODES_UNUSABLE),
     (re.compile(r"untolerated taint|that the pod didn't tolerate"), R.TAINT_UNTOLERATED),
     (re.compile(r"free ports for the requested pod ports"), R.PORTS_IN_USE),
-    (re.compile(r"volume|[Pp]ersistent[Vv]olume[Cc]laim|StorageClass|storageclass"), R.VOLUME_UNBOUND),
+    (
+        re.compile(r"volume|enough free storage|[Pp]ersistent[Vv]olume[Cc]laim|StorageClass|storageclass"),
+        R.VOLUME_UNBOUND,
+    ),
 )
 
 
@@ -59,8 +67,8 @@ class Verdict:
     def insufficient(self) -> tuple[str, ...]:
         """The resources of which there is not enough, as the scheduler names them."""
         named = (_INSUFFICIENT.match(what) for what in sorted(self.refused))
-        pods = ("pods",) if "Too many pods" in self.refused else ()
-        return (*(match["resource"] for match in named if match), *pods)
+        counted = (resource for words, resource in _COUNTED.items() if words in self.refused)
+        return (*(match["resource"] for match in named if match), *counted)
 
 
 def read(message: str) -> Verdict:
@@ -197,10 +205,10 @@ def too_small(verdict: Verdict, selected: Selected | None, requests: Mapping[str
         )
     # To newer schedulers preemption is no help where the request exceeds what the node has at all.
     unhelpful = sum(int(found["nodes"]) for found in _UNHELPFUL.finditer(verdict.preemption))
-    names = [resource for resource in verdict.insufficient if resource != "pods"]
-    if unhelpful != verdict.total or any(map(_GPU.match, names)) or "pods" in verdict.insufficient:
+    names = verdict.insufficient
+    if unhelpful != verdict.total or any(map(_GPU.match, names)) or set(names) & set(_COUNTED.values()):
         return ()
-    return tuple(names)
+    return names
 
 
 def _taint(found: re.Match[str]) -> str:
@@ -212,6 +220,10 @@ def _without_nodes(text: str) -> Verdict:
     if text.startswith("no nodes available"):
         return Verdict(total=0, reason=R.NODES_UNUSABLE)
     lowered = text.lower()
-    if "persistentvolumeclaim" in lowered or "unbound immediate" in lowered:
+    if (
+        "persistentvolumeclaim" in lowered
+        or 'plugin "volumebinding"' in lowered
+        or "unbound immediate" in lowered
+    ):
         return Verdict(reason=R.VOLUME_UNBOUND)
     return Verdict()

@@ -25,7 +25,7 @@ from testbed.pki import CertificateAuthority
 from testbed.registry import PASSWORD, USER
 
 NOT_FOUND = 'failed to resolve reference "{image}": {image}: not found'
-DENIED = 'failed to resolve reference "{image}": pulling from host x failed with status code [manifests 1]: 401 Unauthorized'
+DENIED = "pulling from host x failed with status code [manifests 1]: 401 Unauthorized"
 TOKEN_DENIED = (
     "pull access denied, repository does not exist or may require authorization: server message: "
     "insufficient_scope: authorization failed"
