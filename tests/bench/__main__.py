@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from dataclasses import asdict
 from typing import Final
 
+from bench.explained import explained
 from bench.operator_bench import Bench
 from bench.rows import Row, table
 from bench.upgrades import upgrades
@@ -26,7 +27,7 @@ def main() -> int:
         prog="make bench", description=__doc__.splitlines()[0] if __doc__ else ""
     )
     parser.add_argument("-o", "--output", choices=["text", "json"], default="text")
-    parser.add_argument("--only", choices=["upgrades"], help="measure no more than this")
+    parser.add_argument("--only", choices=["upgrades", "explain"], help="measure no more than this")
     arguments = parser.parse_args()
     rows = []
     with ExitStack() as stack:
@@ -42,8 +43,11 @@ def main() -> int:
 
 def measured(stack: ExitStack, only: str | None) -> Iterator[Row]:
     control_plane = stack.enter_context(ControlPlane())
-    for kilobytes in RELEASES:
-        yield from upgrades(control_plane, kilobytes)
+    if only != "explain":
+        for kilobytes in RELEASES:
+            yield from upgrades(control_plane, kilobytes)
+    if only != "upgrades":
+        yield from explained(control_plane)
     if only is None:
         yield from Bench(stack, control_plane).rows()
 

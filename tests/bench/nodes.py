@@ -15,11 +15,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import psutil
 
+from bench.traffic import Traffic
 from mehc_checks.checks.gpu_nodes.check import gpu_nodes_ready
-from mehc_checks.checks.gpu_nodes.gather import gpu_facts
+from mehc_checks.checks.gpu_nodes.gather import gather as gpu_facts
 from mehc_checks.clients.kubernetes.api import KubernetesCluster
 from mehc_checks.installation.context import Context
 from mehc_checks.installation.inventory import Inventory, ListedInventory, WatchedInventory
@@ -145,28 +145,8 @@ def _values() -> Values:
     return Values.merged([Layer(source="bench", values=tree)])
 
 
-class _Traffic:
-    """Counts requests, and the bytes of their answers before compression."""
-
-    def __init__(self) -> None:
-        self.requests = self.bytes = 0
-
-    def config(self) -> aiohttp.TraceConfig:
-        trace = aiohttp.TraceConfig()
-
-        async def began(*_: Any) -> None:
-            self.requests += 1
-
-        async def received(_: Any, __: Any, chunk: aiohttp.TraceResponseChunkReceivedParams) -> None:
-            self.bytes += len(chunk.chunk)
-
-        trace.on_request_start.append(began)
-        trace.on_response_chunk_received.append(received)
-        return trace
-
-
 async def _measure(way: str, kubeconfig: str) -> dict[str, float]:
-    process, traffic = psutil.Process(os.getpid()), _Traffic()
+    process, traffic = psutil.Process(os.getpid()), Traffic()
     async with connected(Access(kubeconfig=kubeconfig)) as api:
         api.configuration.trace_configs = [traffic.config()]
         cluster = KubernetesCluster(api)

@@ -17,9 +17,10 @@ from mehc_checks.workload.reasons import WorkloadReasons as R
 from mehc_checks.workload.scheduling import Selected, decide
 from mehc_checks.workload.trouble import Trouble
 
-CORPUS: dict[str, list[dict[str, Any]]] = yaml.safe_load(
-    Path(__file__).with_name("reported.yaml").read_text()
-)
+CORPUS: dict[str, list[dict[str, Any]]] = {}
+for _name in ("reported.yaml", "corpus.yaml"):  # read elsewhere, and recorded (testbed/recording.py)
+    for _kind, _entries in yaml.safe_load(Path(__file__).with_name(_name).read_text()).items():
+        CORPUS.setdefault(_kind, []).extend(_entries)
 IMAGE = "registry.example/vllm:1"
 LONGEST = 600
 SECRETS = ("Bearer abcdef0123456789", "password=hunter2hunter2", "https://user:hunter2@registry.example/x")

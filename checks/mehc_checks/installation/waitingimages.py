@@ -26,9 +26,8 @@ from mehc_checks.workload.registry import Answer
 
 _MOST: Final = 8
 """Images that are asked for in one probe run."""
-LONGEST: Final = 2.0
 _PART: Final = 0.3
-"""Of the check's time, what all registries together may take: ``LONGEST`` seconds at most."""
+"""Of the check's time, what all registries together may take at most."""
 _WITHOUT_LOGIN: Final = frozenset({R.NO_PULL_CREDENTIALS, R.PULL_DENIED, R.PULL_CREDENTIALS_REJECTED})
 """What a registry answers to a client that has no password, or not that of this repository."""
 
@@ -38,12 +37,12 @@ def _nothing(_: Pod, __: str) -> None:
 
 
 async def answers(
-    context: Context, pods: Iterable[Pod], namespace: str
+    context: Context, pods: Iterable[Pod], namespace: str, *, seconds: float
 ) -> Callable[[Pod, str], Answer | None]:
     """What registries answered of the images that ``pods`` of ``namespace`` wait for; None for what was not asked.
 
     One question for an image and the pull secrets it is pulled with, however many pods wait, and all of them end within
-    a few seconds: a registry that is slow, or that mehc cannot reach, leaves the node's own words as they are.
+    ``seconds``: a registry that is slow, or that mehc cannot reach, leaves the node's own words as they are.
     """
     waiting: dict[tuple[str, tuple[str, ...]], Pod] = {}
     for pod in pods:
@@ -52,7 +51,7 @@ async def answers(
                 waiting.setdefault((container.image, pod.pull_secrets), pod)
     if not waiting:
         return _nothing
-    asker = _Asker(context, namespace)
+    asker = _Asker(context, namespace, seconds)
     tasks = {key: asyncio.ensure_future(asker.ask(key[0], waiting[key])) for key in sorted(waiting)[:_MOST]}
     try:
         await asyncio.wait(tasks.values(), timeout=asker.seconds)
@@ -65,9 +64,9 @@ async def answers(
 
 
 class _Asker:
-    def __init__(self, context: Context, namespace: str) -> None:
+    def __init__(self, context: Context, namespace: str, seconds: float) -> None:
         self._context, self._namespace = context, namespace
-        self.seconds = min(LONGEST, context.timeout.total_seconds() * _PART)
+        self.seconds = min(seconds, context.timeout.total_seconds() * _PART)
 
     async def ask(self, image: str, pod: Pod) -> Answer | None:
         """None where mehc cannot ask as the node does: Secrets that it may not read, an address of the node's own."""

@@ -40,6 +40,10 @@ _OF_LOGIN: Final = frozenset(
 )
 
 
+PROVED: Final = frozenset({*_MISSING, *_OF_LOGIN, R.PULL_SECRET_MALFORMED, R.NODES_CANNOT_PULL})
+"""What a registry's answer, or a pod's own pull secrets, may prove."""
+
+
 def confirmed(trouble: Trouble, answer: Answer | None) -> tuple[Trouble, tuple[str, ...]]:
     """``trouble`` of a pull, or the cause that ``answer`` proves; and the line that says what was answered.
 

@@ -20,6 +20,7 @@ from mehc_checks.installation.reasons import InstallationReasons
 from mehc_checks.modelengine.endpoints import cache_key, demand_key
 from mehc_checks.modelengine.values import Layer, Values
 from mehc_checks.workload.reasons import OF_THE_OWNER
+from mehc_checks.workload.registry import PROVED
 from mehc_operator.connection import Access, connected
 from testbed import keda, ports
 from testbed.controlplane import ApiError, ControlPlane
@@ -406,6 +407,17 @@ PULLS = (
         "registry.example does not speak TLS",
         'Head "https://registry.example/v2/vllm/manifests/1": http: server gave HTTP response to HTTPS client',
     ),
+    (
+        "LayerStoreError",
+        "layer store store.example returned HTTP 403",
+        "httpReadSeeker: failed open: unexpected status code https://store.example/aa?x=1: 403 Forbidden",
+    ),
+    (
+        "ManifestSchema1",
+        "obsolete schema 1",
+        'media type "application/vnd.docker.distribution.manifest.v1+prettyjws" is no longer supported since '
+        "containerd v2.1, please rebuild the image",
+    ),
     ("TLSRequired", "requires TLS", "400 Bad Request: Client sent an HTTP request to an HTTPS server."),
     (
         "TLSUntrusted",
@@ -673,6 +685,15 @@ CASES = [
         stage=creating(
             "FailedCreatePodSandBox",
             'rpc error: code = Unknown desc = failed to get sandbox runtime: no runtime for "nvidia" is configured',
+        ),
+    ),
+    Case(
+        id="a runtime that does not finish",
+        reason="ContainerRuntimeStuck",
+        says="does not finish in time (an earlier attempt goes on)",
+        stage=creating(
+            "FailedCreatePodSandBox",
+            'rpc error: code = Unknown desc = failed to reserve sandbox name "a": name "a" is reserved for "62d7"',
         ),
     ),
     Case(
@@ -1206,9 +1227,9 @@ async def test_no_cluster_is_given() -> None:
 
 
 def test_every_reason_has_a_case() -> None:
-    assert {reason.name for reason in EndpointReasons.all()} == {case.reason for case in CASES} - {
-        "RecordNotRead"
-    }
+    of_registries = {reason.name for reason in PROVED}  # test_registry_answers.py
+    cases = {case.reason for case in CASES} - {"RecordNotRead"}
+    assert {reason.name for reason in EndpointReasons.all()} == cases | of_registries
 
 
 def test_every_cause_has_its_place_and_its_symptom() -> None:

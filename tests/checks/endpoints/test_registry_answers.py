@@ -1,5 +1,6 @@
 """Endpoints that wait for an image: what its registry answers, when asked as the pod asks, and what it then counts."""
 
+import base64
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -10,7 +11,6 @@ from typing import Any
 import pytest
 
 from mehc_checks.clients.kubernetes.api import KubernetesCluster
-from mehc_checks.installation import waitingimages
 from mehc_checks.installation.context import Context
 from mehc_checks.installation.imageparameters import ImageParameters
 from mehc_checks.installation.waitingimages import answers
@@ -18,6 +18,7 @@ from mehc_checks.modelengine.values import Layer, Values
 from mehc_checks.workload.diagnose import Around, Cause, diagnose
 from mehc_checks.workload.objects import Workload
 from mehc_checks.workload.read import read_pod
+from mehc_checks.workload.registry import PROVED
 from testbed import ports
 from testbed.controlplane import ControlPlane
 from testbed.images import ACR_HOST, GAR_HOST, Stage, always, pull_secret
@@ -77,6 +78,8 @@ def silent(stage: Stage) -> str:
 
 
 LOOPBACK = "127.0.0.1"
+EXPIRED = base64.b64encode(json.dumps({"payload": "x", "expiration": 1}).encode()).decode()
+"""A password as ECR issues it."""
 OPAQUE = pull_secret("{}", kind="Opaque")
 MALFORMED = pull_secret('{"auths": {"HOST": {"auth": "!"}}}')
 EMPTY = pull_secret('{"auths": {"HOST": {}}, "credsStore": "desktop"}')
@@ -178,6 +181,15 @@ CASES = [
         kubelet="illegal base64 data at input byte 0",
         secrets=(MALFORMED,),
     ),
+    Case(
+        "an expired token",
+        "PullTokenExpired",
+        "Secret regcred",
+        plain_answer(403),
+        kubelet=DENIED,
+        secrets=(login("HOST", EXPIRED),),
+        fix="Renew the token in Secret regcred",
+    ),
     Case("another's repository", "PullDenied", "HTTP 403", plain_answer(403), kubelet=DENIED),
     # The node pulls from elsewhere: a mirror of its own has not what the registry has
     Case(
@@ -243,20 +255,20 @@ def stage(control_plane: ControlPlane, cluster: KubernetesCluster) -> Iterator[S
 
 
 async def judged(
-    stage: Stage, pod: Any, namespace: str, *, inside: bool = True, trusts: bool = True, seconds: float = 600
+    stage: Stage, pod: Any, namespace: str, *, inside: bool = True, trusts: bool = True, seconds: float = 60
 ) -> Cause:
     parameters = ImageParameters(ca_bundle=stage.ca.ca_pem if trusts else "")
     context = Context(
         values=Values.merged([Layer(source="spec.values", values={})]),
         cluster=stage.cluster,
         namespace=namespace,
-        timeout=timedelta(seconds=seconds),
+        timeout=timedelta(seconds=600),
         parameters={ImageParameters: parameters},
         inside=inside,
     )
     read = read_pod(pod)
     try:
-        answered = await answers(context, [read], namespace)
+        answered = await answers(context, [read], namespace, seconds=seconds)
     finally:
         await context.close()
     workload = Workload(kind="Deployment", name="a", namespace=namespace, pods=(read,))
@@ -287,8 +299,6 @@ def waiting(image: str, text: str, secrets: tuple[str, ...] = ()) -> Any:
 async def test_what_the_registry_answers(
     case: Case, stage: Stage, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if case.at is not silent:
-        monkeypatch.setattr(waitingimages, "LONGEST", 60.0)
     for name in ("HTTP_PROXY", "HTTPS_PROXY"):
         monkeypatch.setenv(name, stage.proxy.url)
     monkeypatch.setenv("NO_PROXY", LOOPBACK)
@@ -300,7 +310,8 @@ async def test_what_the_registry_answers(
         names.append(secret if isinstance(secret, str) else secret["metadata"]["name"])
     image = f"{host}{case.image}"
     pod = waiting(image, case.kubelet, tuple(names))
-    cause = await judged(stage, pod, namespace, inside=case.inside, trusts=case.trusts)
+    seconds = 1 if case.at is silent else 60
+    cause = await judged(stage, pod, namespace, inside=case.inside, trusts=case.trusts, seconds=seconds)
     assert cause.reason.name == case.cause, cause
     assert case.says in cause.message
     assert case.fix in cause.remedy
@@ -308,11 +319,12 @@ async def test_what_the_registry_answers(
     assert PASSWORD not in f"{cause}"
 
 
+def test_every_cause_that_a_registry_proves_is_a_case() -> None:
+    assert {reason.name for reason in PROVED} <= {case.cause for case in CASES}
+
+
 @pytest.mark.integration
-async def test_many_pods_and_images_are_few_questions(
-    stage: Stage, namespace: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(waitingimages, "LONGEST", 60.0)
+async def test_many_pods_and_images_are_few_questions(stage: Stage, namespace: str) -> None:
     asked: list[str] = []
 
     def script(request: Any) -> Any:
@@ -331,7 +343,7 @@ async def test_many_pods_and_images_are_few_questions(
         timeout=timedelta(seconds=600),
         parameters={ImageParameters: ImageParameters(ca_bundle=stage.ca.ca_pem)},
     )
-    answered = await answers(context, pods, namespace)
+    answered = await answers(context, pods, namespace, seconds=60)
     await context.close()
     assert len({name for path in asked if (name := path.split("/")[2])}) == 8
     assert len(asked) <= 8 * 4
@@ -350,7 +362,7 @@ async def test_all_questions_end_within_a_part_of_the_checks_time(stage: Stage, 
         timeout=timedelta(seconds=1),
     )
     began = time.monotonic()
-    answered = await answers(context, pods, namespace)
+    answered = await answers(context, pods, namespace, seconds=60)
     assert answered(pods[0], pods[0].containers[0].image) is None
     assert (
         time.monotonic() - began < 60

@@ -20,6 +20,9 @@ from mehc_checks.modelengine.scaling import ENDPOINT_PREFIX
 from mehc_checks.workload.diagnose import Cause
 
 _NAMED: Final = 10
+_FOR_ONE: Final = 3
+_FOR_ALL: Final = 1
+"""Seconds that registries have to answer a person who waits."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,7 +72,11 @@ async def explain(context: Context, asked: str = "") -> Explanation:
 
     Raises UsageError where there is no such endpoint, or several, and what ``read_endpoints`` raises.
     """
-    facts = await read_endpoints(context, asked=lambda endpoint: bool(asked) and _is(endpoint, asked))
+    facts = await read_endpoints(
+        context,
+        asked=lambda endpoint: bool(asked) and _is(endpoint, asked),
+        patience=_FOR_ONE if asked else _FOR_ALL,
+    )
     causes = {
         found.endpoint.name: found.cause
         for found in not_ready(facts.endpoints, facts.around, recorded=facts.recorded, queue=facts.queue)

@@ -47,9 +47,12 @@ async def gather(context: Context) -> EndpointFacts:
 
 
 async def read_endpoints(
-    context: Context, *, asked: Callable[[Endpoint], bool] = lambda _: False
+    context: Context, *, asked: Callable[[Endpoint], bool] = lambda _: False, patience: float = 2
 ) -> EndpointFacts:
-    """As ``gather``; the endpoints ``asked`` for are read in depth though they be ready."""
+    """As ``gather``; the endpoints ``asked`` for are read in depth though they be ready.
+
+    ``patience`` is how many seconds the registries of the images that endpoints wait for have to answer.
+    """
     require_cluster(context)
     parameters = context.parameters(EndpointParameters)
     await context.prove_endpoint_namespace()
@@ -79,7 +82,7 @@ async def read_endpoints(
     answer = await _or_why(context.inventory.nodes()) if deep else None
     nodes = None if isinstance(answer, CannotEvaluate) else answer
     waiting = [pod for endpoint in found for pod in endpoint.pods]
-    answered = await waitingimages.answers(context, waiting, context.endpoint_namespace)
+    answered = await waitingimages.answers(context, waiting, context.endpoint_namespace, seconds=patience)
     return EndpointFacts(
         endpoints=tuple(found),
         around=Around(
