@@ -7,6 +7,7 @@ from typing import Final
 from yarl import URL
 
 from mehc_checks.clients.network.place import only_inside
+from mehc_checks.clients.registry.exchange import is_link_local
 from mehc_checks.clients.registry.inspect import inspect
 from mehc_checks.clients.registry.keyring import Login
 from mehc_checks.clients.registry.logins import OF_TOKEN, expiring, offered, token_words
@@ -73,7 +74,8 @@ class _Asker:
         context = self._context
         try:
             reference = parse(image)
-            if not context.inside and only_inside(URL(f"//{reference.host}").host or ""):
+            elsewhere = not context.inside and only_inside(URL(f"//{reference.host}").host or "")
+            if elsewhere or is_link_local(reference.host):
                 return None
             secrets = await pod_secrets(context, pod.pull_secrets, self._namespace)
             if secrets.malformed:
