@@ -11,6 +11,7 @@ import re
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -43,11 +44,15 @@ TOLD_ELSEWHERE: Final = frozenset(
     }
 )
 """Causes that the recorded text alone does not name: an Event beside it does."""
-BY_WORDS: Final = {"NodesTooSmall": "GpusInsufficient"}
-"""What the scheduler's words say where the nodes decide."""
+BY_WORDS: Final = {"gpu": "GpusInsufficient"}
+"""By state, what the scheduler's words say where the nodes decide."""
+CONTAINERS: Final = ("main", "fetch")
+"""Those that states are about."""
 _RANDOM: Final = (
     (re.compile(r"127\.0\.0\.1:\d+"), "127.0.0.1:5000"),
-    (re.compile(r"(launch-endpoint-id-end-[a-z-]+?)-[a-z0-9]{6,10}-[a-z0-9]{5}\b"), r"\1-x"),
+    (re.compile(r"(launch-endpoint-id-end-[a-z-]+?)-[a-z0-9]{6,10}-[a-z0-9]{5}(?![a-z0-9])"), r"\1-x"),
+    (re.compile(r"endpoints-[0-9a-f]{6}(?![0-9a-z])"), "endpoints"),
+    (re.compile(r"\d+\.\d+\.\d+\.\d+:\d+->"), "10.0.0.2:40000->"),
     (re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"), "uid"),
     (re.compile(r"\b(?<!sha256:)[0-9a-f]{64}\b"), "sandbox"),
     (re.compile(r"/tmp/[\w.-]+/"), "/var/lib/"),
@@ -65,9 +70,8 @@ def main(folder: str = "") -> None:
         ControlPlane(apiserver_flags=flags) as plane,
         Postgres() as postgres,
         nodes.Node(plane, gpus=2) as node,
-        Ward(node, postgres) as ward,
+        _filled(node, postgres) as ward,
     ):
-        node.load(busybox(BUSYBOX_IMAGE))
         info = plane.api("GET", f"/api/v1/nodes/{node.node}")["status"]["nodeInfo"]
         runtime = info["containerRuntimeVersion"].replace("://", " ")
         source = f"{runtime}, kubelet {info['kubeletVersion']}"
@@ -81,6 +85,13 @@ def main(folder: str = "") -> None:
     write(found, runtime)
 
 
+@contextmanager
+def _filled(node: nodes.Node, postgres: Postgres) -> Iterator[Ward]:
+    node.load(busybox(BUSYBOX_IMAGE))
+    with Ward(node, postgres) as ward:
+        yield ward
+
+
 def told(plane: ControlPlane, namespace: str, causes: Mapping[str, str]) -> Iterator[tuple[str, str, Tree]]:
     """Kind, state and text of what is said at the moment."""
     root = f"/api/v1/namespaces/{namespace}"
@@ -89,11 +100,7 @@ def told(plane: ControlPlane, namespace: str, causes: Mapping[str, str]) -> Iter
         name = pod["metadata"].get("labels", {}).get("endpoint_name", "")
         if (cause := causes.get(name)) and cause not in TOLD_ELSEWHERE:
             for kind, entry in _of_pod(pod, events):
-                yield (
-                    kind,
-                    name,
-                    {**entry, "cause": BY_WORDS.get(cause, cause) if kind == "schedule" else cause},
-                )
+                yield kind, name, {**entry, "cause": BY_WORDS.get(name, cause)}
     for item in plane.api("GET", f"/apis/apps/v1/namespaces/{namespace}/replicasets")["items"]:
         name = item["metadata"].get("labels", {}).get("endpoint_name", "")
         for condition in item["status"].get("conditions", ()):
@@ -109,6 +116,8 @@ def _of_pod(pod: Tree, events: list[Any]) -> Iterator[tuple[str, Tree]]:
         if condition["type"] == "PodScheduled" and condition["status"] == "False":
             yield "schedule", {"text": stable(condition["message"])}
     for container in (*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ())):
+        if container["name"] not in CONTAINERS:
+            continue
         waiting = container["state"].get("waiting") or {}
         reason, message = waiting.get("reason", ""), waiting.get("message", "")
         if reason in PULLING and message:
