@@ -1,7 +1,7 @@
 """A stand-in for the image that the Dockerfile begins from: Debian's packages by mmdebstrap, its own Python among them.
 
-No registry is asked, and it is the same on every machine. That Python is 3.11, the oldest that mehc runs on, and not
-the official image's. Needs root. Standard library only.
+No registry is asked, and it is the same on every machine. That Python is of the official image's minor version, and
+lies elsewhere: in /usr and not in /usr/local. Needs root. Standard library only.
 """
 
 import hashlib
@@ -19,7 +19,10 @@ if __name__ == "__main__":  # run as a file: import testbed as the package it is
 from testbed import tools
 
 DOCKERFILE = tools.ROOT / "Dockerfile"
-SUITE = "bookworm"
+SUITE = "trixie"
+NAME = f"localhost/mehc-base:{SUITE}"
+"""Of the base in the store."""
+_MIRROR = "http://deb.debian.org/debian/"
 _PACKAGES = ("ca-certificates", "netbase", "python3", "python3-pip", "python3-venv", "tzdata")
 _DEBIAN = (
     *("--quiet", "--mode=root", "--variant=minbase", f"--include={','.join(_PACKAGES)}"),
@@ -35,10 +38,13 @@ class BuildError(RuntimeError):
 
 
 def name() -> str:
-    """What the Dockerfile's stages begin from, such as python:3.13.9-slim-bookworm. Raises ValueError."""
+    """What the Dockerfile's stages begin from by themselves, such as python:3.13.16-slim-trixie@sha256:….
+
+    Raises ValueError where the base that is made here is not of the same Debian.
+    """
     found: str
-    (found,) = set(re.findall(r"^FROM (\S+)", DOCKERFILE.read_text(), re.MULTILINE))
-    if not found.endswith(f"-slim-{SUITE}"):
+    (found,) = re.findall(r"^ARG BASE=(\S+)$", DOCKERFILE.read_text(), re.MULTILINE)
+    if not found.partition("@")[0].endswith(f"-slim-{SUITE}"):
         raise ValueError(f"{found} is not of Debian {SUITE}, which is what is made here")
     return found
 
@@ -74,7 +80,7 @@ def is_made() -> bool:
 
 
 def make() -> None:
-    """Make it, under the Dockerfile's name for it, in buildah's store, where it is kept. Raises BuildError."""
+    """Make it as ``NAME`` in buildah's store, where it is kept. Raises BuildError."""
     with (
         tools.locked(tools.CACHE / "baseimage.lock", "the base image"),
         tempfile.TemporaryDirectory() as here,
@@ -84,20 +90,20 @@ def make() -> None:
         shutil.rmtree(store(), ignore_errors=True)
         store().mkdir(parents=True, exist_ok=True)
         archive = Path(here) / "debian.tar"
-        run("unshare", "--mount", "mmdebstrap", *_DEBIAN, SUITE, archive, *mirror())
+        run("unshare", "--mount", "mmdebstrap", *_DEBIAN, SUITE, archive, mirror())
         building = buildah(Path(here))
         container = run(*building, "from", "scratch").strip()
         run(*building, "add", "--quiet", container, archive, "/")
         run(*building, "config", "--env", f"PATH={_PATH}", container)
-        run(*building, "commit", "--quiet", "--rm", container, f"docker.io/library/{name()}")
+        run(*building, "commit", "--quiet", "--rm", container, NAME)
         (store() / "made").touch()
 
 
-def mirror() -> list[str]:
-    """Where this machine's apt gets the same suite; empty: mmdebstrap's own choice."""
+def mirror() -> str:
+    """Where this machine's apt gets Debian; Debian's own mirror where its sources do not say."""
     words = ("apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages")
-    found = run(*words, f"Codename: {SUITE}").split()
-    return [each for each in found if each.startswith("http")][:1]
+    found = run(*words, "Origin: Debian", "Label: Debian").split()
+    return next((each for each in found if each.startswith("http")), _MIRROR)
 
 
 def run(*words: str | Path) -> str:

@@ -16,7 +16,7 @@ root=$1; shift
 mount --bind "$root" "$root"
 mount -o remount,bind,ro "$root"
 for each in dev proc; do mount --rbind "/$each" "$root/$each"; done
-exec chroot --userspec=$OWNER --groups= "$root" "$@"
+exec env -i "$@"
 """
 _PATH = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
 KUBECONFIG = Path("/kubeconfig")
@@ -45,15 +45,21 @@ class ImageRoot:
         """The image's variables."""
         return dict(each.split("=", 1) for each in self.configuration["Env"])
 
-    def command(self, *words: str) -> list[str]:
-        """Words that run ``words`` in the image: as its user, without any right, on files that cannot be written."""
-        variables = [f"{name}={value}" for name, value in self.environment().items()]
-        script = _ENTER.replace("$OWNER", f"{UID}:{GID}")
-        inside = ["env", "-i", f"--chdir={self.configuration['WorkingDir']}", *variables, "HOME=/", *words]
-        return ["unshare", "--mount", "sh", "-ec", script, "sh", str(self.files), *inside]
+    def command(self, *words: str, **more: str) -> list[str]:
+        """Words that run ``words`` in the image: as its user, without any right, on files that cannot be written.
 
-    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(self.command(*words), capture_output=True, text=True, check=False, env=_PATH)
+        ``more`` are variables.
+        """
+        variables = [f"{name}={value}" for name, value in (self.environment() | more).items()]
+        there = [f"--root={self.files}", f"--wd={self.configuration['WorkingDir']}"]
+        enter = ["/usr/bin/unshare", f"--setuid={UID}", f"--setgid={GID}", *there]
+        inside = [*variables, "HOME=/", *enter, *words]
+        return ["unshare", "--mount", "sh", "-ec", _ENTER, "sh", str(self.files), *inside]
+
+    def run(self, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            self.command(*words, **more), capture_output=True, text=True, check=False, env=_PATH
+        )
 
     def give_kubeconfig(self, control_plane: ControlPlane) -> Path:
         """Where the image finds an administrator's kubeconfig of ``control_plane``."""

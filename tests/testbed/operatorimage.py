@@ -115,6 +115,7 @@ def _build(folder: Path) -> None:
         *(*buildah, "bud", "--isolation", "chroot", "--network", "host", "--pull-never", "--layers"),
         *("--signature-policy", policy),
         *(f"--volume={here}:{there}:ro" for here, there in mounted.items() if here.exists()),
+        *("--build-arg", f"BASE={baseimage.NAME}"),
         *("--tag", f"localhost/{REPOSITORY}:{tag()}", "--file", baseimage.DOCKERFILE, tools.ROOT),
     )
     images = folder / "registry"
@@ -142,7 +143,6 @@ def _pip_configuration() -> configparser.RawConfigParser:
             found[key] = value
     if (bundle := _AUTHORITIES / "ca-certificates.crt").exists():
         found["cert"] = str(bundle)
-    found["break-system-packages"] = "true"  # which Debian's pip asks for, and the official image's does not
     there = configparser.RawConfigParser()
     there["global"] = found
     return there
