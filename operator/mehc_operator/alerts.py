@@ -3,6 +3,9 @@
 Only the replica that leads has series of resources, and a takeover leaves them out for some seconds. So each
 expression aggregates away which replica spoke, waits longer than a takeover takes, and an alert that fires outlives
 one. ``cluster`` is a label that a Prometheus over several clusters adds; where there is none, it is no label.
+
+A dead operator has no series, and one Prometheus may hold those of many operators. So what is gone is told by what was
+there: series of the last day, and the operator's Lease, which kube-state-metrics exposes and which outlives it.
 """
 
 from dataclasses import dataclass
@@ -61,6 +64,17 @@ _NOT_READY: Final = _each('mehc_status_condition{condition="Ready",status="false
 _DEGRADED: Final = _each('mehc_status_condition{condition="Degraded",status="true"} == 1')
 _UNKNOWN: Final = _each('mehc_health{health="Unknown"} == 1')
 _ERRORING: Final = _each('mehc_check_status{status="Error"}', "check")
+_REMEMBERED: Final = "1d"
+"""How long a series that is gone tells that its operator, or its installation, is missed."""
+_OPERATOR: Final = "cluster, namespace"
+_LEASE: Final = 'kube_lease_renew_time{lease=~"(.+-)?mehc"}'
+_IN_CLUSTER: Final = "{{ with $labels.cluster }} in cluster {{ . }}{{ end }}"
+
+
+def _was(series: str) -> str:
+    """``series`` of each installation as it was last seen."""
+    return _each(f"last_over_time({series}[{_REMEMBERED}])")
+
 
 ALERTS: Final = (
     Alert(
@@ -108,11 +122,15 @@ ALERTS: Final = (
         group="model-engine",
         severity="warning",
         expr=f"time() - {_each('mehc_last_probe_timestamp_seconds')}\n"
-        f"> 3 * {_each('mehc_probe_interval_seconds')}",
+        f"> 3 * {_each('mehc_probe_interval_seconds')}\n"
+        f"or\ntime() - {_was('mehc_last_probe_timestamp_seconds')}\n"
+        f"> 3 * {_was('mehc_probe_interval_seconds')}\n"
+        f"unless on ({_INSTALLATION}) {_was('mehc_suspended')} == 1\n"
+        "unless on (cluster) max by (cluster) (mehc_leader) == 1",
         after="2m",
         held=_HELD,
-        summary=f"Model engine {_WHO} has not been probed for three intervals.",
-        impact="Its conditions and metrics are stale: a new fault is not noticed.",
+        summary=f"Model engine {_WHO}{_IN_CLUSTER} has not been probed for three intervals: its HEALTH is stale.",
+        impact="Its conditions, HEALTH and metrics are those of the last probe run: a new fault is not noticed.",
     ),
     Alert(
         name="MehcProbesErroring",
@@ -128,10 +146,15 @@ ALERTS: Final = (
         name="MehcOperatorAbsent",
         group="mehc",
         severity="critical",
-        expr="absent(mehc_build_info)",
+        expr=f"(\n  count by ({_OPERATOR}) (last_over_time(mehc_build_info[{_REMEMBERED}]))\n"
+        f"  or\n  count by ({_OPERATOR}) ({_LEASE})\n)\n"
+        f"unless\ncount by ({_OPERATOR}) (mehc_build_info)\n"
+        f"or\nabsent(last_over_time(mehc_build_info[{_REMEMBERED}]))",
         after="5m",
-        summary="Prometheus scrapes no replica of the model engine health check operator.",
-        impact="No installation is probed, or its metrics are not scraped; other alerts about model engine are blind.",
+        summary="Prometheus scrapes no replica of the model engine health check operator"
+        "{{ with $labels.namespace }} of namespace {{ . }}{{ end }}" + f"{_IN_CLUSTER}.",
+        impact="No installation there is probed, or its metrics are not scraped; HEALTH of each is stale, and other "
+        "alerts about model engine are blind.",
     ),
     Alert(
         name="MehcNoLeader",
@@ -139,8 +162,9 @@ ALERTS: Final = (
         severity="critical",
         expr="max by (cluster, namespace, job) (mehc_leader) == 0",
         after="2m",
-        summary="No replica of the model engine health check operator is the leader.",
-        impact="No installation is probed; all other alerts about model engine are blind.",
+        summary=f"No replica of the model engine health check operator{_IN_CLUSTER} is the leader.",
+        impact="No installation there is probed: HEALTH of each is stale, and all other alerts about model engine are "
+        "blind.",
     ),
 )
 

@@ -8,7 +8,7 @@ import json
 import re
 import subprocess
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ STEP = 15
 """Seconds between two scrapes, and between two evaluations."""
 
 Replicas = Mapping[str, list[metrics.Observed] | None]
-"""By pod: what the replica shows when it leads, None for one that stands by."""
+"""By pod, or by cluster/pod: what the replica shows when it leads, None for one that stands by."""
 
 
 @pytest.fixture(autouse=True)
@@ -87,6 +87,8 @@ class Case:
 
     world: Callable[[int], Replicas]
     alerts: Mapping[int, Iterable[tuple[str, Mapping[str, str], str]]]
+    others: Mapping[str, str] = field(default_factory=dict)
+    """What else Prometheus has: values by series, as promtool writes them."""
 
 
 WHO = {"namespace": "acme", "name": "model-engine"}
@@ -128,12 +130,29 @@ STALE_FIRES = [
     (
         "ModelEngineHealthStale",
         WHO,
-        "Model engine acme/model-engine has not been probed for three intervals.",
+        "Model engine acme/model-engine has not been probed for three intervals: its HEALTH is stale.",
     )
 ]
+NO_REPLICA = "Prometheus scrapes no replica of the model engine health check operator"
 ABSENT_FIRES = [
-    ("MehcOperatorAbsent", {}, "Prometheus scrapes no replica of the model engine health check operator.")
+    ("MehcOperatorAbsent", {"namespace": "mehc"}, f"{NO_REPLICA} of namespace mehc."),
 ]
+WEST = {"cluster": "west"}
+WEST_ABSENT = [
+    (
+        "MehcOperatorAbsent",
+        {"namespace": "mehc", **WEST},
+        f"{NO_REPLICA} of namespace mehc in cluster west.",
+    )
+]
+WEST_STALE = [
+    (
+        "ModelEngineHealthStale",
+        {**WHO, **WEST},
+        "Model engine acme/model-engine in cluster west has not been probed for three intervals: its HEALTH is stale.",
+    )
+]
+HOUR = 3600
 
 
 def takeover(*troubles: CheckResult) -> Callable[[int], Replicas]:
@@ -148,6 +167,11 @@ def takeover(*troubles: CheckResult) -> Callable[[int], Replicas]:
         return after if at < 660 else {**after, "c": None}
 
     return world
+
+
+def clusters(at: int, *, dead: str) -> Replicas:
+    """Two clusters that one Prometheus sees, each with its operator and an installation of the same name."""
+    return {f"{name}/a": [shown(judged(at))] for name in ("east", "west") if name != dead}
 
 
 CASES: dict[str, Case] = {
@@ -254,9 +278,71 @@ CASES: dict[str, Case] = {
         world=lambda at: {} if 600 <= at < 660 else {"a": [shown(judged(at))]},
         alerts={at: [] for at in range(600, 900, STEP)},
     ),
-    "no operator": Case(
+    "the operator dies": Case(
         world=lambda at: lasting()(at) if at < 600 else {},
-        alerts={600 + 240: [], 600 + 330: ABSENT_FIRES},
+        alerts={
+            600 + 240: [],
+            600 + 330: ABSENT_FIRES,
+            600 + 900 + 150: [*ABSENT_FIRES, *STALE_FIRES],
+        },
+    ),
+    "no operator was ever seen": Case(
+        world=lambda at: {}, alerts={240: [], 330: [("MehcOperatorAbsent", {}, f"{NO_REPLICA}.")]}
+    ),
+    "the operator of one of two clusters dies": Case(
+        world=lambda at: clusters(at, dead="west" if at >= 600 else ""),
+        alerts={
+            585: [],
+            600 + 330: WEST_ABSENT,
+            600 + 900 + 150: [*WEST_ABSENT, *WEST_STALE],
+            600 + 2 * HOUR: [*WEST_ABSENT, *WEST_STALE],
+        },
+    ),
+    "the operator of one of two clusters does not answer scrapes, and has a Lease": Case(
+        world=lambda at: clusters(at, dead="west"),
+        alerts={240: [], 330: WEST_ABSENT},
+        others=dict.fromkeys(
+            (
+                'kube_lease_renew_time{cluster="west",namespace="mehc",lease="mehc"}',
+                'kube_lease_renew_time{cluster="east",namespace="mehc",lease="mehc"}',
+                'kube_lease_renew_time{cluster="north",namespace="kube-system",lease="kube-scheduler"}',
+            ),
+            "0x30",
+        ),
+    ),
+    "one of two operators of a cluster dies": Case(
+        world=lambda at: {"a": [shown(judged(at))]},
+        alerts={
+            330: [
+                (
+                    "MehcOperatorAbsent",
+                    {"namespace": "other"},
+                    f"{NO_REPLICA} of namespace other.",
+                )
+            ]
+        },
+        others={'mehc_build_info{namespace="other",job="mehc",pod="b"}': "1 stale"},
+    ),
+    "a resource is deleted, another is suspended, and the operator goes on": Case(
+        world=lambda at: {
+            "a": [shown(judged(at)), shown(judged(at), "gone"), shown(judged(at), "paused")]
+            if at < 600
+            else [
+                shown(judged(at)),
+                shown(suspended(judged(600), 1, datetime.fromtimestamp(at, UTC)), "paused"),
+            ]
+        },
+        alerts={600 + 900 + 150: [], 600 + 2 * HOUR: []},
+    ),
+    "a resource is suspended, and then the operator dies": Case(
+        world=lambda at: (
+            {"a": [shown(suspended(judged(0), 1, datetime.fromtimestamp(at, UTC)))]}
+            if 300 <= at < 600
+            else lasting()(at)
+            if at < 300
+            else {}
+        ),
+        alerts={600 + 900 + 150: ABSENT_FIRES},
     ),
     "no replica leads": Case(
         world=lambda at: {"a": None, "b": None},
@@ -292,7 +378,10 @@ def test_case(case: Case, tmp_path: Path) -> None:
         "tests": [
             {
                 "interval": f"{STEP}s",
-                "input_series": list(recorded(case.world, until=max(case.alerts))),
+                "input_series": [
+                    *recorded(case.world, until=max(case.alerts)),
+                    *({"series": series, "values": values} for series, values in case.others.items()),
+                ],
                 "alert_rule_test": looks,
             }
         ],
@@ -346,7 +435,9 @@ def scraped(pod: str) -> Iterator[tuple[str, float]]:
     for family in text_string_to_metric_families(page.decode()):
         for sample in family.samples:
             if sample.name.startswith("mehc_") and not sample.name.endswith(("_bucket", "_sum", "_count")):
-                labels = {"namespace": "mehc", "job": "mehc", "pod": pod, **sample.labels}
+                cluster, _, name = pod.rpartition("/")
+                labels = {"namespace": "mehc", "job": "mehc", "pod": name, **sample.labels}
+                labels |= {"cluster": cluster} if cluster else {}
                 inside = ",".join(f"{key}={json.dumps(value)}" for key, value in labels.items())
                 yield f"{sample.name}{{{inside}}}", sample.value
 
@@ -380,7 +471,7 @@ def test_every_metric_and_label_of_an_expression_is_one_of_ours() -> None:
         named = {re.sub("_bucket$", "", name) for name in re.findall(r"\b(?:mehc|process)_\w+", expr)}
         process = {family.name for family in metrics.REGISTRY.collect() if family.name.startswith("process_")}
         assert named - known - process - {"process_cpu_seconds_total"} == set(), expr
-        assert set(re.findall(r"(\w+)(?:=~|!=|=)[\"%]", expr)) <= labels | {"cluster"}, expr
+        assert set(re.findall(r"(\w+)(?:=~|!=|=)[\"%]", expr)) <= labels | {"cluster", "lease"}, expr
 
 
 def test_every_expression_of_the_dashboard_parses(tmp_path: Path) -> None:
