@@ -174,6 +174,8 @@ def main(folder: Path) -> None:
     describe_packages(root)
     for name, text in ACCOUNTS.items():
         (folder / name).write_text(text)
+    (folder / "run").mkdir()
+    (folder / "var/run").symlink_to("/run")
     (folder / "tmp").mkdir()
     (folder / "tmp").chmod(0o1777)
 

@@ -159,7 +159,7 @@ def test_what_the_container_is_told(helm: Helm) -> None:
     (mount,) = found["volumeMounts"]
     assert environment["SSL_CERT_FILE"] == environment["AWS_CA_BUNDLE"] == f"{mount['mountPath']}/ca.crt"
     assert environment["HTTP_PROXY"] == environment["HTTPS_PROXY"] == "http://proxy.example.com:3128"
-    assert environment["NO_PROXY"] == ".example.com,10.0.0.0/8"
+    assert environment["NO_PROXY"].startswith(".example.com,10.0.0.0/8,$(KUBERNETES_SERVICE_HOST),.svc,")
     plain = container(rendered(helm, IMAGE))
     assert [each["name"] for each in plain["env"]] == ["POD_NAME", "POD_NAMESPACE"]
     assert "volumeMounts" not in plain
@@ -264,6 +264,8 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"serviceMonitor": {"interval": "soon"}}, "/serviceMonitor/interval"),
     ({"docsUrl": "docs"}, "/docsUrl"),
     ({"networkPolicy": {"metricsFrom": [{}]}}, "/networkPolicy/metricsFrom/0"),
+    ({"networkPolicy": {"egress": {"presets": ["all"]}}}, "/networkPolicy/egress/presets/0"),
+    ({"networkPolicy": {"egress": {"apiServer": ["10.0.0.1"]}}}, "/networkPolicy/egress/apiServer/0"),
     ({"commonLabels": {"app.kubernetes.io/name": "x"}}, "app.kubernetes.io/name"),
     ({"podLabels": {"enabled": True}}, "/podLabels/enabled"),
     ({"logFormat": "xml"}, "/logFormat"),

@@ -81,6 +81,7 @@ def deployed(real_node: Node, operator_image: ServedImage) -> Iterator[Deployed]
         "fullnameOverride": NAME,
         "crds": {"enabled": False},  # another release may own it
         "image": {"repository": operator_image.repository, "tag": tag()},
+        "proxy": {"https": "http://127.0.0.1:9"},  # where nothing listens: the API is not asked through it
     }
     helm = Helm(plane)
     helm.install(NAME, NAME, values, "--wait", f"--timeout={PATIENCE}s", chart=CHART)

@@ -16,10 +16,13 @@ from testbed.chart import CHART
 from testbed.controlplane import ControlPlane
 from testbed.helm import Helm
 from testbed.operatorprocess import Operator
+from testbed.ports import LOOPBACK
 
 NAME = "mehc"
 """Of the namespace, the release, and the release's objects."""
 _HOSTS = Path("/etc/hosts")
+_API = "$(KUBERNETES_SERVICE_HOST)"
+"""In a variable: where the API server is, which the kubelet fills in."""
 _OF_THE_POD = {"metadata.name": "name", "metadata.namespace": "namespace"}
 
 
@@ -79,7 +82,7 @@ class DeployedOperator:
         """``environment`` is what the nodes add: where AWS is, and what authorities are trusted. ``hosts`` are names
         and addresses that its pods' resolver has; they need ``can_have_hosts``.
         """
-        self._control_plane = control_plane
+        self.control_plane = control_plane
         self._values = {"image": {"repository": "registry.example.com/mehc"}, **values}
         self._environment = environment
         self._hosts = dict(hosts or {})
@@ -88,12 +91,12 @@ class DeployedOperator:
 
     def __enter__(self) -> Self:
         words = ("--create-namespace", "--wait", "--timeout=60s")
-        Helm(self._control_plane).install(NAME, NAME, self._values, *words, chart=CHART)
-        pods = self._control_plane.api(
+        Helm(self.control_plane).install(NAME, NAME, self._values, *words, chart=CHART)
+        pods = self.control_plane.api(
             "GET", f"/api/v1/namespaces/{NAME}/pods?labelSelector=app.kubernetes.io/instance%3D{NAME}"
         )["items"]
         for pod in pods:
-            operator = PodOperator(self._control_plane, pod, self._environment, self._hosts)
+            operator = PodOperator(self.control_plane, pod, self._environment, self._hosts)
             self.replicas.append(self._stack.enter_context(operator))
         return self
 
@@ -105,7 +108,7 @@ class DeployedOperator:
     def leader(self) -> PodOperator:
         """The replica that the Lease names. Raises LookupError while it names none."""
         path = f"/apis/coordination.k8s.io/v1/namespaces/{NAME}/leases/{NAME}"
-        holder = self._control_plane.api("GET", path)["spec"].get("holderIdentity", "").partition("_")[0]
+        holder = self.control_plane.api("GET", path)["spec"].get("holderIdentity", "").partition("_")[0]
         for replica in self.replicas:
             if replica.pod == holder:
                 return replica
@@ -124,7 +127,7 @@ def _variables(container: Mapping[str, Any], metadata: Mapping[str, Any]) -> dic
     found = {}
     for variable in container.get("env", ()):
         if "value" in variable:
-            found[variable["name"]] = variable["value"]
+            found[variable["name"]] = variable["value"].replace(_API, LOOPBACK)
         else:
             found[variable["name"]] = metadata[_OF_THE_POD[variable["valueFrom"]["fieldRef"]["fieldPath"]]]
     return found

@@ -67,3 +67,30 @@ app.kubernetes.io/part-of: model-engine-health-check
   metricRelabelings: {{- toYaml . | nindent 4 }}
   {{- end }}
 {{- end }}
+
+{{- /* NO_PROXY: what the values name, then what a proxy is never for. The kubelet fills in the API server's address. */}}
+{{- define "mehc.noProxy" -}}
+{{- $named := .Values.proxy.noProxy | nospace | splitList "," }}
+{{- $own := list "$(KUBERNETES_SERVICE_HOST)" ".svc" ".cluster.local" "localhost" "127.0.0.1" "169.254.169.254" "169.254.170.23" }}
+{{- without (concat $named $own) "" | uniq | join "," }}
+{{- end }}
+
+{{- /* Peers of a NetworkPolicy: every pod, and every address but those of a link, where clouds keep identities. */}}
+{{- define "mehc.anywhere" -}}
+- namespaceSelector: {}
+- ipBlock: {cidr: 0.0.0.0/0, except: [169.254.0.0/16]}
+- ipBlock: {cidr: "::/0", except: ["fe80::/10", "fd00:ec2::/32"]}
+{{- end }}
+
+{{- /* The ports of the proxies, as JSON. */}}
+{{- define "mehc.proxyPorts" -}}
+{{- $ports := list }}
+{{- range list .Values.proxy.http .Values.proxy.https }}
+{{- if . }}
+{{- $default := hasPrefix "https://" . | ternary "443" "80" }}
+{{- $named := regexFind ":[0-9]+/?$" . | trimPrefix ":" | trimSuffix "/" }}
+{{- $ports = append $ports ($named | default $default | int) }}
+{{- end }}
+{{- end }}
+{{- $ports | uniq | toJson }}
+{{- end }}
