@@ -47,10 +47,14 @@ _WRONG_PLATFORM = re.compile(r"exec format error")
 _GPU = re.compile(
     r"nvidia-container-cli(?:\.real)?: (?P<why>.+?)(?:\\+n|: unknown|$)|(?P<cdi>unresolvable CDI devices [^:]+)|"
     r"(?P<hook>nvidia-ctk.*?)(?:: unknown|$)|"
+    r"(?P<device>/dev/nvidia\S*: no such file or directory|could not select device driver \S*nvidia\S*)|"
     r"(?P<runtime>nvidia-container-runtime)[^:\s]*: (?:no such file or directory|executable file not found)"
 )
 _ENVIRONMENT = re.compile(r'(?P<kind>secret|configmap) "(?P<name>[^"]+)" not found')
 _ENVIRONMENT_KEY = re.compile(r"couldn't find key (?P<key>\S+) in (?P<kind>Secret|ConfigMap) (?P<name>\S+)")
+_KUBELET = re.compile(r"failed to sync (?:configmap|secret) cache|services have not yet been read")
+"""What the kubelet has not heard of the API server yet."""
+_INSPECTED = re.compile(r'^Failed to inspect image "[^"]*": ')
 _MEMORY = re.compile(
     r"OOM-killed|memory limit could be too low|unable to set memory limit|"
     r"memory\.limit_in_bytes: device or resource busy"
@@ -71,6 +75,10 @@ def read(container: Container, events: Iterable[Event] = ()) -> Trouble | None:
     """Why ``container`` does not run, or None where it does, or has not been asked to yet."""
     if container.waiting == "InvalidImageName":
         return Trouble(reason=R.IMAGE_NAME_INVALID, words={"image": repr(shortened(container.image, 160))})
+    if container.waiting == "ImageInspectError" and (
+        fault := runtime.fault(_INSPECTED.sub("", container.message))
+    ):
+        return fault
     if container.waiting in _IMAGE:
         found = pulls.read(container.message, container.image, events)
         if found.vague and container.waiting == "RegistryUnavailable":
@@ -85,19 +93,19 @@ def read(container: Container, events: Iterable[Event] = ()) -> Trouble | None:
     if container.waiting == "CrashLoopBackOff":
         return _ended(container, last=True)
     if container.waiting not in CREATING:
-        detail = shortened(container.message) or "no message"
-        return Trouble(
-            reason=R.POD_NOT_READY,
-            words={
-                "phase": f"container {container.name} waits, {shortened(container.waiting, 60)},",
-                "detail": detail,
-            },
-        )
+        return _waits(container)
     if container.exit_code is not None and not (container.init and container.exit_code == 0):
         return _ended(container)
     if container.running_since and container.restarts >= LOOPING and not container.ready:
         return _ended(container, last=True)
     return None
+
+
+def _waits(container: Container) -> Trouble:
+    """In the kubelet's own words."""
+    phase = f"container {container.name} waits, {shortened(container.waiting, 60)},"
+    detail = shortened(container.message) or "no message"
+    return Trouble(reason=R.POD_NOT_READY, words={"phase": phase, "detail": detail})
 
 
 def ending(container: Container) -> Trouble:
@@ -143,6 +151,8 @@ def _code(code: int) -> str:
 
 def _configuration(container: Container) -> Trouble:
     text = container.message
+    if _KUBELET.search(text):
+        return _waits(container)
     if match := _ENVIRONMENT_KEY.search(text):
         missing = f"key {match['key']} of {match['kind']} {match['name'].rpartition('/')[2]}"
         return Trouble(reason=R.CONFIGURATION_MISSING, words={"object": missing})

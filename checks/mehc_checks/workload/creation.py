@@ -14,7 +14,7 @@ from mehc_checks.workload.trouble import Trouble
 _RULES: Final = (
     (re.compile(r"error looking up service account [^/\s]+/(?P<name>[^:\s]+)"), R.SERVICE_ACCOUNT_MISSING),
     (
-        re.compile(r'[Ss]ervice ?account "?(?P<name>[^"\s]+)"? (?:was )?not found'),
+        re.compile(r'[Ss]ervice ?account "?(?:[\w.-]+/)?(?P<name>[^"\s]+)"? (?:was )?not found'),
         R.SERVICE_ACCOUNT_MISSING,
     ),
     (re.compile(r"no PriorityClass with name (?P<name>\S+) was found"), R.PRIORITY_CLASS_MISSING),

@@ -29,11 +29,13 @@ _RULES: Final[tuple[tuple[str, Reason], ...]] = (
         R.IMAGE_PLATFORM_MISSING,
     ),
     (
-        r"from content store|prepare extraction snapshot|parent snapshot|unexpected media type",
+        r"from content store|prepare extraction snapshot|parent snapshot|unexpected media type|"
+        r"failed to extract layer",
         R.IMAGE_PULL_FAILED,
     ),
     (
-        r"no longer supported since containerd|schema ?1 (?:manifest )?is (?:no longer|not) supported",
+        r"no longer supported since containerd|unsupported manifest media type.*manifest\.v1\+|"
+        r"schema ?1 (?:manifest )?is (?:no longer|not) supported",
         R.SCHEMA_1,
     ),
     (r"certificate has expired|certificate is not yet valid", R.TLS_EXPIRED),
@@ -51,7 +53,8 @@ _RULES: Final[tuple[tuple[str, Reason], ...]] = (
     (r"TLS handshake timeout", R.CONNECTION_TIMEOUT),
     (r"x509:|tls: |remote error: tls", R.TLS_HANDSHAKE_FAILED),
     (
-        r"\b50[0-9] (?:Internal|Bad|Service|Gateway)|unexpected status(?: code)?[^:]*: 50[0-9]\b|\b5\d\d status code",
+        r"\b50[0-9] (?:Internal|Bad|Service|Gateway)|unexpected status(?: code)?[^:]*: 50[0-9]\b|"
+        r"\b5\d\d status code|status code from registry 5\d\d",
         R.REGISTRY_ERROR,
     ),
     (r"no such host", R.HOST_UNRESOLVABLE),

@@ -11,7 +11,8 @@ from mehc_checks.workload.reasons import WorkloadReasons as R
 from mehc_checks.workload.trouble import Trouble
 
 _DOWN: Final = re.compile(
-    r"dial(?:ing)?:? (?:dial )?unix \S+: connect: (?P<detail>connection refused|no such file or directory)|"
+    r"dial(?:ing)?:? (?:dial )?unix[: ]\S+: (?:connect: )?(?P<detail>connection refused|no such file or directory|"
+    r"(?:i/o )?timeout)|"
     r"code = Unavailable desc = (?P<closed>error reading from server: EOF|transport is closing)|"
     r"(?P<reported>container runtime is down)"
 )
