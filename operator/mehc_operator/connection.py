@@ -17,10 +17,15 @@ _NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Access:
-    """Which cluster, as the command line says it. Empty fields mean what kubectl means by them."""
+    """Which cluster, as the command line says it. Empty fields mean what kubectl means by them.
+
+    ``proxies``: whether HTTPS_PROXY and the like lead to the API, as they do for kubectl; never from inside a pod,
+    where they are about what is outside.
+    """
 
     kubeconfig: str = ""
     context: str = ""
+    proxies: bool = True
 
     @property
     def in_cluster(self) -> bool:
@@ -37,6 +42,7 @@ class Access:
         """The client's configuration. Raises UsageError in one line that names the file or context."""
         configuration = client.Configuration()
         configuration.connection_pool_maxsize = 64
+        configuration.client_session_kwargs = {"trust_env": self.proxies and not self.in_cluster}
         try:
             if self.in_cluster:
                 config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]

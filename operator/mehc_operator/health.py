@@ -3,19 +3,22 @@
 ``/healthz`` is for restarts, ``/readyz`` for traffic and rollouts, ``/metrics`` for Prometheus.
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from typing import Final
 
 from aiohttp import web
 
+from mehc_checks.core.threads import Threads
 from mehc_operator import metrics
 
 Verdict = tuple[bool, str]
 """Whether it holds, and a line that says why."""
 
 STUCK_AFTER = timedelta(seconds=60)
+_PAGES: Final = Threads("pages of metrics", 2)
+_PAGE_SECONDS: Final = 60.0
 
 
 @asynccontextmanager
@@ -57,8 +60,10 @@ def _response(verdict: Verdict) -> web.Response:
 
 
 async def _metrics(request: web.Request) -> web.Response:
-    # In a thread: with hundreds of resources the page takes longer than probe runs should wait.
-    page, content_type = await asyncio.to_thread(metrics.exposition, request.headers.get("Accept", ""))
+    # In a thread, because the page of hundreds of resources takes long; of its own, because the loop's may all hang.
+    page, content_type = await _PAGES.run(
+        metrics.exposition, request.headers.get("Accept", ""), seconds=_PAGE_SECONDS
+    )
     response = web.Response(body=page, headers={"Content-Type": content_type})
     response.enable_compression()
     return response

@@ -158,7 +158,9 @@ def heartbeat_due(status: StatusReport, written: StatusReport) -> bool:
     """Whether ``status`` is to be written for its time alone, ``written`` being the one in the cluster."""
     if status.last_probe_time is None or status.health is Health.SUSPENDED:
         return False
-    return written.last_probe_time is None or status.last_probe_time - written.last_probe_time >= HEARTBEAT
+    return (
+        written.last_probe_time is None or abs(status.last_probe_time - written.last_probe_time) >= HEARTBEAT
+    )
 
 
 def _weights(state: CheckStatus) -> list[tuple[Status, Severity]]:

@@ -9,6 +9,7 @@ import logging
 import os
 import platform
 import sys
+import threading
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
@@ -41,6 +42,8 @@ _API_TIMEOUT = 3
 """Seconds; a kubelet gives its probes not much more."""
 _DEEPEST_JSON = 12_000
 """Frames. The API server takes objects of 10,000 levels, and kopf must be able to decode what we then refuse."""
+_GRACE = 20.0
+"""Seconds from being asked to end until the end; the chart's grace period is 30."""
 _POLL = 2
 """Seconds between questions for a CustomResourceDefinition that is not there yet."""
 
@@ -71,7 +74,11 @@ async def operate(options: Options) -> None:
             await stack.enter_async_context(connected(options.access)), observe=metrics.api_request
         )
         await _require_accepted(cluster)
-        election = _election(cluster, options, instance)
+        # The Lease has connections of its own: it must not wait for one behind hundreds of probe runs.
+        own = KubernetesCluster(
+            await stack.enter_async_context(connected(options.access)), observe=metrics.api_request
+        )
+        election = _election(own, options, instance)
         work = Work(
             cluster,
             namespaces=options.namespaces,
@@ -86,6 +93,7 @@ async def operate(options: Options) -> None:
         )
 
         async def retire() -> None:
+            _end_in_time()
             if election is not None:
                 await election.retire()
             await work.stop()
@@ -120,6 +128,19 @@ async def operate(options: Options) -> None:
             )
         except kopf.LoginError:
             raise UsageError(_REFUSED) from None
+
+
+def _end_in_time() -> None:
+    """From now on this process ends within its grace period, whatever its threads and its libraries wait for."""
+
+    def end() -> None:
+        log.warning("something did not end within %g s of being asked to", _GRACE)
+        logging.shutdown()
+        os._exit(0)
+
+    last = threading.Timer(_GRACE, end)
+    last.daemon = True
+    last.start()
 
 
 def _election(cluster: KubernetesCluster, options: Options, instance: str) -> Election | None:
@@ -255,9 +276,9 @@ class Watch:
         """Whether due probe runs begin. An API server that is away is no reason for a restart."""
         if self._election is not None and not self._election.alive:
             return False, "not taking part in leader election any more"
-        late = self._scheduler.overdue()
+        late = self._scheduler.stalled()
         if late > STUCK_AFTER:
-            return False, f"a probe run is {late.total_seconds():.0f} s late"
+            return False, f"a probe run is {late.total_seconds():.0f} s late, and none begins"
         return True, "ok"
 
     async def ready(self) -> Verdict:

@@ -1,6 +1,5 @@
 """One resource from trigger to status: probe, judge, write if there is news, announce what turned."""
 
-import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -10,10 +9,10 @@ from pydantic import ValidationError
 
 from mehc_checks.clients.kubernetes.api import Cluster
 from mehc_checks.core.errors import Problem
+from mehc_checks.core.limiter import Limiter
 from mehc_checks.engine.check import Check
 from mehc_checks.engine.report import CheckResult
 from mehc_checks.engine.request import Request, Sources, not_evaluated
-from mehc_checks.engine.runner import Limiter
 from mehc_checks.installation.helm import ReleaseFacts
 from mehc_checks.installation.inventory import Inventory
 from mehc_checks.installation.objects import ObjectName, Releases
@@ -37,7 +36,7 @@ CONFIRM_AFTER = timedelta(seconds=2)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Shared:
-    """What all resources share. ``runs`` bounds the probe runs under way, ``limiter`` the checks in flight."""
+    """What all resources share. ``limiter`` bounds the checks in flight."""
 
     checks: Mapping[str, Check]
     cluster: Cluster
@@ -45,7 +44,6 @@ class Shared:
     releases: Releases
     store: Store
     limiter: Limiter
-    runs: asyncio.Semaphore
     clock: Callable[[], datetime]
     confirm_after: timedelta = CONFIRM_AFTER
 
@@ -87,9 +85,8 @@ class Reconciler:
         if spec.suspend:
             await self._write(resource, suspended(self._written, resource.generation, self._shared.clock()))
             return None
-        async with self._shared.runs:
-            with RUN_DURATION.time():
-                status = await self._probe(resource, spec, trigger)
+        with RUN_DURATION.time():
+            status = await self._probe(resource, spec, trigger)
         due = self._due(spec, status)
         status = status.model_copy(update={"next_probe_time": self._shared.clock() + due.delay})
         log.log(

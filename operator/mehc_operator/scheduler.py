@@ -1,4 +1,4 @@
-"""When each resource is probed: one task per resource, probe runs bounded over all of them.
+"""When each resource is probed: one task per resource, probe runs bounded over all of them, namespaces in turns.
 
 Knows neither Kubernetes nor checks. A resource's task probes, waits until the next run is due
 or until something asks for one, and probes again. A changed spec ends a running one, because
@@ -15,6 +15,8 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
 from typing import Any
+
+from mehc_checks.core.limiter import Limiter
 
 log = logging.getLogger(__name__)
 
@@ -72,10 +74,15 @@ class Scheduler:
     """Feed it with ``observe`` and ``forget``; probe runs are carried out from ``resume`` to ``pause``."""
 
     def __init__(
-        self, make_reconcile: Callable[[Resource], Reconcile], *, scatter: Callable[[], float] | None = None
+        self,
+        make_reconcile: Callable[[Resource], Reconcile],
+        *,
+        runs: Limiter | None = None,
+        scatter: Callable[[], float] | None = None,
     ) -> None:
         """``make_reconcile`` gives each resource its own when it is first seen, and again whenever it changed
-        while probe runs were paused; ``scatter`` gives numbers from 0 to 1."""
+        while probe runs were paused; ``runs`` bounds those under way; ``scatter`` gives numbers from 0 to 1."""
+        self._runs = runs or Limiter(1000)
         self._make_reconcile = make_reconcile
         self._scatter = scatter or random.random
         self._entries: dict[str, _Entry] = {}
@@ -98,7 +105,7 @@ class Scheduler:
         lean = replace(resource, status={})  # of interest once; later ones are of our own making
         if entry is None or not self._running:  # who leads meanwhile writes the status, and ours is old
             reconcile = self._make_reconcile(resource)
-            entry = self._entries[resource.uid] = _Entry(lean, reconcile, self._scatter)
+            entry = self._entries[resource.uid] = _Entry(lean, reconcile, self._runs, self._scatter)
             if self._running:
                 entry.restart(Trigger.SEEN)
             return
@@ -136,19 +143,32 @@ class Scheduler:
             entry.stop()
 
     def overdue(self) -> timedelta:
-        """By how much the most belated waiting resource has missed its time; zero when all is well."""
+        """By how much the most belated waiting resource has missed its time; zero when all is well.
+
+        A probe run that waits for its turn is late, too.
+        """
         loop = asyncio.get_running_loop()
         late = max((loop.time() - entry.due for entry in self._entries.values() if entry.due), default=0.0)
         return timedelta(seconds=max(0.0, late))
 
+    def stalled(self) -> timedelta:
+        """For how long probe runs have been due and none has begun; zero while some do: late is not stuck."""
+        if not (late := self.overdue()):
+            return late
+        since = asyncio.get_running_loop().time() - self._runs.last
+        return min(late, timedelta(seconds=since)) if self._runs.last else late
+
 
 class _Entry:
-    def __init__(self, resource: Resource, reconcile: Reconcile, scatter: Callable[[], float]) -> None:
+    def __init__(
+        self, resource: Resource, reconcile: Reconcile, runs: Limiter, scatter: Callable[[], float]
+    ) -> None:
         self.resource = resource
         self.task: asyncio.Task[None] | None = None
         self.due = 0.0
-        """Loop time of the next probe run while waiting for it, else 0."""
+        """Loop time of the next probe run until it begins, else 0."""
         self.reconcile = reconcile
+        self._runs = runs
         self._scatter = scatter
         self._asked: Trigger | None = None
         self._wake = asyncio.Event()
@@ -177,8 +197,11 @@ class _Entry:
         async with self._one_at_a_time:
             while True:
                 due: Due | None
+                self.due = self.due or asyncio.get_running_loop().time()
                 try:
-                    due = await self.reconcile(self.resource, trigger)
+                    async with self._runs.slot(self.resource.namespace):
+                        self.due = 0.0
+                        due = await self.reconcile(self.resource, trigger)
                 except Exception as error:  # a defect of ours must not end the resource's task
                     # Where, and not what: the error's text may hold anything that the run has read.
                     where = "".join(traceback.format_tb(error.__traceback__))
@@ -200,7 +223,8 @@ class _Entry:
                     await self._wake.wait()
         except TimeoutError:
             pass
-        self.due = 0.0
+        else:
+            self.due = loop.time()
         self._wake.clear()
         trigger, self._asked = self._asked, None
         return trigger or (due.trigger if due else Trigger.INTERVAL)

@@ -6,8 +6,8 @@ from contextlib import suppress
 from typing import Final
 
 from mehc_checks.clients.kubernetes.api import KubernetesCluster
+from mehc_checks.core.limiter import Limiter
 from mehc_checks.engine.check import catalogue
-from mehc_checks.engine.runner import Limiter
 from mehc_checks.installation.context import now
 from mehc_checks.installation.inventory import WatchedInventory
 from mehc_checks.installation.objects import ObjectName, WatchedObjects
@@ -47,10 +47,11 @@ class Work:
             releases=self._objects,
             store=store,
             limiter=Limiter(probes),
-            runs=asyncio.Semaphore(runs),
             clock=now,
         )
-        self.scheduler = Scheduler(lambda resource: Reconciler(shared, resource))
+        self.scheduler = Scheduler(
+            lambda resource: Reconciler(shared, resource), runs=Limiter(runs, paced=True)
+        )
         self._beginning: asyncio.Task[None] | None = None
 
     def start(self) -> None:

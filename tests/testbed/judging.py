@@ -6,10 +6,11 @@ from datetime import timedelta
 from typing import Any
 
 from mehc_checks.clients.kubernetes.api import Cluster
+from mehc_checks.core.limiter import Limiter
 from mehc_checks.engine.check import Check, catalogue
 from mehc_checks.engine.correlate import root_causes
 from mehc_checks.engine.report import CheckResult, Report
-from mehc_checks.engine.runner import Limiter, Planned, run
+from mehc_checks.engine.runner import Planned, run
 from mehc_checks.installation.context import Context
 from mehc_checks.modelengine.values import Layer, Values
 

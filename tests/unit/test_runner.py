@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from mehc_checks.core.errors import CannotEvaluate, Forbidden, NotApplicable, UsageError
+from mehc_checks.core.limiter import Limiter
 from mehc_checks.core.links import docs_url
 from mehc_checks.core.outcome import EndpointStatus, Finding, Outcome, Reason, ReasonSet, Severity, Status
 from mehc_checks.engine.check import Check, catalogue
 from mehc_checks.engine.report import CheckResult, Report
 from mehc_checks.engine.request import CheckRequest, Request, Sources, diagnose
-from mehc_checks.engine.runner import Limiter
 from mehc_checks.installation.context import Context
 from mehc_checks.modelengine.values import Layer, Values
 from mehc_checks.render import text as as_text

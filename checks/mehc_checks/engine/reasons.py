@@ -1,6 +1,12 @@
 """What every check can have, because it is about carrying it out."""
 
+from typing import Final
+
+from mehc_checks.clients.aws.reasons import AwsReasons
 from mehc_checks.clients.kubernetes.reasons import KubernetesReasons
+from mehc_checks.clients.network.reasons import NetworkReasons
+from mehc_checks.clients.prometheus.reasons import PrometheusApiReasons
+from mehc_checks.core.deadline import OwnReasons
 from mehc_checks.core.outcome import SHARED_PAGE, Reason, ReasonSet, Status
 from mehc_checks.installation.reasons import InstallationReasons
 
@@ -58,5 +64,18 @@ class RunnerReasons(ReasonSet):
     )
 
 
-COMMON: tuple[type[ReasonSet], ...] = (RunnerReasons, KubernetesReasons, InstallationReasons)
+COMMON: tuple[type[ReasonSet], ...] = (RunnerReasons, OwnReasons, KubernetesReasons, InstallationReasons)
 """The families of reasons that every check can have; ``SHARED_PAGE`` explains them."""
+OF_TIME: Final = frozenset(
+    reason.name
+    for reason in (
+        OwnReasons.OVERLOADED,
+        RunnerReasons.PROBE_TIMEOUT,
+        KubernetesReasons.UNREACHABLE,
+        NetworkReasons.CONNECTION_TIMEOUT,
+        NetworkReasons.DNS_TIMEOUT,
+        AwsReasons.UNREACHABLE,
+        PrometheusApiReasons.QUERY_TIMEOUT,
+    )
+)
+"""Reasons that a process which is short of time may find without cause."""

@@ -17,7 +17,9 @@ from mehc_checks.clients.kubernetes.api import Cluster, NoCluster
 from mehc_checks.clients.kubernetes.reader import Reader
 from mehc_checks.clients.kubernetes.reasons import KubernetesReasons
 from mehc_checks.core import duration
+from mehc_checks.core.deadline import within
 from mehc_checks.core.errors import CannotEvaluate, Problem, UsageError
+from mehc_checks.core.limiter import Limiter
 from mehc_checks.core.outcome import Outcome, Severity
 from mehc_checks.core.parameters import Parameters
 from mehc_checks.core.redact import Redactor
@@ -25,7 +27,7 @@ from mehc_checks.engine.check import Check
 from mehc_checks.engine.correlate import root_causes
 from mehc_checks.engine.reasons import RunnerReasons
 from mehc_checks.engine.report import CheckResult, Report
-from mehc_checks.engine.runner import Limiter, Planned, result_of, run
+from mehc_checks.engine.runner import Planned, result_of, run
 from mehc_checks.installation.context import Context, now
 from mehc_checks.installation.discover import discover, nothing_found
 from mehc_checks.installation.installation import WITHOUT_CLUSTER, Installation
@@ -100,7 +102,7 @@ async def prepare(request: Request, sources: Sources, reader: Reader | None = No
         return Prepared(installation=None, values=WITHOUT_CLUSTER.under(request.layers))
     releases = sources.releases or ListedReleases(cluster)
     try:
-        async with asyncio.timeout(request.timeout.total_seconds()):
+        async with within(request.timeout.total_seconds()):
             try:
                 given = await referenced(request.references, cluster, request.namespace)
             except UsageError as error:

@@ -10,7 +10,9 @@ from datetime import timedelta
 from typing import Any
 
 from mehc_checks.core import duration
+from mehc_checks.core.deadline import OwnReasons, own_queues, within
 from mehc_checks.core.errors import NotApplicable, Problem, UsageError
+from mehc_checks.core.limiter import Limiter
 from mehc_checks.core.links import docs_url
 from mehc_checks.core.outcome import (
     Outcome,
@@ -39,19 +41,6 @@ class Planned:
     skip: str = ""
 
 
-class Limiter:
-    """Bounds the probes in flight, over all passes that share it."""
-
-    def __init__(self, probes: int) -> None:
-        self._slots = asyncio.Semaphore(probes)
-
-    async def __aenter__(self) -> None:
-        await self._slots.acquire()
-
-    async def __aexit__(self, *exc: object) -> None:
-        self._slots.release()
-
-
 async def run(
     planned: Iterable[Planned], context: Context, limiter: Limiter | None = None
 ) -> tuple[CheckResult, ...]:
@@ -59,7 +48,8 @@ async def run(
     planned, limiter = tuple(planned), limiter or Limiter(32)
     load(item.check for item in planned if not item.skip)
     try:
-        return tuple(await asyncio.gather(*(_run_one(item, context, limiter) for item in planned)))
+        with own_queues():
+            return tuple(await asyncio.gather(*(_run_one(item, context, limiter) for item in planned)))
     finally:
         await context.close()
 
@@ -68,7 +58,7 @@ async def _run_one(planned: Planned, context: Context, limiter: Limiter) -> Chec
     if planned.skip:
         skipped = Outcome.of([RunnerReasons.SKIPPED(detail=planned.skip)])
         return result_of(planned, skipped, context.redactor)
-    async with limiter:
+    async with limiter.slot(context.namespace):
         clock = time.monotonic()
         outcome = await _judge(planned, context)
         if not context.inside:
@@ -95,7 +85,7 @@ def _delivered(outcome: Outcome, delivery: Delivery) -> Outcome:
 
 async def _judge(planned: Planned, context: Context) -> Outcome:
     try:
-        async with asyncio.timeout(planned.timeout.total_seconds()):
+        async with within(planned.timeout.total_seconds()):
             facts = await context.gather(planned.check.gather)
         return planned.check.judge(facts)
     except NotApplicable as reason:
@@ -107,6 +97,8 @@ async def _judge(planned: Planned, context: Context) -> Outcome:
     except TimeoutError:
         allowed = duration.show(planned.timeout)
         return Outcome.of([RunnerReasons.PROBE_TIMEOUT(allowed=allowed, check=planned.check.name)])
+    except MemoryError:
+        return Outcome.of([OwnReasons.OVERLOADED(detail="mehc has no memory left")])
     except Exception as error:  # a defect of ours must not take the other checks with it
         # Not log.exception: the text of a foreign error may quote a connection's password.
         where = context.redactor.text(traceback.format_exc())

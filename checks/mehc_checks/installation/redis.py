@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from mehc_checks.clients.kubernetes.reasons import KubernetesReasons
 from mehc_checks.clients.redis.conversation import conversation
+from mehc_checks.core.deadline import within
 from mehc_checks.core.errors import CannotEvaluate, MehcError, Problem
 from mehc_checks.installation.cloudsecrets import aws_secret
 from mehc_checks.installation.context import Context
@@ -239,7 +240,7 @@ async def asked(
     context.redactor.add(server.password)
     seconds = context.network_timeout * _PART
     try:
-        async with asyncio.timeout(seconds), conversation(server, timeout=seconds) as speaking:
+        async with within(seconds), conversation(server, timeout=seconds) as speaking:
             return await speaking.ask_all(commands)
     except (Problem, TimeoutError):
         return None

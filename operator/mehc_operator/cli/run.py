@@ -60,7 +60,7 @@ def execute(options: argparse.Namespace) -> int:
     from mehc_operator.connection import Access
 
     logs.configure(as_json=options.log_format == "json", verbose=options.verbose)
-    access = Access(kubeconfig=options.kubeconfig, context=options.context)
+    access = Access(kubeconfig=options.kubeconfig, context=options.context, proxies=False)
     lease = None
     if options.leader_elect:
         lease = (

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from mehc_checks.checks.image.facts import NodePull, NodePullState
 from mehc_checks.clients.kubernetes.paths import object_path
+from mehc_checks.core.deadline import within
 from mehc_checks.core.errors import CannotEvaluate
 from mehc_checks.installation.context import Context
 from mehc_checks.modelengine.accelerators import ACCELERATOR_LABEL
@@ -63,7 +64,7 @@ async def _not_created(context: Context, path: str, refusal: str) -> NodePull:
 async def _watched(context: Context, path: str) -> NodePull:
     pull = NodePull(state=NodePullState.NOT_RUN, detail=_NOT_SCHEDULED_YET)
     try:
-        async with asyncio.timeout(context.network_timeout):
+        async with within(context.network_timeout):
             while pull.state is NodePullState.UNDER_WAY or pull.detail == _NOT_SCHEDULED_YET:
                 await asyncio.sleep(_POLL_SECONDS)
                 pull = read_pull(await context.cluster.get(path) or {})

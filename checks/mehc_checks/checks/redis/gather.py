@@ -11,6 +11,7 @@ from mehc_checks.clients.kubernetes.api import NoCluster
 from mehc_checks.clients.kubernetes.paths import object_path
 from mehc_checks.clients.redis.conversation import Conversation, conversation, not_answered, reach
 from mehc_checks.clients.redis.server import Server
+from mehc_checks.core.deadline import within
 from mehc_checks.core.errors import CannotEvaluate, Problem
 from mehc_checks.installation.context import Context
 from mehc_checks.installation.environment import (
@@ -106,7 +107,7 @@ async def _ask(connection: Connection, queue: str, timeout: float) -> Answer:
     if server is None:
         return Answer(connection=connection)
     try:
-        async with asyncio.timeout(timeout * 0.7):
+        async with within(timeout * 0.7):
             return await _conversed(connection, server, commands(connection.path, queue), timeout / 4)
     except Problem as problem:
         return Answer(connection=connection, problem=problem)

@@ -1,20 +1,23 @@
 """Asks AWS, never for long: by the process's own identity, in threads, each failure a Problem with its own reason."""
 
-import asyncio
 import importlib
 import os
 import re
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
+from mehc_checks.clients.aws.bounded import Exchange
 from mehc_checks.clients.aws.identity import METADATA_ADDRESS, Wanted, asks_metadata, current
 from mehc_checks.clients.aws.reasons import NOT_FOUND, AwsReasons
+from mehc_checks.clients.network.connect import require_foreign
+from mehc_checks.core.deadline import queued
 from mehc_checks.core.errors import Problem
 from mehc_checks.core.outcome import Reason
+from mehc_checks.core.threads import Threads
 
 R = AwsReasons
-_THREADS = ThreadPoolExecutor(max_workers=16, thread_name_prefix="aws")
+_THREADS: Final = Threads("requests to AWS", 16)
+_IMPORT_SECONDS: Final = 120.0
 _CODE = re.compile(r"[A-Za-z0-9.]{1,64}")
 
 
@@ -99,25 +102,33 @@ class Aws:
 
     async def call(self, service: str, operation: str, **parameters: Any) -> Mapping[str, Any]:
         """The answer to ``operation`` ("GetQueueUrl") of ``service`` ("sqs"). Raises AwsProblem."""
-        run = asyncio.get_running_loop().run_in_executor
-        # Not in the time of the call: it is this machine that is slow, once, and not AWS.
-        await run(_THREADS, importlib.import_module, "boto3")
+        with queued():  # not in the time of the call: it is this machine that is slow, once, and not AWS
+            await _THREADS.run(importlib.import_module, "boto3", seconds=_IMPORT_SECONDS)
+        exchange = Exchange()
+        place = self._endpoint or f"{service} {self.region}"
         try:
-            async with asyncio.timeout(self._timeout):
-                return await run(_THREADS, self._call, service, operation, parameters)
+            return await _THREADS.run(
+                self._call, exchange, service, operation, parameters, seconds=self._timeout, key=place
+            )
         except TimeoutError:
             late = f"no answer to {operation} within {self._timeout:g} s{_metadata_too()}"
             raise self._problem(R.UNREACHABLE, service, operation, detail=late) from None
+        finally:
+            exchange.abort()
 
-    def _call(self, service: str, operation: str, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
+    def _call(
+        self, exchange: Exchange, service: str, operation: str, parameters: Mapping[str, Any]
+    ) -> Mapping[str, Any]:
         # botocore takes a third of a second and 20 MB to import: only installations on AWS pay for it
         from botocore import exceptions, xform_name
 
         identity = current()
         try:
             client = identity.client(Wanted(service, self.region, self._endpoint, self._ca))
-            answer: Mapping[str, Any] = getattr(client, xform_name(operation))(**parameters)
+            with exchange.carried_out():
+                answer: Mapping[str, Any] = getattr(client, xform_name(operation))(**parameters)
         except (exceptions.BotoCoreError, exceptions.ClientError, OSError, ValueError) as error:
+            require_foreign(error)
             problem = self._classify(error, service, operation)
             if problem.reason in _OF_THE_IDENTITY:
                 identity.forget()

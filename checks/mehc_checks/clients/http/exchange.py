@@ -3,11 +3,9 @@
 No redirects, proxies, cookies or retries: a caller that needs one does it by hand.
 """
 
-import asyncio
 import base64
 import json
 import ssl
-import time
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +21,7 @@ from yarl import URL
 from mehc_checks.clients.http.reasons import HttpReasons
 from mehc_checks.clients.network import connect as net
 from mehc_checks.clients.network.connect import NetworkProblem
+from mehc_checks.core.deadline import Allowance, within
 
 _MOST_HEADER: Final = 65536
 """Bytes of one header."""
@@ -68,11 +67,11 @@ async def get(
     """
     host, port = address(url)
     target, login = _split(url)
-    began = time.monotonic()
+    allowance = Allowance(timeout)
     addresses = await net.resolve(host, port, timeout=timeout)
     try:
         async with (
-            asyncio.timeout(max(0.0, began + timeout - time.monotonic())),
+            within(allowance.left),
             aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(
                     ssl=tls or net.client_context(), resolver=_Resolved(addresses)
@@ -112,7 +111,7 @@ async def get(
         headers=response.headers,
         body=text,
         complete=complete,
-        seconds=time.monotonic() - began,
+        seconds=allowance.spent,
     )
 
 

@@ -14,6 +14,7 @@ from kubernetes.aio import client
 
 from mehc_checks.clients.kubernetes.paths import object_path
 from mehc_checks.clients.kubernetes.reasons import KubernetesReasons as K
+from mehc_checks.core.deadline import within
 from mehc_checks.core.errors import CannotEvaluate, Forbidden
 
 _STDIN, STDOUT, STDERR, _STATUS = range(4)
@@ -98,7 +99,7 @@ async def execute(
     session = api.rest_client.pool_manager or api.rest_client._create_pool_manager()
     api.rest_client.pool_manager = session  # closed with the client
     try:
-        async with asyncio.timeout(_HANDSHAKE):
+        async with within(_HANDSHAKE):
             socket = await session.ws_connect(
                 url.replace("http", "ws", 1), headers=headers, protocols=_PROTOCOLS, max_msg_size=0, **more
             )

@@ -5,17 +5,24 @@ import errno
 import os
 import socket
 import ssl
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
+from ipaddress import ip_address
+from typing import Any, Final
 
 from mehc_checks.clients.network.reasons import NetworkReasons as N
-from mehc_checks.core.errors import Problem
+from mehc_checks.core.deadline import OwnReasons, within
+from mehc_checks.core.errors import CannotEvaluate, Problem
 from mehc_checks.core.outcome import Reason
+from mehc_checks.core.threads import Threads
 
-_RESOLVERS = ThreadPoolExecutor(max_workers=32, thread_name_prefix="resolve")
+_RESOLVERS = Threads("resolving names", 64)
 """getaddrinfo blocks and cannot be cancelled: kept apart, so that a dead DNS server starves nothing else."""
+_OWN: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
+_OWN_RESOLVER: Final = frozenset({socket.EAI_MEMORY, socket.EAI_SYSTEM})
+NEVER: Final = 3600.0
+"""Seconds. The deadline around it is what ends a handshake; this one would count our own lag."""
 
 
 class NetworkProblem(Problem):
@@ -51,20 +58,47 @@ def _client_context(verify: bool, trust: str | None) -> ssl.SSLContext:
     return context
 
 
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return "%" not in host
+
+
 async def resolve(host: str, port: int, *, timeout: float) -> list[str]:
     """The IP addresses of ``host``, in the system's order of preference. Raises NetworkProblem."""
-    loop = asyncio.get_running_loop()
+    return list(dict.fromkeys(address for address, _ in await _places(host, port, timeout=timeout)))
+
+
+async def _places(host: str, port: int, *, timeout: float) -> list[tuple[str, int]]:
+    """Address and port of each place at which ``host`` is. Raises NetworkProblem."""
+    if _is_address(host):
+        return [(host, port)]
     try:
-        async with asyncio.timeout(timeout):
-            found = await loop.run_in_executor(
-                _RESOLVERS, lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-            )
+        found = await _RESOLVERS.run(
+            lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM), seconds=timeout, key=host
+        )
     except TimeoutError:
         raise NetworkProblem(N.DNS_TIMEOUT, host, port, time=f"{timeout:g} s") from None
     except (socket.gaierror, ValueError) as error:
+        require_foreign(error)
         detail = error.strerror if isinstance(error, socket.gaierror) else "not a host name"
         raise NetworkProblem(N.HOST_UNRESOLVABLE, host, port, detail=detail) from None
-    return list(dict.fromkeys(str(address[4][0]) for address in found))
+    return list(dict.fromkeys((str(address[4][0]), int(address[4][1])) for address in found))
+
+
+async def opened(
+    host: str, port: int, *, timeout: float, **words: Any
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """``asyncio.open_connection``, after resolution by ``resolve``. Raises NetworkProblem, and OSError."""
+    failure: OSError | None = None
+    for address, there in await _places(host, port, timeout=timeout):
+        try:
+            return await asyncio.open_connection(address, there, **words)
+        except OSError as error:
+            failure = error
+    raise failure or OSError()
 
 
 async def connect(host: str, port: int, *, timeout: float) -> str:
@@ -92,8 +126,13 @@ async def handshake(
     """Open a TCP connection, shake hands by ``context`` and close. Raises NetworkProblem."""
     async with _deadline(host, port, timeout):
         try:
-            _, writer = await asyncio.open_connection(
-                host, port, ssl=context, server_hostname=server_name or host, ssl_handshake_timeout=timeout
+            _, writer = await opened(
+                host,
+                port,
+                timeout=timeout,
+                ssl=context,
+                server_hostname=server_name or host,
+                ssl_handshake_timeout=NEVER,
             )
         except (OSError, UnicodeError) as error:
             raise classify(error, host, port) from None
@@ -105,7 +144,11 @@ async def handshake(
 
 
 def classify(error: Exception, host: str, port: int) -> NetworkProblem:
-    """Name what is behind an exception of a socket, of ssl or of a client library that wraps one."""
+    """Name what is behind an exception of a socket, of ssl or of a client library that wraps one.
+
+    Raises CannotEvaluate where the fault is this process's own.
+    """
+    require_foreign(error)
     for cause in _chain(error):
         if isinstance(cause, NetworkProblem):
             return cause
@@ -126,6 +169,21 @@ def classify(error: Exception, host: str, port: int) -> NetworkProblem:
         if isinstance(cause, OSError) and cause.errno in (errno.EHOSTUNREACH, errno.ENETUNREACH):
             return NetworkProblem(N.HOST_UNREACHABLE, host, port, detail="no route to host")
     return NetworkProblem(N.HOST_UNREACHABLE, host, port, detail=type(error).__name__)
+
+
+def require_foreign(error: BaseException) -> None:
+    """Raise CannotEvaluate (OVERLOADED) where ``error`` comes of what this process, or its node, has no more of."""
+    for cause in _chain(error):
+        if isinstance(cause, CannotEvaluate):  # as a library has wrapped it
+            raise cause
+        if isinstance(cause, OSError) and not isinstance(cause, socket.gaierror) and cause.errno in _OWN:
+            detail = f"mehc could not open a connection ({os.strerror(cause.errno)})"
+            raise CannotEvaluate(OwnReasons.OVERLOADED, detail=detail) from None
+        if isinstance(cause, socket.gaierror) and cause.errno in _OWN_RESOLVER:
+            detail = f"mehc could not resolve a name ({cause.strerror})"
+            raise CannotEvaluate(OwnReasons.OVERLOADED, detail=detail) from None
+        if isinstance(cause, MemoryError):
+            raise CannotEvaluate(OwnReasons.OVERLOADED, detail="mehc has no memory left") from None
 
 
 _X509_EXPIRED = 10
@@ -170,7 +228,7 @@ class _deadline:  # noqa: N801 - reads as a statement
     def __init__(self, host: str, port: int, timeout: float) -> None:
         self._host, self._port = host, port
         self._seconds = timeout
-        self._timeout = asyncio.timeout(timeout)
+        self._timeout = within(timeout)
 
     async def __aenter__(self) -> None:
         await self._timeout.__aenter__()

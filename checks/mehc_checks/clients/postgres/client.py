@@ -1,6 +1,5 @@
 """Opens a session and says why that is not possible: the server's own words are read, and never repeated."""
 
-import asyncio
 import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -15,6 +14,7 @@ from mehc_checks.clients.network.reasons import NetworkReasons as N
 from mehc_checks.clients.network.relay import LOCAL, Relay, relay
 from mehc_checks.clients.postgres.reasons import PostgresReasons
 from mehc_checks.clients.postgres.server import Server
+from mehc_checks.core.deadline import within
 from mehc_checks.core.errors import Problem
 from mehc_checks.core.outcome import Reason
 
@@ -81,7 +81,7 @@ async def session(server: Server, *, timeout: float) -> AsyncIterator[Session]:
     """
     relays: list[Relay] = []
     try:
-        async with AsyncExitStack() as stack, asyncio.timeout(timeout):
+        async with AsyncExitStack() as stack, within(timeout):
             yield await _open(server, timeout, stack, relays)
     except TimeoutError:
         raise NetworkProblem(N.CONNECTION_TIMEOUT, server.host, server.port, time=f"{timeout:g} s") from None
@@ -96,7 +96,7 @@ async def session(server: Server, *, timeout: float) -> AsyncIterator[Session]:
 async def _open(server: Server, timeout: float, stack: AsyncExitStack, relays: list[Relay]) -> Session:
     """A session that ``stack`` closes. Half of the time is for it to begin."""
     try:
-        async with asyncio.timeout(timeout / 2):
+        async with within(timeout / 2):
             places = await _places(server, timeout / 2)
             reached = await _relayed(places, timeout / 2 / len(places), stack, relays)
             opened = await stack.enter_async_context(await _connect(server, reached))
@@ -134,7 +134,7 @@ async def _relayed(
     failure: Exception | None = None
     for host, address, port in places:
         try:
-            async with asyncio.timeout(timeout):
+            async with within(timeout):
                 relays.append(await stack.enter_async_context(relay(address, port, most=_MOST_BYTES)))
         except OSError as error:  # TimeoutError, too
             failure = failure or classify(error, host, port)

@@ -2,9 +2,7 @@
 
 import asyncio
 import ssl
-import time
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from http import HTTPStatus
 from ipaddress import ip_address
@@ -20,7 +18,9 @@ from mehc_checks.clients.network.connect import NetworkProblem
 from mehc_checks.clients.prometheus.answer import Answer, Element
 from mehc_checks.clients.prometheus.reasons import PrometheusApiReasons
 from mehc_checks.clients.prometheus.transport import NoResult, Transport
+from mehc_checks.core.deadline import Allowance
 from mehc_checks.core.errors import Problem
+from mehc_checks.core.threads import Threads
 
 _MOST_BYTES: Final = 4 * 1024 * 1024
 _SAID: Final = 1024
@@ -36,8 +36,8 @@ _SECOND_LOOK: Final = 1 / 8
 
 
 R = PrometheusApiReasons
-_WORKERS: Final = ThreadPoolExecutor(max_workers=32, thread_name_prefix="prometheus")
-"""The client library blocks while our loop asks: kept apart, so that slow servers starve nothing else."""
+_READERS: Final = Threads("reading answers of Prometheus", 2)
+"""An answer may have megabytes; no thread waits for a server."""
 
 
 class Prometheus:
@@ -48,7 +48,7 @@ class Prometheus:
         self._tls = tls
         self._host, self._port = http.address(url)
         self._timeout = timeout
-        self._deadline = time.monotonic() + timeout
+        self._allowance = Allowance(timeout)
         parts = urlsplit(url)
         self._plain = parts.scheme == "http"
         self._login = parts.username is not None
@@ -58,11 +58,14 @@ class Prometheus:
     async def query(self, promql: str, at: datetime) -> Answer:
         """The answer to an instant query at ``at``. Raises Problem: one of ``PrometheusApiReasons``."""
         moment = at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        began = time.monotonic()
-        transport = Transport(self._asked, asyncio.get_running_loop())
+        began = self._allowance.spent
+        transport = Transport()
+        parameters = {"time": moment}
         try:
-            result = await asyncio.get_running_loop().run_in_executor(
-                _WORKERS, transport.query, self._url, promql, {"time": moment}
+            asked = transport.asks(self._url, promql, parameters)
+            transport.last = await self._followed(f"{self._url}/api/v1/query?{asked}")
+            result = await _READERS.run(
+                transport.result, self._url, promql, parameters, seconds=self._timeout
             )
         except NetworkProblem as problem:
             raise await self._clarified(problem) from None
@@ -74,16 +77,12 @@ class Prometheus:
             if not (transport.last.ok and isinstance(data, dict)):
                 raise await self._refused(transport.last, answer) from None
             result = data.get("result")
-        return Answer(elements=self._elements(result), seconds=time.monotonic() - began)
-
-    async def _asked(self, query: str) -> Response:
-        """The answer to a request of the client library, of which only the query part of the URL is its own."""
-        return await self._followed(f"{self._url}/api/v1/query?{query}")
+        return Answer(elements=self._elements(result), seconds=self._allowance.spent - began)
 
     async def _followed(self, url: str) -> Response:
         """The answer, after redirects: as in Go, user and password go along with a relative one only."""
         for _ in range(_MOST_REDIRECTS + 1):
-            left = self._deadline - time.monotonic()
+            left = self._allowance.left
             if left <= 0:
                 raise NetworkProblem(R.CONNECTION_TIMEOUT, self._host, self._port)
             try:
@@ -206,7 +205,7 @@ class Prometheus:
     @property
     def _rest(self) -> float:
         """Seconds for a second look."""
-        return max(self._deadline - time.monotonic(), self._timeout * _SECOND_LOOK)
+        return max(self._allowance.left, self._timeout * _SECOND_LOOK)
 
     def _at(self, path: str) -> str:
         parts = urlsplit(self._url)

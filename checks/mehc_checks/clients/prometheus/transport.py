@@ -1,11 +1,10 @@
 """What carries the requests of ``prometheus_api_client``: our own bounded exchange.
 
 The library speaks the API; its own transport would retry without end, follow redirects with credentials, and read a
-body of any size. A request of its session is therefore handed to the event loop, where one deadline bounds it.
+body of any size. A request of its session is therefore carried out by the event loop, where one deadline bounds it.
 """
 
-import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -31,6 +30,12 @@ class NoResult(Exception):  # noqa: N818 - what it means is for the caller to te
     """The answer has no query result: ``Transport.last`` has the answer."""
 
 
+class _Asked(Exception):  # noqa: N818 - an answer, not an accident
+    def __init__(self, query: str) -> None:
+        super().__init__()
+        self.query = query
+
+
 class _Session(requests.Session):
     """A session with one adapter for whatever it is asked; a .netrc or proxy of this process is none of KEDA's."""
 
@@ -44,20 +49,24 @@ class _Session(requests.Session):
 
 
 class Transport(BaseAdapter):
-    """Carries one query. ``ask`` takes the query part of its URL; it runs on ``loop``, and bounds itself.
+    """Carries one query in two steps, so that no thread waits for a server: what ``asks`` has the library ask, the
+    caller asks in its place and puts into ``last``; ``result`` is what the library makes of that.
 
-    ``last`` is the answer, None where the library rejected the URL before it asked.
+    ``last`` is None where the library rejected the URL before it asked.
     """
 
     last: Response | None = None
 
-    def __init__(self, ask: Callable[[str], Awaitable[Response]], loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__()
-        self._ask = ask
-        self._loop = loop
+    def asks(self, url: str, promql: str, parameters: Mapping[str, str]) -> str:
+        """The query part of the URL of an instant query. Raises NoResult."""
+        try:
+            self.result(url, promql, parameters)
+        except _Asked as asked:
+            return asked.query
+        raise NoResult
 
-    def query(self, url: str, promql: str, parameters: Mapping[str, str]) -> Any:
-        """The ``result`` of an instant query. To be called in a thread; raises NoResult, and what ``ask`` raises."""
+    def result(self, url: str, promql: str, parameters: Mapping[str, str]) -> Any:
+        """The ``result`` of the query in ``last``. Raises NoResult."""
         with _Session(self) as session:
             client = PrometheusConnect(url=url, session=session)
             try:
@@ -66,17 +75,14 @@ class Transport(BaseAdapter):
                 raise NoResult from None
 
     def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
-        """Carry ``request`` out on the event loop."""
-
-        async def asked() -> Response:
-            return await self._ask(urlsplit(request.url or "").query)
-
-        self.last = last = asyncio.run_coroutine_threadsafe(asked(), self._loop).result()
+        """Answer ``request`` by ``last``. Raises _Asked while there is none."""
+        if self.last is None:
+            raise _Asked(urlsplit(request.url or "").query)
         answer = requests.Response()
-        answer.status_code = last.status
+        answer.status_code = self.last.status
         answer.url = request.url or ""
         answer.request = request
-        answer._content = last.body
+        answer._content = self.last.body
         return answer
 
     def close(self) -> None:

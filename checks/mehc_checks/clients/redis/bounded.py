@@ -1,9 +1,11 @@
 """redis-py's connections, which read no more than a bounded number of bytes from a server that says more."""
 
 import asyncio
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from redis.asyncio.connection import Connection, SSLConnection
+
+from mehc_checks.clients.network.connect import NEVER, opened
 
 MOST_BYTES: Final = 256 * 1024
 """Of all answers in one conversation; INFO, the longest that is asked for, has some ten thousand."""
@@ -50,13 +52,22 @@ class BoundedConnection(Connection):
     """Without TLS."""
 
     async def _connect(self) -> None:
-        await super()._connect()  # type: ignore[no-untyped-call]
-        self._reader: Any = _Bounded(self._reader)
+        await _connect(self)
 
 
 class BoundedSSLConnection(SSLConnection):
     """With TLS."""
 
     async def _connect(self) -> None:
-        await super()._connect()  # type: ignore[no-untyped-call]
-        self._reader: Any = _Bounded(self._reader)
+        await _connect(self, server_hostname=self.host)
+
+
+async def _connect(connection: Connection, **words: Any) -> None:
+    """As redis-py connects, after a resolution that holds nobody else up, and within the deadline of whoever asks."""
+    arguments = {**connection._connection_arguments(), **words}
+    host, port = arguments.pop("host"), arguments.pop("port")
+    if "ssl" in arguments:
+        arguments["ssl_handshake_timeout"] = NEVER
+    reader, writer = await opened(host, port, timeout=NEVER, **arguments)
+    connection._reader = cast("asyncio.StreamReader", _Bounded(reader))
+    connection._writer = writer

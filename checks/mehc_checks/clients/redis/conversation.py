@@ -1,6 +1,5 @@
 """Asks a Redis server as redis-py would, and names what is in the way. Raises NetworkProblem and RedisProblem."""
 
-import asyncio
 import re
 import ssl
 from collections.abc import AsyncIterator, Iterable, Mapping
@@ -13,11 +12,19 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, RedisError, ResponseError
 
-from mehc_checks.clients.network.connect import NetworkProblem, classify, client_context, connect, handshake
+from mehc_checks.clients.network.connect import (
+    NetworkProblem,
+    classify,
+    client_context,
+    connect,
+    handshake,
+    opened,
+)
 from mehc_checks.clients.network.reasons import NetworkReasons as N
 from mehc_checks.clients.redis.bounded import BoundedConnection, BoundedSSLConnection, TooMuch
 from mehc_checks.clients.redis.reasons import RedisServerReasons as R
 from mehc_checks.clients.redis.server import Server
+from mehc_checks.core.deadline import within
 from mehc_checks.core.errors import Problem
 from mehc_checks.core.outcome import Reason
 
@@ -124,7 +131,7 @@ async def conversation(server: Server, *, timeout: float) -> AsyncIterator[Conve
     connection = _connection(server)
     try:
         try:
-            async with asyncio.timeout(timeout):
+            async with within(timeout):
                 await connection.connect()  # type: ignore[no-untyped-call]
                 await _require_redis(connection, server)
         except _FAULTS as error:
@@ -164,6 +171,9 @@ def _connection(server: Server) -> Connection:
         "retry": Retry(NoBackoff(), 0),
         "driver_info": None,
         "protocol": 2,
+        # whoever asks has a deadline, of which our own lag is no part
+        "socket_timeout": None,
+        "socket_connect_timeout": None,
     }
     if not server.tls:
         return BoundedConnection(**options)
@@ -248,14 +258,14 @@ async def _behind_tls(server: Server, failure: NetworkProblem, timeout: float) -
 async def _answers_plain(server: Server, timeout: float) -> bool:
     """Whether a plain PING gets one of Redis' answers, be it an error."""
     try:
-        async with asyncio.timeout(timeout):
-            reader, writer = await asyncio.open_connection(server.host, server.port)
+        async with within(timeout):
+            reader, writer = await opened(server.host, server.port, timeout=timeout)
             try:
                 writer.write(b"PING\r\n")
                 return (await reader.read(1)) in (b"+", b"-")
             finally:
                 writer.close()
-    except (OSError, TimeoutError):
+    except (OSError, TimeoutError, NetworkProblem):
         return False
 
 

@@ -1,6 +1,5 @@
 """One HTTP exchange with a registry, its token service or its layer store: bounded, and never repeated in words."""
 
-import asyncio
 import ipaddress
 import json
 import socket
@@ -22,6 +21,7 @@ from yarl import URL
 from mehc_checks.clients.network import connect as net
 from mehc_checks.clients.network.reasons import NetworkReasons as N
 from mehc_checks.clients.registry.reasons import RegistryReasons as R
+from mehc_checks.core.deadline import Allowance, within
 from mehc_checks.core.errors import Problem
 
 NOT_FOUND: Final = HTTPStatus.NOT_FOUND
@@ -71,10 +71,9 @@ class Exchange:
     def __init__(self, access: Access, *, timeout: float) -> None:
         self._access = access
         self._timeout = timeout
-        self._deadline = 0.0
 
     async def __aenter__(self) -> Self:
-        self._deadline = asyncio.get_running_loop().time() + self._timeout
+        self._allowance = Allowance(self._timeout)
         connector = aiohttp.TCPConnector(
             ssl=self._access.tls, resolver=_Resolver(self._timeout), limit=8, use_dns_cache=True
         )
@@ -95,10 +94,9 @@ class Exchange:
     async def once(self, method: str, url: URL, headers: Mapping[str, str], limit: int) -> Answer:
         """The answer to one request, redirects not followed. Raises NetworkProblem, or Problem (NOT_A_REGISTRY)."""
         address, host, port = address_of(url), url.host or "", url.port or 0
-        left = self._deadline - asyncio.get_running_loop().time()
         try:
             async with (
-                asyncio.timeout(max(left, 0)),
+                within(self._allowance.left),
                 self._session.request(
                     method, url, headers=headers, allow_redirects=False, proxy=_proxy(url)
                 ) as response,
