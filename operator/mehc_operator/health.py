@@ -3,6 +3,7 @@
 ``/healthz`` is for restarts, ``/readyz`` for traffic and rollouts, ``/metrics`` for Prometheus.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -10,8 +11,15 @@ from typing import Final
 
 from aiohttp import web
 
+from mehc_checks.clients.kubernetes.api import KubernetesCluster
+from mehc_checks.clients.kubernetes.paths import object_path
+from mehc_checks.core.errors import MehcError
+from mehc_checks.core.text import counted
 from mehc_checks.core.threads import Threads
 from mehc_operator import metrics
+from mehc_operator.leader import Election
+from mehc_operator.models import GROUP, PLURAL, VERSION
+from mehc_operator.scheduler import Scheduler
 
 Verdict = tuple[bool, str]
 """Whether it holds, and a line that says why."""
@@ -19,6 +27,8 @@ Verdict = tuple[bool, str]
 STUCK_AFTER = timedelta(seconds=60)
 _PAGES: Final = Threads("pages of metrics", 2)
 _PAGE_SECONDS: Final = 60.0
+_API_TIMEOUT: Final = 3
+"""Seconds; a kubelet gives its probes not much more."""
 
 
 @asynccontextmanager
@@ -67,3 +77,62 @@ async def _metrics(request: web.Request) -> web.Response:
     response = web.Response(body=page, headers={"Content-Type": content_type})
     response.enable_compression()
     return response
+
+
+class Watch:
+    """What the health endpoints say of the operator."""
+
+    def __init__(
+        self,
+        cluster: KubernetesCluster,
+        scheduler: Scheduler,
+        namespaces: tuple[str, ...],
+        election: Election | None = None,
+    ) -> None:
+        self._cluster = cluster
+        self._scheduler = scheduler
+        self._namespaces = namespaces
+        self._election = election
+        self._caught_up = False
+
+    def live(self) -> Verdict:
+        """Whether due probe runs begin. An API server that is away is no reason for a restart."""
+        if self._election is not None and not self._election.alive:
+            return False, "not taking part in leader election any more"
+        late = self._scheduler.stalled()
+        if late > STUCK_AFTER:
+            return False, f"a probe run is {late.total_seconds():.0f} s late, and none begins"
+        return True, "ok"
+
+    async def ready(self) -> Verdict:
+        """Whether the API answers to our credentials and the watch has shown every resource there is.
+
+        Standing by is ready, too: a rollout must not wait for a lead that the old pods still have.
+        """
+        limit = {"limit": "1"} if self._caught_up else {}
+        try:
+            async with asyncio.timeout(_API_TIMEOUT):
+                lists = [await self._cluster.get(path, **limit) for path in self._paths()]
+        except (MehcError, TimeoutError) as error:
+            return False, str(error) or "the Kubernetes API does not respond"
+        found = [item for some in lists if some for item in some["items"]]
+        if any(some is None for some in lists):
+            return False, f"the CustomResourceDefinition {PLURAL}.{GROUP} is not installed"
+        if not self._caught_up:
+            unseen = sum(not self._scheduler.knows(item["metadata"]["uid"]) for item in found)
+            if unseen:
+                return False, f"{counted(unseen, 'resource')} not seen by the watch yet"
+            self._caught_up = True
+        watching = f"watching {counted(len(self._scheduler), 'resource')}"
+        if self._election is None:
+            return True, watching
+        if self._election.trouble:
+            return False, self._election.trouble
+        holder = self._election.holder
+        role = "leader" if self._election.leads else f"standby (leader: {holder or 'none'})"
+        return True, f"{watching}, {role}"
+
+    def _paths(self) -> list[str]:
+        if not self._namespaces:
+            return [f"/apis/{GROUP}/{VERSION}/{PLURAL}"]
+        return [object_path(PLURAL, name, group=GROUP, version=VERSION) for name in self._namespaces]

@@ -9,7 +9,6 @@ import logging
 import os
 import platform
 import sys
-import threading
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
@@ -21,14 +20,14 @@ import aiohttp
 import kopf
 
 from mehc_checks.clients.kubernetes.api import KubernetesCluster
-from mehc_checks.clients.kubernetes.paths import object_path
 from mehc_checks.core.bounds import oversized
-from mehc_checks.core.errors import MehcError, UsageError
-from mehc_checks.core.text import counted
+from mehc_checks.core.deadline import meter
+from mehc_checks.core.errors import UsageError
 from mehc_checks.installation.context import now
 from mehc_operator import metrics
 from mehc_operator.connection import Access, connected
-from mehc_operator.health import STUCK_AFTER, Verdict, serving
+from mehc_operator.ending import end_in_time
+from mehc_operator.health import Watch, serving
 from mehc_operator.leader import Election
 from mehc_operator.models import GROUP, PLURAL, PROBE_NOW, VERSION
 from mehc_operator.scheduler import Resource, Scheduler
@@ -42,8 +41,6 @@ _API_TIMEOUT = 3
 """Seconds; a kubelet gives its probes not much more."""
 _DEEPEST_JSON = 12_000
 """Frames. The API server takes objects of 10,000 levels, and kopf must be able to decode what we then refuse."""
-_GRACE = 20.0
-"""Seconds from being asked to end until the end; the chart's grace period is 30."""
 _POLL = 2
 """Seconds between questions for a CustomResourceDefinition that is not there yet."""
 
@@ -93,12 +90,15 @@ async def operate(options: Options) -> None:
         )
 
         async def retire() -> None:
-            _end_in_time()
+            end_in_time()
             if election is not None:
                 await election.retire()
             await work.stop()
 
         stack.push_async_callback(retire)
+        meter().follow()
+        metrics.LOOP_LAG.set_function(meter().worst)
+        metrics.LATENESS.set_function(lambda: work.scheduler.overdue().total_seconds())
         watch = Watch(cluster, work.scheduler, options.namespaces, election)
         try:
             port = await stack.enter_async_context(
@@ -128,19 +128,6 @@ async def operate(options: Options) -> None:
             )
         except kopf.LoginError:
             raise UsageError(_REFUSED) from None
-
-
-def _end_in_time() -> None:
-    """From now on this process ends within its grace period, whatever its threads and its libraries wait for."""
-
-    def end() -> None:
-        log.warning("something did not end within %g s of being asked to", _GRACE)
-        logging.shutdown()
-        os._exit(0)
-
-    last = threading.Timer(_GRACE, end)
-    last.daemon = True
-    last.start()
 
 
 def _election(cluster: KubernetesCluster, options: Options, instance: str) -> Election | None:
@@ -254,62 +241,3 @@ async def credentials(access: Access) -> kopf.ConnectionInfo:
         private_key_path=loaded.key_file,
         proxy_url=loaded.proxy,
     )
-
-
-class Watch:
-    """What the health endpoints say of the operator."""
-
-    def __init__(
-        self,
-        cluster: KubernetesCluster,
-        scheduler: Scheduler,
-        namespaces: tuple[str, ...],
-        election: Election | None = None,
-    ) -> None:
-        self._cluster = cluster
-        self._scheduler = scheduler
-        self._namespaces = namespaces
-        self._election = election
-        self._caught_up = False
-
-    def live(self) -> Verdict:
-        """Whether due probe runs begin. An API server that is away is no reason for a restart."""
-        if self._election is not None and not self._election.alive:
-            return False, "not taking part in leader election any more"
-        late = self._scheduler.stalled()
-        if late > STUCK_AFTER:
-            return False, f"a probe run is {late.total_seconds():.0f} s late, and none begins"
-        return True, "ok"
-
-    async def ready(self) -> Verdict:
-        """Whether the API answers to our credentials and the watch has shown every resource there is.
-
-        Standing by is ready, too: a rollout must not wait for a lead that the old pods still have.
-        """
-        limit = {"limit": "1"} if self._caught_up else {}
-        try:
-            async with asyncio.timeout(_API_TIMEOUT):
-                lists = [await self._cluster.get(path, **limit) for path in self._paths()]
-        except (MehcError, TimeoutError) as error:
-            return False, str(error) or "the Kubernetes API does not respond"
-        found = [item for some in lists if some for item in some["items"]]
-        if any(some is None for some in lists):
-            return False, f"the CustomResourceDefinition {PLURAL}.{GROUP} is not installed"
-        if not self._caught_up:
-            unseen = sum(not self._scheduler.knows(item["metadata"]["uid"]) for item in found)
-            if unseen:
-                return False, f"{counted(unseen, 'resource')} not seen by the watch yet"
-            self._caught_up = True
-        watching = f"watching {counted(len(self._scheduler), 'resource')}"
-        if self._election is None:
-            return True, watching
-        if self._election.trouble:
-            return False, self._election.trouble
-        holder = self._election.holder
-        role = "leader" if self._election.leads else f"standby (leader: {holder or 'none'})"
-        return True, f"{watching}, {role}"
-
-    def _paths(self) -> list[str]:
-        if not self._namespaces:
-            return [f"/apis/{GROUP}/{VERSION}/{PLURAL}"]
-        return [object_path(PLURAL, name, group=GROUP, version=VERSION) for name in self._namespaces]

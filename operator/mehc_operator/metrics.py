@@ -110,6 +110,23 @@ API_REQUESTS: Final = Counter(
     ),
     registry=REGISTRY,
 )
+LOOP_LAG: Final = Gauge(
+    *_described(
+        "mehc_event_loop_lag_seconds",
+        "gauge",
+        "By how much the process was late at worst in the last half to one minute: it has too little CPU where this "
+        "stays above 1. Timeouts of probes do not count it.",
+    ),
+    registry=REGISTRY,
+)
+LATENESS: Final = Gauge(
+    *_described(
+        "mehc_probe_run_lateness_seconds",
+        "gauge",
+        "For how long the most belated probe run has been due and has not begun.",
+    ),
+    registry=REGISTRY,
+)
 Gauge(
     *_described("mehc_build_info", "gauge", "Always 1; the label is the version of the operator.", "version"),
     registry=REGISTRY,

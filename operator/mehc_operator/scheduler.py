@@ -9,6 +9,7 @@ leads, resources are taken note of and nothing runs.
 import asyncio
 import logging
 import random
+import time
 import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
@@ -145,17 +146,17 @@ class Scheduler:
     def overdue(self) -> timedelta:
         """By how much the most belated waiting resource has missed its time; zero when all is well.
 
-        A probe run that waits for its turn is late, too.
+        A probe run that waits for its turn is late, too. May be called from another thread.
         """
-        loop = asyncio.get_running_loop()
-        late = max((loop.time() - entry.due for entry in self._entries.values() if entry.due), default=0.0)
+        now = time.monotonic()  # the loop's time, also for other threads
+        late = max((now - entry.due for entry in list(self._entries.values()) if entry.due), default=0.0)
         return timedelta(seconds=max(0.0, late))
 
     def stalled(self) -> timedelta:
         """For how long probe runs have been due and none has begun; zero while some do: late is not stuck."""
         if not (late := self.overdue()):
             return late
-        since = asyncio.get_running_loop().time() - self._runs.last
+        since = time.monotonic() - self._runs.last
         return min(late, timedelta(seconds=since)) if self._runs.last else late
 
 

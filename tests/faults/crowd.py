@@ -3,6 +3,7 @@
 import subprocess
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -28,17 +29,28 @@ PATIENCE: Final = 600.0
 """Seconds until a crowd is given up; what is measured is never compared with it."""
 _FIRST: Final = "r000"
 
-Verdicts = Mapping[str, tuple[str, str]]
-"""Status and reason by check."""
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Verdict:
+    """Of a check; ``failures`` are the reasons of all findings that fail."""
+
+    status: str
+    reason: str
+    failures: frozenset[str]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Counted:
-    """What became of a crowd. ``wrong`` has, by "check: reason", verdicts that are other than in calm."""
+    """What became of a crowd: what is other than in calm, by check, as often as it is.
+
+    ``wrong`` has verdicts, ``false`` failures that calm did not find, ``own`` the reasons of what was not evaluated.
+    """
 
     resources: int
     seconds: float
     wrong: Mapping[str, int]
+    false: Mapping[str, int]
+    own: Mapping[str, int]
     resident: int
 
 
@@ -119,19 +131,28 @@ class Crowd(ExitStack):
             for number in range(1, count):
                 self._create(cluster, f"r{number:03}", spec)
             found = self._all(cluster, count, _judged)
-            wrong = _differing(calm, found)
             asked = {"metadata": {"annotations": {PROBE_NOW: "again"}}}
             for resource in found:
                 cluster.patch(asked, resource["metadata"]["name"])
             again = self._all(
                 cluster, count, lambda each: each["status"].get("lastHandledProbeNow") == "again"
             )
-            for reason, number in _differing(calm, again).items():
-                wrong[reason] = wrong.get(reason, 0) + number
+            seen = [each for resource in (*found, *again) for each in resource["status"]["checks"]]
             return Counted(
                 resources=count,
                 seconds=time.monotonic() - began,
-                wrong=wrong,
+                wrong=Counter(
+                    f"{each['name']}: {each['status']} {each['reason']}"
+                    for each in seen
+                    if (each["status"], each["reason"])
+                    != (calm[each["name"]].status, calm[each["name"]].reason)
+                ),
+                false=Counter(
+                    f"{each['name']}: {reason}"
+                    for each in seen
+                    for reason in _reasons(each, "Fail") - calm[each["name"]].failures
+                ),
+                own=Counter(reason for each in seen for reason in _reasons(each, "Error")),
                 resident=operator.resident(),
             )
         finally:
@@ -157,15 +178,15 @@ def _judged(resource: Tree) -> bool:
     )
 
 
-def _verdicts(resource: Tree) -> dict[str, tuple[str, str]]:
-    return {each["name"]: (each["status"], each["reason"]) for each in resource["status"]["checks"]}
+def _verdicts(resource: Tree) -> dict[str, Verdict]:
+    return {
+        each["name"]: Verdict(
+            status=each["status"], reason=each["reason"], failures=frozenset(_reasons(each, "Fail"))
+        )
+        for each in resource["status"]["checks"]
+    }
 
 
-def _differing(calm: Verdicts, found: list[Tree]) -> dict[str, int]:
-    wrong: dict[str, int] = {}
-    for resource in found:
-        for name, verdict in _verdicts(resource).items():
-            if verdict != calm[name]:
-                key = f"{name}: {' '.join(verdict)} for {' '.join(calm[name])}"
-                wrong[key] = wrong.get(key, 0) + 1
-    return wrong
+def _reasons(check: Tree, status: str) -> set[str]:
+    found = {each["reason"] for each in check.get("findings", ()) if each["status"] == status}
+    return found | ({check["reason"]} if check["status"] == status else set())

@@ -1,6 +1,7 @@
 """Names of the world, led to servers of the testbed."""
 
 import contextlib
+import os
 import socket
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -22,3 +23,12 @@ def leading(routes: Mapping[str, str]) -> Iterator[None]:
 
     with mock.patch.object(socket, "getaddrinfo", led):
         yield
+
+
+@contextlib.contextmanager
+def silent_dns() -> Iterator[str]:
+    """The address of a DNS server that never answers. Needs root, for its port."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        host = f"127.{os.getpid() >> 8 & 0xFF}.{os.getpid() & 0xFF}.53"
+        server.bind((host, 53))
+        yield host

@@ -57,7 +57,7 @@ class Operator(Process):
 
     def get(self, path: str, headers: Mapping[str, str] | None = None) -> tuple[int, str]:
         """Status and text of one of its endpoints."""
-        connection = http.client.HTTPConnection(LOOPBACK, self.port, timeout=5)
+        connection = http.client.HTTPConnection(LOOPBACK, self.port, timeout=60)
         with contextlib.closing(connection):
             connection.request("GET", path, headers=dict(headers or {}))
             response = connection.getresponse()

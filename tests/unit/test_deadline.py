@@ -65,11 +65,10 @@ async def test_no_time_is_late_and_not_overloaded() -> None:
             await asyncio.sleep(60)
 
 
-async def test_the_meter_tells_the_worst_lag_once() -> None:
+async def test_the_meter_tells_the_worst_lag() -> None:
     meter().follow()
     time.sleep(0.5)  # noqa: ASYNC251
     await several_steps()
     assert meter().worst() > 0.4
     meter().leave()
-    assert meter().worst() < 0.4
     assert meter().lag == 0

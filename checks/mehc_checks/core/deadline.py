@@ -22,6 +22,9 @@ _MOST: Final = 8
 """A timeout is put off to at most so many times what was allowed, or by these seconds."""
 _PUT_OFF = 10.0
 _STRAINED: Final = 0.05
+"""The part of the time from which on a loop that is late is strained."""
+_WINDOW: Final = 30.0
+"""Seconds."""
 
 
 class OwnReasons(ReasonSet):
@@ -47,8 +50,10 @@ class Meter:
         self._followers = 0
         self._next: asyncio.TimerHandle | None = None
         self._lost = 0.0
-        self._worst = 0.0
         self._recent = 0.0
+        self._worst = self._before = 0.0
+        """The greatest lag in this window, and in the one before."""
+        self._since = loop.time()
 
     @property
     def lost(self) -> float:
@@ -66,9 +71,8 @@ class Meter:
         return max(self._recent, self.lag)
 
     def worst(self) -> float:
-        """The greatest lag since this was asked last, in seconds. May be called from another thread."""
-        worst, self._worst = self._worst, 0.0
-        return worst
+        """The greatest lag of the last half a minute, or minute, in seconds. May be called from another thread."""
+        return max(self._worst, self._before)
 
     def follow(self) -> None:
         """Look from now on, until ``leave`` is called as often."""
@@ -85,6 +89,8 @@ class Meter:
     def _look(self) -> None:
         late = self._recent = self.lag
         self._lost += late
+        if self._loop.time() - self._since > _WINDOW:
+            self._since, self._before, self._worst = self._loop.time(), self._worst, 0.0
         self._worst = max(self._worst, late)
         self._next = self._loop.call_later(_TICK, self._look)
 

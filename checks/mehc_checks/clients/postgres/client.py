@@ -14,8 +14,8 @@ from mehc_checks.clients.network.reasons import NetworkReasons as N
 from mehc_checks.clients.network.relay import LOCAL, Relay, relay
 from mehc_checks.clients.postgres.reasons import PostgresReasons
 from mehc_checks.clients.postgres.server import Server
-from mehc_checks.core.deadline import within
-from mehc_checks.core.errors import Problem
+from mehc_checks.core.deadline import OwnReasons, within
+from mehc_checks.core.errors import CannotEvaluate, Problem
 from mehc_checks.core.outcome import Reason
 
 R = PostgresReasons
@@ -44,6 +44,8 @@ _POOLER: Final = (
     "query_wait_timeout|server_login_retry|server login has been failing|cannot connect to server"
 )
 """PgBouncer's words, before a session exists or at its first query."""
+_OWN: Final = "Too many open files|could not create socket"
+"""libpq's words for what this process has no more of."""
 _EXTERNAL: Final = "(?P<method>PAM|LDAP|RADIUS|Ident|Peer|GSSAPI|SSPI|BSD|certificate) authentication failed"
 _REFUSALS: Final[tuple[tuple[str, Reason], ...]] = (
     (_POOLER, R.POOLER_WAITS),
@@ -177,6 +179,9 @@ async def _connect(server: Server, places: list[_Place]) -> Session:
             **_options(server.options),
         )
     except psycopg.OperationalError as error:
+        if found := re.search(_OWN, str(error)):
+            detail = f"mehc could not open a connection ({found[0]})"
+            raise CannotEvaluate(OwnReasons.OVERLOADED, detail=detail) from None
         raise _refused(str(error), server) from None
 
 
