@@ -32,18 +32,17 @@ _FIRST: Final = "r000"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Verdict:
-    """Of a check; ``failures`` are the reasons of all findings that fail."""
+    """Of a check."""
 
     status: str
     reason: str
-    failures: frozenset[str]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Counted:
     """What became of a crowd: what is other than in calm, by check, as often as it is.
 
-    ``wrong`` has verdicts, ``false`` failures that calm did not find, ``own`` the reasons of what was not evaluated.
+    ``wrong`` has verdicts, ``false`` failures of what did not fail in calm, ``own`` reasons of what was not evaluated.
     """
 
     resources: int
@@ -148,9 +147,9 @@ class Crowd(ExitStack):
                     != (calm[each["name"]].status, calm[each["name"]].reason)
                 ),
                 false=Counter(
-                    f"{each['name']}: {reason}"
+                    f"{each['name']}: {each['reason']}"
                     for each in seen
-                    for reason in _reasons(each, "Fail") - calm[each["name"]].failures
+                    if each["status"] == "Fail" and calm[each["name"]].status != "Fail"
                 ),
                 own=Counter(reason for each in seen for reason in _reasons(each, "Error")),
                 resident=operator.resident(),
@@ -180,9 +179,7 @@ def _judged(resource: Tree) -> bool:
 
 def _verdicts(resource: Tree) -> dict[str, Verdict]:
     return {
-        each["name"]: Verdict(
-            status=each["status"], reason=each["reason"], failures=frozenset(_reasons(each, "Fail"))
-        )
+        each["name"]: Verdict(status=each["status"], reason=each["reason"])
         for each in resource["status"]["checks"]
     }
 

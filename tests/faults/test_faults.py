@@ -28,6 +28,9 @@ def arena() -> Iterator[Arena]:
 @pytest.mark.parametrize("attack", [*ATTACKS, *attacks()], ids=lambda attack: attack.name)
 def test_one_tenants_input_stops_nobody_else(arena: Arena, attack: Attack) -> None:
     seen = arena.suffer(attack)
-    assert {attack.says, *LATE} & {*seen.reasons}
+    closed = (
+        {"ConnectionClosed"} if attack.name.endswith(": resets") else set()
+    )  # it may come before the first byte
+    assert {attack.says, *LATE, *closed} & {*seen.reasons}
     assert (seen.leaks, seen.crashes) == ([], [])
     assert seen.peak < LIMIT

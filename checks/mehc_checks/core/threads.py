@@ -20,7 +20,9 @@ _LOST: Final = 4
 
 
 @dataclass(slots=True, eq=False)
-class _Job:
+class Job:
+    """A call: ``begun`` when a thread has it, ``done`` with its result. Await both shielded where several wait."""
+
     call: Callable[[], Any]
     loop: asyncio.AbstractEventLoop
     begun: asyncio.Future[None]
@@ -51,7 +53,7 @@ class Threads:
     name: str
     most: int
     _changed: threading.Condition = field(default_factory=threading.Condition)
-    _waiting: OrderedDict[str, deque[_Job]] = field(default_factory=OrderedDict)
+    _waiting: OrderedDict[str, deque[Job]] = field(default_factory=OrderedDict)
     _busy: dict[str, int] = field(default_factory=dict)
     _idle: int = 0
     _alive: int = 0
@@ -61,23 +63,33 @@ class Threads:
 
         Raises what it raises, TimeoutError, and CannotEvaluate (OVERLOADED) where no thread was free for as long.
         """
-        loop = asyncio.get_running_loop()
-        job = _Job(lambda: call(*words), loop, loop.create_future(), loop.create_future())
+        job = self.start(lambda: call(*words), key=key)
         try:
-            with queued():
-                self._put(job, key)
-                try:
-                    async with asyncio.timeout(seconds):
-                        await job.begun
-                except TimeoutError:
-                    detail = f"all {self.most} threads for {self.name} are busy"
-                    raise CannotEvaluate(OwnReasons.OVERLOADED, detail=detail) from None
-            async with within(seconds):
-                return cast("T", await job.done)
+            return cast("T", await self.result(job, seconds=seconds))
         finally:
             self._give_up(job, key)
 
-    def _put(self, job: _Job, key: str) -> None:
+    def start(self, call: Callable[[], Any], *, key: str = "") -> Job:
+        """Have a thread carry out ``call``, whoever waits for it."""
+        loop = asyncio.get_running_loop()
+        job = Job(call, loop, loop.create_future(), loop.create_future())
+        job.done.add_done_callback(_retrieve)
+        self._put(job, key)
+        return job
+
+    async def result(self, job: Job, *, seconds: float) -> Any:
+        """The result of what was started, as ``run`` has it; the job goes on whatever becomes of us."""
+        with queued():
+            try:
+                async with asyncio.timeout(seconds):
+                    await asyncio.shield(job.begun)
+            except TimeoutError:
+                detail = f"all {self.most} threads for {self.name} are busy"
+                raise CannotEvaluate(OwnReasons.OVERLOADED, detail=detail) from None
+        async with within(seconds):
+            return await asyncio.shield(job.done)
+
+    def _put(self, job: Job, key: str) -> None:
         with self._changed:
             self._waiting.setdefault(key, deque()).append(job)
             self._wake()
@@ -107,7 +119,7 @@ class Threads:
         else:
             self._alive += 1
 
-    def _give_up(self, job: _Job, key: str) -> None:
+    def _give_up(self, job: Job, key: str) -> None:
         with self._changed:
             if job.over:
                 return
@@ -123,7 +135,7 @@ class Threads:
             del self._busy[key]
         self._wake()
 
-    def _next(self) -> tuple[str, _Job] | None:
+    def _next(self) -> tuple[str, Job] | None:
         if self._running >= self.most:
             return None
         for key in list(self._waiting):
@@ -156,3 +168,9 @@ class Threads:
                     self._leave(key)
             job.tell(job.done, result, error)
             del found, job, result, error
+
+
+def _retrieve(done: asyncio.Future[Any]) -> None:
+    """Mark the error as seen: nobody may be left to wait for it."""
+    if not done.cancelled():
+        done.exception()

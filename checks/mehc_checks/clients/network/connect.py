@@ -12,13 +12,16 @@ from ipaddress import ip_address
 from typing import Any, Final
 
 from mehc_checks.clients.network.reasons import NetworkReasons as N
-from mehc_checks.core.deadline import OwnReasons, within
+from mehc_checks.core.deadline import Allowance, OwnReasons, within
 from mehc_checks.core.errors import CannotEvaluate, Problem
 from mehc_checks.core.outcome import Reason
-from mehc_checks.core.threads import Threads
+from mehc_checks.core.threads import Job, Threads
 
-_RESOLVERS = Threads("resolving names", 64)
+_RESOLVERS: Final = Threads("resolving names", 256)
 """getaddrinfo blocks and cannot be cancelled: kept apart, so that a dead DNS server starves nothing else."""
+_LOOKUPS: Final[dict[tuple[asyncio.AbstractEventLoop, str, int], Job]] = {}
+Place = tuple[str, int]
+"""Address and port."""
 _OWN: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
 _OWN_RESOLVER: Final = frozenset({socket.EAI_MEMORY, socket.EAI_SYSTEM})
 NEVER: Final = 3600.0
@@ -58,6 +61,17 @@ def _client_context(verify: bool, trust: str | None) -> ssl.SSLContext:
     return context
 
 
+def _lookup(host: str, port: int) -> Job:
+    """One for all who ask meanwhile: a name that DNS does not answer holds one thread, and not one for each."""
+    key = (asyncio.get_running_loop(), host, port)
+    if key not in _LOOKUPS:
+        job = _LOOKUPS[key] = _RESOLVERS.start(
+            lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM), key=host
+        )
+        job.done.add_done_callback(lambda _: _LOOKUPS.pop(key, None))
+    return _LOOKUPS[key]
+
+
 def _is_address(host: str) -> bool:
     try:
         ip_address(host)
@@ -68,17 +82,15 @@ def _is_address(host: str) -> bool:
 
 async def resolve(host: str, port: int, *, timeout: float) -> list[str]:
     """The IP addresses of ``host``, in the system's order of preference. Raises NetworkProblem."""
-    return list(dict.fromkeys(address for address, _ in await _places(host, port, timeout=timeout)))
+    return list(dict.fromkeys(address for address, _ in await places(host, port, timeout=timeout)))
 
 
-async def _places(host: str, port: int, *, timeout: float) -> list[tuple[str, int]]:
-    """Address and port of each place at which ``host`` is. Raises NetworkProblem."""
+async def places(host: str, port: int, *, timeout: float) -> list[Place]:
+    """Where ``host`` is, in the system's order of preference. Raises NetworkProblem."""
     if _is_address(host):
         return [(host, port)]
     try:
-        found = await _RESOLVERS.run(
-            lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM), seconds=timeout, key=host
-        )
+        found = await _RESOLVERS.result(_lookup(host, port), seconds=timeout)
     except TimeoutError:
         raise NetworkProblem(N.DNS_TIMEOUT, host, port, time=f"{timeout:g} s") from None
     except (socket.gaierror, ValueError) as error:
@@ -88,12 +100,10 @@ async def _places(host: str, port: int, *, timeout: float) -> list[tuple[str, in
     return list(dict.fromkeys((str(address[4][0]), int(address[4][1])) for address in found))
 
 
-async def opened(
-    host: str, port: int, *, timeout: float, **words: Any
-) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """``asyncio.open_connection``, after resolution by ``resolve``. Raises NetworkProblem, and OSError."""
+async def opened(found: list[Place], **words: Any) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """``asyncio.open_connection`` to the first of the places that accepts. Raises OSError."""
     failure: OSError | None = None
-    for address, there in await _places(host, port, timeout=timeout):
+    for address, there in found:
         try:
             return await asyncio.open_connection(address, there, **words)
         except OSError as error:
@@ -106,8 +116,9 @@ async def connect(host: str, port: int, *, timeout: float) -> str:
 
     Raises NetworkProblem with the fault of the last address tried.
     """
-    async with _deadline(host, port, timeout):
-        addresses = await resolve(host, port, timeout=timeout)
+    allowance = Allowance(timeout)
+    addresses = await resolve(host, port, timeout=timeout)
+    async with _deadline(host, port, allowance):
         failure: OSError | None = None
         for address in addresses:
             try:
@@ -124,12 +135,12 @@ async def handshake(
     host: str, port: int, context: ssl.SSLContext, *, timeout: float, server_name: str | None = None
 ) -> Peer:
     """Open a TCP connection, shake hands by ``context`` and close. Raises NetworkProblem."""
-    async with _deadline(host, port, timeout):
+    allowance = Allowance(timeout)
+    found = await places(host, port, timeout=timeout)
+    async with _deadline(host, port, allowance):
         try:
             _, writer = await opened(
-                host,
-                port,
-                timeout=timeout,
+                found,
                 ssl=context,
                 server_hostname=server_name or host,
                 ssl_handshake_timeout=NEVER,
@@ -223,12 +234,12 @@ def _not_after(channel: ssl.SSLObject) -> datetime | None:
 
 
 class _deadline:  # noqa: N801 - reads as a statement
-    """Like asyncio.timeout, but the timeout is a NetworkProblem naming the address."""
+    """Within what is left of ``allowance``; its end is a NetworkProblem naming the address."""
 
-    def __init__(self, host: str, port: int, timeout: float) -> None:
+    def __init__(self, host: str, port: int, allowance: Allowance) -> None:
         self._host, self._port = host, port
-        self._seconds = timeout
-        self._timeout = within(timeout)
+        self._seconds = allowance.seconds
+        self._timeout = within(allowance.left)
 
     async def __aenter__(self) -> None:
         await self._timeout.__aenter__()

@@ -14,7 +14,7 @@ from mehc_checks.clients.network.reasons import NetworkReasons as N
 from mehc_checks.clients.network.relay import LOCAL, Relay, relay
 from mehc_checks.clients.postgres.reasons import PostgresReasons
 from mehc_checks.clients.postgres.server import Server
-from mehc_checks.core.deadline import OwnReasons, within
+from mehc_checks.core.deadline import Allowance, OwnReasons, within
 from mehc_checks.core.errors import CannotEvaluate, Problem
 from mehc_checks.core.outcome import Reason
 
@@ -97,9 +97,10 @@ async def session(server: Server, *, timeout: float) -> AsyncIterator[Session]:
 
 async def _open(server: Server, timeout: float, stack: AsyncExitStack, relays: list[Relay]) -> Session:
     """A session that ``stack`` closes. Half of the time is for it to begin."""
+    allowance = Allowance(timeout / 2)
+    places = await _places(server, timeout / 2)
     try:
-        async with within(timeout / 2):
-            places = await _places(server, timeout / 2)
+        async with within(allowance.left):
             reached = await _relayed(places, timeout / 2 / len(places), stack, relays)
             opened = await stack.enter_async_context(await _connect(server, reached))
             for each in relays:

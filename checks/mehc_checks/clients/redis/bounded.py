@@ -5,7 +5,7 @@ from typing import Any, Final, cast
 
 from redis.asyncio.connection import Connection, SSLConnection
 
-from mehc_checks.clients.network.connect import NEVER, opened
+from mehc_checks.clients.network.connect import NEVER, Place, opened
 
 MOST_BYTES: Final = 256 * 1024
 """Of all answers in one conversation; INFO, the longest that is asked for, has some ten thousand."""
@@ -49,25 +49,29 @@ class _Bounded:
 
 
 class BoundedConnection(Connection):
-    """Without TLS."""
+    """Without TLS. ``places`` are those of its host."""
+
+    places: list[Place]
 
     async def _connect(self) -> None:
         await _connect(self)
 
 
 class BoundedSSLConnection(SSLConnection):
-    """With TLS."""
+    """With TLS. ``places`` are those of its host."""
+
+    places: list[Place]
 
     async def _connect(self) -> None:
         await _connect(self, server_hostname=self.host)
 
 
-async def _connect(connection: Connection, **words: Any) -> None:
-    """As redis-py connects, after a resolution that holds nobody else up, and within the deadline of whoever asks."""
+async def _connect(connection: BoundedConnection | BoundedSSLConnection, **words: Any) -> None:
+    """As redis-py connects, to places that are known, and within the deadline of whoever asks."""
     arguments = {**connection._connection_arguments(), **words}
-    host, port = arguments.pop("host"), arguments.pop("port")
+    del arguments["host"], arguments["port"]
     if "ssl" in arguments:
         arguments["ssl_handshake_timeout"] = NEVER
-    reader, writer = await opened(host, port, timeout=NEVER, **arguments)
+    reader, writer = await opened(connection.places, **arguments)
     connection._reader = cast("asyncio.StreamReader", _Bounded(reader))
     connection._writer = writer

@@ -19,6 +19,7 @@ from mehc_checks.clients.network.connect import (
     connect,
     handshake,
     opened,
+    places,
 )
 from mehc_checks.clients.network.reasons import NetworkReasons as N
 from mehc_checks.clients.redis.bounded import BoundedConnection, BoundedSSLConnection, TooMuch
@@ -129,6 +130,7 @@ class Conversation:
 async def conversation(server: Server, *, timeout: float) -> AsyncIterator[Conversation]:
     """Connect, log in and select the database within ``timeout`` seconds. Raises Problem."""
     connection = _connection(server)
+    connection.places = await places(server.host, server.port, timeout=timeout)
     try:
         try:
             async with within(timeout):
@@ -159,7 +161,7 @@ async def not_answered(server: Server, *, timeout: float) -> NetworkProblem:
     return NetworkProblem(N.CONNECTION_TIMEOUT, server.host, server.port, time=f"{timeout:.1f} s")
 
 
-def _connection(server: Server) -> Connection:
+def _connection(server: Server) -> BoundedConnection | BoundedSSLConnection:
     """A connection as redis-py makes it, not yet connected."""
     options: dict[str, Any] = {
         "host": server.host,
@@ -259,7 +261,7 @@ async def _answers_plain(server: Server, timeout: float) -> bool:
     """Whether a plain PING gets one of Redis' answers, be it an error."""
     try:
         async with within(timeout):
-            reader, writer = await opened(server.host, server.port, timeout=timeout)
+            reader, writer = await opened(await places(server.host, server.port, timeout=timeout))
             try:
                 writer.write(b"PING\r\n")
                 return (await reader.read(1)) in (b"+", b"-")
