@@ -46,3 +46,7 @@ lock: ## resolve the dependencies anew
 	  --custom-compile-command "make lock" pyproject.toml --group dev -o requirements-dev.lock
 	@echo 'hatchling>=1.27' | uv pip compile --quiet --universal --upgrade --generate-hashes --no-annotate \
 	  --no-emit-index-url --custom-compile-command "make lock" - -o requirements-build.lock
+
+.PHONY: imagefaults
+imagefaults: setup ## the faults, with the operator of the image and on its Python
+	@$(PYTHON) -m faults.image

@@ -18,6 +18,12 @@ mount -o remount,bind,ro "$root"
 for each in dev proc; do mount --rbind "/$each" "$root/$each"; done
 exec env -i "$@"
 """
+_ENTER_AS_HERE = """
+root=$1; shift
+mount --bind "$root" "$root"
+for each in dev proc tmp etc/hosts etc/resolv.conf; do mount --rbind "/$each" "$root/$each"; done
+exec unshare --root="$root" "$@"
+"""
 _PATH = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
 KUBECONFIG = Path("/kubeconfig")
 
@@ -55,6 +61,23 @@ class ImageRoot:
         enter = ["/usr/bin/unshare", f"--setuid={UID}", f"--setgid={GID}", *there]
         inside = [*variables, "HOME=/", *enter, *words]
         return ["unshare", "--mount", "sh", "-ec", _ENTER, "sh", str(self.files), *inside]
+
+    def program(self) -> list[str]:
+        """Words that run the image's mehc, by its Python, as a program of this machine: its user, variables, files
+        in /tmp and names of hosts.
+        """
+        for name in ("hosts", "resolv.conf"):
+            (self.files / "etc" / name).touch()
+        return [
+            "unshare",
+            "--mount",
+            "sh",
+            "-ec",
+            _ENTER_AS_HERE,
+            "sh",
+            str(self.files),
+            "/opt/mehc/bin/mehc",
+        ]
 
     def run(self, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

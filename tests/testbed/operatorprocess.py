@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import psutil
 
@@ -20,6 +20,8 @@ class Operator(Process):
     """`mehc run`, ready when /readyz says so. `log_lines()` are its structured log."""
 
     stop_timeout = 10.0
+    program: ClassVar[Sequence[str | Path]] = (Path(sys.executable).with_name("mehc"),)
+    """Words that run mehc: of this environment, unless `make imagefaults` says otherwise."""
 
     def __init__(
         self,
@@ -50,7 +52,7 @@ class Operator(Process):
         return self._environment
 
     def command(self) -> Sequence[str | Path]:
-        return [Path(sys.executable).with_name("mehc"), *self._words]
+        return [*self.program, *self._words]
 
     def ready(self) -> bool:
         return self.get("/readyz")[0] == 200
