@@ -6,6 +6,7 @@ fault is ours and says so (``OperatorOverloaded``): it is never one of the serve
 """
 
 import asyncio
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -43,17 +44,16 @@ class OwnReasons(ReasonSet):
 
 
 class Meter:
-    """How late the event loop is. One for each loop; it looks while somebody ``follows``."""
+    """How late the event loop is. One for each loop, which it does not hold; it looks while somebody ``follows``."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+    def __init__(self) -> None:
         self._followers = 0
         self._next: asyncio.TimerHandle | None = None
         self._lost = 0.0
         self._recent = 0.0
         self._worst = self._before = 0.0
         """The greatest lag in this window, and in the one before."""
-        self._since = loop.time()
+        self._since = time.monotonic()
 
     @property
     def lost(self) -> float:
@@ -63,7 +63,7 @@ class Meter:
     @property
     def lag(self) -> float:
         """Seconds by which the loop is late now."""
-        return max(0.0, self._loop.time() - self._next.when()) if self._next else 0.0
+        return max(0.0, time.monotonic() - self._next.when()) if self._next else 0.0
 
     @property
     def recent(self) -> float:
@@ -78,7 +78,7 @@ class Meter:
         """Look from now on, until ``leave`` is called as often."""
         self._followers += 1
         if self._next is None:
-            self._next = self._loop.call_later(_TICK, self._look)
+            self._next = asyncio.get_running_loop().call_later(_TICK, self._look)
 
     def leave(self) -> None:
         self._followers -= 1
@@ -89,10 +89,10 @@ class Meter:
     def _look(self) -> None:
         late = self._recent = self.lag
         self._lost += late
-        if self._loop.time() - self._since > _WINDOW:
-            self._since, self._before, self._worst = self._loop.time(), self._worst, 0.0
+        if time.monotonic() - self._since > _WINDOW:
+            self._since, self._before, self._worst = time.monotonic(), self._worst, 0.0
         self._worst = max(self._worst, late)
-        self._next = self._loop.call_later(_TICK, self._look)
+        self._next = asyncio.get_running_loop().call_later(_TICK, self._look)
 
 
 _METERS: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, Meter]] = WeakKeyDictionary()
@@ -102,7 +102,7 @@ def meter() -> Meter:
     """The meter of the running loop."""
     loop = asyncio.get_running_loop()
     if loop not in _METERS:
-        _METERS[loop] = Meter(loop)
+        _METERS[loop] = Meter()
     return _METERS[loop]
 
 
