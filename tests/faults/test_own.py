@@ -22,6 +22,8 @@ from testbed.waiting import eventually
 COUNT = 20
 """Resources."""
 LONG = 300.0
+ENDLESS_HEADERS = drip(b"HTTP/1.1 200 OK\r\n" + b"X-A: b\r\n" * 90, 0.3)
+"""A byte now and then: no timeout of a socket's own ever ends it."""
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +90,7 @@ def test_too_few_open_files_fail_no_installation(crowd: Crowd, operator: Operato
 
 
 def test_it_ends_though_servers_hold_its_threads(crowd: Crowd, operator: Operator, tenant: Cluster) -> None:
-    with RawServer(drip(b"X-A: b\r\n", 0.5)) as server:
+    with RawServer(ENDLESS_HEADERS) as server:
         port = int(server.address.rpartition(":")[2])
         for number in range(20):
             spec = {**store_spec(server.address), "timeout": "2m"}
@@ -102,7 +104,7 @@ def test_it_ends_though_servers_hold_its_threads(crowd: Crowd, operator: Operato
 def test_a_thread_that_a_server_holds_is_freed_at_the_deadline(
     crowd: Crowd, operator: Operator, tenant: Cluster
 ) -> None:
-    with RawServer(drip(b"HTTP/1.1 200 OK\r\n" + b"X-A: b\r\n" * 90, 0.1)) as server:
+    with RawServer(ENDLESS_HEADERS) as server:
         port = int(server.address.rpartition(":")[2])
         crowd.plane.api("POST", tenant.path, manifest({**store_spec(server.address), "timeout": "3s"}))
         eventually(lambda: connected(operator, port), bool, LONG)
