@@ -36,7 +36,7 @@ corpus: setup ## record what a real kubelet says of each staged state; ARGS=FOLD
 bench: setup ## measure the budgets of the design; ARGS="-o json" for machines
 	@$(PYTHON) -m bench $(ARGS)
 
-faults: setup ## hostile objects and servers: what each is answered with, and what it costs the others
+faults: setup ## the page docs/faults.md, measured here; FULL=1 for floods of full size
 	@$(PYTHON) -m faults
 
 lock: ## resolve the dependencies anew

@@ -2,15 +2,16 @@
 
 import asyncio
 import contextlib
+import json
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
 
-from mehc_checks.clients.kubernetes.api import KubernetesCluster
+from mehc_checks.clients.kubernetes.api import LARGEST_ANSWER, KubernetesCluster
 from mehc_checks.clients.kubernetes.paths import cluster_path, object_path
-from mehc_checks.clients.kubernetes.reader import Reader, Reading
+from mehc_checks.clients.kubernetes.reader import Reader, Reading, items, pages
 from mehc_checks.clients.kubernetes.reasons import KubernetesReasons, incomplete
 from mehc_checks.core.errors import Forbidden
 from mehc_checks.core.outcome import Status
@@ -179,6 +180,22 @@ async def test_a_list_beyond_the_bound_is_cut_and_says_so(
     assert finding.status is Status.ERROR
     assert finding.message == "only 6 of 7 configmaps in namespace cut were read"
     assert len(await Reading(Reader(cluster, page=3)).all(path)) == 7
+
+
+async def test_large_objects_are_read_in_small_pages(plane: ControlPlane, cluster: KubernetesCluster) -> None:
+    """A page of 500 objects may have 750 MB."""
+    plane.api("POST", "/api/v1/namespaces", {"metadata": {"name": "large"}})
+    path = "/api/v1/namespaces/large/configmaps"
+    marks = {"annotations": {"a": "x" * 250_000}}
+    data = {"k": "x" * 500_000}
+    await fill(cluster, path, [{"metadata": {"name": f"c{n}", **marks}, "data": data} for n in range(72)])
+    for metadata_only in (False, True):
+        found: list[list[str]] = []
+        async for page in pages(cluster, path, metadata_only=metadata_only):
+            assert len(json.dumps(page)) < 2 * LARGEST_ANSWER
+            found.append([item["metadata"]["name"] for item in items(page)])
+        assert len(found) > 1
+        assert sorted(name for page in found for name in page) == sorted(f"c{n}" for n in range(72))
 
 
 async def test_what_is_not_served_or_forbidden_is_told_apart(

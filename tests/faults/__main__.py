@@ -1,32 +1,76 @@
-"""Prints the table of faults: what each is answered with, and what it costs the others."""
+"""Prints the table of faults: what each is answered with, and what it costs the others.
 
+`make faults > docs/faults.md` writes the page.
+"""
+
+import os
+import platform
 import sys
+from datetime import UTC, datetime
 from typing import Final
 
-from faults.arena import Arena
+from faults.arena import LIMIT, Arena, Attack, Seen
 from faults.crowd import Crowd
 from faults.objects import ATTACKS
 from faults.servers import attacks
+from faults.world import EVENTS
 from testbed.controlplane import ControlPlane
 from testbed.kwok import Kwok
 
+HEAD = """# Faults
+
+What one tenant's objects and servers, and the faults of the cluster, did to the operator, as measured. A healthy
+installation stands beside each; its probe runs are asked for before, during and after. The operator runs with the
+permissions of its chart in a cgroup of {limit} MiB, the limit that the chart sets. `make faults > docs/faults.md`
+measures again; the tests of `tests/faults` hold the same without times.
+
+{machine}
+
+- **passes** are the probe runs of the healthy installation, of which none was missed; the longest wait is in brackets.
+- **memory** is the operator's largest resident memory.
+- **secrets** are planted ones found in status, Events or log.
+- **false** are verdicts that find fault with the healthy installation, failed liveness probes, and crashes in the log.
+"""
 CROWDS: Final = (60, 500)
+CROWD_COLUMNS = (
+    "| sound resources, all checks, one CPU | verdicts other than in calm | twice judged in | memory |\n"
+    "|---|---|---|---|"
+)
+COLUMNS = "| what was done | what the operator says | passes | memory | secrets | false |\n|---|---|---|---|---|---|"
+
+
+def machine() -> str:
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return (
+        f"Measured on {datetime.now(UTC):%Y-%m-%d}: {os.cpu_count()} CPUs, {memory >> 30} GiB, {platform.system()} "
+        f"{platform.machine()}, Python {platform.python_version()}, load average {os.getloadavg()[2]:.0f}."
+    )
+
+
+def row(attack: Attack, seen: Seen) -> str:
+    name = seen.name.partition(": ")[2] or seen.name
+    said = attack.says if attack.says in seen.reasons else ", ".join(seen.reasons[:3])
+    wrong = len(seen.false) + len(seen.unwell) + len(seen.crashes)
+    passes = f"{seen.passes} ({seen.slowest:.1f} s)"
+    return f"| {name} | `{said}` | {passes} | {seen.peak >> 20} MiB | {len(seen.leaks)} | {wrong} |"
 
 
 def main() -> int:
-    print("| fault | its own reason | longest wait of another resource | memory at most |")
-    print("|---|---|---|---|")
+    print(HEAD.format(limit=LIMIT >> 20, machine=machine()))
+    kind, failed = "", False
     with ControlPlane() as plane, Kwok(plane) as kwok:
         kwok.add_node("node-1")
         with Arena(plane) as arena:
-            for attack in (*ATTACKS, *attacks()):
-                seen = arena.suffer(attack)
-                said = attack.says if attack.says in seen.reasons else ", ".join(seen.reasons)
-                print(f"| {seen.name} | {said} | {seen.slowest:.1f} s | {seen.peak >> 20} MiB |", flush=True)
-        print(
-            "\n| sound resources, all checks, one CPU | verdicts other than in calm | twice judged in | memory |"
-        )
-        print("|---|---|---|---|")
+            for attack in (*ATTACKS, *attacks(), *EVENTS):
+                if (own := attack.name.partition(": ")[0]) != kind:
+                    kind = own
+                    print(f"\n## {kind[0].upper()}{kind[1:]}\n\n{COLUMNS}")
+                try:
+                    print(row(attack, arena.suffer(attack)), flush=True)
+                except AssertionError as error:
+                    failed = True
+                    print(f"{attack.name}: {error}", file=sys.stderr)
+        print(f"\n## Crowds\n\n{CROWD_COLUMNS}")
         with Crowd(plane) as crowd, crowd.operated() as operator:
             for count in CROWDS:
                 found = crowd.gather(operator, count)
@@ -34,7 +78,7 @@ def main() -> int:
                 print(
                     f"| {count} | {wrong} | {found.seconds:.0f} s | {found.resident >> 20} MiB |", flush=True
                 )
-    return 0
+    return int(failed)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,15 @@
 """One operator under its container's memory limit, a healthy victim, and a tenant who may write in one namespace."""
 
+import contextlib
 import json
 import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -22,11 +25,18 @@ from testbed.waiting import eventually
 
 LIMIT: Final = 384 * 1024**2
 """Bytes of memory that the chart allows a container of the operator."""
+LARGEST: Final = 1024**2
+"""Bytes of a resource but its spec; etcd takes half as many more."""
 PLANTED: Final = "planted-Pa55word-9f3c"
 """A secret that a tenant, or a server, tries to get into what the operator writes."""
 PATIENCE: Final = 240.0
 """Seconds until the arena gives up to wait; what is measured is never compared with it."""
-_PASSES: Final = 3
+NAMESPACE: Final = "NAMESPACE-OF-THE-TENANT"
+"""In a spec: the tenant's own."""
+WHOLE: Final = {"health", "summary", "conditions", "checks", "observedGeneration", "lastProbeTime"}
+"""Fields of a status that is not half of one."""
+_PASSES: Final = 2
+_AT_ONCE: Final = 8
 _DEEPEST: Final = 9000
 """Frames; what a tenant sends may be nested."""
 
@@ -45,6 +55,10 @@ class Attack:
     script: Script | None = None
     tls: bool = False
     objects: Callable[[], Sequence[Tree]] = list
+    restart: bool = False
+    """Whether the operator is started again when the objects are there: it reads them all at once then."""
+    act: "Callable[[Arena, Cluster], None] | None" = None
+    """What befalls the cluster or the operator, the tenant's resource being there; for that, errors may be logged."""
     says: str = ""
 
 
@@ -56,6 +70,14 @@ class Seen:
     reasons: Sequence[str]
     slowest: float
     peak: int
+    size: int
+    """Bytes of the tenant's resource but its spec, managed fields included."""
+    passes: int
+    """Probe runs of the victim; none was missed."""
+    false: Sequence[str]
+    """Verdicts on the victim that find fault with it, and statuses that are half of one."""
+    unwell: Sequence[str]
+    """What the liveness probe said but "ok"."""
     leaks: Sequence[str]
     crashes: Sequence[str]
 
@@ -68,6 +90,8 @@ class Arena(ExitStack):
         super().__init__()
         self.plane = plane
         self._number = 0
+        self._false: list[str] = []
+        self._unwell: list[str] = []
 
     def __enter__(self) -> Self:
         super().__enter__()
@@ -108,6 +132,9 @@ class Arena(ExitStack):
         tenant = Cluster(self.plane, namespace)
         _forget_peak(self.operator)
         logged = len(self.operator.log_lines())
+        self._false, self._unwell = [], []
+        spec = _placed(spec, namespace)
+        cluster_wide: list[str] = []
         try:
             database = {"database_url": f"postgresql://u:{PLANTED}@{address}/llm"}
             own = {
@@ -116,18 +143,29 @@ class Arena(ExitStack):
                 "metadata": {"name": "database"},
                 "stringData": database,
             }
-            for manifest in (own, *attack.objects()):
-                self.plane.api("POST", _collection(namespace, manifest), manifest)
+            manifests = (own, *attack.objects())
+            cluster_wide += [
+                _collection(namespace, m, m["metadata"]["name"]) for m in manifests if _is_wide(m)
+            ]
+            with ThreadPoolExecutor(_AT_ONCE) as pool:
+                list(pool.map(lambda manifest: self._create(namespace, manifest), manifests))
             self.plane.api("POST", tenant.path, manifest_of({"timeout": "4s", **spec}))
+            if attack.restart:
+                self.restart()
             waits: list[float] = []
             reasons: list[str] = []
-            waits.append(self._pass())
+            waits.append(self.run())
+            if attack.act:
+                attack.act(self, tenant)
             eventually(lambda: is_current(tenant.get()), bool, PATIENCE)
-            waits += [self._pass() for _ in range(_PASSES)]
-            status = tenant.get()["status"]
+            waits += [self.run() for _ in range(_PASSES)]
+            resource = tenant.get()
+            status = resource["status"]
             told = json.dumps([status, tenant.events()])
         finally:
             self.plane.delete_namespace(namespace)
+            for path in cluster_wide:
+                self.plane.api("DELETE", path)
         for check in status.get("checks", ()):
             reasons += [finding["reason"] for finding in check.get("findings", ())] or [check["reason"]]
         lines = self.operator.log_lines()[logged:]
@@ -136,26 +174,59 @@ class Arena(ExitStack):
             reasons=sorted(set(reasons)),
             slowest=max(waits),
             peak=_peak(self.operator),
+            size=len(json.dumps({**resource, "spec": None})),
+            passes=len(waits),
+            false=sorted(set(self._false)),
+            unwell=sorted(set(self._unwell)),
             leaks=[
                 place for place, text in (("status", told), ("log", json.dumps(lines))) if PLANTED in text
             ],
-            crashes=[line["message"][-700:] for line in lines if line["level"] in ("error", "critical")],
+            crashes=[line["message"][-700:] for line in lines if _is_crash(line, attack)],
         )
 
-    def _pass(self) -> float:
-        """Ask for a probe run of the victim, and wait until it is over, and healthy; how long that took."""
+    def _create(self, namespace: str, manifest: Tree) -> None:
+        self.plane.api("POST", _collection(namespace, manifest), _placed(manifest, namespace))
+
+    def ask(self) -> str:
+        """Ask for a probe run of the victim; the number that it will show as handled."""
         self._number += 1
-        asked = str(self._number)
+        self.victim.patch({"metadata": {"annotations": {PROBE_NOW: str(self._number)}}})
+        return str(self._number)
+
+    def run(self) -> float:
+        """Ask for a probe run of the victim, and wait until it is over, and healthy; how long that took."""
         began = time.monotonic()
-        self.victim.patch({"metadata": {"annotations": {PROBE_NOW: asked}}})
+        asked = self.ask()
         eventually(self._handled, lambda handled: handled == (asked, "Healthy"), PATIENCE)
         return time.monotonic() - began
 
     def _handled(self) -> tuple[str, str]:
         if not self.operator.running:
             raise RuntimeError(f"the operator is gone: {self.operator.log_tail(5)}")
-        status = self.victim.get()["status"]
-        return status.get("lastHandledProbeNow", ""), status["health"]
+        with contextlib.suppress(TimeoutError):  # a busy machine's
+            live, said = self.operator.get("/healthz")
+            if live != HTTPStatus.OK:
+                self._unwell.append(said)
+        status = self.victim.get().get("status", {})
+        if status.get("health") in (
+            "Failing",
+            "Degraded",
+        ):  # a busy machine's operator may be Unknown for a while
+            self._false.append(f"{status['health']}: {status.get('summary')}")
+        if status and not {*status} >= WHOLE:
+            self._false.append(f"half a status: {sorted(status)}")
+        return status.get("lastHandledProbeNow", ""), status.get("health", "")
+
+    def restart(self) -> None:
+        """Start the operator again, under the same limit."""
+        self.operator.stop()
+        self.revive()
+
+    def revive(self) -> None:
+        """Start an operator that has ended."""
+        self.operator.spawn()
+        self.cgroup = limited(self.operator)
+        self.operator.wait_ready(PATIENCE)
 
 
 def sound(redis: Redis) -> Tree:
@@ -201,6 +272,23 @@ def _peak(operator: PodOperator) -> int:
     raise RuntimeError("no VmHWM")
 
 
-def _collection(namespace: str, manifest: Mapping[str, Any]) -> str:
-    kinds = {"Secret": "secrets", "ConfigMap": "configmaps"}
-    return f"/api/v1/namespaces/{namespace}/{kinds[manifest['kind']]}"
+def _is_crash(line: Mapping[str, Any], attack: Attack) -> bool:
+    if attack.act:
+        return line["level"] == "critical" or "Traceback" in json.dumps(line)
+    return line["level"] in ("error", "critical")
+
+
+def _placed(tree: Tree, namespace: str) -> Tree:
+    placed: Tree = json.loads(json.dumps(tree).replace(NAMESPACE, namespace))
+    return placed
+
+
+def _is_wide(manifest: Mapping[str, Any]) -> bool:
+    return manifest["kind"] == "Node"
+
+
+def _collection(namespace: str, manifest: Mapping[str, Any], name: str = "") -> str:
+    version = manifest["apiVersion"]
+    root = f"/apis/{version}" if "/" in version else f"/api/{version}"
+    place = "" if _is_wide(manifest) else f"/namespaces/{namespace}"
+    return f"{root}{place}/{manifest['kind'].lower()}s" + (f"/{name}" if name else "")

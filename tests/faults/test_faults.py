@@ -7,13 +7,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from faults.arena import LIMIT, Arena, Attack
+from faults.arena import LARGEST, LIMIT, Arena, Attack
 from faults.objects import ATTACKS
 from faults.servers import attacks
+from faults.world import EVENTS
 from testbed.controlplane import ControlPlane
 from testbed.kwok import Kwok
 
-LATE = {"ConnectionTimeout", "ProbeTimeout"}
+LATE = {"ConnectionTimeout", "ProbeTimeout", "KubernetesApiUnreachable", "OperatorOverloaded"}
 """What a slow machine may make of any server."""
 
 
@@ -25,12 +26,13 @@ def arena() -> Iterator[Arena]:
             yield stage
 
 
-@pytest.mark.parametrize("attack", [*ATTACKS, *attacks()], ids=lambda attack: attack.name)
+@pytest.mark.parametrize("attack", [*ATTACKS, *attacks(), *EVENTS], ids=lambda attack: attack.name)
 def test_one_tenants_input_stops_nobody_else(arena: Arena, attack: Attack) -> None:
     seen = arena.suffer(attack)
     closed = (
         {"ConnectionClosed"} if attack.name.endswith(": resets") else set()
     )  # it may come before the first byte
     assert {attack.says, *LATE, *closed} & {*seen.reasons}
-    assert (seen.leaks, seen.crashes) == ([], [])
+    assert (seen.leaks, seen.crashes, seen.false, seen.unwell) == ([], [], [], [])
     assert seen.peak < LIMIT
+    assert seen.size < LARGEST

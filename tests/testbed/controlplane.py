@@ -49,6 +49,10 @@ Manifest = Mapping[str, Any]
 Flags = dict[str, str | Path | int]
 
 
+_PATIENCE = 180
+"""Seconds that one request may take: the API server needs long for objects of 20,000 fields on a busy machine."""
+
+
 class ApiError(RuntimeError):
     """The API server answered with an error; `code` is the HTTP status."""
 
@@ -367,9 +371,9 @@ def _request(
     scheme, _, rest = url.partition("://")
     address, _, path = rest.partition("/")
     connection = (
-        http.client.HTTPSConnection(address, timeout=30, context=context)
+        http.client.HTTPSConnection(address, timeout=_PATIENCE, context=context)
         if scheme == "https"
-        else http.client.HTTPConnection(address, timeout=30)
+        else http.client.HTTPConnection(address, timeout=_PATIENCE)
     )
     with contextlib.closing(connection):
         connection.request(method, f"/{path}", body=body, headers=dict(headers or {}))

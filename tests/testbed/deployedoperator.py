@@ -43,6 +43,8 @@ class PodOperator(Operator):
             raise ValueError(f"the container runs mehc {command}")
         self.pod: str = metadata["name"]
         self._hosts = hosts
+        self.mounts = ""
+        """What the shell does in a mount namespace of the process's own before it begins: for "can_have_hosts"."""
         super().__init__(
             control_plane,
             *words,
@@ -58,9 +60,10 @@ class PodOperator(Operator):
         self._own_hosts.write_text(_HOSTS.read_text() + names)
 
     def command(self) -> Sequence[str | Path]:
-        if not self._hosts:
+        if not self._hosts and not self.mounts:
             return super().command()
-        over = f'mount --bind "$0" {_HOSTS} && exec "$@"'
+        steps = [f'mount --bind "$0" {_HOSTS}' if self._hosts else "", self.mounts, 'exec "$@"']
+        over = " && ".join(filter(None, steps))
         return ["unshare", "--mount", "sh", "-c", over, self._own_hosts, *super().command()]
 
     @property

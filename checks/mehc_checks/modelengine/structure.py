@@ -25,7 +25,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Any, Final
 
@@ -242,6 +242,7 @@ def _typed(kind: str, path: str, value: Any) -> Iterator[Problem]:
         yield _problem(fault.path, kind_of, fault.value, fault.wanted, helm=False)
 
 
+@lru_cache(maxsize=4096)
 def _as_yaml(text: str) -> Any:
     """What Helm and the API server read where a template has written ``text`` as the value of a key."""
     try:

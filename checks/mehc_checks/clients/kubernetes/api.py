@@ -25,6 +25,14 @@ _METADATA: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1
 _METADATA_LIST: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
 
+LARGEST_ANSWER: Final = 16 * 1024 * 1024
+"""Bytes. Decoded, they are five times as many; one object has 1.5 MB at most, and a page of a list is made smaller."""
+
+
+class AnswerTooLarge(CannotEvaluate):
+    """An answer of more bytes than LARGEST_ANSWER."""
+
+
 Observer = Callable[[str, str], None]
 """Told of each request: the verb as RBAC has it, and the HTTP status of the answer, or "error" where none came."""
 
@@ -214,7 +222,7 @@ class KubernetesCluster:
         )
         with self._counted(verb_of(method, path)) as answered:
             response = await self._api.call_api(*call, _request_timeout=_REQUEST_TIMEOUT)
-            raw = await response.read()  # type: ignore[no-untyped-call]
+            raw = await _whole(response.response, path)
             answered(response.status)
         try:
             answer = json.loads(raw) if raw else {}
@@ -265,6 +273,18 @@ class KubernetesCluster:
 
 def _unexpected(status: int, method: str, path: str) -> CannotEvaluate:
     return CannotEvaluate(K.ERROR, detail=f"{status} to {method} {path}")
+
+
+async def _whole(response: aiohttp.ClientResponse, path: str) -> bytes:
+    """The body. Raises AnswerTooLarge, without reading more than the bound."""
+    parts, size = [], 0
+    async for part in response.content.iter_any():
+        parts.append(part)
+        size += len(part)
+        if size > LARGEST_ANSWER:
+            response.close()
+            raise AnswerTooLarge(K.ERROR, detail=f"more than {LARGEST_ANSWER >> 20} MiB to {path}")
+    return b"".join(parts)
 
 
 async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:

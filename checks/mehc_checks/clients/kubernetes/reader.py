@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final, Generic, TypeVar, cast
 
-from mehc_checks.clients.kubernetes.api import Cluster
+from mehc_checks.clients.kubernetes.api import AnswerTooLarge, Cluster
 from mehc_checks.clients.kubernetes.paths import collection
 from mehc_checks.clients.kubernetes.reasons import KubernetesReasons as K
 from mehc_checks.core.errors import CannotEvaluate
@@ -19,6 +19,8 @@ Manifest = Mapping[str, Any]
 
 PAGE: Final = 500
 """Objects per request of a list: what bounds our memory while it is read, and the API server's work."""
+_SMALLER: Final = 8
+"""By what a page is divided that is too large: objects have 1.5 MB at most, and most have some KB."""
 MOST: Final = 10_000
 """Objects of one list that a probe run reads."""
 
@@ -33,13 +35,21 @@ async def pages(
 ) -> AsyncIterator[Manifest]:
     """The pages, of ``size`` objects (PAGE), of the list at ``path``; none where the API does not serve the resource.
 
-    With ``metadata_only`` the API server sends of each object no more than its metadata. Raises what
+    With ``metadata_only`` the API server sends of each object no more than its metadata. Pages of large objects have
+    fewer of them. Raises what
     ``Cluster.get`` raises.
     """
     read = cluster.list_metadata if metadata_only else cluster.get
     more = ""
+    limit = size or PAGE
     while True:
-        found = await read(path, limit=str(size or PAGE), **query, **({"continue": more} if more else {}))
+        try:
+            found = await read(path, limit=str(limit), **query, **({"continue": more} if more else {}))
+        except AnswerTooLarge:
+            if limit == 1:
+                raise
+            limit = max(1, limit // _SMALLER)
+            continue
         if found is None:
             return
         yield found
