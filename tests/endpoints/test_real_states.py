@@ -1,26 +1,23 @@
 """What `mehc explain` says of pods that a real kubelet has in trouble: no text and no state here is written by us."""
 
 import json
-import subprocess
-import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 
-from testbed.installation import Tree, aws_values
+from testbed import realregistries
+from testbed.installation import Tree
 from testbed.node import Node
 from testbed.postgres import Postgres
-from testbed.realstates import Ward, states
+from testbed.realstates import states
+from testbed.waiting import eventually
+from testbed.ward import PATIENCE, Ward
 
-PATIENCE = 900.0
-"""Seconds until every kubelet has come as far as the state that is meant."""
-NAMES = tuple(states(defaultdict(str)))
-MEHC = Path(sys.executable).with_name("mehc")
+STATES = states(defaultdict(str))
+SOUND = tuple(name for name, state in STATES.items() if not state.cause)
+FLAPPING = ("flaps", "flaps-memory", "evicted")
 
 pytestmark = pytest.mark.timeout(1800)
 
@@ -28,45 +25,64 @@ pytestmark = pytest.mark.timeout(1800)
 class Explained:
     """The endpoints as `mehc explain` has them, asked again until each has the cause that is expected."""
 
-    def __init__(self, ward: Ward, values: Path) -> None:
-        self._ward = ward
-        self._words = [MEHC, "explain", "-o", "json", "--grace-period", "1s", "-f", str(values)]
-        self._words += ["--kubeconfig", str(ward.plane.kubeconfig), "-n", ward.namespace]
+    def __init__(self, ward: Ward) -> None:
+        self.ward = ward
         self._deadline = time.monotonic() + PATIENCE
-        self.seen: dict[str, Tree] = {}
+        self._seen: dict[str, Tree] = {}
 
     def of(self, name: str) -> Tree:
-        wanted = self._ward.states[name].cause
-        while self.seen.get(name, {}).get("cause") != wanted and time.monotonic() < self._deadline:
-            self._ask()
-        if name not in self.seen:
-            self._ask()
-        return self.seen.get(name, {})
+        while self._cause(name) != STATES[name].cause and time.monotonic() < self._deadline:
+            for endpoint in self.ward.explain().values():
+                # Once it was right it stays: a pod that is made again begins from the start.
+                if self._cause(endpoint["name"]) != STATES[endpoint["name"]].cause:
+                    self._seen[endpoint["name"]] = endpoint
+            time.sleep(0.5)
+        return self._seen.get(name, {})
 
-    def _ask(self) -> None:
-        done = subprocess.run(self._words, capture_output=True, text=True, check=False)
-        document: Any = json.loads(done.stdout)
-        for endpoint in document["endpoints"]:
-            # Once it was right it stays: a pod that is made anew begins from the start.
-            known = self.seen.get(endpoint["name"], {}).get("cause")
-            if known != self._ward.states[endpoint["name"]].cause:
-                self.seen[endpoint["name"]] = endpoint
-        time.sleep(1)
+    def _cause(self, name: str) -> str:
+        return str(self._seen.get(name, {}).get("cause"))
 
 
 @pytest.fixture(scope="module")
-def explained(
-    real_node: Node, postgres: Postgres, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Explained]:
-    with Ward(real_node, postgres) as ward:
-        values = tmp_path_factory.mktemp("values") / "values.yaml"
-        values.write_text(yaml.safe_dump(aws_values(endpoint_namespace=ward.namespace)))
-        yield Explained(ward, values)
+def explained(real_node: Node, postgres: Postgres) -> Iterator[Explained]:
+    with Ward(real_node) as ward:
+        hosts = realregistries.serve(real_node, ward)
+        ward.furnish((hosts["basic"], hosts["token"]))
+        ward.record(postgres, STATES)
+        for name, state in states(hosts).items():
+            ward.make(name, state)
+        yield Explained(ward)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [name for name, state in STATES.items() if state.cause])
 def test_the_cause_of_a_real_state(explained: Explained, name: str) -> None:
     endpoint = explained.of(name)
-    assert endpoint.get("cause") == explained._ward.states[name].cause, endpoint
+    assert endpoint.get("cause") == STATES[name].cause, endpoint
     assert endpoint["remediation"]
     assert endpoint["evidence"]
+
+
+@pytest.mark.parametrize("name", SOUND)
+def test_nothing_is_wrong_with_a_sound_one(explained: Explained, name: str) -> None:
+    endpoint = explained.ward.until(name, "")
+    assert (endpoint["cause"], endpoint["ready"]) == ("", 1), endpoint
+
+
+@pytest.mark.parametrize("name", FLAPPING)
+def test_one_that_fails_again_and_again_is_stuck_while_it_is_ready(explained: Explained, name: str) -> None:
+    endpoint = eventually(
+        lambda: explained.ward.explain(name)[name],
+        lambda found: found["ready"] == 1 and found["stuck"],
+        PATIENCE,
+    )
+    assert endpoint["cause"] == STATES[name].cause, endpoint
+
+
+def test_endpoints_ready_names_those_and_no_other(explained: Explained) -> None:
+    for name in STATES:
+        explained.of(name) if STATES[name].cause else explained.ward.until(name, "")
+    grace = [f"EndpointsReady.{name}=1s" for name in ("gracePeriod", "loadingGracePeriod")]
+    words = [word for each in grace for word in ("--set-parameter", each)]
+    document = json.loads(explained.ward.mehc("check", "--only", "EndpointsReady", *words, "-o", "json"))
+    assert {each["name"] for each in document["endpoints"]} == {*STATES} - {*SOUND}
+    assert document["checks"][0]["status"] == "Fail"

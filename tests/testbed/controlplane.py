@@ -23,6 +23,8 @@ from testbed.process import ComponentError, Process, remove_directory, temporary
 from testbed.waiting import eventually
 
 CONTEXT = "mehc-testbed"
+API_SERVER = "10.96.0.1"
+"""The address of the Service "kubernetes"."""
 
 CONTROLLERS = (
     "clusterrole-aggregation-controller",
@@ -273,7 +275,7 @@ class ControlPlane:
     def _apiserver(self, more: Mapping[str, str | Path | int]) -> Process:
         serving = self.ca.issue(
             "kube-apiserver",
-            names=("localhost", LOOPBACK, "kubernetes.default.svc", "kubernetes.default", "10.96.0.1"),
+            names=("localhost", LOOPBACK, "kubernetes.default.svc", "kubernetes.default", API_SERVER),
         )
         tokens = self.directory / "tokens.csv"
         tokens.write_text(f'{self.admin_token},testbed-admin,testbed-admin,"system:masters"\n')

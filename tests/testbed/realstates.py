@@ -1,39 +1,30 @@
-"""Endpoints in trouble on a real node: what is asked of the kubelet, and the cause that mehc must name."""
+"""Endpoints on a real node: what is asked of the kubelet, and the cause that mehc must name."""
 
-import json
-import time
 from collections.abc import Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import Any, Final, Self
+from typing import Any, Final
 
-from testbed.endpoints import OWNER, PASSWORD, prepared
-from testbed.httpserver import Reply, Request, ScriptedServer
-from testbed.installation import DATABASE_SECRET, Tree
-from testbed.node import GPU, Node
-from testbed.node.archives import BUSYBOX_IMAGE, archive, busybox, push
-from testbed.pki import CertificateAuthority
-from testbed.ports import free_port
-from testbed.postgres import Postgres
-from testbed.process import temporary_directory
-from testbed.registry import PASSWORD as PULL
-from testbed.registry import USER, ImageStore, Registry, TokenService
+from testbed.installation import Tree
+from testbed.node import GPU
 
 SERVES: Final = "echo hi > /tmp/index.html; exec httpd -f -p 5005 -h /tmp"
 WAITS: Final = "exec sleep 1000"
-ARM: Final = bytes.fromhex("7f454c460201010000000000000000000200b70001000000") + b"\0" * 200
-"""The beginning of a program for arm64."""
+TOO_MUCH: Final = "dd if=/dev/zero of=/dev/null bs=200M count=1"
+CLOUD: Final = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
+DROPPED: Final = "203.0.113.1"
+"""An address to which the node sends nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class State:
-    """``cause`` is the reason that must be named; what follows changes the pod and its containers."""
+    """``cause`` is the reason that must be named, "" where nothing is wrong; what follows changes the pod."""
 
-    cause: str
+    cause: str = ""
     main: Tree = field(default_factory=dict)
     forwarder: Tree = field(default_factory=dict)
     init: Tree | None = None
     pod: Tree = field(default_factory=dict)
+    replicas: int = 1
 
 
 def runs(script: str, **container: Any) -> Tree:
@@ -47,6 +38,19 @@ def _volume(source: Tree, cause: str) -> State:
 
 def _variable(source: Tree) -> State:
     return State(cause="ContainerConfigMissing", main={"env": [{"name": "A", "valueFrom": source}]})
+
+
+def _flapping(cause: str, end: str, **main: Any) -> State:
+    """It serves a moment and ends so, three times; the fourth time it serves for longer."""
+    first = f"echo x >> /v/runs; if [ $(wc -l < /v/runs) -lt 4 ]; then sleep 2; {end}; fi"
+    serve = "echo ok > /tmp/health; httpd -p 5005 -h /tmp"
+    probe = {"httpGet": {"port": 5005, "path": "/health"}, "periodSeconds": 1}
+    mounts = [{"name": "v", "mountPath": "/v"}]
+    return State(
+        cause=cause,
+        pod={"volumes": [{"name": "v", "emptyDir": {}}]},
+        main=runs(f"{serve}; {first}; {WAITS}", volumeMounts=mounts, readinessProbe=probe, **main),
+    )
 
 
 def states(host: Mapping[str, str]) -> dict[str, State]:
@@ -69,6 +73,10 @@ def states(host: Mapping[str, str]) -> dict[str, State]:
             "PullSecretMissing", f"{host['basic']}/vllm:1", pod={"imagePullSecrets": [{"name": "nowhere"}]}
         ),
         "no-token": image("ImageAccessDenied", f"{host['token']}/vllm:1"),
+        "wrong-login-token": image(
+            "ImageAccessDenied", f"{host['token']}/vllm:1", pod={"imagePullSecrets": [{"name": "bad"}]}
+        ),
+        "pulled-by-another": image("ImageAccessDenied", f"{host['basic']}/private:1"),
         "forbidden": image("ImageAccessDenied", f"{host['forbidden']}/vllm:1"),
         "untrusted": image("TLSUntrusted", f"{host['untrusted']}/vllm:1"),
         "wrong-host": image("TLSWrongHost", f"{host['wrong host']}/vllm:1"),
@@ -76,7 +84,12 @@ def states(host: Mapping[str, str]) -> dict[str, State]:
         "plain": image("ServerNotTLS", f"{host['no TLS']}/vllm:1"),
         "rate": image("RegistryRateLimited", f"{host['429']}/vllm:1"),
         "down": image("RegistryServerError", f"{host['503']}/vllm:1"),
+        "error": image("RegistryServerError", f"{host['500']}/vllm:1"),
+        "cloud-untrusted": image("TLSUntrusted", f"{CLOUD}/llm-engine/inference/vllm:2e9d00786419"),
+        "dropped": image("ConnectionTimeout", f"{host['dropped']}/vllm:1"),
+        "slow": image("ImagePullSlow", f"{host['slow']}/vllm:1"),
         "refused": image("ConnectionRefused", f"127.0.0.1:{host['closed']}/vllm:1"),
+        "unknown-host": image("HostUnresolvable", "registry.invalid/vllm:1"),
         "platform": image("ImagePlatformMissing", f"{host['plain']}/vllm-arm-index:1"),
         "lost-layer": image("BlobsMissing", f"{host['plain']}/lost-layer:1"),
         "invalid-name": image("ImageNameInvalid", "Registry.example/UPPER:1"),
@@ -85,10 +98,27 @@ def states(host: Mapping[str, str]) -> dict[str, State]:
             main={"image": f"{host['plain']}/never:1", "imagePullPolicy": "Never"},
         ),
         "crash": State(cause="ContainerCrashing", main=runs("echo boom >&2; sleep 1; exit 3")),
+        "crash-log": State(
+            cause="ContainerCrashing",
+            main=runs(
+                "echo 'ValueError: no model' >&2; exit 1", terminationMessagePolicy="FallbackToLogsOnError"
+            ),
+        ),
+        "segfault": State(cause="ContainerCrashing", main=runs("kill -SEGV $$; sleep 5")),
+        "read-only": State(
+            cause="ContainerCrashing",
+            main=runs(
+                f"echo x > /etc/x || exit 1; {WAITS}", securityContext={"readOnlyRootFilesystem": True}
+            ),
+        ),
         "ends": State(cause="ContainerCrashing", main=runs("sleep 1; exit 0")),
         "memory": State(
             cause="OutOfMemory",
-            main=runs("sleep 1; exec dd if=/dev/zero of=/dev/null bs=200M count=1", resources=small),
+            main=runs(f"sleep 1; exec {TOO_MUCH}", resources=small),
+        ),
+        "memory-of-child": State(
+            cause="OutOfMemory",
+            main=runs(f"sleep 1; {TOO_MUCH}; exit 1", resources=small),
         ),
         "arm": State(
             cause="ContainerCrashing", main={"image": f"{host['plain']}/arm:1", "command": ["/bin/main"]}
@@ -102,6 +132,10 @@ def states(host: Mapping[str, str]) -> dict[str, State]:
         "root": State(cause="RunAsRootForbidden", main={"securityContext": {"runAsNonRoot": True}}),
         "no-program": State(cause="ContainerStartFailed", main={"command": ["/opt/none"]}),
         "not-on-path": State(cause="ContainerStartFailed", main={"command": ["uvicorn"]}),
+        "no-binary": State(
+            cause="ContainerCrashing",
+            main={"image": f"{host['plain']}/text:1", "command": ["/etc/plain"]},
+        ),
         "workdir": State(cause="ContainerStartFailed", main={"workingDir": "/bin/busybox"}),
         "hook": State(
             cause="PostStartHookFailed",
@@ -109,11 +143,35 @@ def states(host: Mapping[str, str]) -> dict[str, State]:
         ),
         "volume-map": _volume({"configMap": {"name": "absent"}}, "VolumeSourceMissing"),
         "volume-secret": _volume({"secret": {"secretName": "absent"}}, "VolumeSourceMissing"),
+        "volume-key": _volume(
+            {"configMap": {"name": "present", "items": [{"key": "absent", "path": "x"}]}},
+            "VolumeSourceMissing",
+        ),
+        "volume-subpath": State(
+            cause="ContainerStartFailed",
+            pod={"volumes": [{"name": "v", "hostPath": {"path": "/run", "type": "Directory"}}]},
+            main={"volumeMounts": [{"name": "v", "mountPath": "/bin/busybox", "subPath": "absent"}]},
+        ),
+        "volume-nfs": _volume({"nfs": {"server": "203.0.113.1", "path": "/x"}}, "VolumeMountFailed"),
         "volume-path": _volume({"hostPath": {"path": "/no/such", "type": "Directory"}}, "VolumeMountFailed"),
         "volume-claim": _volume({"persistentVolumeClaim": {"claimName": "absent"}}, "VolumeUnbound"),
         "volume-driver": _volume({"csi": {"driver": "secrets-store.csi.k8s.io"}}, "VolumeMountFailed"),
         "probe-refused": State(cause="ReadinessFailing", main=runs(WAITS, readinessProbe=health)),
         "probe-404": State(cause="ReadinessFailing", main=runs(SERVES, readinessProbe=health)),
+        "probe-slow": State(
+            cause="ReadinessFailing",
+            main=runs("while :; do nc -l -p 5005 -e sleep 30; done", readinessProbe=health),
+        ),
+        "probe-command": State(
+            cause="ReadinessFailing",
+            main=runs(
+                SERVES, readinessProbe={"exec": {"command": ["cat", "/tmp/ready"]}, "periodSeconds": 1}
+            ),
+        ),
+        "probe-no-command": State(
+            cause="ProbeCommandMissing",
+            main=runs(SERVES, readinessProbe={"exec": {"command": ["celery"]}, "periodSeconds": 1}),
+        ),
         "liveness": State(
             cause="KilledByProbe", main=runs(WAITS, livenessProbe={**health, "failureThreshold": 2})
         ),
@@ -125,11 +183,20 @@ def states(host: Mapping[str, str]) -> dict[str, State]:
             main=runs(SERVES),
             forwarder=runs(WAITS, readinessProbe={"httpGet": {"port": 5000, "path": "/readyz"}}),
         ),
+        "forwarder-crash": State(
+            cause="ForwarderNotReady", main=runs(SERVES), forwarder=runs("echo no main >&2; exit 1")
+        ),
         "init-crash": State(cause="ContainerCrashing", init=runs("exit 5")),
         "init-hangs": State(cause="InitContainerRunning", init=runs(WAITS)),
         "init-image": State(cause="ImageNotFound", init={"image": f"{host['plain']}/no/init:1"}),
         "gpu": State(cause="NodesTooSmall", main={"resources": {"limits": {GPU: "9"}}}),
         "cpu": State(cause="NodesTooSmall", main={"resources": {"requests": {"cpu": "640"}}}),
+        "host-port": State(
+            cause="HostPortsInUse",
+            main={"ports": [{"containerPort": 5005, "hostPort": 5999}]},
+            replicas=2,
+        ),
+        "gated": State(cause="NotScheduled", pod={"schedulingGates": [{"name": "example.com/wait"}]}),
         "runtime-class": State(cause="RuntimeHandlerMissing", pod={"runtimeClassName": "nvidia"}),
         "account": State(cause="ServiceAccountMissing", pod={"serviceAccountName": "absent"}),
         "readiness-gate": State(
@@ -145,142 +212,11 @@ def states(host: Mapping[str, str]) -> dict[str, State]:
             ),
             pod={"volumes": [{"name": "v", "emptyDir": {"sizeLimit": "1Mi"}}]},
         ),
-    }
-
-
-class Ward(ExitStack):
-    """The registries, the installation's records, and a Deployment for each state; starts on entering."""
-
-    def __init__(self, node: Node, postgres: Postgres) -> None:
-        super().__init__()
-        self._node = node
-        self.plane = node.control_plane
-        self._postgres = postgres
-
-    def __enter__(self) -> Self:
-        super().__enter__()
-        try:
-            self.namespace = self.plane.create_namespace("endpoints")
-            self.callback(self.plane.delete_namespace, self.namespace)
-            self.states = states(self._registries())
-            self._surroundings()
-            for name, state in self.states.items():
-                self.plane.api(
-                    "POST", f"/apis/apps/v1/namespaces/{self.namespace}/deployments", _deployment(name, state)
-                )
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def _registries(self) -> dict[str, str]:
-        enter = self.enter_context
-        ca, stranger = CertificateAuthority("testbed registry CA"), CertificateAuthority("stranger CA")
-        store = temporary_directory("images")
-        tokens = TokenService(ca=ca, users={"": ("", frozenset()), USER: (PULL, frozenset("*"))})
-        enter(tokens.server)
-        plain = enter(Registry(storage=store))
-        issued = ca.issue()
-
-        def answers(status: int) -> str:
-            def script(_: Request) -> Reply:
-                return Reply(status)
-
-            return enter(ScriptedServer(script, certificate=issued)).address
-
-        hosts = {
-            "basic": enter(Registry(storage=store, certificate=issued, basic={USER: PULL})).address,
-            "token": enter(Registry(storage=store, certificate=issued, tokens=tokens)).address,
-            "untrusted": enter(Registry(storage=store, certificate=stranger.issue())).address,
-            "wrong host": enter(Registry(storage=store, certificate=ca.wrong_host())).address,
-            "expired": enter(Registry(storage=store, certificate=ca.expired())).address,
-            "no TLS": enter(Registry(storage=store)).address,
-            "429": answers(429),
-            "503": answers(503),
-            "forbidden": answers(403),
-        }
-        for address in hosts.values():
-            place = f'server = "https://{address}"\n[host."https://{address}"]\n'
-            trust = f'  capabilities = ["pull", "resolve"]\n  ca = "{ca.ca_file}"\n'
-            self._node.registry(address, place + trust)
-        for address in (plain.address, tokens.server.address, *hosts.values()):
-            self._node.reach(int(address.rpartition(":")[2]))
-        self._fill(plain)
-        return {**hosts, "plain": plain.address, "closed": str(free_port())}
-
-    def _fill(self, plain: Registry) -> None:
-        push(busybox("x:1", {"etc/vllm": b"vllm"}), f"{plain.address}/vllm:1")
-        push(busybox("x:1", {"etc/lost": b"lost"}), f"{plain.address}/lost-layer:1")
-        push(archive("x:1", {"bin/main": ARM}), f"{plain.address}/arm:1")
-        images = ImageStore(plain)
-        images.push_index("vllm-arm-index", "1", ("arm64",))
-        images.lose_blob("lost-layer", images.manifest("lost-layer", "1")["layers"][0]["digest"])
-
-    def _surroundings(self) -> None:
-        database = prepared(self._postgres)
-        auths = {"auths": {host: {"username": USER, "password": "wrong"} for host in ("127.0.0.1",)}}
-        url = {"database_url": self._postgres.url(OWNER, PASSWORD, database)}
-        self.plane.apply(
-            [
-                _object("Secret", DATABASE_SECRET, stringData=url),
-                _object("Secret", "present", stringData={"k": "v"}),
-                _object(
-                    "Secret",
-                    "bad",
-                    type="kubernetes.io/dockerconfigjson",
-                    stringData={".dockerconfigjson": json.dumps(auths)},
-                ),
-                _object("ConfigMap", "present", data={"k": "v"}),
-                {**_object("RuntimeClass", "nvidia", handler="nvidia"), "apiVersion": "node.k8s.io/v1"},
-            ],
-            namespace=self.namespace,
-        )
-        for name in self.states:
-            columns = {
-                "id": _id(name),
-                "name": name,
-                "endpoint_type": "streaming",
-                "endpoint_status": "READY",
-            }
-            then = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - 3600))
-            columns |= {
-                "status_reason": "",
-                "creation_task_id": "t",
-                "created_at": then,
-                "last_updated_at": then,
-            }
-            table = "hosted_model_inference.endpoints"
-            self._postgres.execute(
-                f"INSERT INTO {table} SELECT * FROM json_populate_record(NULL::{table}, '{json.dumps(columns)}')",  # noqa: S608
-                db=database,
-            )
-
-
-def _object(kind: str, name: str, **content: Any) -> Tree:
-    return {"apiVersion": "v1", "kind": kind, "metadata": {"name": name}, **content}
-
-
-def _id(name: str) -> str:
-    return f"end_{name.replace('-', '_')}"
-
-
-def _deployment(name: str, state: State) -> Tree:
-    base = {"image": BUSYBOX_IMAGE, **runs(WAITS)}
-    containers = [
-        {"name": "http-forwarder", **base, **state.forwarder},
-        {"name": "main", **base, **state.main},
-    ]
-    workload = f"launch-endpoint-id-{_id(name).replace('_', '-')}"
-    labels = {"app": workload, "endpoint_id": _id(name), "endpoint_name": name}
-    init = [{"name": "fetch", "image": BUSYBOX_IMAGE, **state.init}] if state.init else []
-    pod = {"terminationGracePeriodSeconds": 1, "initContainers": init, "containers": containers, **state.pod}
-    return {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": {"name": workload, "labels": labels},
-        "spec": {
-            "replicas": 1,
-            "selector": {"matchLabels": {"app": workload}},
-            "template": {"metadata": {"labels": labels}, "spec": pod},
-        },
+        "flaps": _flapping("ContainerCrashing", "echo 'CUDA out of memory' >&2; exit 1"),
+        "flaps-memory": _flapping("OutOfMemory", f"exec {TOO_MUCH}", resources=small),
+        "sound": State(main=runs(SERVES)),
+        "login": State(
+            main={"image": f"{host['basic']}/private:1", **runs(SERVES)},
+            pod={"imagePullSecrets": [{"name": "good"}]},
+        ),
     }

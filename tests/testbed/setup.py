@@ -34,6 +34,7 @@ DEBIAN = {
     "containernetworking-plugins": "/usr/lib/cni/ptp",
     "iptables": "/usr/sbin/iptables",
     "iproute2": "/usr/sbin/ip",
+    "dnsmasq-base": "/usr/sbin/dnsmasq",
     "busybox-static": "/var/lib/dpkg/info/busybox-static.list",  # the package busybox has the same file, not static
     "skopeo": "/usr/bin/skopeo",
     "buildah": "/usr/bin/buildah",

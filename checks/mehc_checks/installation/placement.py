@@ -3,18 +3,16 @@
 from collections.abc import Callable, Mapping
 
 from mehc_checks.clients.kubernetes.scheduling.model import Node
+from mehc_checks.clients.kubernetes.scheduling.readiness import Unready
 from mehc_checks.clients.kubernetes.scheduling.states import held
 from mehc_checks.installation.nodes import Nodes
 from mehc_checks.workload.scheduling import Selected
 
 
-def lost(nodes: Nodes | None) -> frozenset[str]:
-    """The names of nodes that are not Ready; none where nodes could not be read."""
-    if nodes is None:
-        return frozenset()
-    return frozenset(
-        node.name for pool in nodes.pools(frozenset()) if not pool.node.ready for node in pool.members
-    )
+def lost(nodes: Nodes | None) -> Mapping[str, Unready]:
+    """What keeps nodes from being Ready, by their names; none where nodes could not be read."""
+    pools = nodes.pools(frozenset()) if nodes else ()
+    return {node.name: node.unready for pool in pools for node in pool.members if node.unready}
 
 
 def _hold(node: Node) -> str:

@@ -1,10 +1,11 @@
 """One cause for a workload that lacks ready pods, with the lines that prove it."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
 
+from mehc_checks.clients.kubernetes.scheduling.readiness import Unready
 from mehc_checks.core.outcome import Finding, Reason
 from mehc_checks.core.text import counted, shortened
 from mehc_checks.core.text import since as dated
@@ -31,7 +32,7 @@ class Around:
     now: datetime
     grace: timedelta = timedelta(minutes=15)
     loading_grace: timedelta = timedelta(minutes=45)
-    lost: frozenset[str] = frozenset()
+    lost: Mapping[str, Unready] = field(default_factory=dict)
     selected: Callable[[Mapping[str, str]], Selected | None] = lambda _: None
     answered: Callable[[Pod, str], Answer | None] = lambda *_: None
 
@@ -100,7 +101,7 @@ def diagnose(workload: Workload, around: Around) -> Cause | None:
     current = living or failed[:1] or unready
     if not current:
         return refused or _no_pods(workload, around)
-    found = [(pod, _why(pod, failed, surroundings)) for pod in current]
+    found = [_why(pod, failed, surroundings) for pod in current]
     counts: dict[Reason, int] = {}
     for _, each in found:
         counts[each.finding.reason] = counts.get(each.finding.reason, 0) + 1
@@ -137,14 +138,16 @@ def _is_unstable(pod: Pod, failed: tuple[Pod, ...], now: datetime) -> bool:
     return len(failed) >= FEWEST and pod.created is not None and now - pod.created < STABLE
 
 
-def _why(pod: Pod, failed: tuple[Pod, ...], around: Surroundings) -> PodCause:
+def _why(pod: Pod, failed: tuple[Pod, ...], around: Surroundings) -> tuple[Pod, PodCause]:
+    """The cause, and the pod that it is about: of a pod that is ready and not stable, maybe the one before it."""
     if is_rejected(pod):
         rejected = sum(map(is_rejected, failed))
-        return cause(pod, rejection(pod, about(rejected, "pod")), around, evidence=why(pod, around).evidence)
+        found = cause(pod, rejection(pod, about(rejected, "pod")), around, evidence=why(pod, around).evidence)
+        return pod, found
     if pod.deleting or not pod.is_ready:
-        return why(pod, around)
+        return pod, why(pod, around)
     container = looping(pod, around.now)
-    return ending(pod, container, around) if container else _why(failed[0], failed, around)
+    return (pod, ending(pod, container, around)) if container else _why(failed[0], failed, around)
 
 
 def about(count: int, what: str) -> str:
@@ -166,7 +169,7 @@ def _displaced(workload: Workload, current: list[Pod], around: Surroundings) -> 
         pod for pod in (*failed, *workload.pods) if pod not in current and (pod.deleting or not pod.is_ready)
     ]
     for pod in others:
-        found = _why(pod, failed, around)
+        _, found = _why(pod, failed, around)
         if found.finding.reason in _DISPLACED:
             return pod, found
     for name, told in around.events.items():

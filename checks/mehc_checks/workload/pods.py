@@ -6,13 +6,14 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
+from mehc_checks.clients.kubernetes.scheduling.readiness import Unready
 from mehc_checks.core.outcome import Finding
 from mehc_checks.core.text import shortened, since
 from mehc_checks.modelengine.endpoints import FORWARDERS, PROXY
 from mehc_checks.workload import containers, ended, mounts, pulls, scheduling
 from mehc_checks.workload.evidence import container_line, event_lines, state_line
 from mehc_checks.workload.objects import PULLING, Container, Event, Pod
-from mehc_checks.workload.reasons import EXPLAINED_BY_NODES, ORDER
+from mehc_checks.workload.reasons import EXPLAINED_BY_NODES, NODE_FIXES, ORDER
 from mehc_checks.workload.reasons import WorkloadReasons as R
 from mehc_checks.workload.registry import Answer, confirmed
 from mehc_checks.workload.trouble import Trouble
@@ -29,7 +30,7 @@ class PodCause:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Surroundings:
-    """What is known beside the pod. ``lost`` are nodes that are not Ready; None where nodes could not be read.
+    """What is known beside the pod. ``lost`` are nodes that are not Ready, by name, and what keeps each.
 
     ``selected`` finds the nodes that carry all of a nodeSelector, ``answered`` what the registry of a container's image
     answered when it was asked as the pod asks.
@@ -39,7 +40,7 @@ class Surroundings:
     namespace: str = ""
     events: Mapping[str, tuple[Event, ...]] = field(default_factory=dict)
     """Of pods by name, oldest first."""
-    lost: frozenset[str] = frozenset()
+    lost: Mapping[str, Unready] = field(default_factory=dict)
     selected: Callable[[Mapping[str, str]], scheduling.Selected | None] = lambda _: None
     answered: Callable[[Pod, str], Answer | None] = lambda *_: None
 
@@ -81,11 +82,18 @@ def cause(
 def _lost(pod: Pod, events: tuple[Event, ...], around: Surroundings) -> _Found | None:
     if pod.node and (pod.node in around.lost or pod.reason == "NodeLost"):
         lines = event_lines(events, ("NodeNotReady", "TaintManagerEviction"), around.now)
-        return Trouble(reason=R.NODE_LOST), (state_line(pod), *lines), ""
+        return _of_node(pod, around.lost.get(pod.node)), (state_line(pod), *lines), ""
     if pod.deleting and (around.now - pod.deleting).total_seconds() > _TERMINATION_SECONDS:
         words = {"since": since(pod.deleting)}
         return Trouble(reason=R.TERMINATION_STUCK, words=words), (state_line(pod),), ""
     return None
+
+
+def _of_node(pod: Pod, unready: Unready | None) -> Trouble:
+    words = {"fix": NODE_FIXES[unready or Unready.OTHER].format(node=pod.node or "NODE")}
+    if unready:
+        words["detail"] = f": {unready}"
+    return Trouble(reason=R.NODE_LOST, words=words)
 
 
 def _ended(pod: Pod, events: tuple[Event, ...], around: Surroundings) -> _Found | None:

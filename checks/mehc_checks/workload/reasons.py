@@ -7,6 +7,7 @@ earlier one is named. Words that every cause of a pod is given: ``pod``, ``names
 from collections.abc import Mapping
 from typing import Final
 
+from mehc_checks.clients.kubernetes.scheduling.readiness import Unready
 from mehc_checks.clients.network.reasons import NetworkReasons
 from mehc_checks.clients.registry.reasons import RegistryReasons
 from mehc_checks.core.outcome import Reason, Status
@@ -15,6 +16,10 @@ _IMAGE: Final = ("VllmImagePullable",)
 _PLACE: Final = ("GpuNodesReady",)
 _EVENTS: Final = "Fix what the message names; all Events: kubectl describe pod {pod} -n {namespace}."
 _LOG: Final = "kubectl logs {pod} -n {namespace} -c {container}"
+_NODE_FIX: Final = (
+    "Check the kubelet and the container runtime of node {node} (kubectl describe node {node}), or delete the node: "
+    "its pods are created again elsewhere."
+)
 _DETAIL: Final = {"detail": "the cause is not stated"}
 
 
@@ -204,9 +209,9 @@ class WorkloadReasons(NetworkReasons):
         "NodeLost",
         Status.FAIL,
         "The pod's node is not ready any more: its kubelet, its container runtime or its network is down.",
-        message="node {node} is not ready",
-        remedy="Check the kubelet and the container runtime of the node (kubectl describe node {node}), or delete the "
-        "node: its pods are created again elsewhere.",
+        message="node {node} is not ready{detail}",
+        remedy="{fix}",
+        defaults={"detail": "", "fix": _NODE_FIX.format(node="NODE")},
     )
     EVICTED = Reason(
         "PodEvicted",
@@ -558,6 +563,7 @@ OF_POD: Final = "the pod's image"
 """What names a repository and a tag to a node."""
 PULL_WORDS: Final[Mapping[str, str]] = {
     "source": "the image's name",
+    "dns": "the DNS servers of the node (its /etc/resolv.conf)",
     "time": "30 s",
     "trust": f"Install the registry's certificate authority on the nodes (containerd: {_CERTS}).",
     "disable_tls": f"Enable TLS on the registry, or allow plain HTTP on the nodes (containerd: {_CERTS}).",
@@ -609,6 +615,17 @@ EVICTION_FIXES: Final = (
 )
 """What to do, by what the message of an eviction says. Sources: kubelet's ``eviction/helpers.go`` and
 ``eviction_manager.go``, the taint eviction controller, the eviction API, ``nodeshutdown``."""
+
+NODE_FIXES: Final[Mapping[Unready, str]] = {
+    Unready.KUBELET: "Check that the machine of node {node} runs, and restart its kubelet (systemctl restart kubelet); "
+    "if the machine is gone: kubectl delete node {node}.",
+    Unready.RUNTIME: "Restart the container runtime on node {node} (systemctl restart containerd) and read its log.",
+    Unready.NETWORK: "Check the network plugin's pod on node {node} (kubectl get pods -n kube-system -o wide "
+    "--field-selector spec.nodeName={node}): it writes the CNI configuration, and there is none.",
+    Unready.SHUTDOWN: "Wait until node {node} has restarted, or delete it: kubectl delete node {node}.",
+    Unready.OTHER: _NODE_FIX,
+}
+"""What to do where a node is not ready, by what keeps it."""
 
 KUBELET_FIXES: Final = (
     (r"no space left on device", "Free disk space on node {node}."),

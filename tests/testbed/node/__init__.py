@@ -15,7 +15,7 @@ import psutil
 import yaml
 
 from testbed import tools
-from testbed.controlplane import ApiError, ControlPlane
+from testbed.controlplane import API_SERVER, ApiError, ControlPlane
 from testbed.node import cgroups, settings
 from testbed.node.addresses import Addresses, ip
 from testbed.node.archives import BUSYBOX, archive
@@ -68,7 +68,7 @@ class Node(Process):
         super().__init__(name)
         self.node = name
         self._addresses = Addresses()
-        self.address = self._addresses.node
+        self.address, self.pods = self._addresses.node, self._addresses.pods
         self.control_plane = control_plane
         self._labels, self._taints = dict(labels or {}), list(taints)
         self._more = dict(kubelet or {})
@@ -92,7 +92,7 @@ class Node(Process):
 
     def prepare(self) -> None:
         here, plane = self.directory, self.control_plane
-        for folder in ("registries", "cni", "images", "kubelet", "podlogs"):
+        for folder in ("registries", "cni", "images", "kubelet", "names", "podlogs"):
             (here / folder).mkdir()
         sandbox = {"bin/busybox": BUSYBOX.read_bytes()}
         (here / "images" / "pause.tar").write_bytes(
@@ -100,7 +100,9 @@ class Node(Process):
         )
         (here / "containerd.toml").write_text(settings.containerd(here))
         self.write_network(settings.network(self._addresses.pods))
-        (here / "kubelet.yaml").write_text(yaml.safe_dump(settings.kubelet(here, self._taints) | self._more))
+        (here / "kubelet.yaml").write_text(
+            yaml.safe_dump(settings.kubelet(here, self.address, self._taints) | self._more)
+        )
         own = plane.client_kubeconfig(self.node, f"system:node:{self.node}", "system:nodes")
         shutil.copy(own, here / "kubeconfig")
         shutil.copy(plane.client_kubeconfig("kube-proxy", "system:kube-proxy"), here / "proxy.kubeconfig")
@@ -121,6 +123,7 @@ class Node(Process):
         self._portals = Portals(self._process_1())
         self.reach(self.control_plane.port)
         self._lead("default", "kubernetes", self.control_plane.port, "https")
+        self.resolve(API_SERVER, "kubernetes.default.svc.cluster.local")
 
     def ready(self) -> bool:
         try:
@@ -140,11 +143,17 @@ class Node(Process):
         self._portals.open(LOOPBACK, port, port)
 
     def service(self, namespace: str, name: str, port: int, to: int) -> None:
-        """Make a Service at ``port`` that leads pods to our loopback's port ``to``."""
+        """Make a Service at ``port`` that leads pods to our loopback's port ``to``, with a name in DNS."""
         spec = {"ports": [{"port": port, "targetPort": to}]}
         manifest = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": spec}
         self.control_plane.apply(manifest, namespace=namespace)
         self._lead(namespace, name, to)
+        made = self.control_plane.api("GET", f"/api/v1/namespaces/{namespace}/services/{name}")
+        self.resolve(made["spec"]["clusterIP"], f"{name}.{namespace}.svc.cluster.local")
+
+    def resolve(self, address: str, name: str) -> None:
+        """Make ``name`` known to DNS, as the node and its pods have it; it knows no other."""
+        (self.directory / "names" / name).write_text(f"{address} {name}\n")
 
     def _lead(self, namespace: str, service: str, port: int, name: str = "") -> None:
         assert self._portals is not None, "the node is not started"
@@ -181,6 +190,10 @@ class Node(Process):
         """Replace the configuration of the network plugin."""
         (self.directory / "cni" / "10-pods.conflist").write_text(json.dumps(configuration))
 
+    def remove_network(self) -> None:
+        """Remove it: a node that is not ready for the pods' network."""
+        (self.directory / "cni" / "10-pods.conflist").unlink()
+
     def processes(self, name: str) -> list[psutil.Process]:
         """Those of the node whose command line has the word ``name`` first or second."""
         found = []
@@ -191,7 +204,7 @@ class Node(Process):
         return found
 
     def restart_program(self, name: str) -> None:
-        """Kill "kubelet", "containerd", "kube-proxy" or "device-plugin"; it is started again at once."""
+        """Kill "kubelet", "containerd", "kube-proxy", "dnsmasq" or "device-plugin"; it is started again at once."""
         for each in self.processes(name):
             with contextlib.suppress(psutil.Error):
                 each.kill()

@@ -15,7 +15,9 @@ BUSYBOX = Path("/bin/busybox")
 """Of Debian's busybox-static: it needs no library."""
 BUSYBOX_IMAGE = "docker.io/testbed/busybox:1"
 """The image that the tests' node has."""
-_APPLETS = "cat dd echo env false head hostname httpd id ip kill ls mount nc nslookup ps sh sleep tail touch true wget"
+_APPLETS = (
+    "cat dd echo env false hostname httpd id ip kill ls mount nc nslookup ps sh sleep tail touch true wc wget"
+)
 
 
 def archive(

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Process 1 of the node: the mounts and the loopback that it needs, containerd, kube-proxy, GPUs that are none, and the
-# kubelet. What ends is started again.
+# Process 1 of the node: the mounts and the loopback that it needs, DNS, containerd, kube-proxy, GPUs that are none, and
+# the kubelet. What ends is started again.
 #
 #   boot.sh NAME DIRECTORY BOOT ADDRESS GATEWAY BINARY LABELS GPUS
 set -eu
@@ -54,7 +54,9 @@ ip address add "$address/30" dev eth0
 ip link set eth0 up
 ip route add default via "$gateway"
 echo 1 > /proc/sys/net/ipv4/ip_forward
-printf 'nameserver 127.0.0.1\n' > "$here/resolv.conf"
+printf 'nameserver %s\n' "$address" > "$here/resolv.conf"
+rm -f /etc/resolv.conf
+cp "$here/resolv.conf" /etc/resolv.conf
 
 again() { # NAME COMMAND…: runs it again and again, but not while the file "no-NAME" is there
     program=$1
@@ -66,6 +68,8 @@ again() { # NAME COMMAND…: runs it again and again, but not while the file "no
     done
 }
 
+again dnsmasq dnsmasq --keep-in-foreground --conf-file=/dev/null --user=root --pid-file= --log-facility=- \
+    --listen-address="$address" --bind-interfaces --no-resolv --no-hosts --hostsdir="$here/names" --address=/#/ &
 again containerd containerd --config "$here/containerd.toml" &
 while ! [ -S "$here/containerd.sock" ]; do sleep 0.01; done
 for image in "$here"/images/*.tar; do

@@ -6,7 +6,6 @@ from typing import Any
 
 PAUSE = "testbed/pause:1"
 """The image of each pod's sandbox: a busybox, so that no registry is needed."""
-DNS = "10.96.0.10"
 _CNI_PROGRAMS = "/usr/lib/cni"
 _LEFT_OUT = (
     "io.containerd.internal.v1.opt",
@@ -58,8 +57,11 @@ def network(pods: str) -> dict[str, Any]:
     }
 
 
-def kubelet(here: Path, taints: Sequence[Mapping[str, str]]) -> dict[str, Any]:
-    """A KubeletConfiguration. The kubelet asks for no credentials: only this machine reaches it."""
+def kubelet(here: Path, address: str, taints: Sequence[Mapping[str, str]]) -> dict[str, Any]:
+    """A KubeletConfiguration. The kubelet asks for no credentials: only this machine reaches it.
+
+    ``address`` is the node's, where its DNS is.
+    """
     never = {"nodefs.available": "0%", "imagefs.available": "0%", "nodefs.inodesFree": "0%"}
     return {
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
@@ -74,7 +76,7 @@ def kubelet(here: Path, taints: Sequence[Mapping[str, str]]) -> dict[str, Any]:
         "healthzPort": 0,
         "authentication": {"anonymous": {"enabled": True}, "webhook": {"enabled": False}},
         "authorization": {"mode": "AlwaysAllow"},
-        "clusterDNS": [DNS],
+        "clusterDNS": [address],
         "clusterDomain": "cluster.local",
         "resolvConf": str(here / "resolv.conf"),
         "podLogsDir": str(here / "podlogs"),
@@ -86,6 +88,7 @@ def kubelet(here: Path, taints: Sequence[Mapping[str, str]]) -> dict[str, Any]:
         "nodeStatusUpdateFrequency": "2s",
         "nodeLeaseDurationSeconds": 40,
         "syncFrequency": "5s",
+        "volumeStatsAggPeriod": "10s",  # how soon it is seen that a volume exceeds its limit
         "registerWithTaints": list(taints) or None,
         "registryPullQPS": 0,
         "serializeImagePulls": False,

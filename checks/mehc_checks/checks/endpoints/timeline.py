@@ -92,7 +92,7 @@ def _of_pod(pod: Pod, events: list[Event]) -> Iterator[Step | None]:
     placed = placed or pod.created
     yield _step(who, "the scheduler to find a node", pod.created, placed)
     pulling = _first(events, "Pulling")
-    pulled = _first(events, "Pulled")
+    pulled = _first(events, "Pulled", pulling)  # not of an image that was there
     ready = pod.conditions.get("Ready")
     done = ready.since if ready and ready.status == "True" else None
     for container in pod.containers:
@@ -124,8 +124,9 @@ def _of_pod(pod: Pod, events: list[Event]) -> Iterator[Step | None]:
         yield _step(who, f"the kubelet of node {pod.node}", placed, None)
 
 
-def _first(events: list[Event], reason: str) -> datetime | None:
-    return next((event.first for event in events if event.reason == reason), None)
+def _first(events: list[Event], reason: str, earliest: datetime | None = None) -> datetime | None:
+    times = (event.first for event in events if event.reason == reason and event.first)
+    return next((time for time in times if earliest is None or time >= earliest), None)
 
 
 def _step(who: str, whom: str, since: datetime | None, until: datetime | None) -> Step | None:

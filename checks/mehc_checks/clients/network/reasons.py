@@ -27,8 +27,11 @@ class NetworkReasons(ReasonSet):
         Status.FAIL,
         "DNS did not answer within the time allowed.",
         message="{concerning}{host} was not resolved within {time}: DNS does not answer",
-        remedy="Check the cluster's DNS (kubectl get pods -n kube-system -l k8s-app=kube-dns) and the path to it.",
-        defaults=_CONCERNING,
+        remedy="Check {dns} and the path to it.",
+        defaults={
+            **_CONCERNING,
+            "dns": "the cluster's DNS (kubectl get pods -n kube-system -l k8s-app=kube-dns)",
+        },
     )
     CONNECTION_REFUSED = Reason(
         "ConnectionRefused",

@@ -7,6 +7,7 @@ from sys import intern
 from typing import Any, Final
 
 from mehc_checks.clients.kubernetes.scheduling.quantity import CPU, amount
+from mehc_checks.clients.kubernetes.scheduling.readiness import Unready, unready
 
 HOSTNAME: Final = "kubernetes.io/hostname"
 Amounts = Mapping[str, int]
@@ -78,10 +79,16 @@ class Node:
     taints: tuple[Taint, ...]
     allocatable: Amounts
     unschedulable: bool
-    ready: bool
+    unready: Unready | None = None
+    """What keeps it from being Ready; None where it is."""
     devices: Amounts = field(default_factory=dict)
     """The capacity of extended resources (those with a "/"): what device plugins found, healthy or not."""
     created: datetime | None = None
+
+    @property
+    def ready(self) -> bool:
+        """Whether its kubelet says so."""
+        return self.unready is None
 
     def label(self, key: str) -> str | None:
         """The value of a label, or None."""
@@ -164,7 +171,7 @@ def read_node(manifest: Mapping[str, Any], interner: Interner) -> Node:
         # kube-scheduler takes the allocatable, and where a kubelet has not posted it, nothing is there.
         allocatable=interner.map(amounts(status.get("allocatable")).items()),
         unschedulable=bool(spec.get("unschedulable")),
-        ready=any(c["type"] == "Ready" and c["status"] == "True" for c in status.get("conditions") or ()),
+        unready=unready(status.get("conditions") or ()),
         devices=interner.map(
             (name, count) for name, count in amounts(status.get("capacity")).items() if "/" in name
         ),
