@@ -130,16 +130,8 @@ def no_dns(node: Node) -> Iterator[None]:
 
 @contextlib.contextmanager
 def silent_dns(node: Node) -> Iterator[None]:
-    servers = eventually(
-        lambda: node.processes("dnsmasq"), bool, PATIENCE
-    )  # another test may have stopped it
-    for each in servers:
-        each.suspend()
-    try:
+    with node.paused("dnsmasq"):
         yield
-    finally:
-        for each in servers:
-            each.resume()
 
 
 @contextlib.contextmanager
@@ -244,8 +236,7 @@ def outages(real_node: Node, ward: Ward) -> Iterator[None]:
             ward.make(name, on(name, main=runs(SERVES)))
         for name in OUTAGES:
             assert ward.until(name, "")["ready"] == 1
-        for kubelet in nodes["frozen"].processes("kubelet"):
-            kubelet.suspend()
+        stack.enter_context(nodes["frozen"].paused("kubelet"))
         stack.enter_context(nodes["no-runtime"].without("containerd"))
         nodes["no-network"].remove_network()
         for name in OUTAGES:

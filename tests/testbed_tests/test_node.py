@@ -22,6 +22,7 @@ from testbed.registry import Registry
 from testbed.waiting import eventually
 
 PATIENCE = 180
+ENTER = Path(cgroups.__file__).with_name("enter.sh")
 
 
 class Pods:
@@ -169,6 +170,17 @@ def test_memory_that_is_not_given_kills(pods: Pods) -> None:
     eventually(
         lambda: json.dumps(pods.plane.api("GET", path)["status"]), lambda text: "OOMKilled" in text, PATIENCE
     )
+
+
+def test_a_machine_with_cgroups_of_version_2_is_refused_and_left_alone(tmp_path: Path) -> None:
+    if why := impossible():
+        pytest.skip(why)
+    (tmp_path / "cgroup").write_text("0::/\n")
+    script = 'mount --bind "$1/cgroup" /proc/$$/cgroup && exec sh "$2" probe "$1" /dev/null'
+    words = ["unshare", "--mount", "sh", "-c", script, "sh", tmp_path, ENTER]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "its cgroups are of version 2\n")
+    assert (tmp_path / cgroups.RECORD).read_text() == ""
 
 
 KILLED = """

@@ -22,6 +22,7 @@ from testbed.node.archives import BUSYBOX, archive
 from testbed.node.portals import Portals, network_of
 from testbed.ports import LOOPBACK
 from testbed.process import ComponentError, Process, remove_directory, temporary_directory
+from testbed.waiting import eventually
 
 GPU = "nvidia.com/gpu"
 _SCRIPTS = Path(__file__).parent
@@ -40,7 +41,7 @@ def impossible() -> str:
     cgroups.remove(folder / cgroups.RECORD)
     remove_directory(folder)
     if done.returncode:
-        return f"this machine refuses cgroups or namespaces: {done.stderr.strip()}"
+        return f"this machine cannot have a node: {done.stderr.strip()}"
     return ""
 
 
@@ -51,7 +52,7 @@ class Node(Process):
     The kernel ends all of it when this process ends; what is left then, ``cgroups.sweep`` removes.
     """
 
-    start_timeout = 180.0
+    start_timeout = 600.0
 
     def __init__(
         self,
@@ -219,6 +220,19 @@ class Node(Process):
             yield
         finally:
             gone.unlink()
+
+    @contextlib.contextmanager
+    def paused(self, name: str) -> Iterator[None]:
+        """Inside, the program stands still: what asks it gets no answer."""
+        found = eventually(lambda: self.processes(name), bool, self.start_timeout)
+        for each in found:
+            each.suspend()
+        try:
+            yield
+        finally:
+            for each in found:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    each.resume()
 
     def log_tail(self, lines: int = 40) -> str:
         text = super().log_tail(lines)

@@ -15,25 +15,16 @@ for each in /var /etc; do
 done
 # The cgroups, as seen from our own ones: the kubelet takes them for those of the whole machine.
 mount -t sysfs sysfs /sys
-if grep -q '^[1-9][0-9]*:[a-z]' /proc/self/cgroup; then
-    mount -t tmpfs -o mode=755 tmpfs /sys/fs/cgroup
-    while IFS=: read -r _ controllers _; do
-        case $controllers in
-            "") continue ;;
-            name=*) folder=${controllers#name=} options=none,$controllers ;;
-            *) folder=$controllers options=$controllers ;;
-        esac
-        mkdir "/sys/fs/cgroup/$folder"
-        mount -t cgroup -o "$options" cgroup "/sys/fs/cgroup/$folder"
-    done < /proc/self/cgroup
-else
-    mount -t cgroup2 cgroup2 /sys/fs/cgroup
-    mkdir /sys/fs/cgroup/system
-    echo 1 > /sys/fs/cgroup/system/cgroup.procs
-    for each in $(cat /sys/fs/cgroup/cgroup.controllers); do
-        echo "+$each" > /sys/fs/cgroup/cgroup.subtree_control 2> /dev/null || :
-    done
-fi
+mount -t tmpfs -o mode=755 tmpfs /sys/fs/cgroup
+while IFS=: read -r _ controllers _; do
+    case $controllers in
+        "") continue ;;
+        name=*) folder=${controllers#name=} options=none,$controllers ;;
+        *) folder=$controllers options=$controllers ;;
+    esac
+    mkdir "/sys/fs/cgroup/$folder"
+    mount -t cgroup -o "$options" cgroup "/sys/fs/cgroup/$folder"
+done < /proc/self/cgroup
 # The kubelet would change settings of the kernel for the whole machine; it finds them as it wants them.
 put() {
     [ -e "/proc/sys/$1" ] || return 0
