@@ -22,6 +22,8 @@ _KNOWS_SERVICES = {
     "command": ["sh", "-c", 'test -n "$MY_REDIS_SERVICE_HOST"'],
 }
 """It is run again until the kubelet has heard of the Service, which has just been made."""
+_STAYS = {"name": "stays", "image": BUSYBOX_IMAGE, "command": ["sleep", "10000"]}
+"""The kubelet takes away the volume of a pod that has ended."""
 
 
 class Pods:
@@ -57,7 +59,7 @@ class Pods:
                 "terminationGracePeriodSeconds": 0,
                 "volumes": [{"name": "v", "emptyDir": {}}],
                 "initContainers": [_KNOWS_SERVICES] if links else [],
-                "containers": containers,
+                "containers": [*containers, _STAYS],
             },
         }
         made: Tree = self._plane.api("POST", f"/api/v1/namespaces/{self._namespace}/pods", pod)

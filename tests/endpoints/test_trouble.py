@@ -153,7 +153,7 @@ def test_pods_that_are_evicted_one_after_the_other() -> None:
     gone = [failed(f"a-2-{age}", age=age, **evicted) for age in (3, 6, 9, 12, 15, 18)]
     cause = found(workload(*gone, pod("a-2-y", age=1, containers=(container(since=0.5),))))
     assert (cause.reason, cause.overdue) == (R.EVICTED, True)
-    assert "evicted: Usage of EmptyDir volume v exceeds the limit 5Mi" in cause.message
+    assert cause.message == "pod a-2-3: evicted: Usage of EmptyDir volume v exceeds the limit 5Mi"
     assert diagnose(workload(*gone, pod("a-2-y", age=30, containers=(container(since=30),))), AROUND) is None
     assert (
         diagnose(workload(gone[0], pod("a-2-y", age=1, containers=(container(since=0.5),))), AROUND) is None
