@@ -7,13 +7,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from testbed import realregistries
 from testbed.installation import Tree
 from testbed.node import Node
 from testbed.postgres import Postgres
 from testbed.realstates import states
 from testbed.waiting import eventually
-from testbed.ward import PATIENCE, Ward
+from testbed.ward import PATIENCE, Ward, staged
 
 STATES = states(defaultdict(str))
 SOUND = tuple(name for name, state in STATES.items() if not state.cause)
@@ -45,12 +44,7 @@ class Explained:
 
 @pytest.fixture(scope="module")
 def explained(real_node: Node, postgres: Postgres) -> Iterator[Explained]:
-    with Ward(real_node) as ward:
-        hosts = realregistries.serve(real_node, ward)
-        ward.furnish((hosts["basic"], hosts["token"]))
-        ward.record(postgres, STATES)
-        for name, state in states(hosts).items():
-            ward.make(name, state)
+    with staged(real_node, postgres) as ward:
         yield Explained(ward)
 
 

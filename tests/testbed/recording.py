@@ -10,8 +10,8 @@ import os
 import re
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,7 +23,8 @@ from testbed.controlplane import ControlPlane
 from testbed.installation import Tree
 from testbed.node.archives import BUSYBOX_IMAGE, busybox
 from testbed.postgres import Postgres
-from testbed.realstates import Ward
+from testbed.realstates import states
+from testbed.ward import staged
 
 CORPUS: Final = Path(__file__).parents[1] / "endpoints" / "corpus.yaml"
 HEAD: Final = """\
@@ -70,26 +71,20 @@ def main(folder: str = "") -> None:
         ControlPlane(apiserver_flags=flags) as plane,
         Postgres() as postgres,
         nodes.Node(plane, gpus=2) as node,
-        _filled(node, postgres) as ward,
     ):
+        node.load(busybox(BUSYBOX_IMAGE))
         info = plane.api("GET", f"/api/v1/nodes/{node.node}")["status"]["nodeInfo"]
         runtime = info["containerRuntimeVersion"].replace("://", " ")
         source = f"{runtime}, kubelet {info['kubeletVersion']}"
-        causes = {name: state.cause for name, state in ward.states.items() if state.cause}
-        deadline = time.monotonic() + SECONDS
+        causes = {name: state.cause for name, state in states(defaultdict(str)).items() if state.cause}
         found: dict[str, dict[str, Tree]] = {}
-        while time.monotonic() < deadline:
-            for kind, name, entry in told(plane, ward.namespace, causes):
-                found.setdefault(kind, {}).setdefault(name, {"source": f"{source}: {name}", **entry})
-            time.sleep(2)
+        with staged(node, postgres) as ward:
+            deadline = time.monotonic() + SECONDS
+            while time.monotonic() < deadline:
+                for kind, name, entry in told(plane, ward.namespace, causes):
+                    found.setdefault(kind, {}).setdefault(name, {"source": f"{source}: {name}", **entry})
+                time.sleep(2)
     write(found, runtime)
-
-
-@contextmanager
-def _filled(node: nodes.Node, postgres: Postgres) -> Iterator[Ward]:
-    node.load(busybox(BUSYBOX_IMAGE))
-    with Ward(node, postgres) as ward:
-        yield ward
 
 
 def told(plane: ControlPlane, namespace: str, causes: Mapping[str, str]) -> Iterator[tuple[str, str, Tree]]:

@@ -4,7 +4,7 @@ import contextlib
 import io
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from typing import Any, Self
 
@@ -12,13 +12,14 @@ import yaml
 
 from mehc_checks.modelengine.scaling import resource_name
 from mehc_operator.cli import main
+from testbed import realregistries
 from testbed.endpoints import OWNER, PASSWORD, prepared
 from testbed.installation import DATABASE_SECRET, Tree, aws_values
 from testbed.node import Node
 from testbed.node.archives import BUSYBOX_IMAGE
 from testbed.postgres import Postgres
 from testbed.process import temporary_directory
-from testbed.realstates import WAITS, State, runs
+from testbed.realstates import WAITS, State, runs, states
 from testbed.registry import PASSWORD as PULL
 from testbed.registry import USER
 
@@ -110,6 +111,19 @@ class Ward(ExitStack):
             if (found.get("cause") or "") == cause or time.monotonic() > deadline:
                 return found
             time.sleep(0.5)
+
+
+@contextlib.contextmanager
+def staged(node: Node, postgres: Postgres) -> Iterator[Ward]:
+    """Every state of ``realstates``, asked of ``node``."""
+    with Ward(node) as ward:
+        hosts = realregistries.serve(node, ward)
+        found = states(hosts)
+        ward.furnish((hosts["basic"], hosts["token"]))
+        ward.record(postgres, found)
+        for name, state in found.items():
+            ward.make(name, state)
+        yield ward
 
 
 def _object(kind: str, name: str, **content: Any) -> Tree:
