@@ -2,14 +2,11 @@
 
 import asyncio
 import ssl
-import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractContextManager, asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 
 import pytest
 
@@ -17,7 +14,6 @@ from mehc_checks.clients.network.connect import NetworkProblem, client_context, 
 from mehc_checks.clients.network.reasons import NetworkReasons as N
 from mehc_checks.core.outcome import Reason
 from testbed import ports
-from testbed.node import impossible
 from testbed.pki import Certificate, CertificateAuthority
 
 
@@ -118,54 +114,3 @@ async def test_a_deadline_is_kept() -> None:
         with pytest.raises(NetworkProblem):
             await handshake(host, port, ssl.create_default_context(), timeout=0.2)
     assert time.monotonic() - clock < 2
-
-
-SILENT_DNS = """
-import asyncio, socket
-from mehc_checks.clients.network.connect import NetworkProblem, client_context, connect, handshake
-from mehc_checks.clients.redis.conversation import conversation, reach
-from mehc_checks.clients.redis.server import Server
-
-async def talk(tls):
-    async with conversation(Server(host="redis.example", port=6379, tls=tls), timeout=2):
-        pass
-
-async def main():
-    for asked in (
-        connect("redis.example", 6379, timeout=2),
-        handshake("redis.example", 6379, client_context(), timeout=2),
-        talk(False),
-        talk(True),
-        reach(Server(host="redis.example", port=6379), timeout=2),
-    ):
-        try:
-            await asked
-        except NetworkProblem as problem:
-            print(problem.reason.name)
-
-with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
-    silent.bind(("127.0.0.1", 53))
-    asyncio.run(main())
-    import os
-    os._exit(0)  # the resolver still waits
-"""
-
-
-def test_a_dns_that_does_not_answer_is_named_whatever_is_asked(tmp_path: Path) -> None:
-    if why := impossible():
-        pytest.skip(why)
-    (tmp_path / "resolv.conf").write_text("nameserver 127.0.0.1\n")
-    own = 'ip link set lo up && mount --bind "$0" /etc/resolv.conf && exec "$1" -c "$2"'
-    words = [
-        "unshare",
-        "--net",
-        "--mount",
-        "sh",
-        "-c",
-        own,
-        tmp_path / "resolv.conf",
-        sys.executable,
-        SILENT_DNS,
-    ]
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
-    assert done.stdout.split() == ["DNSTimeout"] * 5, done.stderr
