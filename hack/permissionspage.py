@@ -34,7 +34,7 @@ def tables(checks: Iterable[Check], own: Iterable[Permission]) -> list[str]:
         row = rows[permission.scope][
             f"{permission.resource}.{permission.group}".rstrip("."), permission.switch
         ]
-        row.verbs |= set(permission.verbs)
+        row.verbs |= set(permission.all_verbs)
         if permission.lost:
             row.lost[permission.lost] = None
         elif who:

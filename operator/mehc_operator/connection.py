@@ -11,6 +11,7 @@ import yaml
 from kubernetes.aio import client, config
 
 from mehc_checks.core.errors import UsageError
+from mehc_checks.installation.following import MOST
 
 _NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
@@ -41,7 +42,7 @@ class Access:
     async def load(self) -> client.Configuration:
         """The client's configuration. Raises UsageError in one line that names the file or context."""
         configuration = client.Configuration()
-        configuration.connection_pool_maxsize = 64
+        configuration.connection_pool_maxsize = 64 + MOST  # of which watches hold one each
         configuration.client_session_kwargs = {"trust_env": self.proxies and not self.in_cluster}
         try:
             if self.in_cluster:

@@ -54,7 +54,7 @@ def rules(checks: Iterable[Check]) -> dict[str, list[Rule]]:
         if permission.scope in _SCOPES and not permission.switch:
             places.append("everywhere")
         for where in places:
-            verbs[where, permission.group, permission.resource].update(permission.verbs)
+            verbs[where, permission.group, permission.resource].update(permission.all_verbs)
     lists: dict[str, list[Rule]] = {where: [] for where in (*_SCOPES, "everywhere", "operator")}
     for (where, group, resource), allowed in sorted(verbs.items()):
         entry = {"apiGroups": [group], "resources": [resource], "verbs": sorted(allowed)}

@@ -1,7 +1,7 @@
 """One resource from trigger to status: probe, judge, write if there is news, announce what turned."""
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -13,9 +13,10 @@ from mehc_checks.core.limiter import Limiter
 from mehc_checks.engine.check import Check
 from mehc_checks.engine.report import CheckResult
 from mehc_checks.engine.request import Request, Sources, not_evaluated
+from mehc_checks.installation.following import Read
 from mehc_checks.installation.helm import ReleaseFacts
 from mehc_checks.installation.inventory import Inventory
-from mehc_checks.installation.objects import ObjectName, Releases
+from mehc_checks.installation.objects import Follow, ObjectName, Releases
 from mehc_operator.events import transitions
 from mehc_operator.judgement import Verdict, heartbeat_due, judge, significant, suspended, unconfirmed
 from mehc_operator.limits import cut
@@ -31,6 +32,7 @@ log = logging.getLogger(__name__)
 
 _LONGEST_REQUEST = 256
 _LONGEST_NAME = 253
+_OFTEN = frozenset({Trigger.NODES, Trigger.OBJECTS})
 CONFIRM_AFTER = timedelta(seconds=2)
 
 
@@ -45,6 +47,7 @@ class Shared:
     store: Store
     limiter: Limiter
     clock: Callable[[], datetime]
+    follow: Follow | None = None
     confirm_after: timedelta = CONFIRM_AFTER
 
 
@@ -57,7 +60,7 @@ class Reconciler:
         sources = Sources(
             inventory=shared.inventory, releases=shared.releases, limiter=shared.limiter, clock=shared.clock
         )
-        self._runs = Runs(shared.checks, shared.cluster, sources)
+        self._runs = Runs(shared.checks, shared.cluster, sources, follow=shared.follow)
         self._written = _parsed(resource)
         """The status in the cluster: read from the resource when it is first seen, known from then on."""
         self._refused = False
@@ -90,7 +93,7 @@ class Reconciler:
         due = self._due(spec, status)
         status = status.model_copy(update={"next_probe_time": self._shared.clock() + due.delay})
         log.log(
-            logging.DEBUG if trigger is Trigger.NODES else logging.INFO,  # one for each resource, at each change
+            logging.DEBUG if trigger in _OFTEN else logging.INFO,  # one for each resource, at each change
             "%s: %s, %s checks pass (%s, %s)",
             resource, status.health, status.passing, trigger, status.duration,
             extra={"namespace": resource.namespace, "resource": resource.name, "trigger": str(trigger)},
@@ -104,6 +107,15 @@ class Reconciler:
             name in self._runs.asked or (name.is_release and name.namespace == self._namespace)
             for name in changed
         )
+
+    @property
+    def read(self) -> Collection[Read]:
+        """What the probe runs have read and may be told of."""
+        return self._runs.read
+
+    def touch(self, changed: Collection[Read]) -> bool:
+        """Whether checks have read one of ``changed``: the next run carries them out."""
+        return self._runs.touch(changed)
 
     def _due(self, spec: Spec, status: StatusReport) -> Due:
         due = Due(delay=self._runs.next_due(spec))

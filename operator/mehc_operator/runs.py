@@ -1,7 +1,7 @@
 """One resource's probe runs: which checks are due, their results, and when to look again."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -13,8 +13,9 @@ from mehc_checks.engine.check import Check
 from mehc_checks.engine.reasons import OF_TIME, RunnerReasons
 from mehc_checks.engine.report import CheckResult, Report
 from mehc_checks.engine.request import Request, Sources, diagnose, not_evaluated
+from mehc_checks.installation.following import Read
 from mehc_checks.installation.helm import ReleaseFacts
-from mehc_checks.installation.objects import ObjectName, Recording
+from mehc_checks.installation.objects import Follow, ObjectName, Recording
 from mehc_operator.metrics import PROBE_DURATION
 from mehc_operator.models import CheckOptions, Spec
 from mehc_operator.request import request
@@ -38,9 +39,15 @@ class Runs:
     """Of the release that the last run found."""
     asked: set[ObjectName] = field(default_factory=set)
     """The Secrets and ConfigMaps that the runs have read."""
+    read: set[Read] = field(default_factory=set)
+    """The collections of all else that the runs have read."""
+    follow: Follow | None = None
+    """Awaited before one of them is read."""
     _results: dict[str, CheckResult] = field(default_factory=dict)
     _probed: dict[str, float] = field(default_factory=dict)
     """When each check was last carried out, by a clock that nobody sets (monotonic seconds)."""
+    _touched: set[str] = field(default_factory=set)
+    """The checks that have read what has changed since they were last carried out."""
 
     @property
     def clock(self) -> Callable[[], datetime]:
@@ -51,15 +58,20 @@ class Runs:
     ) -> tuple[CheckResult, ...]:
         """Probe what is due and return the results of all checks, in the order of the catalogue.
 
-        ``pending`` are the checks whose failure waits for confirmation: a run for their sake probes
-        only them. Never raises for what is wrong with the spec: that is a result too.
+        ``pending`` are the checks whose failure waits for confirmation: a run for their sake probes only them, and
+        those that have read what has changed since. Never raises for what is wrong with the spec: that is a result
+        too.
         """
         if trigger in (Trigger.SEEN, Trigger.SPEC):
             self._results.clear()
             self.asked.clear()
+            self.read.clear()
+        touched, self._touched = self._touched, set()
         now = time.monotonic()
         due = [
-            check for check in self.checks.values() if self._is_due(check, spec, trigger, set(pending), now)
+            check
+            for check in self.checks.values()
+            if self._is_due(check, spec, trigger, {*pending, *touched}, now)
         ]
         for result in await self._carry_out(due, spec, namespace):
             self._results[result.name] = result
@@ -67,6 +79,16 @@ class Runs:
             if result.status is not Status.SKIP:
                 PROBE_DURATION.labels(check=result.name).observe(result.duration.total_seconds())
         return tuple(self._results[name] for name in self.checks)
+
+    def touch(self, changed: Collection[Read]) -> bool:
+        """Take note of what changed; whether a check has read it and is to be told."""
+        self._touched |= {
+            check.name
+            for check in self.checks.values()
+            for read in changed
+            if read in self.read and read.kind in check.follows
+        }
+        return bool(self._touched)
 
     def interval(self, spec: Spec) -> timedelta:
         """The time between two probe runs: the shortest interval of its checks."""
@@ -86,7 +108,7 @@ class Runs:
     def _is_due(self, check: Check, spec: Spec, trigger: Trigger, pending: set[str], now: float) -> bool:
         if check.name not in self._results or trigger in ASKS_FOR_ALL or check.name in pending:
             return True
-        if trigger is Trigger.CONFIRMATION:
+        if trigger in (Trigger.CONFIRMATION, Trigger.OBJECTS):
             return False
         if trigger is Trigger.NODES:
             return check.follows_nodes
@@ -94,7 +116,7 @@ class Runs:
         return since >= spec.interval_of(check.name) * _SLACK
 
     async def _carry_out(self, due: list[Check], spec: Spec, namespace: str) -> tuple[CheckResult, ...]:
-        cluster = Recording(self.cluster)
+        cluster = Recording(self.cluster, self.read, self.follow)
         sources = replace(self.sources, cluster=cluster)
         started = self.clock()
         asked = Request()

@@ -36,6 +36,7 @@ class Trigger(StrEnum):
     CONFIRMATION = "confirmation"
     NODES = "nodes"
     CONFIGURATION = "configuration"
+    OBJECTS = "objects"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

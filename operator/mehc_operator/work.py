@@ -1,14 +1,17 @@
 """What the leader does: probe runs of the resources, and watches of what they depend on."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Final
+from weakref import WeakKeyDictionary, ref
 
 from mehc_checks.clients.kubernetes.api import KubernetesCluster
 from mehc_checks.core.limiter import Limiter
 from mehc_checks.engine.check import catalogue
 from mehc_checks.installation.context import now
+from mehc_checks.installation.following import Following, Read
 from mehc_checks.installation.inventory import WatchedInventory
 from mehc_checks.installation.objects import ObjectName, WatchedObjects
 from mehc_operator import metrics
@@ -19,6 +22,10 @@ from mehc_operator.throttle import Throttle
 
 _SETTLING: Final = 5.0
 """Seconds that the first probe runs wait for the watches of Secrets and ConfigMaps."""
+_COLLECTING: Final = 0.5
+"""Seconds in which changed objects are collected, over all resources."""
+_SWEEPING: Final = 300
+"""Seconds after which watches are looked through for those that are not needed."""
 
 
 class Work:
@@ -31,7 +38,7 @@ class Work:
         self,
         cluster: KubernetesCluster,
         *,
-        namespaces: Iterable[str],
+        namespaces: Sequence[str],
         runs: int,
         probes: int,
         store: Store,
@@ -40,14 +47,26 @@ class Work:
         self._inventory = WatchedInventory(cluster, changed=self._nodes_changed)
         self._changes = Changes(lambda: self.scheduler)
         self._objects = WatchedObjects(cluster, namespaces, changed=self._changes)
+        checks = catalogue()
+        self._following = Following(
+            cluster,
+            frozenset(kind for check in checks.values() for kind in check.follows),
+            self._object_changed,
+            clusterwide=not namespaces,
+        )
+        self._touched: set[Read] = set()
+        self._objects_changed = Throttle(self._tell, apart=_COLLECTING)
+        self._told: WeakKeyDictionary[Reconciler, Throttle] = WeakKeyDictionary()
+        self._sweeping: asyncio.Task[None] | None = None
         shared = Shared(
-            checks=catalogue(),
+            checks=checks,
             cluster=cluster,
             inventory=self._inventory,
             releases=self._objects,
             store=store,
             limiter=Limiter(probes),
             clock=now,
+            follow=self._following.follow,
         )
         self.scheduler = Scheduler(
             lambda resource: Reconciler(shared, resource), runs=Limiter(runs, paced=True)
@@ -65,23 +84,54 @@ class Work:
             async with asyncio.timeout(_SETTLING):
                 await self._objects.settled()
         self._changes.cancel()
+        self._sweeping = asyncio.create_task(self._sweep(), name="sweep")
         self.scheduler.resume()
 
     async def stop(self) -> None:
         """End all probe runs and watches."""
         metrics.clear()
-        if self._beginning is not None:
-            self._beginning.cancel()
-            await asyncio.gather(self._beginning, return_exceptions=True)
+        for task in (self._beginning, self._sweeping):
+            if task is not None:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
         await self.scheduler.pause()
         self._changes.cancel()
         self._nodes_changed.cancel()
+        self._objects_changed.cancel()
+        self._touched.clear()
+        for told in self._told.values():
+            told.cancel()
+        await self._following.stop()
         await self._objects.stop()
         await self._inventory.stop()
 
+    def _object_changed(self, read: Read) -> None:
+        self._touched.add(read)
+        self._objects_changed()
+
+    def _tell(self) -> None:
+        """Ask for the checks that have read what changed; of each resource, now and then."""
+        changed, self._touched = self._touched, set()
+        for each in self._reconcilers():
+            if each.touch(changed):
+                if each not in self._told:
+                    self._told[each] = Throttle(partial(self._ask, ref(each)), soon=0.0)
+                self._told[each]()
+
+    def _ask(self, whom: "ref[Reconciler]") -> None:
+        self.scheduler.observe_change(Trigger.OBJECTS, lambda reconcile: reconcile is whom())
+
+    async def _sweep(self) -> None:
+        """End the watches that no resource needs any more."""
+        while True:
+            await asyncio.sleep(_SWEEPING)
+            await self._following.retain({read for each in self._reconcilers() for read in each.read})
+
+    def _reconcilers(self) -> list[Reconciler]:
+        return [each for each in self.scheduler.reconciles() if isinstance(each, Reconciler)]
+
     def _observed(self) -> list[metrics.Observed]:
-        reconcilers = self.scheduler.reconciles()
-        return [each.observed for each in reconcilers if isinstance(each, Reconciler)]
+        return [each.observed for each in self._reconcilers()]
 
 
 class Changes:

@@ -10,6 +10,7 @@ class Permission:
     ``scope`` is where: "own" (the resource's namespace), "endpoints" (the endpoint namespace), "operator" (the
     operator's own namespace) or "cluster".
     ``switch`` names the chart's value that grants it, for what is off by default; "" is granted always.
+    ``followed``: the operator watches these objects too, and runs the check again when one changes.
     ``lost`` says what is lost without it, where that is not that the check is Unknown.
     """
 
@@ -18,4 +19,13 @@ class Permission:
     group: str = ""
     scope: str = "own"
     switch: str = ""
+    followed: bool = False
     lost: str = ""
+
+    @property
+    def all_verbs(self) -> tuple[str, ...]:
+        """The verbs of the operator; a command needs no more than ``verbs``."""
+        return (
+            *self.verbs,
+            *(verb for verb in ("list", "watch") if self.followed and verb not in self.verbs),
+        )

@@ -57,6 +57,11 @@ class Check:
     follows_nodes: bool = False
 
     @property
+    def follows(self) -> frozenset[tuple[str, str]]:
+        """Group and resource of the objects whose changes ask for the check."""
+        return frozenset((each.group, each.resource) for each in self.permissions if each.followed)
+
+    @property
     def docs(self) -> str:
         """The check's page, relative to the project's root."""
         return f"docs/checks/{self.name}.md"

@@ -2,15 +2,17 @@
 
 import asyncio
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Final, Protocol
 
 from mehc_checks.clients.kubernetes.api import Cluster, KubernetesCluster, Secret
 from mehc_checks.clients.kubernetes.paths import object_path
 from mehc_checks.clients.kubernetes.watch import Watch, listed
 from mehc_checks.core.errors import Forbidden
+from mehc_checks.installation.following import Read
 from mehc_checks.installation.helm import SECRET_PREFIX, SECRET_TYPE, Release, Stored, read, stored
 
 _KINDS: Final = {"secrets": "Secret", "configmaps": "ConfigMap"}
@@ -32,6 +34,9 @@ class ObjectName:
     def is_release(self) -> bool:
         """Whether Helm keeps a revision of a release in it."""
         return self.kind == "Secret" and self.name.startswith(SECRET_PREFIX)
+
+
+Follow = Callable[[Read], Awaitable[None]]
 
 
 class Releases(Protocol):
@@ -144,11 +149,17 @@ class _Names:
 
 
 class Recording:
-    """A Cluster that remembers which Secrets and ConfigMaps were asked for: a change of them matters to who asked."""
+    """A Cluster that remembers what was asked for: a change of it matters to who asked.
 
-    def __init__(self, cluster: Cluster) -> None:
+    ``asked`` has the Secrets and ConfigMaps, ``read``, the caller's, the collections of all else; ``follow`` is awaited
+    before one of them is read for the first time.
+    """
+
+    def __init__(self, cluster: Cluster, read: set[Read], follow: Follow | None = None) -> None:
         self._cluster = cluster
+        self._follow = follow
         self.asked: set[ObjectName] = set()
+        self._read = read
 
     @property
     def surrounds_us(self) -> bool:
@@ -166,13 +177,23 @@ class Recording:
         if match := _OBJECT.fullmatch(path):
             namespace, resource, name = match.groups()
             self.asked.add(ObjectName(_KINDS[resource], namespace, name))
+        await self._note(path, query)
         return await self._cluster.get(path, **query)
 
     async def get_metadata(self, path: str) -> Mapping[str, Any] | None:
+        await self._note(path)
         return await self._cluster.get_metadata(path)
 
     async def list_metadata(self, path: str, **query: str) -> Mapping[str, Any] | None:
+        await self._note(path, query)
         return await self._cluster.list_metadata(path, **query)
+
+    async def _note(self, path: str, query: Mapping[str, str] = MappingProxyType({})) -> None:
+        read = Read.of(path, query)
+        if read is None or read in self._read or self._follow is None:
+            return
+        self._read.add(read)
+        await self._follow(read)
 
     async def create(self, path: str, manifest: Mapping[str, Any]) -> Mapping[str, Any] | str:
         return await self._cluster.create(path, manifest)

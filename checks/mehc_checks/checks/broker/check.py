@@ -27,12 +27,13 @@ _NAMED: Final = 3
     permissions=(
         Permission(resource="secrets"),
         Permission(resource="configmaps"),
-        Permission(resource="deployments", group="apps"),
+        Permission(resource="deployments", group="apps", followed=True),
         Permission(
             resource="deployments",
             group="apps",
             verbs=("list",),
             scope="endpoints",
+            followed=True,
             lost="async endpoints are assumed where they would not work",
         ),
         Permission(resource="services"),

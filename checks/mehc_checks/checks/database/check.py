@@ -30,7 +30,7 @@ R = DatabaseReasons
     permissions=(
         Permission(resource="secrets"),
         Permission(resource="configmaps"),
-        Permission(resource="deployments", group="apps"),
+        Permission(resource="deployments", group="apps", followed=True),
         Permission(resource="services"),
     ),
 )

@@ -32,21 +32,27 @@ _PROVED = 10
     permissions=(
         Permission(resource="secrets"),
         Permission(resource="configmaps"),
-        Permission(resource="deployments", group="apps"),
+        Permission(resource="deployments", group="apps", followed=True),
         Permission(resource="configmaps", scope="endpoints"),
         Permission(
             resource="secrets",
             scope="endpoints",
             lost="EndpointsReady does not ask registries for images that endpoints wait for with pull secrets",
         ),
-        Permission(resource="pods", verbs=("list",), scope="endpoints"),
-        Permission(resource="events", verbs=("list",), scope="endpoints"),
-        Permission(resource="deployments", group="apps", verbs=("list",), scope="endpoints"),
-        Permission(resource="replicasets", group="apps", verbs=("list",), scope="endpoints"),
-        Permission(resource="statefulsets", group="apps", verbs=("list",), scope="endpoints"),
-        Permission(resource="scaledobjects", group="keda.sh", verbs=("list",), scope="endpoints"),
+        Permission(resource="pods", verbs=("list",), scope="endpoints", followed=True),
+        Permission(resource="events", verbs=("list",), scope="endpoints", followed=True),
+        Permission(resource="deployments", group="apps", verbs=("list",), scope="endpoints", followed=True),
+        Permission(resource="replicasets", group="apps", verbs=("list",), scope="endpoints", followed=True),
+        Permission(resource="statefulsets", group="apps", verbs=("list",), scope="endpoints", followed=True),
         Permission(
-            resource="leaderworkersets", group="leaderworkerset.x-k8s.io", verbs=("list",), scope="endpoints"
+            resource="scaledobjects", group="keda.sh", verbs=("list",), scope="endpoints", followed=True
+        ),
+        Permission(
+            resource="leaderworkersets",
+            group="leaderworkerset.x-k8s.io",
+            verbs=("list",),
+            scope="endpoints",
+            followed=True,
         ),
         Permission(resource="nodes", verbs=("list", "watch"), scope="cluster"),
     ),

@@ -37,12 +37,16 @@ R = GpuNodesReasons
     permissions=(
         Permission(resource="nodes", verbs=("list", "watch"), scope="cluster"),
         Permission(resource="pods", verbs=("list", "watch"), scope="cluster"),
-        Permission(group="apps", resource="deployments", verbs=("list",), scope="own"),
-        Permission(group="apps", resource="deployments", verbs=("list",), scope="endpoints"),
+        Permission(group="apps", resource="deployments", verbs=("list",), scope="own", followed=True),
+        Permission(group="apps", resource="deployments", verbs=("list",), scope="endpoints", followed=True),
         Permission(
-            group="leaderworkerset.x-k8s.io", resource="leaderworkersets", verbs=("list",), scope="endpoints"
+            group="leaderworkerset.x-k8s.io",
+            resource="leaderworkersets",
+            verbs=("list",),
+            scope="endpoints",
+            followed=True,
         ),
-        Permission(group="apps", resource="daemonsets", verbs=("list",), scope="endpoints"),
+        Permission(group="apps", resource="daemonsets", verbs=("list",), scope="endpoints", followed=True),
         Permission(resource="configmaps", verbs=("get",), scope="endpoints"),
         Permission(
             resource="events",

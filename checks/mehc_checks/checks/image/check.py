@@ -63,7 +63,7 @@ _UNSEEN = "VllmImagePullable does not see what happened to pulls of pods"
     permissions=(
         Permission(resource="configmaps", scope="own"),
         Permission(resource="configmaps", scope="endpoints"),
-        Permission(resource="serviceaccounts", scope="endpoints"),
+        Permission(resource="serviceaccounts", scope="endpoints", followed=True),
         Permission(resource="secrets", scope="endpoints"),
         Permission(resource="pods", verbs=("list",), scope="endpoints", lost=_UNSEEN),
         Permission(resource="events", verbs=("list",), scope="endpoints", lost=_UNSEEN),

@@ -37,13 +37,19 @@ _WORDS: Final[dict[str, Any]] = {
         Permission(resource="configmaps", scope="own"),
         Permission(resource="configmaps", scope="endpoints"),
         Permission(resource="events", verbs=("list",), scope="endpoints"),
-        Permission(resource="scaledobjects", group="keda.sh", verbs=("list",), scope="endpoints"),
-        Permission(resource="triggerauthentications", group="keda.sh", scope="endpoints"),
         Permission(
-            resource="horizontalpodautoscalers", group="autoscaling", verbs=("list",), scope="endpoints"
+            resource="scaledobjects", group="keda.sh", verbs=("list",), scope="endpoints", followed=True
         ),
-        Permission(resource="deployments", group="apps", verbs=("list",), scope="cluster"),
-        Permission(resource="apiservices", group="apiregistration.k8s.io", scope="cluster"),
+        Permission(resource="triggerauthentications", group="keda.sh", scope="endpoints", followed=True),
+        Permission(
+            resource="horizontalpodautoscalers",
+            group="autoscaling",
+            verbs=("list",),
+            scope="endpoints",
+            followed=True,
+        ),
+        Permission(resource="deployments", group="apps", verbs=("list",), scope="cluster", followed=True),
+        Permission(resource="apiservices", group="apiregistration.k8s.io", scope="cluster", followed=True),
     ),
 )
 def prometheus_queryable(facts: PrometheusFacts) -> Outcome:

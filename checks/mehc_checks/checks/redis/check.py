@@ -28,10 +28,10 @@ _EXPIRES_SOON: Final = timedelta(days=14)
     permissions=(
         Permission(resource="secrets"),
         Permission(resource="configmaps"),
-        Permission(resource="deployments", group="apps"),
+        Permission(resource="deployments", group="apps", followed=True),
         Permission(resource="services"),
         Permission(resource="configmaps", scope="endpoints"),
-        Permission(resource="triggerauthentications", group="keda.sh", scope="endpoints"),
+        Permission(resource="triggerauthentications", group="keda.sh", scope="endpoints", followed=True),
     ),
 )
 def redis_reachable(facts: RedisFacts) -> Outcome:

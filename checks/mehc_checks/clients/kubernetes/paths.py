@@ -21,6 +21,13 @@ def cluster_path(resource: str, name: str, *, group: str = "", version: str = "v
     return f"{_root(group, version)}/{resource}/{_segment(name)}"
 
 
+def everywhere(path: str) -> str:
+    """The path of the collection at ``path`` in all namespaces."""
+    group, namespace, resource, _ = parts(path)
+    version = path.split("/")[3 if group else 2]
+    return f"{_root(group, version)}/{resource}" if namespace else path
+
+
 def _root(group: str, version: str) -> str:
     return f"/apis/{group}/{version}" if group else f"/api/{version}"
 

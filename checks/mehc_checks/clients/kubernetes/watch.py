@@ -74,7 +74,8 @@ class _Expired(Exception):  # noqa: N818 - no error: the API server forgets old 
 class Watch(Generic[S]):
     """A list that follows the cluster: ``start`` it, ask it by ``snapshot``, ``stop`` it.
 
-    ``changed`` is called, in the event loop, after something that the store keeps has changed.
+    ``changed`` is called, in the event loop, after something that the store keeps has changed. ``optional``: nothing
+    fails while it cannot watch, so that is no line of the log.
     """
 
     cluster: KubernetesCluster
@@ -83,6 +84,7 @@ class Watch(Generic[S]):
     query: Mapping[str, str] = field(default_factory=dict)
     metadata_only: bool = False
     changed: Callable[[], None] = lambda: None
+    optional: bool = False
     _store: S | None = None
     _version: str = ""
     _error: CannotEvaluate | None = None
@@ -203,13 +205,14 @@ class Watch(Generic[S]):
 
     def _well(self) -> None:
         if self._error is not None:
-            log.info("watch of %s works again", self.path)
+            log.log(logging.DEBUG if self.optional else logging.INFO, "watch of %s works again", self.path)
         self._error = None
         self._settled.set()
 
     def _failed(self, error: CannotEvaluate) -> None:
         if self._error is None:
             self._since = time.monotonic()
-            log.warning("watch of %s: %s", self.path, error)
+            level = logging.DEBUG if self.optional else logging.WARNING
+            log.log(level, "watch of %s: %s", self.path, error)
         self._error = error
         self._settled.set()
