@@ -19,9 +19,11 @@ import yaml
 
 from demo.demo import Demo
 from demo.stage import IMAGE_CACHE, hardware, image_cache, workloads
+from mehc_checks.engine.check import catalogue
 from mehc_operator.cli import main
 from testbed.chart import CHART, CRD, Manifest, of_kind, rendered
 from testbed.controlplane import ControlPlane
+from testbed.endpoints import LEADER_WORKER_SET
 from testbed.healthchecks import manifest
 from testbed.helm import Helm
 from testbed.installation import DATABASE_SECRET, Tree, only
@@ -95,6 +97,14 @@ def qualified(rule: Mapping[str, Any]) -> Iterator[str]:
                 yield f"{verb} {resource}.{group}".rstrip(".")
 
 
+FOLLOWED = {
+    f"{verb} {permission.resource}.{permission.group}".rstrip(".")
+    for check in catalogue().values()
+    for permission in check.permissions
+    if permission.followed
+    for verb in ("list", "watch")
+} - {*UNKNOWN, *SELDOM, *OPERATOR}
+"""What the operator alone asks for, too: without it a change is noticed when the interval is over."""
 EVERYWHERE = sorted({name for rule in RULES["everywhere"] for name in qualified(rule)})
 
 
@@ -174,6 +184,7 @@ class Stage:
         self.plane.apiserver.flags |= flags  # type: ignore[attr-defined]
         self.plane.apiserver.restart()
         install_crd(self.plane)
+        self.plane.apply(LEADER_WORKER_SET)
         self.plane.api("POST", "/api/v1/namespaces", {"metadata": {"name": RELEASE}})
         sound = demo.servers.installation(PLATFORM, "sound", demo.servers.values(demo.servers.redis))
         sound.install(self.plane, Helm(self.plane), image_cache())
@@ -261,7 +272,7 @@ def refusals(results: Mapping[str, Tree]) -> set[str]:
 
 
 def test_the_table_of_this_test_is_complete() -> None:
-    assert sorted([*UNKNOWN, *SELDOM, *OPERATOR]) == EVERYWHERE
+    assert sorted([*UNKNOWN, *SELDOM, *OPERATOR, *FOLLOWED]) == EVERYWHERE
 
 
 def test_the_charts_rules_are_enough(stage: Stage, account: Account) -> None:
@@ -343,6 +354,9 @@ def test_the_operator_needs_no_more(stage: Stage, operators: Account) -> None:
         spec["checks"]["VllmImagePullable"] = {"parameters": {"pullFrom": "node"}}
         stage.apply({"interval": "1h", "timeout": "20s", **spec})
         assert refusals(stage.judged()) == set()
+        authentication = {"redis": {"enableAuth": True, "kedaSecretName": "token"}}
+        stage.apply({"interval": "1h", "values": authentication, **only("PrometheusQueryable")})
+        assert refusals(stage.judged()) == set()
         broken = {"config": {"values": {"launch": {"cache_redis_aws_url": "redis://127.0.0.1:1/15"}}}}
         for values, status in ((broken, "Fail"), ({}, "Pass")):  # Ready turns, and turns back
             stage.apply({"interval": "1h", "values": values, **only("RedisReachable")})
@@ -350,7 +364,7 @@ def test_the_operator_needs_no_more(stage: Stage, operators: Account) -> None:
         eventually(partial(stage.asked, ":operator"), lambda asked: "patch events" in asked)
         assert complaints(operator) == []
     assert stage.asked(":operator", "forbid") == set()
-    assert stage.asked(":operator").issuperset(OPERATOR)
+    assert stage.asked(":operator").issuperset({*OPERATOR, *FOLLOWED})
     assert stage.asked(":operator").issuperset(name for rule in RULES["operator"] for name in qualified(rule))
     assert stage.asked(":operator").issuperset(
         name for rule in RULES["pullProbe"] for name in qualified(rule)
@@ -454,6 +468,8 @@ def test_by_roles_alone(stage: Stage) -> None:
         "get gateways.networking.istio.io",
         "get namespaces",  # istio-system
         "get priorityclasses.scheduling.k8s.io",
+        "list apiservices.apiregistration.k8s.io",
+        "list priorityclasses.scheduling.k8s.io",
         "list deployments.apps",  # of KEDA's namespace
         "list nodes",
         "list pods",  # of the whole cluster

@@ -47,7 +47,7 @@ class Process:
     leaving the `with` block) also removes the directory.
     """
 
-    start_timeout = 30.0  # seconds
+    start_timeout = 180.0  # seconds: a busy machine is slow, and no fault
     stop_timeout = 5.0  # seconds between stop_signal and SIGKILL
     stop_signal = signal.SIGTERM
     parent_death_signal = signal.SIGKILL

@@ -22,8 +22,6 @@ MOST: Final = 128
 """Watches at once: each holds a connection. What is beyond is noticed when an interval is over."""
 MOST_NAMESPACES: Final = 4
 """Of one kind that are watched each by its own; beyond, the kind is watched in the whole cluster at once."""
-_SETTLING: Final = 3.0
-"""Seconds that a first read waits for the watch of what it reads: what changes after the read is then noticed."""
 _VOLATILE: Final = frozenset(
     {
         *("containerID", "currentMetrics", "finishedAt", "imageID", "lastActiveTime", "lastHeartbeatTime"),
@@ -101,13 +99,19 @@ class Following:
     def __len__(self) -> int:
         return len(self._watches)
 
-    async def follow(self, read: Read) -> None:
-        """Watch what is read, from before it is read."""
+    async def follow(self, read: Read, seconds: float) -> None:
+        """Watch what is about to be read; waits so many ``seconds`` for the watch, so that no change falls between.
+
+        A watch that has not begun by then tells of ``read`` once it has.
+        """
         followed = self._of(read)
-        if followed is not None:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_SETTLING):
-                    await followed.watch.settled()
+        if followed is None or followed.has_begun:
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(max(seconds, 0)):
+                await followed.watch.settled()
+        if not followed.has_begun:  # nor has it where the kind is not served, or not allowed, yet
+            followed.early.add(read)
 
     async def retain(self, reads: Iterable[Read]) -> None:
         """End the watches that none of ``reads`` needs."""
@@ -151,7 +155,9 @@ class _Followed:
     def __init__(self, cluster: KubernetesCluster, read: Read, changed: Callable[[Read], None]) -> None:
         self._read = read
         self._told = changed
-        self._is_first = True
+        self.has_begun = False
+        self.early: set[Read] = set()
+        """What was read before the watch had begun."""
         self._where: set[str] = set()
         query = {"labelSelector": read.labels} if read.labels else {}
         if read.kind == _EVENTS:
@@ -166,8 +172,13 @@ class _Followed:
         )
 
     def _changed(self) -> None:
-        where, self._is_first = (set() if self._is_first else set(self._where)), False
+        where = set(self._where)
         self._where.clear()
+        if not self.has_begun:
+            self.has_begun = True
+            for read in self.early:
+                self._told(read)
+            return
         for namespace in where:
             of_cluster = self._read.namespace is None and namespace
             self._told(

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -36,7 +37,10 @@ class ObjectName:
         return self.kind == "Secret" and self.name.startswith(SECRET_PREFIX)
 
 
-Follow = Callable[[Read], Awaitable[None]]
+Follow = Callable[[Read, float], Awaitable[None]]
+"""Told what is about to be read, and for how many seconds the read may wait."""
+_WAITING: Final = 1.0
+"""Seconds that the reads of one probe run wait, all in all, for watches of what they read."""
 
 
 class Releases(Protocol):
@@ -158,6 +162,7 @@ class Recording:
     def __init__(self, cluster: Cluster, read: set[Read], follow: Follow | None = None) -> None:
         self._cluster = cluster
         self._follow = follow
+        self._until = time.monotonic() + _WAITING
         self.asked: set[ObjectName] = set()
         self._read = read
 
@@ -193,7 +198,7 @@ class Recording:
         if read is None or read in self._read or self._follow is None:
             return
         self._read.add(read)
-        await self._follow(read)
+        await self._follow(read, self._until - time.monotonic())
 
     async def create(self, path: str, manifest: Mapping[str, Any]) -> Mapping[str, Any] | str:
         return await self._cluster.create(path, manifest)
