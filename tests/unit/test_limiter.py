@@ -117,3 +117,19 @@ async def test_a_paced_limiter_begins_little_at_once_and_everything_in_the_end()
     assert len(work.begun) < 10
     await until(lambda: len(work.begun) == 40)
     await work.over()
+
+
+async def test_who_is_cancelled_when_a_slot_becomes_free_is_cancelled_and_nothing_else() -> None:
+    work = Work(Limiter(1, patience=LONG))
+    first = work.begin("a1", "a")
+    await until(lambda: work.begun == ["a1"])
+    second, third = work.begin("a2", "a"), work.begin("b1", "b")
+    await asyncio.sleep(0)
+    first.cancel()  # gives its slot, and looks at who waits, before the other has noticed that it is cancelled
+    second.cancel()
+    await until(lambda: work.begun == ["a1", "b1"])
+    await asyncio.gather(first, second, return_exceptions=True)
+    assert first.cancelled()
+    assert second.cancelled()
+    work.end("b1")
+    await third

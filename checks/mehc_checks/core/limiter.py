@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter, OrderedDict, deque
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 from mehc_checks.core.deadline import Allowance, meter, queued
@@ -60,7 +60,8 @@ class Limiter:
                     await turn
         except asyncio.CancelledError:
             if turn.cancelled():
-                self._waiting[key].remove(turn)
+                with suppress(KeyError, ValueError):  # it may have been looked at and left out before
+                    self._waiting[key].remove(turn)
             else:
                 self._quick.leave(key)
                 self._give()
