@@ -11,9 +11,9 @@ help: ## list the verbs
 setup: ## install what the tests need: Debian packages, Python environment, Kubernetes control plane
 	@python3 tests/testbed/setup.py
 
-demo: ## the main job on real components; KEEP=1 leaves it running
-	@python3 tests/testbed/setup.py --demo
-	@$(PYTHON) tests/demo/demo.py $(if $(KEEP),--keep)
+demo: ## the main job on real components; KEEP=1 leaves it running; NODE=real on a real node, by its own image
+	@python3 tests/testbed/setup.py $(if $(filter real,$(NODE)),,--demo)
+	@$(PYTHON) tests/demo/$(if $(filter real,$(NODE)),real,demo).py $(if $(KEEP),--keep)
 
 test: setup lint verify ## everything that must hold
 	@$(PYTHON) -m pytest $(ARGS)

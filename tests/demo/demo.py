@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -79,7 +79,7 @@ def main() -> int:
         demo.fail_over()
         title(f"Done in {time.monotonic() - clock:.0f} s")
         if keep:
-            demo.stay()
+            stay(demo.control_plane, demo.environment, "mehc check -n acme-two-behind")
         else:
             say("to look around yourself: make demo KEEP=1")
     return 0
@@ -291,14 +291,6 @@ class Demo:
         say(f"{self.operator.leader().pod} is the new leader and reported the failure after {took:.1f} s")
         self.show("get", "lease", "-n", "mehc")
 
-    def stay(self) -> None:
-        say("everything keeps running until Ctrl-C; in another terminal:")
-        settings = {"KUBECONFIG": self.control_plane.kubeconfig, "PATH": f"{MEHC.parent}:$PATH"}
-        for name, value in {**settings, **self.environment}.items():
-            print(f"    export {name}={value}", flush=True)
-        print("    kubectl get mehc -A\n    mehc check -n acme-two-behind", flush=True)
-        signal.sigwait({signal.SIGINT, signal.SIGTERM})
-
     def wait_for(self, namespace: str, what: str, *, seconds: int = 50) -> float:
         """Wait for ``what``, in the words of kubectl wait --for; return the seconds it took."""
         return timed(
@@ -321,6 +313,16 @@ class Demo:
             check=False,
         )
         print(done.stdout + done.stderr, flush=True)
+
+
+def stay(plane: ControlPlane, environment: Mapping[str, str], command: str) -> None:
+    """Until Ctrl-C. ``environment`` is what ``command`` needs in another terminal."""
+    say("everything keeps running until Ctrl-C; in another terminal:")
+    settings = {"KUBECONFIG": plane.kubeconfig, "PATH": f"{MEHC.parent}:$PATH"}
+    for name, value in {**settings, **environment}.items():
+        print(f"    export {name}={value}", flush=True)
+    print(f"    kubectl get mehc -A\n    {command}", flush=True)
+    signal.sigwait({signal.SIGINT, signal.SIGTERM})
 
 
 def title(text: str) -> None:
