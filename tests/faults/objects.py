@@ -411,7 +411,7 @@ ATTACKS = [
     of_values(
         "a namespace with a path",
         values(endpoint_namespace="kube-system/secrets/x"),
-        "EndpointNamespaceMissing",
+        "EndpointNamespaceInvalid",
     ),
     of_text("aliases of maps", aliases(), "ValuesInvalid"),
     of_text("an integer of 1,200 bits", f"tag: 0x{'f' * 300}", ABSENT),
