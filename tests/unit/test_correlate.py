@@ -391,3 +391,12 @@ def test_a_failure_is_named_by_its_check_its_reason_or_its_subject() -> None:
     assert not failure.is_one_of([])
     assert not failure.is_one_of(["A/Other", "A/part/Other", "Ab", "B/Broken"])
     assert not Failure("A", "Broken").is_one_of(["A/part"])
+
+
+def test_failures_that_explain_each_other_are_one_cause() -> None:
+    names = ("EndpointNamespaceInvalid", "EndpointNamespaceMissing")
+    both = [
+        replace(failure(CONFIG, name), explains=tuple(f"{CONFIG}/{each}" for each in names)) for name in names
+    ]
+    (cause,) = root_causes([result(CONFIG, both)], CHECKS.values())
+    assert cause.reason == names[0]

@@ -122,8 +122,8 @@ def _roots(
         failure: {name for each in given for name in each.explains} for failure, given in found.items()
     }
 
-    @cache  # declarations have no cycle, which a test holds
-    def roots(failure: Failure) -> frozenset[Failure]:
+    @cache
+    def causes(failure: Failure) -> list[Failure]:
         needed = {
             name
             for each in found.get(failure, (None,))
@@ -131,7 +131,21 @@ def _roots(
                 needs.get(failure.key, ()) if each is None or each.explained_by is None else each.explained_by
             )
         }
-        causes = [other for other in found if other.is_one_of(needed) or failure.is_one_of(explains[other])]
-        return frozenset().union(*map(roots, causes)) if causes else frozenset({failure})
+        return [other for other in found if other.is_one_of(needed) or failure.is_one_of(explains[other])]
+
+    @cache
+    def roots(failure: Failure) -> frozenset[Failure]:
+        seen, again, ends, left = {failure}, set(), set(), [failure]
+        while left:
+            one = left.pop()
+            behind = causes(one)
+            if not behind:
+                ends.add(one)
+            again.update(seen.intersection(behind))
+            left += (new := [each for each in behind if each not in seen])
+            seen.update(new)
+        if not ends:  # they explain each other: the first of them stands for all
+            ends = {next(each for each in found if each in again)}
+        return frozenset(ends)
 
     return roots

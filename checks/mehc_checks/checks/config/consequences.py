@@ -36,8 +36,10 @@ def _explained_by(one: Finding, found: Sequence[Finding]) -> Iterator[str]:
 
 
 def _leader(found: Iterable[Finding], subject: str) -> Finding:
-    """The worst of what is wrong at one place; of equals the first."""
+    """The worst of what is wrong at one place; of equals the first that no other there declares to explain."""
     there = [each for each in found if each.subject == subject]
+    explained = {name.rpartition("/")[2] for each in there for name in each.explains}
+    there = [each for each in there if each.reason.name not in explained] or there
     return min(there, key=lambda each: (each.severity or Severity.CRITICAL).rank)
 
 
