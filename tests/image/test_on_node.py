@@ -95,6 +95,7 @@ def test_it_needs_less_memory_than_it_asks_for(deployed: OperatorOnNode, cluster
 
 
 def test_a_dns_that_does_not_answer_stops_nothing_else(deployed: OperatorOnNode, cluster: Cluster) -> None:
+    """Neither the Lease nor the metrics. The C library gives up by itself after ten seconds: it says unresolvable."""
     pods, holder, renewed = deployed.settled(), deployed.holder(), deployed.renewed()
     with deployed.node.paused("dnsmasq"):
         judged_again(cluster)
@@ -103,7 +104,7 @@ def test_a_dns_that_does_not_answer_stops_nothing_else(deployed: OperatorOnNode,
             lambda condition: condition["status"] == "False",
             PATIENCE,
         )
-        assert failed["reason"] == "DNSTimeout", failed
+        assert failed["reason"] in ("DNSTimeout", "HostUnresolvable"), failed
         eventually(deployed.renewed, lambda now: now > renewed, PATIENCE)
         assert deployed.holder() == holder
         for pod in pods:
