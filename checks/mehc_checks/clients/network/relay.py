@@ -20,7 +20,8 @@ _CLOSING: Final = 1.0
 class Relay:
     """A port on loopback that leads to one server. ``exhausted`` is whether the server has said too much.
 
-    ``in_use`` is to be set once the library has a session that it will close.
+    ``in_use`` is to be set once the library has a session that it will close. ``failure`` is why the server could not
+    be reached once more, of which the library sees no more than a closed connection.
     """
 
     host: str
@@ -28,6 +29,7 @@ class Relay:
     left: int
     exhausted: bool = False
     in_use: bool = False
+    failure: OSError | None = None
     local: int = 0
     _first: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
@@ -47,8 +49,8 @@ class Relay:
             if not self.exhausted:
                 # Closed before the library has read the last words, and with some of its own unread, they are lost.
                 await sending
-        except OSError:
-            pass  # the library sees that the connection is closed
+        except OSError as error:
+            self.failure = error
         finally:
             if sending is not None:
                 sending.cancel()

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import psycopg
 
-from mehc_checks.clients.network.connect import NetworkProblem, classify, resolve
+from mehc_checks.clients.network.connect import NetworkProblem, classify, require_foreign, resolve
 from mehc_checks.clients.network.reasons import NetworkReasons as N
 from mehc_checks.clients.network.relay import LOCAL, Relay, relay
 from mehc_checks.clients.postgres.reasons import PostgresReasons
@@ -110,6 +110,9 @@ async def _open(server: Server, timeout: float, stack: AsyncExitStack, relays: l
         seconds = f"{timeout / 2:g}"
         raise NetworkProblem(N.CONNECTION_TIMEOUT, server.host, server.port, time=f"{seconds} s") from None
     except PostgresProblem as problem:
+        for each in relays:
+            if each.failure:
+                require_foreign(each.failure)
         if problem.reason is R.PG_HBA_REJECTED and server.options.get("sslmode") == "disable":
             await _raise_for_tls(server, timeout / 4)
         raise
