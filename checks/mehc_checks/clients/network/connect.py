@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import os
+import resource
 import socket
 import ssl
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ _RESOLVERS: Final = Threads("resolving names", 256)
 _LOOKUPS: Final[dict[tuple[asyncio.AbstractEventLoop, str, int], Job]] = {}
 Place = tuple[str, int]
 """Address and port."""
+_SPARE_FILES: Final = 16
 _OWN: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
 _OWN_RESOLVER: Final = frozenset({socket.EAI_MEMORY, socket.EAI_SYSTEM})
 NEVER: Final = 3600.0
@@ -195,6 +197,21 @@ def require_foreign(error: BaseException) -> None:
             raise CannotEvaluate(OwnReasons.OVERLOADED, detail=detail) from None
         if isinstance(cause, MemoryError):
             raise CannotEvaluate(OwnReasons.OVERLOADED, detail="mehc has no memory left") from None
+
+
+def require_files() -> None:
+    """Raise CannotEvaluate (OVERLOADED) where this process has hardly a file left to open: then a library that has
+    failed without a word that is known has hardly failed by its server.
+    """
+    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        used = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - no list of objects, while there is little left
+    except FileNotFoundError:  # no Linux
+        return
+    except OSError:
+        used = most
+    if used > most - _SPARE_FILES:
+        raise CannotEvaluate(OwnReasons.OVERLOADED, detail=f"mehc has {used} of {most} files open")
 
 
 _X509_EXPIRED = 10

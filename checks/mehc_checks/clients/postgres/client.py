@@ -9,7 +9,13 @@ from typing import Any, Final
 
 import psycopg
 
-from mehc_checks.clients.network.connect import NetworkProblem, classify, require_foreign, resolve
+from mehc_checks.clients.network.connect import (
+    NetworkProblem,
+    classify,
+    require_files,
+    require_foreign,
+    resolve,
+)
 from mehc_checks.clients.network.reasons import NetworkReasons as N
 from mehc_checks.clients.network.relay import LOCAL, Relay, relay
 from mehc_checks.clients.postgres.reasons import PostgresReasons
@@ -190,7 +196,7 @@ async def _connect(server: Server, places: list[_Place]) -> Session:
 
 
 def _refused(text: str, server: Server) -> Problem:
-    """The problem that ``text``, libpq's, is about."""
+    """The problem that ``text``, libpq's, is about. Raises CannotEvaluate where that may be of our own making."""
     for pattern, reason in _REFUSALS:
         if found := re.search(pattern, text):
             words: dict[str, object] = dict(found.groupdict())
@@ -206,6 +212,7 @@ def _refused(text: str, server: Server) -> Problem:
             return PostgresProblem(reason, server, **words)
     if re.search("server closed the connection|Connection reset", text):
         return classify(ConnectionResetError(), server.host, server.port)
+    require_files()
     return PostgresProblem(R.SESSION_REJECTED, server)
 
 
