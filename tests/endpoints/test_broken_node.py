@@ -26,7 +26,7 @@ pytestmark = pytest.mark.timeout(1800)
 def started(plane: Any, name: str, *, gpus: int = 0) -> Iterator[Node]:
     """A node of the tests' own, in a zone of its own: where most of a zone is broken, nothing is evicted."""
     labels = {"topology.kubernetes.io/zone": name}
-    with Node(plane, name, gpus=gpus, taints=OWN, labels=labels) as node:
+    with Node(plane, name, gpus=gpus, taints=OWN, labels=labels, has_api=False) as node:
         try:
             node.load(busybox(BUSYBOX_IMAGE))
             yield node

@@ -63,8 +63,11 @@ class Node(Process):
         taints: Sequence[Mapping[str, str]] = (),
         kubelet: Mapping[str, Any] | None = None,
         gpus: int = 0,
+        has_api: bool = True,
     ) -> None:
-        """``kubelet``: more of its configuration. ``gpus``: how many the device plugin offers."""
+        """``kubelet``: more of its configuration. ``gpus``: how many the device plugin offers. ``has_api``: whether
+        the Service "kubernetes" leads to this node, of all those of a control plane.
+        """
         cgroups.sweep()
         super().__init__(name)
         self.node = name
@@ -74,6 +77,7 @@ class Node(Process):
         self._labels, self._taints = dict(labels or {}), list(taints)
         self._more = dict(kubelet or {})
         self._gpus = gpus
+        self._has_api = has_api
         self._portals: Portals | None = None
 
     def command(self) -> Sequence[str | Path]:
@@ -123,7 +127,8 @@ class Node(Process):
         ip("route", "add", self._addresses.pods, "via", self.address)
         self._portals = Portals(self._process_1())
         self.reach(self.control_plane.port)
-        self._lead("default", "kubernetes", self.control_plane.port, "https")
+        if self._has_api:
+            self._lead("default", "kubernetes", self.control_plane.port, "https")
         self.resolve(API_SERVER, "kubernetes.default.svc.cluster.local")
 
     def ready(self) -> bool:
