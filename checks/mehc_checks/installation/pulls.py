@@ -1,8 +1,5 @@
 """Registries as pods of the installation pull from them: whom to trust, and by which credentials."""
 
-import functools
-import os
-import ssl
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -11,39 +8,19 @@ from mehc_checks.clients.aws import ecr
 from mehc_checks.clients.registry.exchange import Access
 from mehc_checks.clients.registry.keyring import Keyring, Login
 from mehc_checks.clients.registry.reference import Reference, ecr_registry
-from mehc_checks.core.errors import Problem, UsageError
+from mehc_checks.core.errors import Problem
 from mehc_checks.installation.context import Context
 from mehc_checks.installation.imageparameters import ImageParameters
+from mehc_checks.installation.trust import trusted
 
 _CLOUDS: Final = (".azurecr.io", "-docker.pkg.dev", ".gcr.io")
 
 
 async def access(context: Context) -> Access:
-    """Whom to trust. Raises UsageError for bad parameters, and what reading the ConfigMap of authorities raises."""
+    """Whom to trust. Raises what ``trusted`` raises."""
     parameters = context.parameters(ImageParameters)
-    bundles = {"parameters.caBundle": parameters.ca_bundle}
-    if parameters.ca_config_map:
-        where = f"parameters.caConfigMap {parameters.ca_config_map}"
-        data = await context.cluster.config_map(context.namespace, parameters.ca_config_map)
-        if data is None or not data.get("ca.crt"):
-            raise UsageError(f"{where}: no such ConfigMap with a key ca.crt in {context.namespace}")
-        bundles[where] = data["ca.crt"]
-    trusted = tuple((where, bundle) for where, bundle in bundles.items() if bundle)
-    tls = _trust(trusted, os.environ.get("SSL_CERT_FILE"))
+    tls = await trusted(context, ca_bundle=parameters.ca_bundle, ca_config_map=parameters.ca_config_map)
     return Access(tls=tls, insecure=frozenset(parameters.insecure_registries))
-
-
-@functools.lru_cache(maxsize=32)
-def _trust(bundles: tuple[tuple[str, str], ...], _: str | None) -> ssl.SSLContext:
-    """The system's authorities, which OpenSSL reads from the file in the last argument where there is one, and those of
-    ``bundles``; kept, because reading the system's takes 10 ms."""
-    tls = ssl.create_default_context()
-    for where, bundle in bundles:
-        try:
-            tls.load_verify_locations(cadata=bundle)
-        except (ssl.SSLError, ValueError):
-            raise UsageError(f"{where}: not certificates in PEM form") from None
-    return tls
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -81,7 +81,7 @@ class _Asker:
             if secrets.malformed:
                 return Answer(image=image, problem=secrets.malformed)
             offered_logins = await logins(context, reference, secrets.keyring)
-            trusted = await context.shared(access, lambda: access(context))
+            trusted = await context.gather(access)
         except (MehcError, InvalidReference):
             return None
         found = await inspect(

@@ -1,10 +1,7 @@
 """Prometheus as KEDA meets it, and KEDA itself."""
 
 import asyncio
-import os
-import ssl
 from collections.abc import Awaitable
-from functools import lru_cache
 from typing import Final, TypeVar
 
 from mehc_checks.checks.prometheus.facts import IstioSeries, PrometheusFacts, PrometheusParameters
@@ -12,9 +9,10 @@ from mehc_checks.checks.prometheus.istio import istio_series
 from mehc_checks.clients.kubernetes.api import NoCluster
 from mehc_checks.clients.prometheus.answer import Answer
 from mehc_checks.clients.prometheus.client import Prometheus
-from mehc_checks.core.errors import CannotEvaluate, NotApplicable, Problem, UsageError
+from mehc_checks.core.errors import CannotEvaluate, NotApplicable, Problem
 from mehc_checks.installation.context import Context
 from mehc_checks.installation.keda import KedaFacts, keda_facts, scaled_objects
+from mehc_checks.installation.trust import trusted
 from mehc_checks.modelengine import scaling
 from mehc_checks.modelengine.scaling import AddressKind, ServerAddress, server_address
 
@@ -52,7 +50,8 @@ async def _ask(
     """The name that was asked for, the answer, and what it rests on."""
     if address.kind is not AddressKind.URL:
         return "", None, None
-    tls, endpoint = await asyncio.gather(_tls(context, parameters), _an_endpoint(context))
+    trust = trusted(context, ca_bundle=parameters.ca_bundle, ca_config_map=parameters.ca_config_map)
+    tls, endpoint = await asyncio.gather(trust, _an_endpoint(context))
     server = Prometheus(address.given, tls=tls, timeout=context.network_timeout)
     query = server.query(scaling.concurrency_query(endpoint), context.clock())
     answer, istio = await asyncio.gather(_attempt(query), _attempt(istio_series(server, context.clock())))
@@ -74,30 +73,3 @@ async def _attempt(asked: Awaitable[T]) -> T | Problem:
         return await asked
     except Problem as problem:
         return problem
-
-
-async def _tls(context: Context, parameters: PrometheusParameters) -> ssl.SSLContext:
-    bundles = {"parameters.caBundle": parameters.ca_bundle}
-    if parameters.ca_config_map:
-        where = f"parameters.caConfigMap {parameters.ca_config_map}"
-        data = await context.cluster.config_map(context.namespace, parameters.ca_config_map)
-        if data is None or not data.get("ca.crt"):
-            raise UsageError(f"{where}: no such ConfigMap with a key ca.crt in {context.namespace}")
-        bundles[where] = data["ca.crt"]
-    given = tuple((where, bundle) for where, bundle in bundles.items() if bundle)
-    return _trust(os.environ.get("SSL_CERT_FILE"), given)
-
-
-@lru_cache(maxsize=64)
-def _trust(_system: str | None, bundles: tuple[tuple[str, str], ...]) -> ssl.SSLContext:
-    """Read once, which takes longer than the rest of a probe run; ``_system`` is read by OpenSSL itself.
-
-    Raises UsageError.
-    """
-    tls = ssl.create_default_context()
-    for where, bundle in bundles:
-        try:
-            tls.load_verify_locations(cadata=bundle)
-        except (ssl.SSLError, ValueError):
-            raise UsageError(f"{where}: not certificates in PEM form") from None
-    return tls
