@@ -137,13 +137,14 @@ class Spec(Part):
 
     def interval_of(self, check: str = "") -> timedelta:
         """Of ``check``, else of the resource. No shorter than the schema allows: it may be older than the schema."""
-        own = self._options(check).interval
+        own = self.options_of(check).interval
         return max(duration.parse(own or self.interval), duration.parse(SHORTEST_INTERVAL))
 
     def timeout_of(self, check: str = "") -> timedelta:
         """Of ``check``, else of the resource. No longer than the schema allows."""
-        own = self._options(check).timeout
+        own = self.options_of(check).timeout
         return min(duration.parse(own or self.timeout), duration.parse(LONGEST_TIMEOUT))
 
-    def _options(self, check: str) -> CheckOptions:
+    def options_of(self, check: str) -> CheckOptions:
+        """Of ``check``; the defaults where the spec does not name it."""
         return self.checks.get(check) or CheckOptions()

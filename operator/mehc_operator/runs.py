@@ -17,7 +17,7 @@ from mehc_checks.installation.following import Read
 from mehc_checks.installation.helm import ReleaseFacts
 from mehc_checks.installation.objects import Follow, ObjectName, Recording
 from mehc_operator.metrics import PROBE_DURATION
-from mehc_operator.models import CheckOptions, Spec
+from mehc_operator.models import Spec
 from mehc_operator.request import request
 from mehc_operator.scheduler import Trigger
 
@@ -92,7 +92,7 @@ class Runs:
 
     def interval(self, spec: Spec) -> timedelta:
         """The time between two probe runs: the shortest interval of its checks."""
-        own = (spec.interval_of(name) for name in self.checks if _options(spec, name).enabled)
+        own = (spec.interval_of(name) for name in self.checks if spec.options_of(name).enabled)
         return min(own, default=spec.interval_of())
 
     def next_due(self, spec: Spec) -> timedelta:
@@ -101,7 +101,7 @@ class Runs:
         left = [
             timedelta(seconds=self._probed.get(name, now) - now) + spec.interval_of(name)
             for name in self.checks
-            if _options(spec, name).enabled
+            if spec.options_of(name).enabled
         ]
         return max(min(left, default=spec.interval_of()), timedelta(0))
 
@@ -150,7 +150,3 @@ class Runs:
 
 def _late(results: Iterable[CheckResult]) -> set[str]:
     return {each.name for each in results if any(found.reason in OF_TIME for found in each.findings)}
-
-
-def _options(spec: Spec, name: str) -> CheckOptions:
-    return spec.checks.get(name) or CheckOptions()

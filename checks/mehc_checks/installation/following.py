@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from mehc_checks.clients.kubernetes.api import KubernetesCluster
-from mehc_checks.clients.kubernetes.paths import everywhere, parts
+from mehc_checks.clients.kubernetes.paths import everywhere, parts, within
 from mehc_checks.clients.kubernetes.watch import Watch
 
 log = logging.getLogger(__name__)
@@ -96,9 +96,6 @@ class Following:
         self._namespaces: dict[tuple[str, str], set[str]] = defaultdict(set)
         self._full = False
 
-    def __len__(self) -> int:
-        return len(self._watches)
-
     async def follow(self, read: Read, seconds: float) -> None:
         """Watch what is about to be read; waits so many ``seconds`` for the watch, so that no change falls between.
 
@@ -179,18 +176,11 @@ class _Followed:
             for read in self.early:
                 self._told(read)
             return
-        for namespace in where:
-            of_cluster = self._read.namespace is None and namespace
-            self._told(
-                replace(self._read, path=_within(self._read.path, namespace)) if of_cluster else self._read
-            )
-            if of_cluster:
-                self._told(self._read)
-
-
-def _within(path: str, namespace: str) -> str:
-    head, _, resource = path.rpartition("/")
-    return f"{head}/namespaces/{namespace}/{resource}"
+        if where:
+            self._told(self._read)
+        if self._read.namespace is None:
+            for namespace in filter(None, where):
+                self._told(replace(self._read, path=within(self._read.path, namespace)))
 
 
 @dataclass(slots=True)
@@ -223,8 +213,7 @@ def digest(manifest: Mapping[str, Any]) -> int:
     if "involvedObject" in manifest:
         kept += [manifest.get(key) for key in _OF_EVENT]
     else:
-        kept += [value for key, value in manifest.items() if key not in ("metadata", "status")]
-        kept.append(manifest.get("status"))
+        kept += [value for key, value in sorted(manifest.items()) if key != "metadata"]
     return hash(_frozen(kept))
 
 

@@ -28,6 +28,12 @@ def everywhere(path: str) -> str:
     return f"{_root(group, version)}/{resource}" if namespace else path
 
 
+def within(path: str, namespace: str) -> str:
+    """The path of the collection at ``path``, which is that of all namespaces, in one of them."""
+    head, _, resource = path.rpartition("/")
+    return f"{head}/namespaces/{namespace}/{resource}"
+
+
 def _root(group: str, version: str) -> str:
     return f"/apis/{group}/{version}" if group else f"/api/{version}"
 
