@@ -1,7 +1,10 @@
 """Many changes, few actions."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Set
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
 
 
 class Throttle:
@@ -32,3 +35,25 @@ class Throttle:
         self._timer = None
         self._earliest = asyncio.get_running_loop().time() + self._apart
         self._action()
+
+
+class Changes(Generic[T]):
+    """Call it with what has changed: all of it is told at once, as a Throttle acts."""
+
+    def __init__(self, tell: Callable[[Set[T]], None], *, apart: float = 5.0) -> None:
+        self._tell = tell
+        self._changed: set[T] = set()
+        self._throttle = Throttle(self._told, apart=apart)
+
+    def __call__(self, changed: T) -> None:
+        self._changed.add(changed)
+        self._throttle()
+
+    def cancel(self) -> None:
+        """Forget what nobody was told."""
+        self._changed.clear()
+        self._throttle.cancel()
+
+    def _told(self) -> None:
+        changed, self._changed = self._changed, set()
+        self._tell(changed)

@@ -1,7 +1,7 @@
 """What the leader does: probe runs of the resources, and watches of what they depend on."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence, Set
 from contextlib import suppress
 from functools import partial
 from typing import Final
@@ -18,7 +18,7 @@ from mehc_operator import metrics
 from mehc_operator.reconcile import Reconciler, Shared
 from mehc_operator.scheduler import Scheduler, Trigger
 from mehc_operator.store import Store
-from mehc_operator.throttle import Throttle
+from mehc_operator.throttle import Changes, Throttle
 
 _SETTLING: Final = 5.0
 """Seconds that the first probe runs wait for the watches of Secrets and ConfigMaps."""
@@ -45,17 +45,16 @@ class Work:
     ) -> None:
         self._nodes_changed = Throttle(lambda: self.scheduler.observe_change(Trigger.NODES))
         self._inventory = WatchedInventory(cluster, changed=self._nodes_changed)
-        self._changes = Changes(lambda: self.scheduler)
-        self._objects = WatchedObjects(cluster, namespaces, changed=self._changes)
+        self._configuration_changed = Changes(self._tell_of_configuration)
+        self._objects = WatchedObjects(cluster, namespaces, changed=self._configuration_changed)
+        self._objects_changed = Changes(self._tell_of_objects, apart=_COLLECTING)
         checks = catalogue()
         self._following = Following(
             cluster,
             frozenset(kind for check in checks.values() for kind in check.follows),
-            self._object_changed,
+            self._objects_changed,
             clusterwide=not namespaces,
         )
-        self._touched: set[Read] = set()
-        self._objects_changed = Throttle(self._tell, apart=_COLLECTING)
         self._told: WeakKeyDictionary[Reconciler, Throttle] = WeakKeyDictionary()
         self._sweeping: asyncio.Task[None] | None = None
         shared = Shared(
@@ -83,7 +82,7 @@ class Work:
         with suppress(TimeoutError):
             async with asyncio.timeout(_SETTLING):
                 await self._objects.settled()
-        self._changes.cancel()
+        self._configuration_changed.cancel()
         self._sweeping = asyncio.create_task(self._sweep(), name="sweep")
         self.scheduler.resume()
 
@@ -95,23 +94,24 @@ class Work:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
         await self.scheduler.pause()
-        self._changes.cancel()
+        self._configuration_changed.cancel()
         self._nodes_changed.cancel()
         self._objects_changed.cancel()
-        self._touched.clear()
         for told in self._told.values():
             told.cancel()
         await self._following.stop()
         await self._objects.stop()
         await self._inventory.stop()
 
-    def _object_changed(self, read: Read) -> None:
-        self._touched.add(read)
-        self._objects_changed()
+    def _tell_of_configuration(self, changed: Set[ObjectName]) -> None:
+        """Ask for all checks of the resources that Secrets and ConfigMaps concern."""
+        self.scheduler.observe_change(
+            Trigger.CONFIGURATION,
+            lambda reconcile: isinstance(reconcile, Reconciler) and reconcile.concerned(changed),
+        )
 
-    def _tell(self) -> None:
+    def _tell_of_objects(self, changed: Set[Read]) -> None:
         """Ask for the checks that have read what changed; of each resource, now and then."""
-        changed, self._touched = self._touched, set()
         for each in self._reconcilers():
             if each.touch(changed):
                 if each not in self._told:
@@ -132,28 +132,3 @@ class Work:
 
     def _observed(self) -> list[metrics.Observed]:
         return [each.observed for each in self._reconcilers()]
-
-
-class Changes:
-    """Collects Secrets and ConfigMaps that changed, and now and then tells the resources that they concern."""
-
-    def __init__(self, scheduler: Callable[[], Scheduler]) -> None:
-        self._scheduler = scheduler
-        self._changed: set[ObjectName] = set()
-        self._tell = Throttle(self._told)
-
-    def __call__(self, name: ObjectName) -> None:
-        self._changed.add(name)
-        self._tell()
-
-    def cancel(self) -> None:
-        """Forget what nobody was told."""
-        self._changed.clear()
-        self._tell.cancel()
-
-    def _told(self) -> None:
-        changed, self._changed = self._changed, set()
-        self._scheduler().observe_change(
-            Trigger.CONFIGURATION,
-            lambda reconcile: isinstance(reconcile, Reconciler) and reconcile.concerned(changed),
-        )
