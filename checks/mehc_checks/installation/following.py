@@ -21,7 +21,8 @@ log = logging.getLogger(__name__)
 MOST: Final = 128
 """Watches at once: each holds a connection. What is beyond is noticed when an interval is over."""
 MOST_NAMESPACES: Final = 4
-"""Of one kind that are watched each by its own; beyond, the kind is watched in the whole cluster at once."""
+"""Of one kind that are watched each by its own; beyond, the kind is watched in the whole cluster at once, from then on:
+who has been read once is not followed again."""
 _VOLATILE: Final = frozenset(
     {
         *("containerID", "currentMetrics", "finishedAt", "imageID", "lastActiveTime", "lastHeartbeatTime"),
@@ -112,10 +113,6 @@ class Following:
 
     async def retain(self, reads: Iterable[Read]) -> None:
         """End the watches that none of ``reads`` needs."""
-        self._namespaces.clear()
-        for read in reads:
-            if read.kind in self._kinds and read.namespace:
-                self._namespaces[read.kind].add(read.namespace)
         wanted = {self._wide(read) for read in reads if read.kind in self._kinds}
         gone = [self._watches.pop(read) for read in self._watches.keys() - wanted]
         self._full = False
@@ -125,6 +122,7 @@ class Following:
     async def stop(self) -> None:
         """End all watches."""
         await self.retain(())
+        self._namespaces.clear()
 
     def _of(self, read: Read) -> "_Followed | None":
         if read.kind not in self._kinds:
