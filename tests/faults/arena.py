@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from testbed.controlplane import ControlPlane
 from testbed.deployedoperator import DeployedOperator, PodOperator
@@ -19,6 +19,7 @@ from testbed.healthchecks import PROBE_NOW, Cluster, is_current
 from testbed.healthchecks import manifest as manifest_of
 from testbed.installation import Tree, only
 from testbed.pki import CertificateAuthority
+from testbed.process import Ensemble
 from testbed.rawserver import RawServer, Script
 from testbed.redis import Redis
 from testbed.waiting import eventually
@@ -82,8 +83,8 @@ class Seen:
     crashes: Sequence[str]
 
 
-class Arena(ExitStack):
-    """Starts on entering."""
+class Arena(Ensemble):
+    """An operator under its container's limit, and a healthy victim."""
 
     def __init__(self, plane: ControlPlane) -> None:
         """``plane`` needs a node on which pods run."""
@@ -93,28 +94,20 @@ class Arena(ExitStack):
         self._false: list[str] = []
         self._unwell: list[str] = []
 
-    def __enter__(self) -> Self:
-        super().__enter__()
+    def _start(self) -> None:
         self.callback(sys.setrecursionlimit, sys.getrecursionlimit())
         sys.setrecursionlimit(_DEEPEST)
-        try:
-            authority = CertificateAuthority()
-            self._certificate = authority.issue()
-            environment = {"SSL_CERT_FILE": str(authority.ca_file), "AWS_EC2_METADATA_DISABLED": "true"}
-            environment |= dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), "testing")
-            self.redis = self.enter_context(Redis())
-            deployed = self.enter_context(
-                DeployedOperator(self.plane, {"replicas": 1}, environment=environment)
-            )
-            (self.operator,) = deployed.replicas
-            self.cgroup = limited(self.operator)
-            self.victim = Cluster(self.plane, self.plane.create_namespace())
-            self.victim.apply(sound(self.redis))
-            self.victim.probed()
-        except BaseException:
-            self.close()
-            raise
-        return self
+        authority = CertificateAuthority()
+        self._certificate = authority.issue()
+        environment = {"SSL_CERT_FILE": str(authority.ca_file), "AWS_EC2_METADATA_DISABLED": "true"}
+        environment |= dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), "testing")
+        self.redis = self.enter_context(Redis())
+        deployed = self.enter_context(DeployedOperator(self.plane, {"replicas": 1}, environment=environment))
+        (self.operator,) = deployed.replicas
+        self.cgroup = limited(self.operator)
+        self.victim = Cluster(self.plane, self.plane.create_namespace())
+        self.victim.apply(sound(self.redis))
+        self.victim.probed()
 
     def suffer(self, attack: Attack) -> Seen:
         """Carry out ``attack`` beside the victim, and clean up."""

@@ -6,10 +6,10 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from testbed.aws import Aws
 from testbed.controlplane import ControlPlane
@@ -20,6 +20,7 @@ from testbed.modelengine import migrate
 from testbed.operatorprocess import Operator
 from testbed.pki import CertificateAuthority
 from testbed.postgres import Postgres
+from testbed.process import Ensemble
 from testbed.prometheus import Prometheus
 from testbed.redis import Redis
 from testbed.registry import ImageStore, Registry
@@ -53,21 +54,12 @@ class Counted:
     resident: int
 
 
-class Crowd(ExitStack):
+class Crowd(Ensemble):
     """The servers of sound resources of which every check runs. Starts on entering."""
 
     def __init__(self, plane: ControlPlane) -> None:
         super().__init__()
         self.plane = plane
-
-    def __enter__(self) -> Self:
-        super().__enter__()
-        try:
-            self._start()
-        except BaseException:
-            self.close()
-            raise
-        return self
 
     def _start(self) -> None:
         authority = CertificateAuthority()

@@ -39,6 +39,23 @@ class ComponentError(RuntimeError):
     """A component did not start, or died; the message ends with the tail of its log."""
 
 
+class Ensemble(contextlib.ExitStack):
+    """Components that start together on entering, all or none, and end with the block."""
+
+    def __enter__(self) -> Self:
+        super().__enter__()
+        try:
+            self._start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def _start(self) -> None:
+        """Enter the components."""
+        raise NotImplementedError
+
+
 class Process:
     """One subprocess with its own temporary directory and log file.
 

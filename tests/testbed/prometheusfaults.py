@@ -8,7 +8,7 @@ import urllib.request
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from mehc_checks.checks.prometheus.gather import NO_ENDPOINT
@@ -18,6 +18,7 @@ from testbed import ports
 from testbed.httpserver import Reply, Request, Script, ScriptedServer
 from testbed.istio_exporter import SERIES, IstioExporter
 from testbed.pki import Certificate, CertificateAuthority
+from testbed.process import Ensemble
 from testbed.prometheus import Prometheus
 from testbed.waiting import eventually
 
@@ -34,17 +35,8 @@ SENT = (
 )
 
 
-class Stage(contextlib.ExitStack):
+class Stage(Ensemble):
     """Starts all servers at once on entering; they scrape five seconds later."""
-
-    def __enter__(self) -> Self:
-        super().__enter__()
-        try:
-            self._start()
-        except BaseException:
-            self.close()
-            raise
-        return self
 
     def _start(self) -> None:
         enter = self.enter_context

@@ -16,6 +16,7 @@ _IMAGE: Final = ("VllmImagePullable",)
 _PLACE: Final = ("GpuNodesReady",)
 _EVENTS: Final = "Fix what the message names; all Events: kubectl describe pod {pod} -n {namespace}."
 _LOG: Final = "kubectl logs {pod} -n {namespace} -c {container}"
+_RESTARTING_FIX: Final = "Wait until node {node} has restarted, or delete it: kubectl delete node {node}."
 _NODE_FIX: Final = (
     "Check the kubelet and the container runtime of node {node} (kubectl describe node {node}), or delete the node: "
     "its pods are created again elsewhere."
@@ -602,7 +603,7 @@ EVICTION_FIXES: Final = (
     ),
     (
         r"shut ?down|Node is shutting",
-        "Wait until node {node} has restarted, or delete it: kubectl delete node {node}.",
+        _RESTARTING_FIX,
     ),
     (
         r"[Tt]aint",
@@ -622,7 +623,7 @@ NODE_FIXES: Final[Mapping[Unready, str]] = {
     Unready.RUNTIME: "Restart the container runtime on node {node} (systemctl restart containerd) and read its log.",
     Unready.NETWORK: "Check the network plugin's pod on node {node} (kubectl get pods -n kube-system -o wide "
     "--field-selector spec.nodeName={node}): it writes the CNI configuration, and there is none.",
-    Unready.SHUTDOWN: "Wait until node {node} has restarted, or delete it: kubectl delete node {node}.",
+    Unready.SHUTDOWN: _RESTARTING_FIX,
     Unready.OTHER: _NODE_FIX,
 }
 """What to do where a node is not ready, by what keeps it."""
@@ -635,7 +636,7 @@ KUBELET_FIXES: Final = (
     ),
     (
         r"NodeShutdown: .*shutting down",
-        "Wait until node {node} has restarted, or delete it: kubectl delete node {node}.",
+        _RESTARTING_FIX,
     ),
     ("UnexpectedAdmissionError", "Restart the device plugin of node {node}, or its kubelet."),
     (
