@@ -59,6 +59,18 @@ async def test_waiting_for_something_of_ours_does_not_count_for_the_same_run() -
             await asyncio.sleep(60)
 
 
+async def test_lag_while_something_of_ours_is_waited_for_counts_once() -> None:
+    with own_queues():
+        async with within(60):
+            allowance = Allowance(60)
+            await several_steps()
+            before = allowance.spent
+            with queued():
+                time.sleep(0.3)  # noqa: ASYNC251
+                await several_steps()
+            assert allowance.spent >= before
+
+
 async def test_no_time_is_late_and_not_overloaded() -> None:
     with pytest.raises(TimeoutError):
         async with within(0):

@@ -83,6 +83,7 @@ class Meter:
     def leave(self) -> None:
         self._followers -= 1
         if not self._followers and self._next is not None:
+            self._lost += self.lag
             self._next.cancel()
             self._next, self._recent = None, 0.0
 
@@ -107,7 +108,10 @@ def meter() -> Meter:
 
 
 class Queues:
-    """How long the tasks of a probe run have waited for something of ours: several at once count as one."""
+    """How long the tasks of a probe run have waited for something of ours: several at once count as one.
+
+    The loop's lag meanwhile is no part of it: the meter has that already.
+    """
 
     def __init__(self) -> None:
         self._waiting = 0
@@ -117,17 +121,22 @@ class Queues:
     @property
     def seconds(self) -> float:
         """In sum."""
-        return self._sum + (asyncio.get_running_loop().time() - self._since if self._waiting else 0.0)
+        return self._sum + (self._punctual() - self._since if self._waiting else 0.0)
 
     def enter(self) -> None:
         if not self._waiting:
-            self._since = asyncio.get_running_loop().time()
+            self._since = self._punctual()
         self._waiting += 1
 
     def leave(self) -> None:
         self._waiting -= 1
         if not self._waiting:
-            self._sum += asyncio.get_running_loop().time() - self._since
+            self._sum += self._punctual() - self._since
+
+    @staticmethod
+    def _punctual() -> float:
+        """The loop's time, which stands still while the loop is late."""
+        return asyncio.get_running_loop().time() - meter().lost
 
 
 _QUEUES: Final[ContextVar[Queues | None]] = ContextVar("queues", default=None)

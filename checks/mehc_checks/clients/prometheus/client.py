@@ -58,12 +58,12 @@ class Prometheus:
     async def query(self, promql: str, at: datetime) -> Answer:
         """The answer to an instant query at ``at``. Raises Problem: one of ``PrometheusApiReasons``."""
         moment = at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        began = self._allowance.spent
+        asked = Allowance(self._timeout)
         transport = Transport()
         parameters = {"time": moment}
         try:
-            asked = transport.asks(self._url, promql, parameters)
-            transport.last = await self._followed(f"{self._url}/api/v1/query?{asked}")
+            words = transport.asks(self._url, promql, parameters)
+            transport.last = await self._followed(f"{self._url}/api/v1/query?{words}")
             result = await _READERS.run(
                 transport.result, self._url, promql, parameters, seconds=self._timeout
             )
@@ -77,7 +77,7 @@ class Prometheus:
             if not (transport.last.ok and isinstance(data, dict)):
                 raise await self._refused(transport.last, answer) from None
             result = data.get("result")
-        return Answer(elements=self._elements(result), seconds=self._allowance.spent - began)
+        return Answer(elements=self._elements(result), seconds=asked.spent)
 
     async def _followed(self, url: str) -> Response:
         """The answer, after redirects: as in Go, user and password go along with a relative one only."""
