@@ -19,7 +19,7 @@ async def reported(checks: Iterable[Check], context: Context, limiter: Limiter |
     """The report of ``checks`` over a context made by hand, each with the context's time."""
     planned = [Planned(check=check, severity=check.severity, timeout=context.timeout) for check in checks]
     started, clock = context.clock(), time.monotonic()
-    results = await run(planned, context, limiter)
+    results = tuple(each.redacted(context.redactor) for each in await run(planned, context, limiter))
     return Report(
         checks=results,
         root_causes=root_causes(results, [item.check for item in planned]),

@@ -81,3 +81,19 @@ NONE = Layer(source="", values={})
 
 def layers_of(trees: list[Tree]) -> list[Layer]:
     return [Layer(source=str(number), values=tree) for number, tree in enumerate(trees)]
+
+
+def test_of_variables_the_names_are_shown_and_no_value() -> None:
+    release = [{"name": "A", "value": "old-s3cret"}, {"name": "B", "value": "same"}]
+    cluster = [
+        {"name": "A", "value": "new-s3cret"},
+        {"name": "B", "value": "same"},
+        {"name": "C", "value": "x"},
+    ]
+    (found,) = drift.differences(
+        of({"extraEnvVars": release}), {"extraEnvVars": cluster}, where="Deployment x"
+    )
+    assert (found.live, found.given) == (
+        "[A, B, C], with another value of A",
+        "[A, B], with another value of A",
+    )

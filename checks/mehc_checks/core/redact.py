@@ -5,8 +5,9 @@ import re
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any, Final, NamedTuple
-from urllib.parse import quote, quote_plus, unquote
+from urllib.parse import unquote
 
+from mehc_checks.core.escapes import views
 from mehc_checks.core.urls import parameters, user_info
 
 MASK: Final = "<redacted>"
@@ -19,8 +20,11 @@ LONGEST_TEXT: Final = 8192
 WITHHELD: Final = f"(withheld: more than {MOST_VALUES} secret values to redact)"
 
 _SENSITIVE_KEY: Final = re.compile(
-    r"(?i)(^auth$|passw|token$|secret_?(access_?)?key|api_?key|credentials?$|_auth$|signature$|^sig$)"
+    r"(?i)(^auth$|passw|passphrase|pwd$|token$|secret_?(access_?)?key|(api|private|account|shared)_?key|secret$|"
+    r"credentials?$|connection_?string|_auth$|signature$|^sig$|_dsn$|cookie$)"
 )
+_NAMES_OF_KEYS: Final = frozenset({"authSecretKey"})
+"""Values that say under which key of a Secret something is."""
 _PUBLIC_KEY: Final = re.compile(
     r"(?i)(^|[_-])(host(_?ro)?|clusterHost(Ro)?|port|db_?name|database|engine|scheme|user(_?name)?|query_params)$"
 )
@@ -32,7 +36,10 @@ _EXAMPLE: Final = "user:password"
 _SHORTEST: Final = 3
 """Shorter values would mask ordinary words; such a password protects nothing anyway."""
 _SHORTEST_PART: Final = 6
-"""Characters of a secret beside an ellipsis that are taken for the part that was left when the text was cut."""
+"""Characters of a secret that are taken for it: beside an ellipsis, the part that was left when the text was cut, of a
+password in a URL what is between signs that end its host, and in base64 of more what is its own."""
+_LONGEST_ESCAPE: Final = 6
+"""Characters that one may take as an escape."""
 _ELLIPSIS: Final = "…"
 _MOST_CUTS: Final = 8
 """Ellipses that are looked at in one text, and places beside one where a part may begin."""
@@ -68,7 +75,7 @@ class Redactor:
         self._forms: dict[str, _Form] = {}
 
     def add(self, *values: str | None) -> None:
-        """Remember ``values`` and the forms in which they travel: URL-quoted, URL-decoded, base64."""
+        """Remember ``values`` and the forms in which they travel: URL-decoded, base64, also of more than the value."""
         for value in values:
             held = (value or "")[:LONGEST_VALUE]
             if held in self._values or held.lower() in PUBLIC_VALUES or len(self._values) > MOST_VALUES:
@@ -89,7 +96,7 @@ class Redactor:
         shown = _CONTROL.sub("\N{REPLACEMENT CHARACTER}", looked_at)
         if len(text) > LONGEST_TEXT:
             # What begins near the end may be the first part of a secret whose rest was cut off.
-            length = LONGEST_TEXT - max(map(len, self._forms), default=0)
+            length = max(0, LONGEST_TEXT - _LONGEST_ESCAPE * max(map(len, self._forms), default=0))
             length = max([length, *(end for start, end in spans if start < length)])
             shown, spans = f"{shown[:length]}{_ELLIPSIS}", [span for span in spans if span[1] <= length]
         return _masked(shown, spans)
@@ -105,10 +112,15 @@ class Redactor:
         return value
 
     def _found(self, text: str) -> Iterator[tuple[int, int]]:
-        """Where ``text`` has a form of a value, or what is left of one beside an ellipsis."""
+        """Where ``text`` has a form of a value, escaped or not, or what is left of one beside an ellipsis."""
+        escaped = tuple(views(text)) if self._forms else ()
         for form in self._forms.values():
             if form.text in text:
                 yield from form.within(text)
+            for view in escaped:
+                if form.text in view.text:
+                    for start, end in form.within(view.text):
+                        yield view.starts[start], view.starts[end]
         for cut in islice(re.finditer(_ELLIPSIS, text), _MOST_CUTS):
             for secret in self._forms:
                 if left := _left_of(secret, text[max(0, cut.start() - len(secret)) : cut.start()]):
@@ -130,6 +142,7 @@ def sensitive(values: Any) -> Iterator[str]:
                 isinstance(value, str | int)
                 and not isinstance(value, bool)
                 and _SENSITIVE_KEY.search(str(key))
+                and key not in _NAMES_OF_KEYS
             ):
                 yield str(value)
             else:
@@ -150,13 +163,18 @@ def of_secret(data: Mapping[str, str]) -> Iterator[str]:
 
 
 def _passwords(text: str) -> Iterator[str]:
-    """Of a text that is a URL."""
+    """Of a text that is a URL. What has signs that should have been quoted is taken apart by some who read it."""
     url = text[:LONGEST_TEXT]
     for start, end in user_info(url, whole=True):
-        yield url[start:end].partition(":")[2] or url[start:end]
+        password = url[start:end].partition(":")[2] or url[start:end]
+        yield password
+        yield from (part for part in _SIGNS.split(password) if len(part) >= _SHORTEST_PART)
     for name, start, end in parameters(url):
         if _SENSITIVE_KEY.search(name):
             yield url[start:end]
+
+
+_SIGNS: Final = re.compile("[/?#@:]")
 
 
 def _credentials(text: str) -> Iterator[tuple[int, int]]:
@@ -169,21 +187,26 @@ def _credentials(text: str) -> Iterator[tuple[int, int]]:
             yield start, end
 
 
-def _forms(value: str, *, whole: bool) -> set[str]:
-    raw = value.encode(errors="surrogatepass")
-    if not whole:
-        raw = raw[: len(raw) // 3 * 3]  # else base64 of more would go on otherwise
-    encoded = base64.b64encode(raw).decode()
-    quotable = value.encode(errors="replace")
-    return {
-        value,
-        " ".join(value.split()),
-        unquote(value),
-        quote(quotable, safe=""),
-        quote_plus(quotable),
-        encoded,
-        encoded.rstrip("="),
-    }
+def _forms(value: str, *, whole: bool) -> Iterator[str]:
+    for form in {value, unquote(value), " ".join(value.split())}:
+        yield form
+        if not form.isalpha():  # nobody's word
+            yield form.lower()  # as a host
+        yield form.replace(" ", "+")
+        raw = form.encode(errors="surrogatepass")
+        if whole:
+            encoded = base64.b64encode(raw).decode()
+            yield from (encoded, encoded.rstrip("="), encoded.replace("+", "-").replace("/", "_").rstrip("="))
+        for before in range(3):
+            yield from _within_base64(raw, before)
+
+
+def _within_base64(raw: bytes, before: int) -> Iterator[str]:
+    """The characters that base64 has of ``raw`` alone where ``before`` bytes, modulo 3, go before it."""
+    encoded = base64.b64encode(bytes(before) + raw).decode()
+    own = encoded[-(-before * 8 // 6) : (before + len(raw)) * 8 // 6]
+    if len(own) >= _SHORTEST_PART:
+        yield from (own, own.replace("+", "-").replace("/", "_"))
 
 
 def _left_of(form: str, text: str) -> int:

@@ -10,6 +10,8 @@ _END: Final = re.compile(r"[\s\"'<>`]")
 _AUTHORITY_END: Final = re.compile(r"[/?#]")
 _HOST_AND_PORT: Final = re.compile(r"(\[[0-9a-fA-F:.%]*\]|[^:]*)(:[0-9]{0,5})?")
 _PARAMETER: Final = re.compile(r"[?&;]([\w.-]{1,40})=([^&;\s#\"'<>`]+)")
+_HOST_BEHIND: Final = re.compile(r"@(?!sha\d+:)(?:[\w.-]+|\[[0-9a-fA-F:.%]*\]):[0-9]{1,5}(?=[/?#]|$)")
+"""An "@" that is no part of a path: a host and its port follow."""
 _WITH_PATHS: Final = frozenset({"http", "https", "s3", "gs", "oci", "docker", "file", "git", "ssh"})
 """Schemes after whose host an "@" may stand: in a path, a digest, a version."""
 
@@ -46,5 +48,8 @@ def _stop(text: str, start: int, end: int, scheme: str) -> int:
     limit = found.start() if found else end
     stop = text.rfind("@", start, limit)
     if stop < 0 and not (scheme in _WITH_PATHS and _HOST_AND_PORT.fullmatch(text, start, limit)):
-        stop = text.rfind("@", limit, end)
+        return text.rfind("@", limit, end)
+    if stop < 0:
+        for behind in _HOST_BEHIND.finditer(text, limit, end):
+            stop = behind.start()
     return stop

@@ -129,7 +129,7 @@ async def diagnose(
     cluster = sources.cluster
     # One of each for all contexts: without them, each would read the same objects for itself.
     inventory = sources.inventory or (ListedInventory(cluster) if cluster else None)
-    reader = Reader(cluster or NoCluster())
+    reader, redactor = Reader(cluster or NoCluster()), Redactor()
     try:
         prepared = prepared or await prepare(request, sources, reader)
         good = [item for item in planned if item.check.name not in invalid]
@@ -151,15 +151,16 @@ async def diagnose(
                     timeout=timeout,
                     parameters=parameters,
                     clock=sources.clock,
+                    redactor=redactor,
                 ),
                 sources.limiter,
             )
             for timeout, group in groupby(good, key=lambda item: item.timeout)
         ]
-        results = {result.name: result for done in await asyncio.gather(*runs) for result in done}
+        judged = [each for done in await asyncio.gather(*runs) for each in done]
     finally:
         await reader.close()
-    results |= invalid
+    results = {each.planned.check.name: each.redacted(redactor) for each in judged} | invalid
     ordered = tuple(results[item.check.name] for item in planned)
     return Report(
         checks=ordered,

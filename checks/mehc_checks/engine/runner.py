@@ -41,9 +41,21 @@ class Planned:
     skip: str = ""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Judged:
+    """What a check says, not redacted yet: another one may still read the secret that it quotes."""
+
+    planned: Planned
+    outcome: Outcome
+    took: timedelta = timedelta()
+
+    def redacted(self, redactor: Redactor) -> CheckResult:
+        return result_of(self.planned, self.outcome, redactor, self.took)
+
+
 async def run(
     planned: Iterable[Planned], context: Context, limiter: Limiter | None = None
-) -> tuple[CheckResult, ...]:
+) -> tuple[Judged, ...]:
     """Carry out the plan and close ``context``. Never raises for what a check does."""
     planned, limiter = tuple(planned), limiter or Limiter(32)
     load(item.check for item in planned if not item.skip)
@@ -54,10 +66,10 @@ async def run(
         await context.close()
 
 
-async def _run_one(planned: Planned, context: Context, limiter: Limiter) -> CheckResult:
+async def _run_one(planned: Planned, context: Context, limiter: Limiter) -> Judged:
     if planned.skip:
         skipped = Outcome.of([RunnerReasons.SKIPPED(detail=planned.skip)])
-        return result_of(planned, skipped, context.redactor)
+        return Judged(planned=planned, outcome=skipped)
     async with limiter.slot(context.namespace):
         clock = time.monotonic()
         outcome = await _judge(planned, context)
@@ -66,7 +78,7 @@ async def _run_one(planned: Planned, context: Context, limiter: Limiter) -> Chec
         if context.installation is not None:
             outcome = _delivered(outcome, context.installation.delivery)
         took = timedelta(seconds=time.monotonic() - clock)
-    return result_of(planned, outcome, context.redactor, took)
+    return Judged(planned=planned, outcome=outcome, took=took)
 
 
 def _delivered(outcome: Outcome, delivery: Delivery) -> Outcome:
@@ -120,7 +132,7 @@ def result_of(
         evidence=evidence,
         findings=tuple(
             Found(
-                subject=finding.subject,
+                subject=redactor.text(finding.subject),
                 status=finding.status,
                 severity=finding.severity or planned.severity,
                 reason=finding.reason.name,
@@ -137,7 +149,9 @@ def result_of(
         else tuple(
             replace(
                 endpoint,
+                endpoint_id=redactor.text(endpoint.endpoint_id),
                 name=redactor.text(endpoint.name),
+                kind=redactor.text(endpoint.kind),
                 message=redactor.text(endpoint.message),
                 remediation=redactor.text(endpoint.remediation),
             )

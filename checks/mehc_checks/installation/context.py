@@ -40,7 +40,7 @@ class Context:
     Helm releases; without one, they are listed when first asked for. ``reader`` reads all other objects.
     ``installation`` is what discovery found, None where nobody looked; ``ignored_rules`` maps ids of configuration
     rules to why they do not hold here. ``inside`` is whether this process reaches and trusts what the cluster's pods
-    do.
+    do. ``redactor`` learns what is secret.
     """
 
     def __init__(
@@ -58,6 +58,7 @@ class Context:
         reader: Reader | None = None,
         ignored_rules: Mapping[str, str] | None = None,
         inside: bool = True,
+        redactor: Redactor | None = None,
     ) -> None:
         self.values = values
         self.installation = installation
@@ -71,7 +72,7 @@ class Context:
         self.inside = inside
         self.timeout = timeout
         self.clock = clock
-        self.redactor = Redactor()
+        self.redactor = redactor or Redactor()
         for layer in installation.layers if installation else ():
             self.redactor.add(*sensitive(layer.values))  # also of what another layer hides
         self.redactor.add(*sensitive(values.tree))

@@ -19,7 +19,12 @@ def differences(
     """
     shown = dict(leaves(live))
     found = [
-        Difference(path=path, where=where, live=_text(value), given=_text(values.get(path)))
+        Difference(
+            path=path,
+            where=where,
+            live=_shown(value, values.get(path)),
+            given=_shown(values.get(path), value),
+        )
         for path, value in shown.items()
         if not _alike(value, values.get(path))
     ]
@@ -87,6 +92,17 @@ def _numbers(*texts: str) -> Iterator[float]:
             yield float(text)
         except ValueError:
             return
+
+
+def _shown(value: Any, other: Any) -> str:
+    """``value`` for people. Of variables the names, and which of them ``other`` has otherwise: values may be secret."""
+    if not (isinstance(value, list) and value and all(isinstance(item, Mapping) for item in value)):
+        return _text(value)
+    names = [str(item.get("name")) for item in value]
+    others = {str(item.get("name")): item for item in other or () if isinstance(item, Mapping)}
+    changed = [name for name, item in zip(names, value, strict=True) if others.get(name, item) != item]
+    differing = f", with another value of {', '.join(changed)}" if changed else ""
+    return f"[{', '.join(names)}]{differing}"
 
 
 def _text(value: Any) -> str:

@@ -7,6 +7,7 @@ from typing import Any, Final
 from mehc_checks.clients.kubernetes.api import NoCluster
 from mehc_checks.clients.kubernetes.paths import object_path
 from mehc_checks.core.errors import CannotEvaluate, Forbidden, MehcError, Problem
+from mehc_checks.core.redact import sensitive
 from mehc_checks.installation.context import Context
 from mehc_checks.installation.reasons import EnvironmentReasons as R
 from mehc_checks.modelengine.environment import (
@@ -199,6 +200,7 @@ class Resolver:
 
     def _set(self, name: str, value: str, source: str) -> None:
         self._forget(name)
+        self._context.redactor.add(*sensitive({name: value}))
         self.known[name], self.sources[name] = value, source
 
     def _forget(self, name: str) -> None:

@@ -256,4 +256,7 @@ def _as_yaml(text: str) -> Any:
 
 
 def _problem(path: str, kind: Kind, value: Any, wanted: str, *, helm: bool = True) -> Problem:
-    return Problem(path=path, kind=kind, given=fieldtypes.shown(value), wanted=wanted, helm=helm)
+    """A text in the place of a map or a list is not shown: it may be what should have stood in it, a token."""
+    misplaced = isinstance(value, str) and wanted in ("a map", "a list")
+    given = "a text" if misplaced else fieldtypes.shown(value)
+    return Problem(path=path, kind=kind, given=given, wanted=wanted, helm=helm)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from mehc_checks.core.outcome import Finding, Reason, Severity, Status
+from mehc_checks.core.text import masked
 
 PAGE: Final = "docs/rules.md"
 NO_START: Final = tuple(
@@ -39,7 +40,11 @@ class Fault(Reason):
     page: str = PAGE
 
     def at(self, path: str, *, explains: tuple[str, ...] | None = None, **words: object) -> Finding:
-        """This fault, found at ``path``; ``explains`` where this place breaks less."""
+        """This fault, found at ``path``; ``explains`` where this place breaks less.
+
+        ``words`` may be what a user wrote, whatever that is: what looks like a credential is masked.
+        """
+        words = {name: masked(word) if isinstance(word, str) else word for name, word in words.items()}
         filled = {**self.defaults, "path": path, **words}
         return Finding(
             reason=self,
