@@ -9,10 +9,12 @@ from mehc_checks.render.documents.catalog import Catalog
 from mehc_checks.render.documents.check import CheckReport
 from mehc_checks.render.documents.explain import Explanation
 from mehc_checks.render.documents.lint import LintReport
+from mehc_checks.render.documents.status import StatusList
 
 DOCUMENTS: Final[dict[str, type[Document]]] = {
     "check": CheckReport,
     "explain": Explanation,
+    "status": StatusList,
     "lint": LintReport,
     "catalog": Catalog,
 }

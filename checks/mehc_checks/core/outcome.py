@@ -88,6 +88,11 @@ class Reason:
             words=words,
         )
 
+    def shown(self, template: str, form: str = "<{}>", **words: str) -> str:
+        """``template`` of this reason for a reader, with ``words`` and the defaults; names of other words in ``form``."""
+        names = {word: form.format(word.replace("_", " ")) for word in placeholders(template)}
+        return template.format(**{**names, **self.defaults, **words})
+
     @property
     def anchor(self) -> str:
         """Its place within its page."""

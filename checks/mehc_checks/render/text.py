@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from itertools import zip_longest
+from types import MappingProxyType
 from typing import Final
 
 from mehc_checks.core import duration
@@ -20,18 +21,21 @@ _NAMED: Final = 5
 
 def render(report: Report, *, style: Style, context: str = "") -> str:
     """The report, without a final newline. ``context`` names the cluster that was asked, "" where none was."""
-    lines = [*_header(report, context), ""]
+    return "\n".join([*_header(report, context), "", *body(report, style)]).rstrip()
+
+
+def body(report: Report, style: Style, notes: Mapping[str, str] = MappingProxyType({})) -> Iterator[str]:
+    """The root causes with their fixes, then a line for each check. ``notes``: by check, what its line ends with."""
     for number, cause in enumerate(report.root_causes[:SHOWN], 1):
-        lines += [*_cause(number, cause, style), ""]
+        yield from (*_cause(number, cause, style), "")
     if (more := len(report.root_causes) - SHOWN) > 0:
-        lines += [f"and {counted(more, 'more root cause')}", ""]
+        yield from (f"and {counted(more, 'more root cause')}", "")
     width = max((len(check.name) for check in report.checks), default=0)
     above = {
         (cause.check, cause.reason): number for number, cause in enumerate(report.root_causes[:SHOWN], 1)
     }
     for check in report.checks:
-        lines += _check(check, width, above, style)
-    return "\n".join(lines).rstrip()
+        yield from _check(check, width, above, style, notes.get(check.name, ""))
 
 
 def _header(report: Report, context: str) -> Iterator[str]:
@@ -59,9 +63,9 @@ def _cause(number: int, cause: RootCause, style: Style) -> Iterator[str]:
     if cause.remediation:
         yield from style.remedy(cause.remediation, indent)
     if cause.endpoints:
-        kinds = ", ".join(cause.modes)
+        kinds = f" ({', '.join(cause.modes)})" if cause.modes else ""
         verb = "is" if cause.endpoints == 1 else "are"
-        yield f"{indent}{counted(cause.endpoints, 'endpoint')} ({kinds}) {verb} not ready because of it"
+        yield f"{indent}{counted(cause.endpoints, 'endpoint')}{kinds} {verb} not ready because of it"
     if cause.explains:
         yield from style.wrapped(f"causes {', '.join(cause.explains)}", indent)
     if cause.docs:
@@ -69,7 +73,7 @@ def _cause(number: int, cause: RootCause, style: Style) -> Iterator[str]:
 
 
 def _check(
-    check: CheckResult, width: int, above: Mapping[tuple[str, str], int], style: Style
+    check: CheckResult, width: int, above: Mapping[tuple[str, str], int], style: Style, note: str
 ) -> Iterator[str]:
     """One line, and below it what does not pass; ``above`` has the numbers of the root causes that were shown."""
     head = f"{style.mark(check.status)} {check.name:<{width}}  "
@@ -78,7 +82,7 @@ def _check(
         return
     unhealthy = [found for found in check.findings if found.status in _UNHEALTHY]
     count = f"  {counted(len(unhealthy), 'finding')}" if unhealthy else ""
-    yield f"{head}{check.title}{count}"
+    yield f"{head}{check.title}{count}{f'  {note}' if note else ''}"
     told: dict[int, list[Found]] = {}
     for found in unhealthy:
         if number := above.get((check.name, found.reason)):

@@ -18,9 +18,12 @@ from typing import Final, NoReturn
 from mehc_checks.core.errors import MehcError
 
 _COMMANDS: Final = {
+    "status": "show the verdict that the operator has stored",
+    "probe": "have the operator probe now, and show what has changed",
     "check": "check an installation once and print the report",
     "explain": "explain why endpoints are not ready",
     "lint": "judge values files before the install",
+    "reason": "explain a reason or a configuration rule, offline",
     "catalog": "list the checks and everything that each can find",
     "run": "run the operator",
 }
@@ -35,7 +38,8 @@ _FRAMES: Final = 4
 _EXIT_STATUS: Final = "exit status: 0 healthy, 1 a check failed (see --fail-on), 2 it could not run"
 _EXAMPLES: Final = """\
 examples:
-  {name} check -n model-engine              check the installation in namespace model-engine
+  {name} status -n model-engine             what the operator has found, and how to fix it
+  {name} check -n model-engine              check the installation in namespace model-engine, without the operator
   {name} explain -n model-engine            explain every endpoint that is not ready
   {name} lint values.yaml                   judge a values file before helm install
   {name} check -n model-engine -o json      the same report for programs
