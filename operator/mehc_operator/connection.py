@@ -75,15 +75,26 @@ class Access:
         """The context in use; "" in a pod, or where the kubeconfig does not say."""
         return "" if self.in_cluster else self.context or str((self._active() or {}).get("name") or "")
 
+    def contexts(self) -> list[tuple[str, str]]:
+        """Name and namespace of each context of the kubeconfig; none where it cannot be read."""
+        return [
+            (str(item["name"]), str((item.get("context") or {}).get("namespace") or ""))
+            for item in self._contexts()[0]
+        ]
+
     def _active(self) -> dict[str, Any] | None:
+        contexts, active = self._contexts()
+        return next((item for item in contexts if item["name"] == self.context), active)
+
+    def _contexts(self) -> tuple[list[dict[str, Any]], dict[str, Any] | None]:
+        """All contexts, and the current one."""
         files = os.pathsep.join(map(str, self._files()))
         try:
-            contexts, active = config.list_kube_config_contexts(config_file=files)  # type: ignore[no-untyped-call]
+            found: tuple[list[dict[str, Any]], dict[str, Any]] = config.list_kube_config_contexts(  # type: ignore[no-untyped-call]
+                config_file=files
+            )
         except (config.ConfigException, OSError, ValueError, TypeError, AttributeError, KeyError):
-            return None
-        found: dict[str, Any] | None = next(
-            (item for item in contexts if item["name"] == self.context), active
-        )
+            return [], None
         return found
 
     def _files(self) -> list[Path]:

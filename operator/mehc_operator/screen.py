@@ -130,7 +130,7 @@ def _doubts(resource: Resource, now: datetime, style: Style) -> Iterator[str]:
             "no probe run since" if status.last_probe_time else "no operator has probed this resource since"
         )
         when = since(status.last_probe_time or resource.created).removeprefix("since ")
-        yield style.colored(f"STALE: {what} {when}; what follows may not hold any more", Status.WARN)
+        yield style.colored(f"STALE: {what} {when}; what follows may no longer hold", Status.WARN)
         yield from style.remedy(f"Check that the operator runs: {_OPERATOR}", "")
     elif resource.outdated:
         yield "the spec has changed; the next probe run judges it"

@@ -200,7 +200,7 @@ def test_a_verdict_that_nobody_renews_is_stale(
         done = mehc(cluster, "status")
         assert done.returncode == 1
         assert (
-            "STALE: no probe run since 2026-01-01T00:00Z; what follows may not hold any more" in done.stdout
+            "STALE: no probe run since 2026-01-01T00:00Z; what follows may no longer hold" in done.stdout
         )
         assert "kubectl get pods -A" in done.stdout
         assert "Healthy (stale)" in mehc(cluster, "status", "-A").stdout

@@ -89,7 +89,7 @@ class Reason:
         )
 
     def shown(self, template: str, form: str = "<{}>", **words: str) -> str:
-        """``template`` of this reason for a reader, with ``words`` and the defaults; names of other words in ``form``."""
+        """``template`` of this reason with ``words`` and the defaults; the names of other words in ``form``."""
         names = {word: form.format(word.replace("_", " ")) for word in placeholders(template)}
         return template.format(**{**names, **self.defaults, **words})
 

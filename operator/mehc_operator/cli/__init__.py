@@ -25,6 +25,7 @@ _COMMANDS: Final = {
     "lint": "judge values files before the install",
     "reason": "explain a reason or a configuration rule, offline",
     "catalog": "list the checks and everything that each can find",
+    "completion": "print the completion script of a shell",
     "run": "run the operator",
 }
 """Each is a module of this package with ``arguments(parser)`` and ``execute(options) -> int``, imported when used."""
@@ -32,6 +33,8 @@ _COMMANDS: Final = {
 _HIDDEN: Final = {"relay": "run a command in a pod for mehc check --in-cluster"}
 """Commands that only mehc itself runs; no help lists them."""
 
+_COMPLETING: Final = "_ARGCOMPLETE"
+"""The variable by which a shell asks for the words that could come next."""
 _FRAMES: Final = 4
 """The innermost frames that an internal error names."""
 
@@ -62,7 +65,11 @@ def main(
         logging.NullHandler()
     )  # `run` configures more; the others report
     try:
-        options = _parser(name, sys.argv[1:] if argv is None else argv)
+        words = sys.argv[1:] if argv is None else argv
+        if _COMPLETING in os.environ:
+            completion = import_module(f"{__name__}.completion")
+            completion.complete(_parser(name, completion.words()))
+        options = _parser(name, words).parse_args(words)
         options.carried, options.shown_context = carried, shown_context
         status: int = options.execute(options)
         sys.stdout.flush()
@@ -97,8 +104,8 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
 
 
-def _parser(name: str, argv: Sequence[str]) -> argparse.Namespace:
-    """The arguments, read. Only the module of the command that is asked for is imported."""
+def _parser(name: str, argv: Sequence[str]) -> argparse.ArgumentParser:
+    """The parser of ``argv``. Only the module of the command that is asked for is imported."""
     parser = _Parser(
         prog=name,
         description="Diagnose a model engine installation: what is broken, why, and how to fix it.",
@@ -125,4 +132,4 @@ def _parser(name: str, argv: Sequence[str]) -> argparse.Namespace:
         )
         module.arguments(sub)
         sub.set_defaults(execute=module.execute)
-    return parser.parse_args(argv)
+    return parser
