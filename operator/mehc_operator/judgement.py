@@ -22,10 +22,12 @@ from mehc_operator.conditions import (
     suspended_conditions,
     troubles,
 )
+from mehc_operator.history import history, turned
 from mehc_operator.limits import CAUSE, ENDPOINT, MESSAGE, cut, evidence, with_fix
 from mehc_operator.status import (
     MOST_ENDPOINTS,
     MOST_FINDINGS,
+    ChangeStatus,
     CheckStatus,
     EndpointStatus,
     FindingStatus,
@@ -49,7 +51,7 @@ class Verdict:
     """What is known about a resource after a probe run. ``results`` are in the order of the catalogue.
 
     ``confirmations`` is how often a check must fail before it counts; 1 judges at once. ``probe_now`` is the value of
-    the annotation that the run has handled, None where it was not about that.
+    the annotation that the run has handled, None where it was not about that. ``changes`` is what else changed lately.
     """
 
     generation: int
@@ -60,6 +62,7 @@ class Verdict:
     next_probe: datetime
     release: ReleaseStatus | None = None
     probe_now: str | None = None
+    changes: tuple[ChangeStatus, ...] = ()
 
 
 def judge(
@@ -101,6 +104,7 @@ def judge(
         duration=duration.show(verdict.took),
         conditions=dated(conditions, previous, verdict.generation, now),
         checks=states,
+        history=history(turned(previous.checks, states, verdict.changes, now), previous.history),
     )
 
 

@@ -62,7 +62,11 @@ def conforming(value: Any, schema: Mapping[str, Any]) -> Any:
 
 def least(status: StatusReport) -> StatusReport:
     """The verdict and its first root cause alone, for a resource whose spec leaves no room, or that takes no more."""
-    kept = {name for name in StatusReport.model_fields if name not in ("checks", "endpoints", "release")}
+    kept = {
+        name
+        for name in StatusReport.model_fields
+        if name not in ("checks", "endpoints", "history", "release")
+    }
     short = _with_texts(status, length=SUMMARY).model_dump(include=kept)
     short |= {
         "conditions": [each for each in short["conditions"] if each["type"] in ("Ready", "Degraded")],
@@ -76,10 +80,14 @@ _Reduction = Callable[[StatusReport], StatusReport]
 
 
 def _reductions() -> Iterator[_Reduction]:
-    """In their order: evidence, endpoints, findings, long texts, further root causes, and at last all findings."""
+    """In their order: evidence, old history, endpoints, all history, findings, long texts, further root causes, and
+    at last all findings.
+    """
     yield partial(_of_checks, evidence={})
+    yield partial(_with_history, most=5)
     for most in (MOST_ENDPOINTS // 4, MOST_ENDPOINTS // 20, 0):
         yield partial(_with_endpoints, most=most)
+    yield partial(_with_history, most=0)
     for most in (5, 1):
         yield partial(_with_findings, most=most)
     for length in (MESSAGE // 4, SUMMARY):
@@ -94,6 +102,10 @@ def _of_checks(status: StatusReport, **update: object) -> StatusReport:
 
 def _with_endpoints(status: StatusReport, *, most: int) -> StatusReport:
     return status.model_copy(update={"endpoints": status.endpoints[:most]})
+
+
+def _with_history(status: StatusReport, *, most: int) -> StatusReport:
+    return status.model_copy(update={"history": status.history[:most]})
 
 
 def _with_findings(status: StatusReport, *, most: int) -> StatusReport:

@@ -18,6 +18,7 @@ from mehc_checks.installation.helm import ReleaseFacts
 from mehc_checks.installation.inventory import Inventory
 from mehc_checks.installation.objects import Follow, ObjectName, Releases
 from mehc_operator.events import transitions
+from mehc_operator.history import Changes
 from mehc_operator.judgement import Verdict, heartbeat_due, judge, significant, suspended, unconfirmed
 from mehc_operator.limits import cut
 from mehc_operator.metrics import RUN_DURATION, Observed
@@ -65,6 +66,7 @@ class Reconciler:
         """The status in the cluster: read from the resource when it is first seen, known from then on."""
         self._refused = False
         """Whether the API server did not take it: the next probe run tries again, and confirms failures meanwhile."""
+        self._changes = Changes(shared.clock)
         self._observed = Observed(
             namespace=resource.namespace, name=resource.name, status=self._written, interval=None
         )
@@ -103,10 +105,15 @@ class Reconciler:
 
     def concerned(self, changed: Iterable[ObjectName]) -> bool:
         """Whether one of the objects ``changed`` may change the verdict: probe runs read it, or it is a release."""
-        return any(
-            name in self._runs.asked or (name.is_release and name.namespace == self._namespace)
+        own = [
+            name
             for name in changed
-        )
+            if name in self._runs.asked or (name.is_release and name.namespace == self._namespace)
+        ]
+        for name in own:
+            if not name.is_release:
+                self._changes.note(f"{name.kind} {name.name} in namespace {name.namespace}")
+        return bool(own)
 
     @property
     def read(self) -> Collection[Read]:
@@ -126,6 +133,10 @@ class Reconciler:
     async def _probe(self, resource: Resource, spec: Spec, trigger: Trigger) -> StatusReport:
         started = self._shared.clock()
         pending = unconfirmed(self._written)
+        if trigger is Trigger.NODES:
+            self._changes.note("nodes: one joined, left, or changed its labels, taints or readiness")
+        if trigger is Trigger.SPEC:
+            self._changes.note(f"spec of {resource.name} (generation {resource.generation})")
         results = await self._runs.probe(spec, resource.namespace, trigger, pending)
         # A run that does not carry out every check leaves the request to the one that was asked for.
         probe_now = resource.probe_now[:_LONGEST_REQUEST] if trigger in ASKS_FOR_ALL else ""
@@ -140,6 +151,8 @@ class Reconciler:
         probe_now: str = "",
     ) -> StatusReport:
         now = self._shared.clock()
+        release = _release(self._runs.facts)
+        self._changes.note_release(self._written.release, release)
         verdict = Verdict(
             generation=resource.generation,
             results=results,
@@ -147,8 +160,9 @@ class Reconciler:
             started=started,
             took=now - started,
             next_probe=now + self._runs.next_due(spec),
-            release=_release(self._runs.facts),
+            release=release,
             probe_now=probe_now or None,
+            changes=tuple(self._changes.lately(now)),
         )
         return judge(verdict, self._written, self._shared.checks, now)
 

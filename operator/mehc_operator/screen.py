@@ -12,12 +12,15 @@ from mehc_checks.engine.health import Health
 from mehc_checks.render.markdown import markdown
 from mehc_checks.render.terminal import Style
 from mehc_checks.render.text import body
+from mehc_operator.history import flapping
 from mehc_operator.limits import cut
 from mehc_operator.status import EndpointStatus
 from mehc_operator.stored import Resource, unconfirmed
 
 _ENDPOINTS: Final = 10
 """Stuck endpoints that a screen names."""
+_TRANSITIONS: Final = 8
+"""Of the history, that a screen shows."""
 _LINE: Final = 160
 """Characters of an endpoint's message."""
 _COLOR: Final = {
@@ -39,7 +42,9 @@ def screen(
     lines = [_place(resource, context), _verdict(resource, now, style), *_doubts(resource, now, style), ""]
     if resource.status.checks:
         lines += [*body(resource.report(checks), style, _notes(resource, now)), ""]
-    lines += _stuck(resource, style)
+    if stuck := list(_stuck(resource, style)):
+        lines += [*stuck, ""]
+    lines += _history(resource, style)
     return "\n".join(lines).rstrip()
 
 
@@ -142,7 +147,9 @@ def _notes(resource: Resource, now: datetime) -> dict[str, str]:
     """By check: since when it does not pass, or that a failure is not confirmed."""
     notes = {}
     for one in resource.status.checks:
-        if unconfirmed(one):
+        if turns := flapping(resource.status.history, one.name, now):
+            notes[one.name] = f"flapping: {turns} changes within an hour"
+        elif unconfirmed(one):
             notes[one.name] = "failed just now, not confirmed yet"
         elif one.status not in (Status.PASS, Status.SKIP):
             notes[one.name] = f"for {ago(now, one.since)}"
@@ -159,6 +166,20 @@ def _stuck(resource: Resource, style: Style) -> Iterator[str]:
         yield from style.wrapped(_endpoint(one), f"{style.mark(Status.FAIL)} ", "    ")
     more = f" ({stuck - len(shown)} more)" if stuck > len(shown) else ""
     yield f"    mehc explain -n {resource.namespace}{more}"
+
+
+def _history(resource: Resource, style: Style) -> Iterator[str]:
+    """The last verdicts that changed, and what else did shortly before."""
+    if not resource.status.history:
+        return
+    yield "History (UTC)"
+    for one in resource.status.history[:_TRANSITIONS]:
+        head = f"  {one.time:%Y-%m-%d %H:%M:%S}  "
+        line = f"{one.check}: {one.before} -> {one.to} ({one.reason}) after {one.duration}"
+        yield from style.wrapped(line, head, " " * len(head))
+        if one.changes:
+            seen = "; ".join(f"{each.what} ({ago(one.time, each.time)} before)" for each in one.changes)
+            yield from style.wrapped(f"changed shortly before: {seen}", " " * len(head))
 
 
 def _endpoint(one: EndpointStatus) -> str:

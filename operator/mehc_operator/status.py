@@ -17,6 +17,9 @@ from mehc_operator.models import Part, Time
 MOST_FINDINGS: Final = 20
 """Of one check."""
 MOST_ENDPOINTS: Final = 200
+MOST_TRANSITIONS: Final = 30
+MOST_CHANGES: Final = 5
+"""Of one transition."""
 REASON: Final = "^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$"
 
 
@@ -136,6 +139,30 @@ class EndpointStatus(Part):
     remediation: str = Field(default="", description="What to do about it.")
 
 
+class ChangeStatus(Part):
+    """Something that was seen to change."""
+
+    time: Time = Field(description="When it was seen.")
+    what: str = Field(description="What changed; names only, never a value of a Secret.", max_length=256)
+
+
+class TransitionStatus(Part):
+    """A check whose status changed."""
+
+    time: Time = Field(description="When it changed.")
+    check: str = Field(description="Name of the check.")
+    before: Status = Field(alias="from", description="The status until then.")
+    to: Status = Field(description="The status from then on.")
+    reason: str = Field(description="The reason from then on, in one CamelCase word.")
+    duration: str = Field(description="How long it had the status before.")
+    changes: list[ChangeStatus] = Field(
+        default_factory=list,
+        description="What else changed in the 15 minutes before a check failed, nearest first: a coincidence in time, "
+        f"which need not be the cause. At most {MOST_CHANGES}.",
+        json_schema_extra={"x-kubernetes-list-type": "atomic", "maxItems": MOST_CHANGES},
+    )
+
+
 class StatusReport(Part):
     """The health of the installation: root causes, conditions, and every check with its findings."""
 
@@ -205,6 +232,12 @@ class StatusReport(Part):
             "x-kubernetes-list-map-keys": ["endpointId"],
             "maxItems": MOST_ENDPOINTS,
         },
+    )
+
+    history: list[TransitionStatus] = Field(
+        default_factory=list,
+        description=f"Checks whose status changed, newest first, at most {MOST_TRANSITIONS}.",
+        json_schema_extra={"x-kubernetes-list-type": "atomic", "maxItems": MOST_TRANSITIONS},
     )
 
     def condition(self, kind: str) -> Condition | None:

@@ -184,6 +184,22 @@ def test_a_probe_shows_what_has_changed(cluster: Cluster) -> None:
     wait(lambda: "Suspended" in mehc(cluster, "status").stdout)
 
 
+def test_the_history_says_what_changed_before(cluster: Cluster, redis_server: Redis) -> None:
+    cluster.apply(with_redis(redis_server))
+    assert "history" not in cluster.probed()["status"]
+    cluster.apply(refused(redis_server))
+    (turned,) = cluster.probed()["status"]["history"]
+    assert (turned["check"], turned["from"], turned["to"]) == ("RedisReachable", "Pass", "Fail")
+    assert [change["what"] for change in turned["changes"]] == ["spec of model-engine (generation 2)"]
+    screen = " ".join(mehc(cluster, "status").stdout.split())
+    assert "RedisReachable: Pass -> Fail (ConnectionRefused) after " in screen
+    assert "changed shortly before: spec of model-engine (generation 2) (" in screen
+    cluster.apply(with_redis(redis_server))
+    back, again = cluster.probed()["status"]["history"]
+    assert (back["from"], back["to"], again) == ("Fail", "Pass", turned)
+    assert "changes" not in back
+
+
 def test_a_verdict_that_nobody_renews_is_stale(
     cluster: Cluster, redis_server: Redis, operator: Operator
 ) -> None:
@@ -199,9 +215,7 @@ def test_a_verdict_that_nobody_renews_is_stale(
         )
         done = mehc(cluster, "status")
         assert done.returncode == 1
-        assert (
-            "STALE: no probe run since 2026-01-01T00:00Z; what follows may no longer hold" in done.stdout
-        )
+        assert "STALE: no probe run since 2026-01-01T00:00Z; what follows may no longer hold" in done.stdout
         assert "kubectl get pods -A" in done.stdout
         assert "Healthy (stale)" in mehc(cluster, "status", "-A").stdout
         late = mehc(cluster, "probe", "--timeout", "1s")
