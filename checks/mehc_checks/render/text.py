@@ -38,7 +38,17 @@ def body(report: Report, style: Style, notes: Mapping[str, str] = MappingProxyTy
         yield from _check(check, width, above, style, notes.get(check.name, ""))
 
 
-def _header(report: Report, context: str) -> Iterator[str]:
+def verdict(report: Report) -> str:
+    """The health in one line: "Failing: 9 of 10 checks pass (2.1s)"."""
+    results = [check for check in report.checks if check.status is not Status.SKIP]
+    word = health((found.status, found.severity) for check in results for found in check.findings)
+    passing = sum(check.status is Status.PASS for check in results)
+    pass_ = "check passes" if len(results) == 1 else "checks pass"
+    return f"{word}: {passing} of {len(results)} {pass_} ({duration.show(report.duration)})"
+
+
+def place(report: Report, context: str) -> str:
+    """What was asked: "context kind, namespace models, release me revision 3 (deployed)"; "" for values files alone."""
     places = [f"context {context}"] if context else []
     if report.namespace:
         places.append(f"namespace {report.namespace}")
@@ -46,14 +56,25 @@ def _header(report: Report, context: str) -> Iterator[str]:
         places.append(
             f"release {report.release.name} revision {report.release.revision} ({report.release.status})"
         )
-    if places:
-        yield ", ".join(places)
-    results = [check for check in report.checks if check.status is not Status.SKIP]
-    word = health((found.status, found.severity) for check in results for found in check.findings)
-    passing = sum(check.status is Status.PASS for check in results)
-    took = duration.show(report.duration)
-    pass_ = "check passes" if len(results) == 1 else "checks pass"
-    yield f"{word}: {passing} of {len(results)} {pass_} ({took})"
+    return ", ".join(places)
+
+
+def short(report: Report) -> str:
+    """One line to paste: where, the health, and the first cause with its fix."""
+    where = f"{report.namespace} " if report.namespace else ""
+    first = next(iter(report.root_causes), None)
+    if first is None:
+        unhealthy = [check for check in report.checks if check.status in _UNHEALTHY]
+        rest = f"; {unhealthy[0].name}/{unhealthy[0].reason}: {unhealthy[0].message}" if unhealthy else ""
+        return f"{where}{verdict(report)}{rest}"
+    fix = f" Fix: {first.remediation}" if first.remediation else ""
+    return f"{where}{verdict(report)}; {first.check}/{first.reason}: {first.message.rstrip('.')}.{fix}"
+
+
+def _header(report: Report, context: str) -> Iterator[str]:
+    if where := place(report, context):
+        yield where
+    yield verdict(report)
 
 
 def _cause(number: int, cause: RootCause, style: Style) -> Iterator[str]:

@@ -17,8 +17,10 @@ from mehc_checks.engine.request import CheckRequest, Request, Sources, diagnose,
 from mehc_checks.modelengine.values import Layer
 from mehc_checks.render.documents.base import WRITERS
 from mehc_checks.render.documents.check import check_report
+from mehc_checks.render.junit import junit
+from mehc_checks.render.markdown import markdown
 from mehc_checks.render.terminal import Style
-from mehc_checks.render.text import render
+from mehc_checks.render.text import place, render, short, verdict
 from mehc_operator.cli.cluster import Asked, could_not_run, opened, resource_spec
 from mehc_operator.cli.incluster.run import in_cluster
 from mehc_operator.cli.options import (
@@ -56,7 +58,11 @@ _UNSELECTED: Final = "not selected"
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "-o", "--output", choices=["text", *WRITERS], default="text", help="the form of the report"
+        "-o",
+        "--output",
+        choices=["text", "short", "markdown", "junit", *WRITERS],
+        default="text",
+        help="the form of the report",
     )
     values_arguments(parser)
     namespace_arguments(parser)
@@ -122,11 +128,21 @@ def execute(options: argparse.Namespace) -> int:
         Layer(source=file, values=read.values) for file, read in values_files(options.values, options.carried)
     ]
     report, context = asyncio.run(_check(options, checks, asked, files))
-    if options.output == "text":
-        print(render(report, style=Style.of(sys.stdout), context=context))
-    else:
-        print(WRITERS[options.output](check_report(report, context=context)))
+    print(_written(report, options.output, context))
     return int(any(result.status in _FAILS[options.fail_on] for result in report.checks))
+
+
+def _written(report: Report, form: str, context: str) -> str:
+    if form in WRITERS:
+        return WRITERS[form](check_report(report, context=context))
+    match form:
+        case "short":
+            return short(report)
+        case "markdown":
+            return markdown(report, verdict=verdict(report), about=place(report, context))
+        case "junit":
+            return junit(report)
+    return render(report, style=Style.of(sys.stdout), context=context)
 
 
 def _asked(options: argparse.Namespace, checks: Mapping[str, Check]) -> dict[str, CheckRequest]:
