@@ -5,15 +5,17 @@ from urllib.parse import quote
 
 from mehc_checks.core.errors import Forbidden
 
+_LONGEST: Final = 253
+"""Characters of a name; the API server has objects of no longer one."""
 _VERBS: Final = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 
 
 def object_path(
-    resource: str, namespace: str, name: str = "", *, group: str = "", version: str = "v1"
+    resource: str, namespace: str, name: str | None = None, *, group: str = "", version: str = "v1"
 ) -> str:
-    """The API path of a namespaced object, or of the collection when ``name`` is empty."""
+    """The API path of a namespaced object, or of the collection where ``name`` is None; an empty one is no object's."""
     path = f"{_root(group, version)}/namespaces/{_segment(namespace)}/{resource}"
-    return f"{path}/{_segment(name)}" if name else path
+    return path if name is None else f"{path}/{_segment(name)}"
 
 
 def cluster_path(resource: str, name: str, *, group: str = "", version: str = "v1") -> str:
@@ -41,11 +43,12 @@ def _root(group: str, version: str) -> str:
 def _segment(name: str) -> str:
     """``name`` as one part of a path, whatever it is: names come from values.
 
-    The API server answers 400 to names with "/" or "%", and "." and ".." are resolved on the way. Nothing can have such
-    a name, nor "-", which it answers with 404.
+    The API server answers 400 to names with "/" or "%", "." and ".." are resolved on the way, and an empty name leads
+    to the collection. Nothing can have such a name, nor one of more than 253 characters or with control characters, nor
+    "-", which it answers with 404.
     """
-    impossible = name in (".", "..") or "/" in name or "%" in name
-    return "-" if impossible else quote(name, safe="")
+    impossible = name in ("", ".", "..") or "/" in name or "%" in name or not name.isprintable()
+    return "-" if impossible or len(name) > _LONGEST else quote(name, safe="")
 
 
 def collection(path: str) -> str:
