@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from pydantic import ValidationError
 
-from mehc_checks.clients.kubernetes.api import Cluster
+from mehc_checks.clients.kubernetes.memory import Memory
 from mehc_checks.core.errors import Problem
 from mehc_checks.core.limiter import Limiter
 from mehc_checks.engine.check import Check
@@ -42,7 +42,7 @@ class Shared:
     """What all resources share. ``limiter`` bounds the checks in flight."""
 
     checks: Mapping[str, Check]
-    cluster: Cluster
+    memory: Memory
     inventory: Inventory
     releases: Releases
     store: Store
@@ -61,7 +61,7 @@ class Reconciler:
         sources = Sources(
             inventory=shared.inventory, releases=shared.releases, limiter=shared.limiter, clock=shared.clock
         )
-        self._runs = Runs(shared.checks, shared.cluster, sources, follow=shared.follow)
+        self._runs = Runs(shared.checks, shared.memory, sources, follow=shared.follow)
         self._written = _parsed(resource)
         """The status in the cluster: read from the resource when it is first seen, known from then on."""
         self._refused = False

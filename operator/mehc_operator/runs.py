@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from mehc_checks.clients.kubernetes.api import Cluster
+from mehc_checks.clients.kubernetes.memory import Memory, Remembering
 from mehc_checks.core.deadline import Strain, calm
 from mehc_checks.core.errors import CannotEvaluate, Problem, UsageError
 from mehc_checks.core.outcome import Status
@@ -23,6 +23,7 @@ from mehc_operator.scheduler import Trigger
 
 ASKS_FOR_ALL = frozenset({Trigger.SEEN, Trigger.SPEC, Trigger.PROBE_NOW, Trigger.CONFIGURATION})
 """After these, every check is carried out."""
+_WELL = frozenset({Status.PASS, Status.WARN, Status.SKIP})
 _SECOND_LOOKS = 2
 _SLACK = 0.8
 """A check is due when this part of its interval is over: probe runs are scattered, and must not just miss it."""
@@ -33,7 +34,7 @@ class Runs:
     """The probe runs of one resource. Keeps results between them, for checks with intervals of their own."""
 
     checks: Mapping[str, Check]
-    cluster: Cluster
+    memory: Memory
     sources: Sources
     facts: ReleaseFacts | None = None
     """Of the release that the last run found."""
@@ -73,7 +74,7 @@ class Runs:
             for check in self.checks.values()
             if self._is_due(check, spec, trigger, {*pending, *touched}, now)
         ]
-        for result in await self._carry_out(due, spec, namespace):
+        for result in await self._carry_out(due, spec, namespace, fresh=self._is_doubtful(due, trigger)):
             self._results[result.name] = result
             self._probed[result.name] = now
             if result.status is not Status.SKIP:
@@ -115,23 +116,40 @@ class Runs:
         since = timedelta(seconds=now - self._probed[check.name])
         return since >= spec.interval_of(check.name) * _SLACK
 
-    async def _carry_out(self, due: list[Check], spec: Spec, namespace: str) -> tuple[CheckResult, ...]:
-        cluster = Recording(self.cluster, self.read, self.follow)
-        sources = replace(self.sources, cluster=cluster)
+    def _is_doubtful(self, due: Iterable[Check], trigger: Trigger) -> bool:
+        """Whether the cluster is to be read, whatever is remembered: it was asked for, or something is not well."""
+        known = [self._results.get(check.name) for check in due]
+        return trigger in ASKS_FOR_ALL or not all(each and each.status in _WELL for each in known)
+
+    async def _carry_out(
+        self, due: list[Check], spec: Spec, namespace: str, *, fresh: bool
+    ) -> tuple[CheckResult, ...]:
+        """With what is remembered, unless ``fresh``: that can only confirm, and what is news is read again first."""
+        remembering = Remembering(self.memory, fresh=fresh)
+        report = await self._reported(due, spec, namespace, remembering)
+        if not fresh and self._is_news(report) and not await remembering.confirm():
+            report = await self._reported(due, spec, namespace, Remembering(self.memory, fresh=True))
+        self.facts = report.release
+        return report.checks
+
+    async def _reported(self, due: list[Check], spec: Spec, namespace: str, cluster: Remembering) -> Report:
         started = self.clock()
+        recording = Recording(cluster, self.asked, self.read, self.follow)
         asked = Request()
         try:
             asked = request(spec, namespace)
-            report = await self._diagnosed(due, asked, sources)
+            return await self._diagnosed(due, asked, replace(self.sources, cluster=recording))
         except UsageError as error:
             problem = Problem(RunnerReasons.INVALID_VALUE, detail=str(error))
-            report = not_evaluated(due, asked, problem, started)
+            return not_evaluated(due, asked, problem, started)
         except CannotEvaluate as problem:
-            report = not_evaluated(due, asked, problem, started)
-        finally:
-            self.asked |= cluster.asked
-        self.facts = report.release
-        return report.checks
+            return not_evaluated(due, asked, problem, started)
+
+    def _is_news(self, report: Report) -> bool:
+        return any(
+            result.status not in _WELL or _said(result) != _said(self._results[result.name])
+            for result in report.checks
+        )
 
     async def _diagnosed(self, due: list[Check], asked: Request, sources: Sources) -> Report:
         """The report, in which nothing is late only because this process was: that is asked again."""
@@ -146,6 +164,11 @@ class Runs:
             again = {result.name: result for result in (await diagnose(late, asked, sources)).checks}
             report = replace(report, checks=tuple(again.get(result.name, result) for result in report.checks))
         return report
+
+
+def _said(result: CheckResult) -> tuple[object, ...]:
+    """What a result says, without the words."""
+    return result.status, [(found.subject, found.reason) for found in result.findings]
 
 
 def _late(results: Iterable[CheckResult]) -> set[str]:

@@ -1,19 +1,21 @@
 """What the leader does: probe runs of the resources, and watches of what they depend on."""
 
 import asyncio
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from contextlib import suppress
 from functools import partial
 from typing import Final
 from weakref import WeakKeyDictionary, ref
 
 from mehc_checks.clients.kubernetes.api import KubernetesCluster
+from mehc_checks.clients.kubernetes.memory import Cover, Memory
 from mehc_checks.core.limiter import Limiter
 from mehc_checks.engine.check import catalogue
 from mehc_checks.installation.context import now
 from mehc_checks.installation.following import Following, Read
 from mehc_checks.installation.inventory import WatchedInventory
-from mehc_checks.installation.objects import ObjectName, WatchedObjects
+from mehc_checks.installation.objects import ObjectName, WatchedObjects, condensed
+from mehc_checks.installation.served import Served
 from mehc_operator import metrics
 from mehc_operator.reconcile import Reconciler, Shared
 from mehc_operator.scheduler import Scheduler, Trigger
@@ -46,20 +48,25 @@ class Work:
         self._nodes_changed = Throttle(lambda: self.scheduler.observe_change(Trigger.NODES))
         self._inventory = WatchedInventory(cluster, changed=self._nodes_changed)
         self._configuration_changed = Changes(self._tell_of_configuration)
-        self._objects = WatchedObjects(cluster, namespaces, changed=self._configuration_changed)
+        self._memory = Memory(cluster, self._covering, condense=condensed)
+        self._served = Served(cluster, self._memory.forget)
+        self._objects = WatchedObjects(
+            cluster, namespaces, changed=self._configuration_changed, forget=self._memory.forget
+        )
         self._objects_changed = Changes(self._tell_of_objects, apart=_COLLECTING)
         checks = catalogue()
         self._following = Following(
             cluster,
-            frozenset(kind for check in checks.values() for kind in check.follows),
+            frozenset(kind for check in checks.values() for kind in check.watches),
             self._objects_changed,
+            forget=self._memory.forget,
             clusterwide=not namespaces,
         )
         self._told: WeakKeyDictionary[Reconciler, Throttle] = WeakKeyDictionary()
         self._sweeping: asyncio.Task[None] | None = None
         shared = Shared(
             checks=checks,
-            cluster=cluster,
+            memory=self._memory,
             inventory=self._inventory,
             releases=self._objects,
             store=store,
@@ -100,8 +107,18 @@ class Work:
         for told in self._told.values():
             told.cancel()
         await self._following.stop()
+        await self._served.stop()
         await self._objects.stop()
         await self._inventory.stop()
+        self._memory.clear()
+
+    def _covering(self, path: str, query: Mapping[str, str]) -> Cover | None:
+        """The watch of what a GET of ``path`` reads (``Covering``)."""
+        return (
+            self._objects.covering(path)
+            or self._following.covering(path, query)
+            or self._served.covering(path)
+        )
 
     def _tell_of_configuration(self, changed: Set[ObjectName]) -> None:
         """Ask for all checks of the resources that Secrets and ConfigMaps concern."""

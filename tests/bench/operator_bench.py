@@ -15,7 +15,7 @@ import redis.asyncio
 
 from bench.judged import Judged
 from bench.rows import Row, cpu_seconds, median_of
-from mehc_checks.clients.kubernetes.api import Secret
+from mehc_checks.clients.kubernetes.texts import Secret
 from mehc_checks.engine.check import catalogue
 from mehc_checks.installation.context import Context
 from mehc_checks.modelengine.values import Layer, Values

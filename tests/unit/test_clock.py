@@ -3,8 +3,10 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from kubernetes.aio.client import ApiClient, Configuration
 
-from mehc_checks.clients.kubernetes.api import NoCluster
+from mehc_checks.clients.kubernetes.api import KubernetesCluster
+from mehc_checks.clients.kubernetes.memory import Memory
 from mehc_checks.core.outcome import Outcome, Severity
 from mehc_checks.engine.check import Check
 from mehc_checks.engine.reasons import RunnerReasons
@@ -38,7 +40,8 @@ CHECK = Check(
 @pytest.mark.parametrize("step", [timedelta(hours=-2), timedelta(hours=2)])
 async def test_the_next_run_is_due_within_the_interval(step: timedelta) -> None:
     moment = MOMENT
-    runs = Runs({"Tested": CHECK}, NoCluster(), Sources(clock=lambda: moment))
+    memory = Memory(KubernetesCluster(ApiClient(Configuration())), lambda path, query: None)
+    runs = Runs({"Tested": CHECK}, memory, Sources(clock=lambda: moment))
     await runs.probe(SPEC, "ns", Trigger.SEEN, [])
     moment += step
     left = runs.next_due(SPEC)

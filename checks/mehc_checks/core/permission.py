@@ -10,7 +10,8 @@ class Permission:
     ``scope`` is where: "own" (the resource's namespace), "endpoints" (the endpoint namespace), "operator" (the
     operator's own namespace) or "cluster".
     ``switch`` names the chart's value that grants it, for what is off by default; "" is granted always.
-    ``followed``: the operator watches these objects too, and runs the check again when one changes.
+    ``followed``: the operator watches these objects too, and runs the check again when one changes. ``watched``: it
+    watches them so that they need not be read again.
     ``lost`` says what is lost without it, where that is not that the check is Unknown.
     """
 
@@ -20,6 +21,7 @@ class Permission:
     scope: str = "own"
     switch: str = ""
     followed: bool = False
+    watched: bool = False
     lost: str = ""
 
     @property
@@ -27,5 +29,9 @@ class Permission:
         """The verbs of the operator; a command needs no more than ``verbs``."""
         return (
             *self.verbs,
-            *(verb for verb in ("list", "watch") if self.followed and verb not in self.verbs),
+            *(
+                verb
+                for verb in ("list", "watch")
+                if (self.followed or self.watched) and verb not in self.verbs
+            ),
         )

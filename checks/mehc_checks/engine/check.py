@@ -62,6 +62,11 @@ class Check:
         return frozenset((each.group, each.resource) for each in self.permissions if each.followed)
 
     @property
+    def watches(self) -> frozenset[tuple[str, str]]:
+        """Group and resource of the objects that are watched for it: those, and others that are not read again."""
+        return self.follows | {(each.group, each.resource) for each in self.permissions if each.watched}
+
+    @property
     def docs(self) -> str:
         """The check's page, relative to the project's root."""
         return f"docs/checks/{self.name}.md"

@@ -5,9 +5,10 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any, Final, TypeVar, cast
 
-from mehc_checks.clients.kubernetes.api import Cluster, NoCluster, Secret
+from mehc_checks.clients.kubernetes.api import Cluster, NoCluster
 from mehc_checks.clients.kubernetes.paths import object_path
 from mehc_checks.clients.kubernetes.reader import Reader
+from mehc_checks.clients.kubernetes.texts import Secret
 from mehc_checks.core.errors import CannotEvaluate, NotApplicable
 from mehc_checks.core.once import Once
 from mehc_checks.core.redact import Redactor, of_secret, sensitive

@@ -1,7 +1,7 @@
 """Which collections of objects probe runs read, and watches that tell when something in them changes.
 
-A run reads the cluster afresh; the watches keep a digest of each object and say no more than where one changed. What
-changes at every heartbeat (times, measured metrics, counts in messages) is no change.
+The watches keep a digest of each object and say no more than where one changed. What changes at every heartbeat (times,
+measured metrics, counts in messages) asks for no check; what was read of the object is forgotten with any change.
 """
 
 import asyncio
@@ -10,7 +10,8 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, Protocol
 
 from mehc_checks.clients.kubernetes.api import KubernetesCluster
 from mehc_checks.clients.kubernetes.paths import everywhere, parts, within
@@ -40,7 +41,17 @@ _VOLATILE: Final = frozenset(
 """Keys, of a status above all, that say when, or how much, and not what."""
 _OF_METADATA: Final = ("generation", "labels", "deletionTimestamp", "ownerReferences")
 _EVENTS: Final = ("", "events")
+_WARNINGS: Final = "type=Warning"
+"""Events of other types are many, and none asks for a check."""
 _OF_EVENT: Final = ("type", "reason", "message", "involvedObject")
+
+
+class Forget(Protocol):
+    """What was read of an object, a namespace or a kind may be so no longer (``Memory.forget``)."""
+
+    def __call__(
+        self, kind: tuple[str, str], namespace: str | None = None, name: str | None = None
+    ) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +88,8 @@ class Read:
 class Following:
     """Watches for the life of the operator, of the ``kinds`` that checks want to be told of.
 
-    ``changed`` is called, in the event loop, with what was read and has changed. ``clusterwide``: whether the operator
-    is allowed to watch the whole cluster.
+    ``changed`` is called, in the event loop, with what was read and has changed, ``forget`` with each object of which
+    there was an event. ``clusterwide``: whether the operator is allowed to watch the whole cluster.
     """
 
     def __init__(
@@ -87,11 +98,13 @@ class Following:
         kinds: Collection[tuple[str, str]],
         changed: Callable[[Read], None],
         *,
+        forget: Forget = lambda kind, namespace=None, name=None: None,
         clusterwide: bool = True,
     ) -> None:
         self._cluster = cluster
         self._kinds = kinds
         self._changed = changed
+        self._forget = forget
         self._clusterwide = clusterwide
         self._watches: dict[Read, _Followed] = {}
         self._namespaces: dict[tuple[str, str], set[str]] = defaultdict(set)
@@ -110,6 +123,16 @@ class Following:
                 await followed.watch.settled()
         if not followed.has_begun:  # nor has it where the kind is not served, or not allowed, yet
             followed.early.add(read)
+
+    def covering(self, path: str, query: Mapping[str, str]) -> Watch["_Digests"] | None:
+        """The watch that tells of every change of what a GET of ``path`` reads; None where there is none."""
+        read = Read.of(path, query)
+        if read is None or (
+            read.kind == _EVENTS and _WARNINGS not in query.get("fieldSelector", "").split(",")
+        ):
+            return None
+        followed = self._watches.get(self._wide(read))
+        return followed.watch if followed else None
 
     async def retain(self, reads: Iterable[Read]) -> None:
         """End the watches that none of ``reads`` needs."""
@@ -136,7 +159,7 @@ class Following:
                     self._full = True
                     log.warning("%d watches: what else changes is noticed when an interval is over", MOST)
                 return None
-            self._watches[wide] = _Followed(self._cluster, wide, self._changed)
+            self._watches[wide] = _Followed(self._cluster, wide, self._changed, self._forget)
         return self._watches[wide]
 
     def _wide(self, read: Read) -> Read:
@@ -147,24 +170,32 @@ class Following:
 class _Followed:
     """One watch. What its first list has is not news; what a later one has may be."""
 
-    def __init__(self, cluster: KubernetesCluster, read: Read, changed: Callable[[Read], None]) -> None:
+    def __init__(
+        self, cluster: KubernetesCluster, read: Read, changed: Callable[[Read], None], forget: Forget
+    ) -> None:
         self._read = read
         self._told = changed
+        self._forget = forget
         self.has_begun = False
         self.early: set[Read] = set()
         """What was read before the watch had begun."""
         self._where: set[str] = set()
         query = {"labelSelector": read.labels} if read.labels else {}
         if read.kind == _EVENTS:
-            query["fieldSelector"] = "type=Warning"
+            query["fieldSelector"] = _WARNINGS
         self.watch = Watch(
             cluster=cluster,
             path=read.path,
-            make=lambda: _Digests(self._where),
+            make=self._empty,
             query=query,
             changed=self._changed,
             optional=True,
         )
+
+    def _empty(self) -> "_Digests":
+        """For a list, before which anything may have happened."""
+        self._forget(self._read.kind, self._read.namespace)
+        return _Digests(self._where, partial(self._forget, self._read.kind))
 
     def _changed(self) -> None:
         where = set(self._where)
@@ -186,11 +217,13 @@ class _Digests:
     """``watching.Store`` that keeps a digest of each object, and notes the namespaces in which one changed."""
 
     changed: set[str]
+    forget: Callable[[str, str], None]
     _digests: dict[tuple[str, str], int] = field(default_factory=dict)
 
     def put(self, manifest: Mapping[str, Any]) -> bool:
         metadata = manifest["metadata"]
         name, now = (metadata.get("namespace") or "", metadata["name"]), digest(manifest)
+        self.forget(*name)
         if self._digests.get(name) == now:
             return False
         self._digests[name] = now
@@ -200,6 +233,7 @@ class _Digests:
     def remove(self, manifest: Mapping[str, Any]) -> None:
         metadata = manifest["metadata"]
         name = (metadata.get("namespace") or "", metadata["name"])
+        self.forget(*name)
         self._digests.pop(name, None)
         self.changed.add(name[0])
 

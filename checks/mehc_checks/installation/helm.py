@@ -27,6 +27,7 @@ LARGEST: Final = 16 * 1024 * 1024
 """Bytes that a release may unpack to. A Secret holds 1 MiB, and real charts shrink to about a tenth."""
 _MOST_SEPARATORS: Final = 500_000
 """Of JSON, in an unpacked release: each may become an object of Python's, of some hundred bytes."""
+_READ: Final = ("name", "version", "info", "config")
 _LONGEST_DESCRIPTION: Final = 400
 _SOURCE: Final = re.compile(r"^# Source: ([^\n]+?)/templates/", re.MULTILINE)
 _LABEL: Final = re.compile(r"^ +product: [\"']?model-engine[\"']?$", re.MULTILINE)
@@ -135,6 +136,26 @@ def decode(payload: bytes, *, secret: str) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise Unreadable(secret, "it is not a JSON object")
     return document
+
+
+def slim(text: bytes) -> bytes:
+    """A release's Secret, as the API has it, of which ``read`` makes the same: without templates, files and hooks.
+
+    One that is not to be read stays as it is.
+    """
+    try:
+        secret = json.loads(text)
+        payload = base64.b64decode(secret["data"]["release"])
+        document = decode(payload, secret="")
+        chart = _table(document.get("chart"))
+        kept: dict[str, Any] = {key: document[key] for key in _READ if key in document}
+        kept["chart"] = {key: chart[key] for key in ("metadata", "values") if key in chart}
+        if _table(chart.get("metadata")).get("name") != CHART:
+            kept["manifest"] = document.get("manifest")
+        payload = base64.b64encode(json.dumps(kept).encode())
+        return json.dumps({**secret, "data": {"release": base64.b64encode(payload).decode()}}).encode()
+    except (KeyError, TypeError, ValueError, RecursionError, Unreadable):
+        return text
 
 
 def _unpacked(packed: bytes, secret: str) -> bytes:

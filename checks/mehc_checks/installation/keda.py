@@ -197,7 +197,7 @@ async def _failing(context: Context, read: Reading) -> frozenset[str]:
     await context.prove_endpoint_namespace()
     events = await read.all(
         object_path("events", context.endpoint_namespace),
-        fields="involvedObject.kind=ScaledObject,reason=KEDAScalerFailed",
+        fields="involvedObject.kind=ScaledObject,reason=KEDAScalerFailed,type=Warning",
     )
     since = context.clock() - _LATELY
     return frozenset(event["involvedObject"]["name"] for event in events if _last(event) > since)

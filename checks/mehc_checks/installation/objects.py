@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final, Protocol
 
-from mehc_checks.clients.kubernetes.api import Cluster, KubernetesCluster, Secret
+from mehc_checks.clients.kubernetes.api import Cluster, KubernetesCluster
 from mehc_checks.clients.kubernetes.paths import object_path
+from mehc_checks.clients.kubernetes.texts import Secret
 from mehc_checks.clients.kubernetes.watch import Watch, listed
 from mehc_checks.core.errors import Forbidden
-from mehc_checks.installation.following import Read
-from mehc_checks.installation.helm import SECRET_PREFIX, SECRET_TYPE, Release, Stored, read, stored
+from mehc_checks.installation.following import Forget, Read
+from mehc_checks.installation.helm import SECRET_PREFIX, SECRET_TYPE, Release, Stored, read, slim, stored
 
 _KINDS: Final = {"secrets": "Secret", "configmaps": "ConfigMap"}
 _OBJECT: Final = re.compile(r"/api/v1/namespaces/([^/]+)/(secrets|configmaps)/([^/]+)")
@@ -63,6 +64,13 @@ class ListedReleases:
         return store.releases(namespace)
 
 
+async def condensed(path: str, text: bytes) -> bytes:
+    """``text`` of a release's Secret without what nothing reads of it, off the event loop; any other as it is."""
+    if not path.rpartition("/")[2].startswith(SECRET_PREFIX):
+        return text
+    return await asyncio.get_running_loop().run_in_executor(_DECODER, slim, text)
+
+
 async def read_release(cluster: Cluster, namespace: str, revision: Stored) -> Release | None:
     """A stored revision, off the event loop; None where it is gone, or is not one of model engine.
 
@@ -79,6 +87,7 @@ class WatchedObjects:
     """Watches for the life of the operator, for all resources: ``namespaces``, or all where there are none.
 
     ``changed`` is called with each object that is new, has changed or is gone; after an interruption, with all.
+    ``forget`` is told, too.
     """
 
     def __init__(
@@ -86,32 +95,52 @@ class WatchedObjects:
         cluster: KubernetesCluster,
         namespaces: Iterable[str] = (),
         changed: Callable[[ObjectName], None] = lambda _: None,
+        forget: Forget = lambda kind, namespace=None, name=None: None,
     ) -> None:
         self._cluster = cluster
+        self._forget = forget
         self._secrets: dict[str, Watch[_Names]] = {}
-        self._config_maps: list[Watch[_Names]] = []
+        self._config_maps: dict[str, Watch[_Names]] = {}
         for namespace in tuple(namespaces) or ("",):
             self._secrets[namespace] = self._watch(namespace, "secrets", changed)
-            self._config_maps.append(self._watch(namespace, "configmaps", changed))
+            self._config_maps[namespace] = self._watch(namespace, "configmaps", changed)
 
     def _watch(self, namespace: str, resource: str, changed: Callable[[ObjectName], None]) -> "Watch[_Names]":
         return Watch(
             cluster=self._cluster,
             path=object_path(resource, namespace) if namespace else f"/api/v1/{resource}",
-            make=lambda: _Names(_KINDS[resource], changed),
+            make=lambda: self._empty(namespace, resource, changed),
             metadata_only=True,
         )
 
+    def _empty(self, namespace: str, resource: str, changed: Callable[[ObjectName], None]) -> "_Names":
+        """For a list, before which anything may have happened."""
+        self._forget(("", resource), namespace or None)
+
+        def tell(name: ObjectName) -> None:
+            self._forget(("", resource), name.namespace, name.name)
+            changed(name)
+
+        return _Names(_KINDS[resource], tell)
+
+    def covering(self, path: str) -> Watch["_Names"] | None:
+        """The watch that tells of every change of the Secret or ConfigMap at ``path``; None where there is none."""
+        if (match := _OBJECT.fullmatch(path)) is None:
+            return None
+        namespace, resource, _ = match.groups()
+        watches = self._secrets if resource == "secrets" else self._config_maps
+        return watches.get(namespace) or watches.get("")
+
     async def settled(self) -> None:
         """Begin all watches, and wait until what there is has been seen: all of it is reported as changed till then."""
-        for watch in (*self._secrets.values(), *self._config_maps):
+        for watch in (*self._secrets.values(), *self._config_maps.values()):
             watch.start()
-        for watch in (*self._secrets.values(), *self._config_maps):
+        for watch in (*self._secrets.values(), *self._config_maps.values()):
             await watch.settled()
 
     async def stop(self) -> None:
         """End all watches."""
-        for watch in (*self._secrets.values(), *self._config_maps):
+        for watch in (*self._secrets.values(), *self._config_maps.values()):
             await watch.stop()
 
     async def revisions(self, namespace: str) -> list[Stored]:
@@ -155,15 +184,17 @@ class _Names:
 class Recording:
     """A Cluster that remembers what was asked for: a change of it matters to who asked.
 
-    ``asked`` has the Secrets and ConfigMaps, ``read``, the caller's, the collections of all else; ``follow`` is awaited
+    ``asked``, the caller's, has the Secrets and ConfigMaps, ``read`` the collections of all else; ``follow`` is awaited
     before one of them is read for the first time.
     """
 
-    def __init__(self, cluster: Cluster, read: set[Read], follow: Follow | None = None) -> None:
+    def __init__(
+        self, cluster: Cluster, asked: set[ObjectName], read: set[Read], follow: Follow | None = None
+    ) -> None:
         self._cluster = cluster
         self._follow = follow
         self._until = time.monotonic() + _WAITING
-        self.asked: set[ObjectName] = set()
+        self._asked = asked
         self._read = read
 
     @property
@@ -171,17 +202,17 @@ class Recording:
         return self._cluster.surrounds_us
 
     async def secret(self, namespace: str, name: str) -> Secret | None:
-        self.asked.add(ObjectName("Secret", namespace, name))
+        self._asked.add(ObjectName("Secret", namespace, name))
         return await self._cluster.secret(namespace, name)
 
     async def config_map(self, namespace: str, name: str) -> Mapping[str, str] | None:
-        self.asked.add(ObjectName("ConfigMap", namespace, name))
+        self._asked.add(ObjectName("ConfigMap", namespace, name))
         return await self._cluster.config_map(namespace, name)
 
     async def get(self, path: str, **query: str) -> Mapping[str, Any] | None:
         if match := _OBJECT.fullmatch(path):
             namespace, resource, name = match.groups()
-            self.asked.add(ObjectName(_KINDS[resource], namespace, name))
+            self._asked.add(ObjectName(_KINDS[resource], namespace, name))
         await self._note(path, query)
         return await self._cluster.get(path, **query)
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mehc_checks.clients.kubernetes.api import Secret
+from mehc_checks.clients.kubernetes.texts import Secret
 from mehc_checks.clients.registry.keyring import Keyring, Login
 from mehc_checks.core.errors import Problem
 from testbed import tools

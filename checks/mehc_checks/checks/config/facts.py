@@ -44,12 +44,14 @@ PERMISSIONS: Final = (
         resource="pods", verbs=("list",), lost="pods that run with an older configuration are not noticed"
     ),
     Permission(resource="namespaces", scope="endpoints", lost=_SKIPPED),  # a Role may show its own namespace
-    Permission(resource="namespaces", scope="cluster", lost=_SKIPPED),  # istio-system
+    Permission(resource="namespaces", scope="cluster", watched=True, lost=_SKIPPED),  # istio-system
     Permission(resource="namespaces", lost=_SKIPPED),
     Permission(group="scheduling.k8s.io", resource="priorityclasses", scope="cluster", lost=_SKIPPED),
     Permission(resource="nodes", verbs=("list", "watch"), scope="cluster", lost=_SKIPPED),
     Permission(resource="serviceaccounts", scope="endpoints", lost=_SKIPPED),
-    Permission(group="networking.istio.io", resource="gateways", scope="cluster", lost=_SKIPPED),
+    Permission(
+        group="networking.istio.io", resource="gateways", scope="cluster", watched=True, lost=_SKIPPED
+    ),
     Permission(
         group="autoscaling",
         resource="horizontalpodautoscalers",

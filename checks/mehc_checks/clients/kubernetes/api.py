@@ -1,29 +1,24 @@
 """Reading the cluster: the port that gatherers use, and its implementation on the Kubernetes API."""
 
-import base64
-import json
+import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 import aiohttp
 from kubernetes.aio import client
 
-from mehc_checks.clients.kubernetes.paths import forbidden, object_path, verb_of
+from mehc_checks.clients.kubernetes.paths import forbidden, verb_of
 from mehc_checks.clients.kubernetes.reasons import KubernetesReasons as K
+from mehc_checks.clients.kubernetes.texts import JSON, METADATA, Secret, Texts, parsed
 from mehc_checks.core.errors import CannotEvaluate, NotApplicable
 
 _REQUEST_TIMEOUT = aiohttp.ClientTimeout(total=30)
 """Of one request but a watch: an API server that hangs must not hold a pass for good."""
-
-_JSON: Final = "application/json"
-_METADATA: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
-_METADATA_LIST: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
-
 
 LARGEST_ANSWER: Final = 16 * 1024 * 1024
 """Bytes. Decoded, they are five times as many; one object has 1.5 MB at most, and a page of a list is made smaller."""
@@ -33,21 +28,17 @@ class AnswerTooLarge(CannotEvaluate):
     """An answer of more bytes than LARGEST_ANSWER."""
 
 
+_KEEP_ALIVE: Final = {
+    getattr(socket, name): value
+    for name, value in (("TCP_KEEPIDLE", 10), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 4))
+    if hasattr(socket, name)
+}
+"""Socket options where the system has them; seconds, and how often."""
+
+T = TypeVar("T")
+
 Observer = Callable[[str, str], None]
 """Told of each request: the verb as RBAC has it, and the HTTP status of the answer, or "error" where none came."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Secret:
-    """A Secret, decoded. Bytes that are not UTF-8 are decoded with replacement characters."""
-
-    name: str
-    namespace: str
-    type: str
-    data: Mapping[str, str]
-
-    def __repr__(self) -> str:
-        return f"Secret({self.namespace}/{self.name})"
 
 
 _REFUSALS: Final = {
@@ -119,7 +110,7 @@ class NoCluster:
         raise NotApplicable("no cluster")
 
 
-class KubernetesCluster:
+class KubernetesCluster(Texts):
     """The cluster behind an asynchronous API client (``kubernetes.aio``), which the caller closes."""
 
     def __init__(self, api: client.ApiClient, *, observe: Observer = lambda verb, code: None) -> None:
@@ -133,40 +124,15 @@ class KubernetesCluster:
         asked = urlsplit(self._api.configuration.host)
         return bool(host) and (asked.hostname, str(asked.port or 443)) == (host, port)
 
-    async def secret(self, namespace: str, name: str) -> Secret | None:
-        found = await self.get(object_path("secrets", namespace, name))
-        if found is None:
-            return None
-        data = found.get("data") or {}
-        return Secret(
-            name=name,
-            namespace=namespace,
-            type=found.get("type", "Opaque"),
-            data={key: base64.b64decode(value).decode(errors="replace") for key, value in data.items()},
-        )
-
-    async def config_map(self, namespace: str, name: str) -> Mapping[str, str] | None:
-        found = await self.get(object_path("configmaps", namespace, name))
-        return None if found is None else found.get("data") or {}
-
-    async def get(self, path: str, **query: str) -> Mapping[str, Any] | None:
-        return await self._got(path, query, _JSON)
-
-    async def get_metadata(self, path: str) -> Mapping[str, Any] | None:
-        return await self._got(path, {}, _METADATA)
-
-    async def list_metadata(self, path: str, **query: str) -> Mapping[str, Any] | None:
-        return await self._got(path, query, _METADATA_LIST)
-
-    async def _got(self, path: str, query: Mapping[str, str], accept: str) -> Mapping[str, Any] | None:
-        status, body = await self._asked("GET", path, query=query, accept=accept)
+    async def text(self, path: str, query: Mapping[str, str], accept: str) -> bytes | None:
+        status, text = await self._answered(self._exchange("GET", path, query=query, accept=accept))
         if status == HTTPStatus.NOT_FOUND:
             return None
         if status == HTTPStatus.FORBIDDEN:
             raise forbidden(path)
         if status != HTTPStatus.OK:
             raise _unexpected(status, "GET", path)
-        return body
+        return text
 
     async def create(self, path: str, manifest: Mapping[str, Any]) -> Mapping[str, Any] | str:
         status, body = await self._asked("POST", path, body=manifest)
@@ -193,8 +159,12 @@ class KubernetesCluster:
 
     async def _asked(self, method: str, path: str, **words: Any) -> tuple[int, dict[str, Any]]:
         """``request``; raises CannotEvaluate when there is no answer."""
+        return await self._answered(self.request(method, path, **words))
+
+    @staticmethod
+    async def _answered(asked: Awaitable[T]) -> T:
         try:
-            return await self.request(method, path, **words)
+            return await asked
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise CannotEvaluate(K.UNREACHABLE, detail=type(error).__name__) from None
 
@@ -205,13 +175,28 @@ class KubernetesCluster:
         *,
         query: Mapping[str, str] | None = None,
         body: Mapping[str, Any] | None = None,
-        content_type: str = "application/json",
-        accept: str = _JSON,
+        content_type: str = JSON,
+        accept: str = JSON,
     ) -> tuple[int, dict[str, Any]]:
         """Send one request and return its HTTP status and JSON, whatever the status.
 
         Raises aiohttp.ClientError, OSError or TimeoutError when there is no answer.
         """
+        status, text = await self._exchange(
+            method, path, query=query, body=body, content_type=content_type, accept=accept
+        )
+        return status, parsed(text)
+
+    async def _exchange(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
+        content_type: str = JSON,
+        accept: str = JSON,
+    ) -> tuple[int, bytes]:
         call = await self._api.param_serialize(
             method,
             path,
@@ -224,11 +209,7 @@ class KubernetesCluster:
             response = await self._api.call_api(*call, _request_timeout=_REQUEST_TIMEOUT)
             raw = await _whole(response.response, path)
             answered(response.status)
-        try:
-            answer = json.loads(raw) if raw else {}
-        except ValueError:
-            answer = {}
-        return response.status, answer if isinstance(answer, dict) else {}
+        return response.status, raw
 
     @asynccontextmanager
     async def stream(
@@ -243,7 +224,7 @@ class KubernetesCluster:
             "GET",
             path,
             query_params=list(query.items()),
-            header_params={"Accept": _METADATA if metadata_only else f"{_JSON}, */*"},  # a log is plain text
+            header_params={"Accept": METADATA if metadata_only else f"{JSON}, */*"},  # a log is plain text
             auth_settings=["BearerToken"],
         )
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=silence)
@@ -251,10 +232,15 @@ class KubernetesCluster:
             answer = await self._api.call_api(*call, _request_timeout=timeout)
             response: aiohttp.ClientResponse = answer.response
             answered(response.status)
+        transport = response.connection.transport if response.connection else None
+        if transport:
+            _keep_alive(transport)
         try:
             yield response.status, _lines(response)
         finally:
             response.close()
+            if transport:
+                transport.abort()  # what is left of a watch is of no interest: no farewell of TLS is waited for
 
     @contextmanager
     def _counted(self, verb: str) -> Iterator[Callable[[int], None]]:
@@ -269,6 +255,15 @@ class KubernetesCluster:
             yield answered
         finally:
             self._observe(verb, code)
+
+
+def _keep_alive(transport: asyncio.Transport) -> None:
+    """Have the kernel notice within half a minute that the other end of a watch is gone without a word."""
+    own = transport.get_extra_info("socket")
+    if own is not None:
+        own.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for option, value in _KEEP_ALIVE.items():
+            own.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 def _unexpected(status: int, method: str, path: str) -> CannotEvaluate:

@@ -29,6 +29,8 @@ _SILENCE: Final = 90.0
 _LIFETIME: Final = 300
 """Seconds after which the API server ends a watch; one that ends is begun again where it stood."""
 _BACKOFF: Final = (0.2, 1.0, 3.0, 10.0, 30.0)
+_REPLAYED: Final = 2.0
+"""Seconds after which a watch that was begun again has told what happened meanwhile: the API server sends it first."""
 
 
 class Store(Protocol):
@@ -89,8 +91,21 @@ class Watch(Generic[S]):
     _version: str = ""
     _error: CannotEvaluate | None = None
     _since: float = 0.0
+    _opened: float | None = None
+    _heard: float = 0.0
     _task: asyncio.Task[None] | None = None
     _settled: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def is_listed(self) -> bool:
+        """Whether every change from now on will be told, be it late."""
+        return bool(self._version)
+
+    @property
+    def is_current(self) -> bool:
+        """Whether changes are told as they happen: what was not told has not happened."""
+        now = time.monotonic()
+        return self._opened is not None and now - self._opened > _REPLAYED and now - self._heard < _SILENCE
 
     def start(self) -> None:
         """Begin to watch; does nothing when that has begun."""
@@ -184,9 +199,14 @@ class Watch(Generic[S]):
             if status != HTTPStatus.OK:
                 raise CannotEvaluate(K.ERROR, detail=f"{status} to the watch of {self.path}")
             self._well()
-            async for line in lines:
-                if line:
-                    self._apply(json.loads(line))
+            self._opened = self._heard = time.monotonic()
+            try:
+                async for line in lines:
+                    self._heard = time.monotonic()
+                    if line:
+                        self._apply(json.loads(line))
+            finally:
+                self._opened = None
 
     def _apply(self, event: Mapping[str, Any]) -> None:
         kind, manifest = event["type"], event["object"]
