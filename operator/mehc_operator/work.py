@@ -49,7 +49,7 @@ class Work:
         self._inventory = WatchedInventory(cluster, changed=self._nodes_changed)
         self._configuration_changed = Changes(self._tell_of_configuration)
         self._memory = Memory(cluster, self._covering, condense=condensed)
-        self._served = Served(cluster, self._memory.forget)
+        self._served = Served(cluster, self._memory.forget, allowed=not namespaces)
         self._objects = WatchedObjects(
             cluster, namespaces, changed=self._configuration_changed, forget=self._memory.forget
         )

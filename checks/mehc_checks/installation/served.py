@@ -18,10 +18,14 @@ _LATE: Final = 60.0
 
 
 class Served:
-    """Watches of CRDs and APIServices for the life of the operator; both begin when they are first needed."""
+    """Watches of CRDs and APIServices for the life of the operator; both begin when they are first needed.
 
-    def __init__(self, cluster: KubernetesCluster, forget: Forget) -> None:
+    ``allowed``: whether the operator may watch the whole cluster.
+    """
+
+    def __init__(self, cluster: KubernetesCluster, forget: Forget, *, allowed: bool = True) -> None:
         self._forget = forget
+        self._allowed = allowed
         self._changed = 0.0
         self._crds = self._watch(cluster, CRDS)
         self._services = self._watch(cluster, APISERVICES)
@@ -45,7 +49,7 @@ class Served:
     def covering(self, path: str) -> "Served | None":
         """This for an answer about kinds that CRDs make, or nobody; None for what an APIService's own server says."""
         group, _, resource, _ = parts(path)
-        if resource or not path.startswith("/apis"):
+        if resource or not path.startswith("/apis") or not self._allowed:
             return None
         self._crds.start()
         self._services.start()
