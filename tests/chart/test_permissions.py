@@ -101,10 +101,10 @@ FOLLOWED = {
     f"{verb} {permission.resource}.{permission.group}".rstrip(".")
     for check in catalogue().values()
     for permission in check.permissions
-    if permission.followed
+    if permission.followed or permission.watched
     for verb in ("list", "watch")
 } - {*UNKNOWN, *SELDOM, *OPERATOR}
-"""What the operator alone asks for, too: without it a change is noticed when the interval is over."""
+"""What the operator alone asks for, too: without it a change is noticed when the interval is over, and more is read."""
 EVERYWHERE = sorted({name for rule in RULES["everywhere"] for name in qualified(rule)})
 
 
