@@ -42,11 +42,12 @@ TOLD_ELSEWHERE: Final = frozenset(
         "ReadinessFailing",
         "ForwarderNotReady",
         "InitContainerRunning",
+        "NotScheduled",
     }
 )
-"""Causes that the recorded text alone does not name: an Event beside it does."""
-BY_WORDS: Final = {"gpu": "GpusInsufficient"}
-"""By state, what the scheduler's words say where the nodes decide."""
+"""Causes that the recorded text alone does not name: an Event or a reason beside it does."""
+BY_WORDS: Final = {"gpu": "GpusInsufficient", "slow": "ConnectionTimeout"}
+"""By state, what its words say: the nodes decide more, and the kubelet gives up a pull in the end."""
 CONTAINERS: Final = ("main", "fetch")
 """Those that states are about."""
 _RANDOM: Final = (
@@ -74,7 +75,7 @@ def main(folder: str = "") -> None:
     ):
         node.load(busybox(BUSYBOX_IMAGE))
         info = plane.api("GET", f"/api/v1/nodes/{node.node}")["status"]["nodeInfo"]
-        runtime = info["containerRuntimeVersion"].replace("://", " ")
+        runtime = info["containerRuntimeVersion"].replace("://", " ").removesuffix("+unknown")
         source = f"{runtime}, kubelet {info['kubeletVersion']}"
         causes = {name: state.cause for name, state in states(defaultdict(str)).items() if state.cause}
         found: dict[str, dict[str, Tree]] = {}
