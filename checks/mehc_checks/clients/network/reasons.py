@@ -70,10 +70,11 @@ class NetworkReasons(ReasonSet):
         "ServerNotTLS",
         Status.FAIL,
         "The client starts TLS and the port is plain text.",
-        message="{concerning}{address} does not speak TLS",
+        message="{concerning}{address} does not speak TLS{proof}",
         remedy="{disable_tls}",
         defaults={
             "concerning": "",
+            "proof": "",
             "disable_tls": "Enable TLS on the server, or configure the client without TLS.",
         },
     )

@@ -18,11 +18,11 @@ from mehc_checks.clients.network.connect import (
     client_context,
     connect,
     handshake,
-    opened,
     places,
 )
 from mehc_checks.clients.network.reasons import NetworkReasons as N
 from mehc_checks.clients.redis.bounded import BoundedConnection, BoundedSSLConnection, TooMuch
+from mehc_checks.clients.redis.plain import unless_plain
 from mehc_checks.clients.redis.reasons import RedisServerReasons as R
 from mehc_checks.clients.redis.server import Server
 from mehc_checks.core.deadline import within
@@ -59,6 +59,8 @@ _ERRORS: Final[tuple[tuple[str, Reason], ...]] = (
     ("Not enough good replicas", R.REPLICAS_MISSING),
     ("busy running a script", R.SCRIPT_RUNNING),
     ("unknown command", R.COMMAND_DISABLED),
+    ("unencrypted connection is prohibited", N.TLS_REQUIRED),  # Redis Enterprise
+    ("Bad TLS header", N.TLS_REQUIRED),  # Dragonfly
 )
 """By the words of Redis' own errors; redis-py cuts some of their codes off."""
 _OF_EVERY_SERVER: Final = frozenset({"GET", "SET", "SELECT", "LLEN", "MULTI"})
@@ -134,7 +136,8 @@ async def conversation(server: Server, *, timeout: float) -> AsyncIterator[Conve
     try:
         try:
             async with within(timeout):
-                await connection.connect()  # type: ignore[no-untyped-call]
+                connecting = connection.connect()  # type: ignore[no-untyped-call]
+                await (unless_plain(connecting, server, timeout=timeout) if server.tls else connecting)
                 await _require_redis(connection, server)
         except _FAULTS as error:
             raise await _explained(server, error, timeout) from None
@@ -149,7 +152,8 @@ async def reach(server: Server, *, timeout: float) -> datetime | None:
         await connect(server.host, server.port, timeout=timeout)
         return None
     context = client_context(verify=server.verify)
-    return (await handshake(server.host, server.port, context, timeout=timeout)).not_after
+    shaking = handshake(server.host, server.port, context, timeout=timeout)
+    return (await unless_plain(shaking, server, timeout=timeout)).not_after
 
 
 async def not_answered(server: Server, *, timeout: float) -> NetworkProblem:
@@ -241,34 +245,13 @@ async def _explained(server: Server, error: Exception, timeout: float) -> Proble
     if "Connection closed by server" in str(error):  # redis-py's own words, with no cause
         failure = NetworkProblem(N.CONNECTION_CLOSED, server.host, server.port)
     if server.tls:
-        return await _behind_tls(server, failure, timeout)
+        if failure.reason is N.CONNECTION_CLOSED:
+            detail = "the server closed it; it may require a client certificate"
+            return NetworkProblem(N.TLS_HANDSHAKE_FAILED, server.host, server.port, detail=detail)
+        return failure
     if failure.reason in (N.CONNECTION_CLOSED, N.HOST_UNREACHABLE, N.CONNECTION_TIMEOUT):
         return await _behind_plain(server, failure, timeout)
     return failure
-
-
-async def _behind_tls(server: Server, failure: NetworkProblem, timeout: float) -> NetworkProblem:
-    """Redis' plain port waits for the rest of what looks like a command: it leaves TLS clients without an answer."""
-    if failure.reason is N.CONNECTION_TIMEOUT and await _answers_plain(server, timeout):
-        return NetworkProblem(N.SERVER_NOT_TLS, server.host, server.port)
-    if failure.reason is N.CONNECTION_CLOSED:
-        detail = "the server closed it; it may require a client certificate"
-        return NetworkProblem(N.TLS_HANDSHAKE_FAILED, server.host, server.port, detail=detail)
-    return failure
-
-
-async def _answers_plain(server: Server, timeout: float) -> bool:
-    """Whether a plain PING gets one of Redis' answers, be it an error."""
-    try:
-        async with within(timeout):
-            reader, writer = await opened(await places(server.host, server.port, timeout=timeout))
-            try:
-                writer.write(b"PING\r\n")
-                return (await reader.read(1)) in (b"+", b"-")
-            finally:
-                writer.close()
-    except (OSError, TimeoutError, NetworkProblem):
-        return False
 
 
 async def _behind_plain(server: Server, failure: NetworkProblem, timeout: float) -> Problem:
