@@ -4,7 +4,7 @@ The chart writes ``config.values.launch`` and ``config.values.infra`` as two YAM
 keys of its own before them. Source: ``service_config_map.yaml`` of the chart; the platform reads with PyYAML.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 import yaml
@@ -12,6 +12,7 @@ import yaml
 from mehc_checks.core import yamltext
 from mehc_checks.core.bounds import oversized
 from mehc_checks.core.errors import UsageError
+from mehc_checks.core.memo import Memo
 from mehc_checks.modelengine import paths
 from mehc_checks.modelengine.configuration import BARE_FLAGS, Configuration, printed
 
@@ -72,25 +73,36 @@ def expected(configuration: Configuration) -> dict[str, Any]:
     }
 
 
-def _pairs(data: Mapping[str, str], key: str) -> Iterator[tuple[str, Any]]:
+def _pairs(data: Mapping[str, str], key: str) -> list[tuple[str, Any]]:
     """The pairs of the YAML map at ``key``, as PyYAML reads each; a key that is given twice comes twice."""
     if key not in data:
         raise UsageError(f"it has no key {key}")
     try:
-        loader = yamltext.Loader(data[key])
+        return _READ(data[key])
+    except UsageError as error:
+        raise UsageError(f"its key {key} {error}") from None
+
+
+def _read(text: str) -> list[tuple[str, Any]]:
+    try:
+        loader = yamltext.Loader(text)
         node = loader.get_single_node()
         if node is None:
-            return
+            return []
         if not isinstance(node, yaml.MappingNode):
-            raise UsageError(f"its key {key} is not a YAML map")
+            raise UsageError("is not a YAML map")
         pairs = [
             (str(loader.construct_object(key_node)), loader.construct_object(value_node, deep=True))
             for key_node, value_node in node.value
         ]
     except yamltext.TooLarge as error:
-        raise UsageError(f"its key {key} is too large: {error}") from None
+        raise UsageError(f"is too large: {error}") from None
     except (yaml.YAMLError, ValueError, RecursionError):
-        raise UsageError(f"its key {key} is not YAML") from None
+        raise UsageError("is not YAML") from None
     if too_large := oversized([value for _, value in pairs]):
-        raise UsageError(f"its key {key} is too large: {too_large}")
-    yield from pairs
+        raise UsageError(f"is too large: {too_large}")
+    return pairs
+
+
+_READ: Final = Memo(_read)
+"""Each text of it is read by several in a probe run, and is the same in the next."""
