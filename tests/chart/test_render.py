@@ -165,6 +165,15 @@ def test_what_the_container_is_told(helm: Helm) -> None:
     assert "volumeMounts" not in plain
 
 
+def test_whom_probes_may_reach(helm: Helm) -> None:
+    probes = {"allowedAddresses": ["127.0.0.0/8", "fd00::1"], "insecureRegistries": ["registry:5000"]}
+    plain, given = (container(rendered(helm, {**IMAGE, **more}))["args"] for more in ({}, {"probes": probes}))
+    added = ["--allow-address=127.0.0.0/8", "--allow-address=fd00::1", "--insecure-registry=registry:5000"]
+    assert given == [*plain, *added]
+    with pytest.raises(HelmError, match="allowedAddresses"):
+        rendered(helm, {**IMAGE, "probes": {"allowedAddresses": ["localhost"]}})
+
+
 def test_a_single_replica_has_no_budget(helm: Helm) -> None:
     assert of_kind(rendered(helm, {**IMAGE, "replicas": 2}), "PodDisruptionBudget")
     assert not of_kind(rendered(helm, {**IMAGE, "replicas": 1}), "PodDisruptionBudget")

@@ -17,8 +17,10 @@ from testbed.controlplane import ControlPlane
 from testbed.deployedoperator import DeployedOperator, PodOperator
 from testbed.healthchecks import PROBE_NOW, Cluster, is_current
 from testbed.healthchecks import manifest as manifest_of
+from testbed.httpserver import Reply, ScriptedServer
 from testbed.installation import Tree, only
 from testbed.pki import CertificateAuthority
+from testbed.ports import LOOPBACK
 from testbed.process import Ensemble
 from testbed.rawserver import RawServer, Script
 from testbed.redis import Redis
@@ -36,6 +38,8 @@ NAMESPACE: Final = "NAMESPACE-OF-THE-TENANT"
 """In a spec: the tenant's own."""
 WHOLE: Final = {"health", "summary", "conditions", "checks", "observedGeneration", "lastProbeTime"}
 """Fields of a status that is not half of one."""
+ELSEWHERE: Final = "127.0.0.2"
+"""An address that stands for a server of the operator's own pod: unlike the others' it is not allowed."""
 _PASSES: Final = 2
 _AT_ONCE: Final = 8
 _DEEPEST: Final = 9000
@@ -98,11 +102,15 @@ class Arena(Ensemble):
         self.callback(sys.setrecursionlimit, sys.getrecursionlimit())
         sys.setrecursionlimit(_DEEPEST)
         authority = CertificateAuthority()
-        self._certificate = authority.issue()
+        self.certificate = authority.issue()
+        self.aws = self.enter_context(ScriptedServer(lambda _: Reply(403)))
         environment = {"SSL_CERT_FILE": str(authority.ca_file), "AWS_EC2_METADATA_DISABLED": "true"}
         environment |= dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), "testing")
+        environment |= {"AWS_ENDPOINT_URL": self.aws.url, "AWS_REGION": "us-east-1"}
         self.redis = self.enter_context(Redis())
-        deployed = self.enter_context(DeployedOperator(self.plane, {"replicas": 1}, environment=environment))
+        probes = {"allowedAddresses": [LOOPBACK], "trustedNamespaces": ["test-*"]}
+        values = {"replicas": 1, "probes": probes}
+        deployed = self.enter_context(DeployedOperator(self.plane, values, environment=environment))
         (self.operator,) = deployed.replicas
         self.cgroup = limited(self.operator)
         self.victim = Cluster(self.plane, self.plane.create_namespace())
@@ -114,11 +122,25 @@ class Arena(Ensemble):
         with ExitStack() as stack:
             address = ""
             if attack.script:
-                server = RawServer(attack.script, self._certificate if attack.tls else None)
+                server = RawServer(attack.script, self.certificate if attack.tls else None)
                 address = stack.enter_context(server).address
             return self._suffer(
                 attack, attack.spec(address) if callable(attack.spec) else attack.spec, address
             )
+
+    def told(self, spec: Tree, objects: Sequence[Tree] = (), *, trusted: bool = False) -> Tree:
+        """The status of a resource with ``spec``, beside ``objects``; ``trusted``: an administrator vouches for it."""
+        namespace = self.plane.create_namespace("test" if trusted else "tenant")
+        tenant = Cluster(self.plane, namespace)
+        try:
+            for manifest in objects:
+                self.plane.api("POST", _collection(namespace, manifest), manifest)
+            self.plane.api("POST", tenant.path, manifest_of(spec))
+            eventually(lambda: is_current(tenant.get()), bool, PATIENCE)
+            status: Tree = tenant.get()["status"]
+            return status
+        finally:
+            self.plane.delete_namespace(namespace)
 
     def _suffer(self, attack: Attack, spec: Tree, address: str) -> Seen:
         namespace = self.plane.create_namespace()
@@ -129,14 +151,7 @@ class Arena(Ensemble):
         spec = _placed(spec, namespace)
         cluster_wide: list[str] = []
         try:
-            database = {"database_url": f"postgresql://u:{PLANTED}@{address}/llm"}
-            own = {
-                "apiVersion": "v1",
-                "kind": "Secret",
-                "metadata": {"name": "database"},
-                "stringData": database,
-            }
-            manifests = (own, *attack.objects())
+            manifests = (database_at(address), *attack.objects())
             cluster_wide += [
                 _collection(namespace, m, m["metadata"]["name"]) for m in manifests if _is_wide(m)
             ]
@@ -220,6 +235,13 @@ class Arena(Ensemble):
         self.operator.spawn()
         self.cgroup = limited(self.operator)
         self.operator.wait_ready(PATIENCE)
+
+
+def database_at(address: str) -> Tree:
+    """The Secret that ``database_spec`` names."""
+    url = f"postgresql://u:{PLANTED}@{address}/llm"
+    metadata = {"name": "database"}
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": {"database_url": url}}
 
 
 def sound(redis: Redis) -> Tree:

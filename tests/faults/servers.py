@@ -4,7 +4,7 @@ import struct
 from collections.abc import Callable, Iterator
 
 from faults.arena import PLANTED, Attack
-from testbed.installation import Tree, only
+from testbed.installation import Tree, only, overlaid
 from testbed.rawserver import Script, answers, close, drip, endless, http, message, postgres, reset, silence
 
 ROW = message(b"D", struct.pack("!hi", 1, 60000) + b"x" * 60000)
@@ -76,6 +76,9 @@ REGISTRY: dict[str, Script] = {
     "realm on loopback": http(
         "401 Unauthorized", b"", Www_Authenticate='Bearer realm="http://127.0.0.1:1/",service="x"'
     ),
+    "realm at another server of the pod": http(
+        "401 Unauthorized", b"", Www_Authenticate='Bearer realm="https://127.0.0.2:1/",service="x"'
+    ),
     "8,300 long tags": http(
         body=b'{"tags": [' + b",".join(b'"' + b"t" * 120 + b'%05d"' % n for n in range(8_300)) + b"]}"
     ),
@@ -137,6 +140,27 @@ def database_spec(address: str) -> Tree:
     return {"values": values, **only("DatabaseMigrated")}
 
 
+def everywhere(address: str) -> Tree:
+    """A spec in which every address is ``address``."""
+    host, _, port = address.rpartition(":")
+    merged: Tree = {}
+    for spec in (redis_spec, prometheus_spec, registry_spec, store_spec, database_spec):
+        merged = overlaid(merged, spec(address)["values"])
+    checks = only(
+        "RedisReachable",
+        "PrometheusQueryable",
+        "VllmImagePullable",
+        "ObjectStoreReachable",
+        "DatabaseMigrated",
+    )
+    merged["config"]["values"]["infra"] |= {
+        "cloud_provider": "onprem",
+        "redis_host": host,
+        "redis_port": port,
+    }
+    return {"values": merged, "timeout": "30s", **checks}
+
+
 CLOSED = {"closes": "ConnectionClosed", "resets": "ConnectionClosed"}
 SLOW = {"silent": "ConnectionTimeout", "drips": "ConnectionTimeout"}
 SAID: dict[str, dict[str, str]] = {
@@ -154,7 +178,12 @@ SAID: dict[str, dict[str, str]] = {
         "redirect to metadata": "NotPrometheus",
         "terminal sequences": "HTTPServerError",
     },
-    "registry": {**SLOW, **CLOSED, "realm on loopback": "TokenServiceUnreachable"},
+    "registry": {
+        **SLOW,
+        **CLOSED,
+        "realm on loopback": "RedirectNotFollowed",
+        "realm at another server of the pod": "AddressNotAllowed",
+    },
     "object store": {
         "JSON nested 100,000 deep": "AWSError",
         "an integer of 100,000 digits": "AWSError",

@@ -3,27 +3,15 @@
 `make faults` prints the table with what was measured; nothing here depends on how fast the machine is.
 """
 
-from collections.abc import Iterator
-
 import pytest
 
 from faults.arena import LARGEST, LIMIT, Arena, Attack
 from faults.objects import ATTACKS
 from faults.servers import attacks
 from faults.world import EVENTS
-from testbed.controlplane import ControlPlane
-from testbed.kwok import Kwok
 
 LATE = {"ConnectionTimeout", "ProbeTimeout", "KubernetesApiUnreachable", "OperatorOverloaded"}
 """What a slow machine may make of any server."""
-
-
-@pytest.fixture(scope="module")
-def arena() -> Iterator[Arena]:
-    with ControlPlane() as plane, Kwok(plane) as kwok:
-        kwok.add_node("node-1")
-        with Arena(plane) as stage:
-            yield stage
 
 
 @pytest.mark.parametrize("attack", [*ATTACKS, *attacks(), *EVENTS], ids=lambda attack: attack.name)

@@ -24,8 +24,11 @@ _words = itertools.count()
 
 @pytest.fixture(scope="module")
 def deployed(real_node: Node, operator_image: ServedImage) -> Iterator[OperatorOnNode]:
-    proxy = {"https": "http://127.0.0.1:9"}  # where nothing listens: the API is not asked through it
-    with deploy(real_node, operator_image, NAME, proxy=proxy) as deployed:
+    more = {
+        "probes": {"trustedNamespaces": ["*"]},
+        "proxy": {"https": "http://127.0.0.1:9"},  # where nothing listens: the API is not asked through it
+    }
+    with deploy(real_node, operator_image, NAME, **more) as deployed:
         yield deployed
 
 

@@ -52,6 +52,7 @@ class PodOperator(Operator):
                 metadata["namespace"], spec["serviceAccountName"]
             ),
             environment={**environment, **_variables(container, metadata)},
+            trusted=(),
         )
 
     def prepare(self) -> None:
@@ -86,7 +87,8 @@ class DeployedOperator:
         and addresses that its pods' resolver has; they need ``can_have_hosts``.
         """
         self.control_plane = control_plane
-        self._values = {"image": {"repository": "registry.example.com/mehc"}, **values}
+        trusting = {"probes": {"trustedNamespaces": ["*"]}}
+        self._values = {"image": {"repository": "registry.example.com/mehc"}, **trusting, **values}
         self._environment = environment
         self._hosts = dict(hosts or {})
         self._stack = ExitStack()

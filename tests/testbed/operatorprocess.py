@@ -30,9 +30,11 @@ class Operator(Process):
         kubeconfig: Path | None = None,
         namespaces: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
+        trusted: Sequence[str] = ("*",),
     ) -> None:
-        """`words`: more arguments of `mehc run`. Without `kubeconfig` it is the administrator; without
-        `namespaces` it watches the whole cluster. The CRD is installed before the first start.
+        """`words`: more arguments of `mehc run`. `trusted`: namespaces whose resources may name any Secret of theirs.
+        Without `kubeconfig` it is the administrator; without `namespaces` it watches the whole cluster. The CRD is
+        installed before the first start.
         """
         super().__init__("operator")
         self.port = free_port()
@@ -41,6 +43,7 @@ class Operator(Process):
         self._words = [
             *("run", "--log-format", "json", "--host", LOOPBACK, "--port", str(self.port)),
             *("--kubeconfig", str(kubeconfig or control_plane.kubeconfig)),
+            *(f"--trusted-namespace={pattern}" for pattern in trusted),
             *(word for name in namespaces for word in ("--namespace", name)),
             *words,
         ]

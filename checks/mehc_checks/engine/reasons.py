@@ -4,7 +4,7 @@ from typing import Final
 
 from mehc_checks.clients.aws.reasons import AwsReasons
 from mehc_checks.clients.kubernetes.reasons import KubernetesReasons
-from mehc_checks.clients.network.reasons import NetworkReasons
+from mehc_checks.clients.network.reasons import NetworkReasons, ReachReasons
 from mehc_checks.clients.prometheus.reasons import PrometheusApiReasons
 from mehc_checks.core.deadline import OwnReasons
 from mehc_checks.core.outcome import SHARED_PAGE, Reason, ReasonSet, Status
@@ -46,6 +46,17 @@ class RunnerReasons(ReasonSet):
         defaults={"namespace": "NAMESPACE"},
         page=SHARED_PAGE,
     )
+    ADDRESS_NOT_VERIFIED = Reason(
+        "AddressNotVerified",
+        Status.ERROR,
+        "The server does not answer as it should, and only the resource names its address: no live workload does, so "
+        "no details are given.",
+        message="{host} did not answer as expected; no live workload in namespace {namespace} names it, so details are "
+        "withheld",
+        remedy="Apply the address to the installation, run mehc check -n {namespace} with your own identity, or have "
+        "an administrator add {namespace} to probes.trustedNamespaces of the operator's chart.",
+        page=SHARED_PAGE,
+    )
     PROBE_TIMEOUT = Reason(
         "ProbeTimeout",
         Status.ERROR,
@@ -64,7 +75,13 @@ class RunnerReasons(ReasonSet):
     )
 
 
-COMMON: tuple[type[ReasonSet], ...] = (RunnerReasons, OwnReasons, KubernetesReasons, InstallationReasons)
+COMMON: tuple[type[ReasonSet], ...] = (
+    RunnerReasons,
+    OwnReasons,
+    KubernetesReasons,
+    InstallationReasons,
+    ReachReasons,
+)
 """The families of reasons that every check can have; ``SHARED_PAGE`` explains them."""
 OF_TIME: Final = frozenset(
     reason.name

@@ -5,6 +5,7 @@ The operator's probe runs, ``mehc check`` and the tests are callers of ``diagnos
 """
 
 import asyncio
+import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -86,10 +87,11 @@ class Sources:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prepared:
-    """What is installed, and the effective values."""
+    """What is installed, the effective values, and those of them that the request gives."""
 
     installation: Installation | None
     values: Values
+    given: tuple[Layer, ...] = ()
 
 
 async def prepare(request: Request, sources: Sources, reader: Reader | None = None) -> Prepared:
@@ -116,7 +118,7 @@ async def prepare(request: Request, sources: Sources, reader: Reader | None = No
         raise CannotEvaluate(KubernetesReasons.UNREACHABLE, detail=late) from None
     if not found.layers and not any(layer.values for layer in given):
         raise nothing_found(found)
-    return Prepared(installation=found, values=found.under(given))
+    return Prepared(installation=found, values=found.under(given), given=tuple(given))
 
 
 async def diagnose(
@@ -148,6 +150,7 @@ async def diagnose(
                     ignored_rules=request.ignored_rules,
                     namespace=request.namespace,
                     inside=request.inside,
+                    given=_text(request, prepared),
                     timeout=timeout,
                     parameters=parameters,
                     clock=sources.clock,
@@ -170,6 +173,12 @@ async def diagnose(
         namespace=request.namespace,
         release=prepared.installation.release if prepared.installation else None,
     )
+
+
+def _text(request: Request, prepared: Prepared) -> str:
+    """All that ``request`` says of addresses: its values and its parameters."""
+    parameters = [each.parameters for each in request.checks.values()]
+    return json.dumps([parameters, *(layer.values for layer in prepared.given)], default=str)
 
 
 def require_parameters(checks: Iterable[Check], request: Request) -> None:

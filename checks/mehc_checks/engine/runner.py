@@ -22,6 +22,7 @@ from mehc_checks.core.outcome import (
 from mehc_checks.core.redact import Redactor
 from mehc_checks.core.text import camel
 from mehc_checks.engine.check import Check, load
+from mehc_checks.engine.deputy import withheld
 from mehc_checks.engine.reasons import RunnerReasons
 from mehc_checks.engine.report import CheckResult, Found
 from mehc_checks.engine.vantage import seen_from_outside
@@ -73,6 +74,7 @@ async def _run_one(planned: Planned, context: Context, limiter: Limiter) -> Judg
     async with limiter.slot(context.namespace):
         clock = time.monotonic()
         outcome = await _judge(planned, context)
+        outcome = await withheld(outcome, context)
         if not context.inside:
             outcome = seen_from_outside(outcome, context.namespace)
         if context.installation is not None:

@@ -3,20 +3,23 @@
 from collections.abc import Awaitable, Callable, Hashable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from typing import Any, Final, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from mehc_checks.clients.kubernetes.api import Cluster, NoCluster
 from mehc_checks.clients.kubernetes.paths import object_path
 from mehc_checks.clients.kubernetes.reader import Reader
 from mehc_checks.clients.kubernetes.texts import Secret
+from mehc_checks.clients.network import reach
 from mehc_checks.core.errors import CannotEvaluate, NotApplicable
 from mehc_checks.core.once import Once
 from mehc_checks.core.redact import Redactor, of_secret, sensitive
-from mehc_checks.installation.helm import SECRET_TYPE, Release, Stored
+from mehc_checks.installation.helm import Release, Stored
 from mehc_checks.installation.installation import Installation
 from mehc_checks.installation.inventory import Inventory, ListedInventory
 from mehc_checks.installation.objects import ListedReleases, Releases, read_release
+from mehc_checks.installation.proof import Proof, proof_of
 from mehc_checks.installation.reasons import InstallationReasons as R
+from mehc_checks.installation.sources import NOT_CREDENTIALS
 from mehc_checks.modelengine import serviceconfig
 from mehc_checks.modelengine.configuration import Configuration
 from mehc_checks.modelengine.names import service_config_map
@@ -24,8 +27,6 @@ from mehc_checks.modelengine.values import Values
 from mehc_checks.modelengine.versions import UNDETECTED, Platform
 
 T = TypeVar("T")
-_NOT_CREDENTIALS: Final = frozenset({SECRET_TYPE, "kubernetes.io/service-account-token"})
-"""Types of Secrets that values must not make us read: they hold far more than a password."""
 
 
 def now() -> datetime:
@@ -41,7 +42,7 @@ class Context:
     Helm releases; without one, they are listed when first asked for. ``reader`` reads all other objects.
     ``installation`` is what discovery found, None where nobody looked; ``ignored_rules`` maps ids of configuration
     rules to why they do not hold here. ``inside`` is whether this process reaches and trusts what the cluster's pods
-    do. ``redactor`` learns what is secret.
+    do. ``redactor`` learns what is secret. ``given`` has all that the request says, as one text.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Context:
         ignored_rules: Mapping[str, str] | None = None,
         inside: bool = True,
         redactor: Redactor | None = None,
+        given: str = "",
     ) -> None:
         self.values = values
         self.installation = installation
@@ -71,6 +73,7 @@ class Context:
         self.reader: Reader = reader or cast("Reader", self._own_reader)
         self.namespace = namespace
         self.inside = inside
+        self.given = given
         self.timeout = timeout
         self.clock = clock
         self.redactor = redactor or Redactor()
@@ -119,24 +122,44 @@ class Context:
         """The answer of ``start``, which is called once per pass for a ``key``; as ``gather``."""
         return cast("T", await self._shared.ask(key, start))
 
-    async def secret(self, name: str, *, namespace: str | None = None) -> Secret | None:
+    @property
+    def is_deputy(self) -> bool:
+        """Whether the values may be of someone who has fewer rights than this process."""
+        return not isinstance(self.cluster, NoCluster) and not reach.current().trusts(self.namespace)
+
+    async def proof(self) -> Proof:
+        """What the installation's live workloads name. Raises Forbidden."""
+        name = self.configuration.fullname
+        return cast(
+            "Proof", await self._shared.ask("proof", lambda: proof_of(self.reader, self.namespace, name))
+        )
+
+    async def secret(
+        self, name: str, *, namespace: str | None = None, named_by_live: bool = False
+    ) -> Secret | None:
         """The Secret ``name`` of the installation's own namespace, or of the endpoint namespace.
 
-        Its values are secret from here on: whatever is reported is redacted. Raises ValueError for any other
-        namespace, which no resource may name, CannotEvaluate (``SecretTypeNotAllowed``) for a Secret that is
-        Kubernetes' or Helm's own, and what ``prove_endpoint_namespace`` raises.
+        Where values may be anyone's, it must be one that the installation's live workloads use (``NotVerified``), or
+        ``named_by_live``: by the object that the caller has it from.
+
+        Its values are secret from here on: whatever is reported is redacted. Raises ValueError for any other namespace,
+        which no resource may name, CannotEvaluate (``NotVerified``; ``SecretTypeNotAllowed`` for a Secret that is
+        Kubernetes' or Helm's own), and what ``prove_endpoint_namespace`` raises.
         """
         where = namespace or self.namespace
         if where not in (self.namespace, self.endpoint_namespace):
             raise ValueError(f"Secrets of namespace {where} are out of bounds")
         if where != self.namespace:
             await self.prove_endpoint_namespace()
+        if self.is_deputy and not named_by_live and name not in (await self.proof()).secrets:
+            what = f"Secret {name} in namespace {where}"
+            raise CannotEvaluate(R.NOT_VERIFIED, what=what, namespace=self.namespace)
         found = cast(
             "Secret | None",
             await self._shared.ask(("secret", where, name), lambda: self.cluster.secret(where, name)),
         )
         if found is not None:
-            if found.type in _NOT_CREDENTIALS:
+            if found.type in NOT_CREDENTIALS:
                 raise CannotEvaluate(R.SECRET_TYPE_NOT_ALLOWED, secret=name, namespace=where, type=found.type)
             self.redactor.add(*of_secret(found.data))
         return found

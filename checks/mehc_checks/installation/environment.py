@@ -10,7 +10,7 @@ from typing import Any
 
 from mehc_checks.clients.kubernetes.api import NoCluster
 from mehc_checks.clients.kubernetes.paths import object_path
-from mehc_checks.clients.network.reasons import NetworkReasons
+from mehc_checks.clients.network.reasons import NetworkReasons, ReachReasons
 from mehc_checks.core.errors import CannotEvaluate, Forbidden, MehcError, Problem
 from mehc_checks.installation.context import Context
 from mehc_checks.installation.reasons import EnvironmentReasons as R
@@ -117,11 +117,15 @@ async def _resolved(
 
 async def placed(context: Context, problem: Problem, host: str, environment: Environment) -> Problem:
     """``problem`` of connecting to ``host``; where a sidecar of the pod may serve it, that only the pod can tell."""
-    if not _is_local(host) or problem.reason not in tuple(NetworkReasons.all()):
+    if not _is_local(host) or problem.reason not in (*NetworkReasons.all(), *ReachReasons.all()):
         return problem
     sidecars = environment.sidecars or await _injected(context, environment)
     if not sidecars:
-        return problem
+        if sidecars is None or problem.reason is not ReachReasons.ADDRESS_NOT_ALLOWED:
+            return problem
+        return Problem(
+            R.NOTHING_ON_LOCALHOST, host=host, component=environment.component, workload=environment.workload
+        )
     return CannotEvaluate(
         R.LOCAL_TO_POD,
         host=host,
@@ -133,16 +137,16 @@ async def placed(context: Context, problem: Problem, host: str, environment: Env
     )
 
 
-async def _injected(context: Context, environment: Environment) -> tuple[str, ...]:
-    """The sidecars that the Deployment does not have and its pods do."""
+async def _injected(context: Context, environment: Environment) -> tuple[str, ...] | None:
+    """The sidecars that the Deployment does not have and its pods do; None where pods are not seen."""
     if isinstance(context.cluster, NoCluster):
-        return ()
+        return None
     try:
         found = await context.reader.all(
             object_path("pods", context.namespace), labels=f"app={environment.workload}"
         )
     except CannotEvaluate:
-        return ()
+        return None
     for pod in found.items:
         names = [each["name"] for each in pod["spec"]["containers"]]
         own = environment.workload if environment.workload in names else names[0]

@@ -27,7 +27,9 @@ class ImageParameters(Parameters):
         "", description="A ConfigMap in the installation's namespace with such certificates, key ca.crt."
     )
     insecure_registries: tuple[str, ...] = Field(
-        (), description="host[:port] of registries that the nodes ask over plain HTTP."
+        (),
+        description="host[:port] of registries that the nodes ask over plain HTTP. Of a command only: for the "
+        "operator, probes.insecureRegistries of its chart.",
     )
     bandwidth_mbit: int = Field(
         1000,

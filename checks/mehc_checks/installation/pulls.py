@@ -8,9 +8,10 @@ from mehc_checks.clients.aws import ecr
 from mehc_checks.clients.registry.exchange import Access
 from mehc_checks.clients.registry.keyring import Keyring, Login
 from mehc_checks.clients.registry.reference import Reference, ecr_registry
-from mehc_checks.core.errors import Problem
+from mehc_checks.core.errors import CannotEvaluate, Problem
 from mehc_checks.installation.context import Context
 from mehc_checks.installation.imageparameters import ImageParameters
+from mehc_checks.installation.reasons import InstallationReasons as R
 from mehc_checks.installation.trust import trusted
 
 _CLOUDS: Final = (".azurecr.io", "-docker.pkg.dev", ".gcr.io")
@@ -33,8 +34,11 @@ class PodSecrets:
 
 
 async def pod_secrets(context: Context, names: Iterable[str], namespace: str) -> PodSecrets:
-    """The pull secrets ``names``; their passwords are redacted from here on. Raises what ``context.secret`` raises."""
-    found = {name: await context.secret(name, namespace=namespace) for name in names}
+    """The pull secrets ``names``, of a live ServiceAccount or pod; their passwords are redacted from here on.
+
+    Raises what ``context.secret`` raises.
+    """
+    found = {name: await context.secret(name, namespace=namespace, named_by_live=True) for name in names}
     missing = tuple(name for name, secret in found.items() if secret is None)
     try:
         keyring = Keyring([secret for secret in found.values() if secret is not None])
@@ -45,16 +49,22 @@ async def pod_secrets(context: Context, names: Iterable[str], namespace: str) ->
     return PodSecrets(missing=missing, keyring=keyring)
 
 
-async def logins(context: Context, reference: Reference, keyring: Keyring) -> Sequence[Login | None]:
+async def logins(
+    context: Context, reference: Reference, keyring: Keyring, *, named_by_live: bool = False
+) -> Sequence[Login | None]:
     """Those of ``keyring`` first, then an ECR token; None is anonymous, as runtimes take an entry without a login.
 
-    Raises Problem where there is none, but should be.
+    ``named_by_live``: a live pod has the image. Else the token, which is our own identity's, is for registries that the
+    installation's live workloads name. Raises Problem where there is none, but should be.
     """
     own = [login if login.username or login.password else None for login in keyring.lookup(reference.name)]
     _, region = ecr_registry(reference.host)
     if not region:
         return own
     try:
+        if context.is_deputy and not named_by_live and not (await context.proof()).names(reference.host):
+            what = f"registry {reference.host}"
+            raise CannotEvaluate(R.NOT_VERIFIED, what=what, namespace=context.namespace)
         return [*own, await _token(context, region)]
     except Problem:
         if not own:

@@ -72,6 +72,18 @@ class InstallationReasons(ReasonSet):
         "helm upgrade so that the chart's service ConfigMap exists in it.",
         page=SHARED_PAGE,
     )
+    NOT_VERIFIED = Reason(
+        "NotVerified",
+        Status.ERROR,
+        "The values name something that the live workloads of the installation do not name, so the operator does not "
+        "use its own rights, or its AWS identity, for it.",
+        message="{concerning}{what} is not named by the live workloads in namespace {namespace}, so the operator does "
+        "not use it",
+        remedy="Apply the values to the installation, run mehc check -n {namespace} with your own identity, or have an "
+        "administrator add {namespace} to probes.trustedNamespaces of the operator's chart.",
+        defaults={"concerning": ""},
+        page=SHARED_PAGE,
+    )
     SECRET_TYPE_NOT_ALLOWED = Reason(
         "SecretTypeNotAllowed",
         Status.ERROR,
@@ -143,6 +155,14 @@ class EnvironmentReasons(ReasonSet):
         "from outside the pod",
         remedy="Check it by hand: kubectl logs -n {namespace} deployment/{workload} -c {sidecar}.",
         defaults={"concerning": ""},
+    )
+    NOTHING_ON_LOCALHOST = Reason(
+        "NothingOnLocalhost",
+        Status.FAIL,
+        "The address is the pod's own (localhost), and the pod has no other container that could serve it.",
+        message="{concerning}{host} is the {component}'s own pod, which has no sidecar that could serve it",
+        remedy="Correct the host in {source}: in a pod, localhost is the pod itself.",
+        defaults={"concerning": "", "source": "the configured address"},
     )
     VARIABLE_NOT_READ = Reason(
         "VariableNotRead",

@@ -18,7 +18,7 @@ from mehc_checks.installation.environment import (
     cacher_environment,
     gateway_environment,
 )
-from mehc_checks.installation.reasons import EnvironmentReasons
+from mehc_checks.installation.reasons import EnvironmentReasons, InstallationReasons
 from mehc_checks.modelengine import paths
 from mehc_checks.modelengine.broker import build_queue
 from mehc_checks.modelengine.brokerredis import broker_connection, broker_secret
@@ -32,7 +32,7 @@ from mehc_checks.modelengine.environment import (
     REDIS_TOKEN,
     RedisEnvironment,
 )
-from mehc_checks.modelengine.kedaredis import keda, keda_secret
+from mehc_checks.modelengine.kedaredis import keda, keda_secret, without_password
 from mehc_checks.modelengine.redis import Connection, Path, Secrets, cache, cache_secret, given
 from mehc_checks.modelengine.redisreasons import RedisConnectionReasons as R
 from mehc_checks.modelengine.versions import UNDETECTED, Platform
@@ -63,9 +63,31 @@ async def connections(context: Context) -> list[Connection]:
                 for path in uses
                 if (each := derived[path]) is not None and not each.is_as(own[path])
             ]
-    return [each for each in found if each]
+    return [await _permitted(context, each) for each in found if each]
 
 
+async def _permitted(context: Context, connection: Connection) -> Connection:
+    """``connection``, without the password where that is from a Secret of the installation and the address is not.
+
+    Values name the address: what the operator can read must not go to one of theirs.
+    """
+    server = connection.server
+    if not (context.is_deputy and server and server.password):
+        return connection
+    environments = [await context.gather(each) for each in _ENVIRONMENTS]
+    kept = {
+        each.known.get(REDIS_TOKEN)
+        for each in environments
+        if each is not None and each.source(REDIS_TOKEN).startswith("key ")
+    }
+    if server.password not in kept or (await context.proof()).names(server.host):
+        return connection
+    what = f"Redis at {server.host}:{server.port}"
+    problem = CannotEvaluate(InstallationReasons.NOT_VERIFIED, what=what, namespace=context.namespace)
+    return without_password(connection, problem)
+
+
+_ENVIRONMENTS: Final = (gateway_environment, builder_environment, cacher_environment)
 _COMPONENTS: Final = {
     "builder": (builder_environment, (Path.CACHE, Path.BROKER)),
     "cacher": (cacher_environment, (Path.CACHE,)),
@@ -85,7 +107,8 @@ def _of_component(
 async def broker(context: Context) -> Connection | None:
     """The Celery broker that the gateway sends to; None where it is not Redis."""
     environment = await context.gather(redis_environment)
-    return broker_connection(context.configuration, environment, await context.gather(redis_secrets))
+    found = broker_connection(context.configuration, environment, await context.gather(redis_secrets))
+    return await _permitted(context, found) if found else None
 
 
 async def differing_brokers(context: Context) -> tuple[tuple[str, str], tuple[str, str]] | None:
@@ -98,6 +121,7 @@ async def differing_brokers(context: Context) -> tuple[tuple[str, str], tuple[st
         return None
     secrets = await context.gather(redis_secrets)
     other = broker_connection(context.configuration, _of(context, theirs), secrets)
+    other = await _permitted(context, other) if other else None
     if other is None or other.server is None or own.server is None or other.is_as(own):
         return None
     runs = await asyncio.gather(*(_run_of(context, each) for each in (own, other)))
@@ -116,7 +140,8 @@ async def _run_of(context: Context, connection: Connection) -> tuple[str, int] |
 
 async def _cache(context: Context) -> Connection:
     environment = await context.gather(redis_environment)
-    return cache(context.configuration, await context.gather(redis_secrets), environment)
+    found = cache(context.configuration, await context.gather(redis_secrets), environment)
+    return await _permitted(context, found)
 
 
 async def redis_secrets(context: Context) -> Secrets:

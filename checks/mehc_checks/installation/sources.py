@@ -6,11 +6,16 @@ release, the live ConfigMaps, the gateway's environment) are layers below these,
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from mehc_checks.clients.kubernetes.api import Cluster
 from mehc_checks.core.errors import UsageError
+from mehc_checks.installation.helm import SECRET_TYPE
 from mehc_checks.modelengine import valuesfile
 from mehc_checks.modelengine.values import Layer
+
+NOT_CREDENTIALS: Final = frozenset({SECRET_TYPE, "kubernetes.io/service-account-token"})
+"""Types of Secrets that nobody's values make us read: they hold far more than a password."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,6 +42,8 @@ async def _layer(index: int, reference: Reference, cluster: Cluster, namespace: 
     data: Mapping[str, str] | None
     if reference.kind == "Secret":
         secret = await cluster.secret(namespace, reference.name)
+        if secret is not None and secret.type in NOT_CREDENTIALS:
+            raise UsageError(f"{where} is of type {secret.type}, which is never read as values")
         data = None if secret is None else secret.data
     else:
         data = await cluster.config_map(namespace, reference.name)

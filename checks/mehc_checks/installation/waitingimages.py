@@ -14,6 +14,7 @@ from mehc_checks.clients.registry.logins import OF_TOKEN, expiring, offered, tok
 from mehc_checks.clients.registry.reasons import RegistryReasons as R
 from mehc_checks.clients.registry.reference import InvalidReference, ecr_registry, parse
 from mehc_checks.core.errors import MehcError, Problem
+from mehc_checks.core.outcome import Status
 from mehc_checks.installation.context import Context
 from mehc_checks.installation.pulls import (
     PodSecrets,
@@ -80,13 +81,15 @@ class _Asker:
             secrets = await pod_secrets(context, pod.pull_secrets, self._namespace)
             if secrets.malformed:
                 return Answer(image=image, problem=secrets.malformed)
-            offered_logins = await logins(context, reference, secrets.keyring)
+            offered_logins = await logins(context, reference, secrets.keyring, named_by_live=True)
             trusted = await context.gather(access)
         except (MehcError, InvalidReference):
             return None
         found = await inspect(
             reference, offered_logins, access=trusted, architectures=(), timeout=self.seconds, exists=True
         )
+        if found.problem is not None and found.problem.reason.status is Status.ERROR:
+            return None  # of this process, and not of the node
         own = secrets.keyring.lookup(reference.name)
         return Answer(
             image=image,

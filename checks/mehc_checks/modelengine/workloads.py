@@ -86,12 +86,13 @@ def fullnames(deployments: Iterable[Mapping[str, Any]]) -> list[str]:
     whole = {name for name in by_name if {name + CACHER, name + BUILDER} <= by_name.keys()}
     if whole:
         return sorted(whole)
-    own = [name for name, item in by_name.items() if _is_labelled(item)]
+    own = [name for name, item in by_name.items() if is_labelled(item)]
     parts = {name.removesuffix(part) for part in (CACHER, BUILDER) for name in own if name.endswith(part)}
     return sorted(parts | {CHART} & {*own})
 
 
-def _is_labelled(item: Mapping[str, Any]) -> bool:
+def is_labelled(item: Mapping[str, Any]) -> bool:
+    """Whether an object has the label that the chart gives to its own."""
     key, _, value = PRODUCT.partition("=")
     return (item["metadata"].get("labels") or {}).get(key) == value
 

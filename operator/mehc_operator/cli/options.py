@@ -4,6 +4,7 @@ import argparse
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import timedelta
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -91,6 +92,14 @@ def port(text: str) -> int:
     if not 0 <= (number := int(text)) <= 65535:
         raise argparse.ArgumentTypeError("must be from 0 to 65535")
     return number
+
+
+def network(text: str) -> IPv4Network | IPv6Network:
+    """An argument's type: a network in CIDR form, or an address."""
+    try:
+        return ip_network(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def length(text: str) -> timedelta:

@@ -4,7 +4,8 @@ import argparse
 import asyncio
 import os
 
-from mehc_operator.cli.options import cluster_arguments, port, positive
+from mehc_checks.clients.network import reach
+from mehc_operator.cli.options import cluster_arguments, network, port, positive
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,6 +31,31 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--probes", type=positive, default=128, help="checks that run at the same time (default: 128)"
+    )
+    parser.add_argument(
+        "--allow-address",
+        action="append",
+        default=[],
+        type=network,
+        metavar="CIDR",
+        help="connect to these addresses although only this pod or its node reaches them (loopback, link-local, "
+        "metadata, kubelets), which resources could otherwise not name; repeatable (default: none in a pod, elsewhere "
+        "loopback, where the ports that are forwarded are)",
+    )
+    parser.add_argument(
+        "--insecure-registry",
+        action="append",
+        default=[],
+        metavar="HOST",
+        help="ask this registry, host[:port], over plain HTTP where it has no TLS; repeatable",
+    )
+    parser.add_argument(
+        "--trusted-namespace",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="let the values of this namespace's resources name Secrets, and what this operator's AWS identity is used "
+        "for, although no live workload does; a pattern, * is all namespaces; repeatable",
     )
     parser.add_argument(
         "--leader-elect",
@@ -61,6 +87,15 @@ def execute(options: argparse.Namespace) -> int:
 
     logs.configure(as_json=options.log_format == "json", verbose=options.verbose)
     access = Access(kubeconfig=options.kubeconfig, context=options.context, proxies=False)
+    allowed = tuple(options.allow_address) or (() if access.in_cluster else reach.LOOPBACK)
+    reach.use(
+        reach.Reach(
+            restricted=True,
+            allowed=allowed,
+            insecure=frozenset(options.insecure_registry),
+            trusted=frozenset(options.trusted_namespace),
+        )
+    )
     lease = None
     if options.leader_elect:
         lease = (

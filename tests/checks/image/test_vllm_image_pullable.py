@@ -790,9 +790,10 @@ async def test_images_that_the_cacher_names_by_itself_are_no_fault(stage: Stage)
 
 
 def test_every_reason_has_a_case() -> None:
-    """Those of AWS that are not staged here are in tests/checks/test_aws.py."""
+    """Those of AWS that are not staged here are in tests/checks/test_aws.py, of the operator alone in tests/faults."""
     produced = {case.reason for case in CASES} - {"Forbidden", "EndpointNamespaceNotVerified"}
     produced.add("PrefetchImagesUnavailable")
     elsewhere = {*AwsReasons.all(), VllmImageReasons.DNS_TIMEOUT, VllmImageReasons.TLS_REQUIRED}
+    elsewhere.add(VllmImageReasons.REDIRECT_NOT_FOLLOWED)
     own = {reason.name for reason in VllmImageReasons.all() if reason not in elsewhere}
     assert produced - {reason.name for reason in elsewhere} == own

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from mehc_checks.clients.kubernetes.api import Cluster, KubernetesCluster
+from mehc_checks.clients.network import reach
 from mehc_checks.core.outcome import Status
 from mehc_checks.engine.report import CheckResult
 from mehc_operator.connection import Access, connected
@@ -247,6 +248,28 @@ async def test_a_redis_of_the_pods_own(
     if reason == "ReachableOnlyInPod":
         assert f"deployment/{name} -c " in result.remediation
         assert broker[2].startswith("broker: localhost is the gateway's own pod")
+
+
+@pytest.mark.parametrize(
+    ("beside", "status", "reason"),
+    [
+        ({"beside": [{"name": "redis-proxy", "image": "x"}]}, Status.ERROR, "ReachableOnlyInPod"),
+        ({}, Status.FAIL, "NothingOnLocalhost"),
+    ],
+    ids=["a sidecar", "nothing"],
+)
+async def test_an_operator_knows_localhost_without_a_connection(
+    beside: dict[str, Any], status: Status, reason: str, gateway: Gateway, cluster: KubernetesCluster
+) -> None:
+    gateway.made += 1
+    name, port = f"gateway-{gateway.made}", str(gateway.server.port)
+    pods(gateway, name, "", [value("REDIS_HOST", "localhost"), value("REDIS_PORT", port)], **beside)
+    with reach.using(reach.Reach(restricted=True)):
+        result = await judged(
+            "RedisReachable", gateway.values(name), cluster=cluster, namespace=gateway.namespace
+        )
+    (broker,) = of(result, "broker")
+    assert broker[:2] == (status, reason), broker
 
 
 async def test_a_builder_that_consumes_elsewhere(gateway: Gateway, cluster: KubernetesCluster) -> None:

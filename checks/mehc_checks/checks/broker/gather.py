@@ -14,6 +14,7 @@ from mehc_checks.clients.kubernetes.reasons import KubernetesReasons
 from mehc_checks.clients.network.connect import NetworkProblem, client_context, handshake
 from mehc_checks.core.errors import CannotEvaluate, NotApplicable, Problem
 from mehc_checks.installation.context import Context
+from mehc_checks.installation.reasons import InstallationReasons
 from mehc_checks.installation.redis import ask_broker, differing_brokers, queue_depth
 from mehc_checks.modelengine.broker import Broker, brokers, build_queue
 from mehc_checks.modelengine.names import fullname
@@ -117,6 +118,10 @@ async def _sqs(context: Context, facts: BrokerFacts) -> BrokerFacts:
         celery_region=celery,
         wanted_account=wanted if re.fullmatch(r"\d{12}", wanted) else "",
     )
+    if context.is_deputy and not await _is_own(context, name):
+        what = f"queue {name}"
+        problem = CannotEvaluate(InstallationReasons.NOT_VERIFIED, what=what, namespace=context.namespace)
+        return replace(facts, problem=problem)
     aws = Aws(region=celery, timeout=context.network_timeout / 3)
     try:
         facts = replace(facts, account=str((await aws.call("sts", "GetCallerIdentity"))["Account"]))
@@ -130,6 +135,12 @@ async def _sqs(context: Context, facts: BrokerFacts) -> BrokerFacts:
         return replace(facts, problem=Problem(error.reason, **words))
     waiting, taken = (int(answer["Attributes"][each]) for each in names)
     return replace(facts, queue=Queue(name=name, waiting=waiting, taken=taken))
+
+
+async def _is_own(context: Context, queue: str) -> bool:
+    """Whether the live gateway sends builds to ``queue``."""
+    proof = await context.proof()
+    return proof.is_live and queue == build_queue(proof.configuration)
 
 
 def _celery_region(values: Values) -> str:

@@ -46,6 +46,15 @@ async def gateway_answer(context: Context, service: Mapping[str, Any] | None) ->
     if not url:
         return _answer(Proof.NOTHING, "no service")
     host, port = _address(url)
+    answer = await _at(context, url, host, port)
+    if not given or answer.proof is Proof.ANSWERS or not context.is_deputy:
+        return answer
+    # Who may write the resource must not have this process scan the network.
+    named = (await context.proof()).names(host)
+    return answer if named else _answer(Proof.NOTHING, "withheld", where=host)
+
+
+async def _at(context: Context, url: str, host: str, port: int) -> GatewayAnswer:
     try:
         await connect(host, port, timeout=context.network_timeout / 4)
     except NetworkProblem as failure:

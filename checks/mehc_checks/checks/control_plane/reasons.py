@@ -279,6 +279,7 @@ ANSWERS: Final[Mapping[str, str]] = {
     "silent": "{where} accepted the connection and did not answer within {seconds} s",
     "outside": "not asked from outside the cluster",
     "unseen": "not testable from outside the cluster: {problem}",
+    "withheld": "{where} gave no usable answer, and no live workload names it: details are withheld",
     "no service": "not asked: it has no Service",
 }
 """What the gateway answered, in one line."""

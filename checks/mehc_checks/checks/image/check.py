@@ -14,7 +14,7 @@ from mehc_checks.checks.image.facts import (
 )
 from mehc_checks.checks.image.reasons import PREFIX, VllmImageReasons
 from mehc_checks.clients.aws.reasons import AwsReasons
-from mehc_checks.clients.network.reasons import NetworkReasons
+from mehc_checks.clients.network.reasons import NetworkReasons, ReachReasons
 from mehc_checks.clients.registry.logins import OF_LOGIN
 from mehc_checks.core.errors import Problem
 from mehc_checks.core.outcome import Finding, Outcome, Severity, Status
@@ -30,8 +30,10 @@ R = VllmImageReasons
 _OF_THE_PATH: Final = frozenset(
     {
         *NetworkReasons.all(),
+        *ReachReasons.all(),
         *AwsReasons.all(),
         R.TOKEN_SERVICE_UNREACHABLE,
+        R.REDIRECT_NOT_FOLLOWED,
         R.LAYER_STORE_UNREACHABLE,
         R.LAYER_STORE_ERROR,
         R.NO_PULL_CREDENTIALS,
@@ -47,7 +49,7 @@ _VENDOR_LOCKED: Final = frozenset({*OF_LOGIN, R.PULL_CREDENTIALS_REJECTED, *AwsR
 _WORDS: Final = {
     "source": PREFIX,
     "disable_tls": "Put TLS in front of the registry, or configure it as insecure on every node and list it in "
-    "parameters.insecureRegistries.",
+    "probes.insecureRegistries of the operator's chart.",
     "trust": "Install the authority's certificate on every node, and give it to this check in parameters.caBundle or "
     "parameters.caConfigMap.",
 }

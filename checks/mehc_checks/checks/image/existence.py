@@ -62,7 +62,11 @@ async def _anonymous(
     """A registry of no known cloud: asked anonymously, with the authorities that the gateway trusts."""
     variables = {str(item.get("name")) for _, item in context.configuration.entries("extraEnvVars")}
     trusted = access if variables & _CA_VARIABLES else Access(tls=client_context())
-    detail = await hidden(search.registry, search.repository, tag, access=trusted, timeout=timeout)
+    try:
+        detail = await hidden(search.registry, search.repository, tag, access=trusted, timeout=timeout)
+    except Problem as problem:
+        sought = f"{search.registry}/{search.repository}:{tag}"
+        return Problem(R.GATEWAY_SEARCH_NOT_VERIFIED, detail=problem, image=sought, sought=sought)
     if not detail:
         return None
     named = context.configuration.read(DOCKER_REGISTRY_TYPE)

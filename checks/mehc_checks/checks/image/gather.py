@@ -24,6 +24,7 @@ from mehc_checks.core.errors import CannotEvaluate, NotApplicable, Problem
 from mehc_checks.installation.context import Context
 from mehc_checks.installation.imageparameters import ImageParameters
 from mehc_checks.installation.pulls import access, has_node_identity, logins
+from mehc_checks.installation.reasons import InstallationReasons
 from mehc_checks.modelengine.images import FRAMEWORK_CONFIG_MAP, Image, images, prefetched
 from mehc_checks.modelengine.registries import Registries
 
@@ -70,9 +71,27 @@ async def _node_pull(
     if not parameters.pull_from:
         return None
     try:
+        await _require_pullable(context, image, account)
         return await pull_on_node(context, image, account)
-    except CannotEvaluate as problem:
+    except (CannotEvaluate, InvalidReference) as problem:
         return NodePull(state=NodePullState.NOT_RUN, detail=str(problem))
+
+
+async def _require_pullable(context: Context, image: str, account: str) -> None:
+    """Raises CannotEvaluate where not the installation's live objects name the repository and the ServiceAccount: a pod
+    of ours pulls with the rights of nodes, and of that account.
+    """
+    if not context.is_deputy:
+        return
+    proof = await context.proof()
+    own = [parse(each.reference).name for each in images(proof.configuration, tag="latest", frameworks={})]
+    what = ""
+    if not proof.is_live or parse(image).name not in own:
+        what = f"image {image}"
+    elif account not in ("", "default") and not proof.uses(account):
+        what = f"ServiceAccount {account}"
+    if what:
+        raise CannotEvaluate(InstallationReasons.NOT_VERIFIED, what=what, namespace=context.namespace)
 
 
 class _Prober:

@@ -14,8 +14,9 @@ from mehc_checks.checks.object_store.facts import BucketFacts, StoreFacts, Store
 from mehc_checks.clients.aws.client import Aws, AwsProblem
 from mehc_checks.clients.aws.reasons import NOT_FOUND
 from mehc_checks.clients.network.connect import NetworkProblem, client_context, connect, handshake
-from mehc_checks.core.errors import NotApplicable, UsageError
+from mehc_checks.core.errors import CannotEvaluate, NotApplicable, UsageError
 from mehc_checks.installation.context import Context
+from mehc_checks.installation.reasons import InstallationReasons as I
 from mehc_checks.modelengine.stores import Bucket, store
 
 RESERVED: Final = ".mehc-probe/"
@@ -39,6 +40,13 @@ async def gather(context: Context) -> StoreFacts:
         except NetworkProblem as problem:
             return StoreFacts(store=found, asked=host, network=problem)
         return StoreFacts(store=found, asked=host)
+    named: frozenset[str] | None = None
+    if context.is_deputy:
+        live = store((await context.proof()).configuration.values)
+        named = frozenset(bucket.name for bucket in live.buckets)
+        if found.endpoint != live.endpoint:
+            what = f"endpoint {found.endpoint or 'of AWS'}"
+            raise CannotEvaluate(I.NOT_VERIFIED, what=what, namespace=context.namespace)
     if found.endpoint:
         if (address := _address(found.endpoint)) is None:
             return StoreFacts(store=found, unreadable=True)
@@ -53,8 +61,19 @@ async def gather(context: Context) -> StoreFacts:
         endpoint=found.endpoint or None,
         ca=_authorities() if found.endpoint else None,
     )
-    buckets = await asyncio.gather(*(_bucket(aws, bucket, parameters.write) for bucket in found.buckets))
-    return StoreFacts(store=found, buckets=tuple(buckets))
+    asked = (
+        _bucket(aws, bucket, parameters.write)
+        if named is None or bucket.name in named
+        else _not_named(bucket, context.namespace)
+        for bucket in found.buckets
+    )
+    return StoreFacts(store=found, buckets=tuple(await asyncio.gather(*asked)))
+
+
+async def _not_named(bucket: Bucket, namespace: str) -> BucketFacts:
+    """Of a bucket that the values name and the installation's live objects do not: it is not asked for."""
+    what = f"bucket {bucket.name}"
+    return BucketFacts(bucket=bucket, problem=CannotEvaluate(I.NOT_VERIFIED, what=what, namespace=namespace))
 
 
 def _authorities() -> str | None:

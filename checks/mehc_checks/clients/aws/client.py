@@ -121,6 +121,7 @@ class Aws:
     ) -> Mapping[str, Any]:
         # botocore takes a third of a second and 20 MB to import: only installations on AWS pay for it
         from botocore import exceptions, xform_name
+        from botocore.parsers import ResponseParserError
 
         identity = current()
         try:
@@ -133,6 +134,8 @@ class Aws:
             if problem.reason in _OF_THE_IDENTITY:
                 identity.forget()
             raise problem from None
+        except ResponseParserError:  # of an error whose body is none of AWS's
+            raise self._problem(R.OTHER, service, operation, code="an unusable answer") from None
         return answer
 
     def _classify(self, error: Exception, service: str, operation: str) -> AwsProblem:

@@ -7,6 +7,7 @@ from collections import OrderedDict
 from typing import Any, Final, NamedTuple
 
 from mehc_checks.clients.aws.bounded import BoundedSession
+from mehc_checks.clients.aws.dialing import restrict
 
 METADATA_ADDRESS: Final = "169.254.169.254"
 """Where an EC2 instance finds its credentials, and where outside EC2 nothing answers."""
@@ -120,5 +121,7 @@ def _client(session: Any, wanted: Wanted) -> Any:
     )
     # botocore offers no other way to a session of one's own
     endpoint = client._endpoint
+    if wanted.endpoint:
+        restrict(endpoint.http_session)
     endpoint.http_session = BoundedSession(endpoint.http_session, seconds=_READ_SECONDS)
     return client

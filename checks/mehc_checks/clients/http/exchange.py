@@ -20,6 +20,7 @@ from yarl import URL
 
 from mehc_checks.clients.http.reasons import HttpReasons
 from mehc_checks.clients.network import connect as net
+from mehc_checks.clients.network import reach
 from mehc_checks.clients.network.connect import NetworkProblem
 from mehc_checks.core.deadline import Allowance, within
 
@@ -74,7 +75,9 @@ async def get(
             within(allowance.left),
             aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(
-                    ssl=tls or net.client_context(), resolver=_Resolved(addresses)
+                    ssl=tls or net.client_context(),
+                    resolver=_Resolved(addresses),
+                    socket_factory=reach.socket_of,
                 ),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={"User-Agent": "mehc", "Accept-Encoding": "gzip", **login, **(headers or {})},

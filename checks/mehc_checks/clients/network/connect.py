@@ -12,7 +12,9 @@ from functools import cache
 from ipaddress import ip_address
 from typing import Any, Final
 
+from mehc_checks.clients.network import reach
 from mehc_checks.clients.network.reasons import NetworkReasons as N
+from mehc_checks.clients.network.reasons import ReachReasons
 from mehc_checks.core.deadline import Allowance, OwnReasons, within
 from mehc_checks.core.errors import CannotEvaluate, Problem
 from mehc_checks.core.outcome import Reason
@@ -88,9 +90,19 @@ async def resolve(host: str, port: int, *, timeout: float) -> list[str]:
 
 
 async def places(host: str, port: int, *, timeout: float) -> list[Place]:
-    """Where ``host`` is, in the system's order of preference. Raises NetworkProblem."""
-    if _is_address(host):
-        return [(host, port)]
+    """Where ``host`` is, as far as this process may connect there, in the system's order of preference.
+
+    Connect to these, and not to ``host``, whose next answer may be another one. Raises NetworkProblem.
+    """
+    found = [(host, port)] if _is_address(host) else await _found(host, port, timeout)
+    try:
+        kept = {*reach.permitted([address for address, _ in found], port)}
+    except reach.NotAllowed as error:
+        raise classify(error, host, port) from None
+    return [place for place in found if place[0] in kept]
+
+
+async def _found(host: str, port: int, timeout: float) -> list[Place]:
     try:
         found = await _RESOLVERS.result(_lookup(host, port), seconds=timeout)
     except TimeoutError:
@@ -165,6 +177,8 @@ def classify(error: Exception, host: str, port: int) -> NetworkProblem:
     for cause in _chain(error):
         if isinstance(cause, NetworkProblem):
             return cause
+        if isinstance(cause, reach.NotAllowed):
+            return NetworkProblem(ReachReasons.ADDRESS_NOT_ALLOWED, host, port, kind=cause.kind)
         if isinstance(cause, ssl.SSLCertVerificationError):
             return _certificate(cause, host, port)
         if isinstance(cause, ssl.SSLError):

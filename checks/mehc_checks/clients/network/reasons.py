@@ -5,7 +5,7 @@ A check narrows the words, never the name: ``source`` is what names the address 
 after, with its colon ("cache: ").
 """
 
-from mehc_checks.core.outcome import Reason, ReasonSet, Status
+from mehc_checks.core.outcome import SHARED_PAGE, Reason, ReasonSet, Status
 
 _CONCERNING = {"concerning": ""}
 _SOURCE = {"concerning": "", "source": "the configured address"}
@@ -120,6 +120,22 @@ class NetworkReasons(ReasonSet):
         message="{concerning}the TLS handshake with {address} failed ({detail})",
         remedy="Check the server's log: it names the version, cipher or client certificate it requires.",
         defaults=_CONCERNING,
+    )
+
+
+class ReachReasons(ReasonSet):
+    """What this process does not do, and what says nothing about the server."""
+
+    ADDRESS_NOT_ALLOWED = Reason(
+        "AddressNotAllowed",
+        Status.ERROR,
+        "The address is one that only the operator's own pod or its node reaches (loopback, link-local, the metadata "
+        "of a cloud, a kubelet), so the operator does not connect to it.",
+        message="{concerning}{host} is {kind}, to which the operator does not connect",
+        remedy="Correct the host in {source}, or have an administrator add the address to probes.allowedAddresses of "
+        "the operator's chart.",
+        defaults={**_SOURCE, "kind": "an address of the operator's own pod or node"},
+        page=SHARED_PAGE,
     )
 
 

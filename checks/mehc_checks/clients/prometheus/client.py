@@ -15,6 +15,8 @@ from mehc_checks.clients.http import exchange as http
 from mehc_checks.clients.http.exchange import Response
 from mehc_checks.clients.network import connect as net
 from mehc_checks.clients.network.connect import NetworkProblem
+from mehc_checks.clients.network.reach import kind_of
+from mehc_checks.clients.network.reasons import ReachReasons
 from mehc_checks.clients.prometheus.answer import Answer, Element
 from mehc_checks.clients.prometheus.reasons import PrometheusApiReasons
 from mehc_checks.clients.prometheus.transport import NoResult, Transport
@@ -103,10 +105,14 @@ class Prometheus:
         host, port = http.address(url)
         if host == self._host:
             return
-        for found in await net.resolve(host, port, timeout=self._rest):
-            place = ip_address(found)
-            if place.is_link_local or place.is_loopback or place.is_unspecified:
-                raise self._not_prometheus(f"it redirects to {host}, which is another server for each pod")
+        try:
+            places = await net.resolve(host, port, timeout=self._rest)
+        except NetworkProblem as problem:
+            if problem.reason is not ReachReasons.ADDRESS_NOT_ALLOWED:
+                raise
+            places = []
+        if not places or any(kind_of(ip_address(place)) for place in places):
+            raise self._not_prometheus(f"it redirects to {host}, which is another server for each pod")
 
     def _elements(self, result: Any) -> tuple[Element, ...]:
         """The vector, read as KEDA reads it."""

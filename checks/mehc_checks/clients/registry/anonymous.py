@@ -8,9 +8,18 @@ from urllib.parse import quote, urlencode
 
 from yarl import URL
 
-from mehc_checks.clients.registry.exchange import Access, Answer, Exchange, address_of
+from mehc_checks.clients.registry.exchange import (
+    Access,
+    Answer,
+    Exchange,
+    address_of,
+    is_link_local,
+    is_loopback,
+)
 from mehc_checks.clients.registry.manifest import ACCEPTED
+from mehc_checks.clients.registry.reasons import RegistryReasons as R
 from mehc_checks.core.errors import Problem
+from mehc_checks.core.outcome import Status
 
 _BEARER = re.compile(r"bearer\s+(.*)", re.IGNORECASE)
 _PARAMETER = re.compile(r'(\w+)="([^"]*)"')
@@ -20,7 +29,8 @@ _TOKEN_BYTES: Final = 64 * 1024
 async def hidden(host: str, repository: str, tag: str, *, access: Access, timeout: float) -> str:
     """Why a HEAD of the manifest does not return 200, in a few words; "" where it does. ``timeout`` is in seconds.
 
-    Over HTTPS only. A Bearer challenge is met with a token for anonymous clients; no other is.
+    Over HTTPS only. A Bearer challenge is met with a token for anonymous clients; no other is. Raises Problem for what
+    this process does not do and others may: then nothing is known.
     """
     headers = {"Accept": ", ".join(ACCEPTED[:-1])}
     try:
@@ -31,6 +41,8 @@ async def hidden(host: str, repository: str, tag: str, *, access: Access, timeou
             if token:
                 answer = await exchange.once("HEAD", url, {**headers, "Authorization": f"Bearer {token}"}, 0)
     except Problem as problem:
+        if problem.reason.status is Status.ERROR:
+            raise
         return str(problem)
     except ValueError:
         return f"{host!r} is not a host"
@@ -53,9 +65,13 @@ async def _token(exchange: Exchange, answer: Answer) -> str:
     query = urlencode({name: parameters[0][name] for name in ("service", "scope") if name in parameters[0]})
     try:
         url = URL(f"{realm}{'&' if '?' in realm else '?'}{query}", encoded=True)
-        address_of(url)
+        target, asked = address_of(url), URL(f"//{answer.address}").host or ""
     except ValueError:
         return ""
+    if is_link_local(target) or (is_loopback(url.host or "") and not is_loopback(asked)):
+        return ""
+    if url.scheme != "https":
+        raise Problem(R.REDIRECT_NOT_FOLLOWED, host=answer.address, target=target)
     found = await exchange.once("GET", url, {}, _TOKEN_BYTES)
     try:
         content = json.loads(found.body)

@@ -20,10 +20,12 @@ from mehc_checks.clients.registry.exchange import (
     Exchange,
     address_of,
     is_link_local,
+    is_loopback,
 )
 from mehc_checks.clients.registry.keyring import Login
 from mehc_checks.clients.registry.reasons import RegistryReasons as R
 from mehc_checks.core.errors import Problem
+from mehc_checks.core.outcome import Status
 
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _MOST_REDIRECTS: Final = 5
@@ -115,20 +117,29 @@ class Registry:
             try:
                 answer = await self._once(method, url, headers, limit)
             except NetworkProblem as problem:
-                if "/blobs/" not in path or url.origin() == self._origin:
+                if "/blobs/" not in path or url.origin() == self._origin or _is_ours(problem):
                     raise
                 raise self._store_unreachable(url, problem) from None
         raise self.not_a_registry(f"it redirects more than {_MOST_REDIRECTS} times")
 
     def _target(self, url: URL, location: str) -> URL:
-        """Where a redirect or a challenge leads. Runtimes follow to plain HTTP too: digests vouch for what comes."""
+        """Where a redirect or a challenge leads, for ``url``.
+
+        Runtimes follow to plain HTTP too, as digests vouch for what comes. This process does not, unless that is how
+        the server is reached anyway, or its administrator says so: who answers at ``url`` would choose whom it asks.
+        """
         try:
             target = url.join(URL(location, encoded=True))
-            local = is_link_local(address_of(target))
+            address = address_of(target)
+            local = is_link_local(address)
         except ValueError:
-            target, local = url, True
+            target, address, local = url, "", True
         if local or target.scheme not in ("https", "http"):
             raise self.not_a_registry("it redirects to something that is not an address of the network")
+        if is_loopback(target.host or "") and not is_loopback(url.host or ""):
+            raise self.not_a_registry(f"it redirects to {address}, which is another server for each client")
+        if target.scheme == "http" and url.scheme == "https" and address not in self._access.insecure_now:
+            raise Problem(R.REDIRECT_NOT_FOLLOWED, host=self.host, target=address)
         return target
 
     async def _without_tls(self, problem: NetworkProblem) -> URL:
@@ -178,7 +189,7 @@ class Registry:
         query = {"scope": parameters.get("scope") or f"repository:{self.repository}:pull"}
         if "service" in parameters:
             query["service"] = parameters["service"]
-        realm = self._target(URL(f"https://{self.host}"), parameters["realm"])
+        realm = self._target(self._origin or URL(f"https://{self.host}"), parameters["realm"])
         url = URL(f"{realm}{'&' if realm.query_string else '?'}{urlencode(query)}", encoded=True)
         if (
             self.login is not None
@@ -191,6 +202,8 @@ class Registry:
         try:
             answer = await self._exchange.once("GET", url, headers, _TOKEN_BYTES)
         except NetworkProblem as problem:
+            if _is_ours(problem):
+                raise
             raise Problem(
                 R.TOKEN_SERVICE_UNREACHABLE, service=address_of(url), host=self.host, detail=str(problem)
             ) from None
@@ -256,6 +269,11 @@ class Registry:
 
     def _unauthenticated(self) -> Problem:
         return Problem(R.NO_PULL_CREDENTIALS, host=self.host, repository=self.repository)
+
+
+def _is_ours(problem: Problem) -> bool:
+    """Whether ``problem`` is about this process only, and nodes have none."""
+    return problem.reason.status is Status.ERROR
 
 
 def _challenge(text: str) -> tuple[str, dict[str, Any]]:

@@ -19,6 +19,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from mehc_checks.clients.network import connect as net
+from mehc_checks.clients.network import reach
 from mehc_checks.clients.network.reasons import NetworkReasons as N
 from mehc_checks.clients.registry.reasons import RegistryReasons as R
 from mehc_checks.core.deadline import Allowance, within
@@ -29,15 +30,24 @@ NOT_FOUND: Final = HTTPStatus.NOT_FOUND
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Access:
-    """How registries are reached: the certificates to trust, and those that may be asked over plain HTTP."""
+    """How registries are reached: the certificates to trust, and those that may be asked over plain HTTP.
+
+    ``insecure`` are what the user of a command gives. In the operator, whose resources may be anyone's, only its
+    administrator's (``reach.Reach.insecure``) count.
+    """
 
     tls: ssl.SSLContext
     insecure: frozenset[str] = frozenset()
 
     def plain_allowed(self, address: str) -> bool:
-        """Whether ``host[:port]`` is a loopback address or a registry configured as insecure."""
-        host = URL(f"//{address}").host or ""
-        return address in self.insecure or host == "localhost" or _is_loopback(host)
+        """Whether ``host[:port]`` is configured as insecure, or a loopback address, which containerd takes for that."""
+        return address in self.insecure_now or is_loopback(URL(f"//{address}").host or "")
+
+    @property
+    def insecure_now(self) -> frozenset[str]:
+        """The registries that are configured as insecure, by those whose word counts here."""
+        allowed = reach.current()
+        return allowed.insecure if allowed.restricted else self.insecure | allowed.insecure
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,32 +88,46 @@ class Exchange:
 
     async def __aenter__(self) -> Self:
         self._allowance = Allowance(self._timeout)
-        connector = aiohttp.TCPConnector(
-            ssl=self._access.tls, resolver=_Resolver(self._timeout * _NAMES), limit=8, use_dns_cache=True
+        self._direct = self._session(
+            aiohttp.TCPConnector(
+                ssl=self._access.tls,
+                resolver=_Resolver(self._timeout * _NAMES),
+                limit=8,
+                use_dns_cache=True,
+                socket_factory=reach.socket_of,
+            )
         )
-        # nothing is decompressed: what a digest is of is the document as it was pushed, and a bomb stays one
-        self._session = aiohttp.ClientSession(
-            connector=connector,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            headers={"User-Agent": "mehc", "Accept-Encoding": "identity"},
-        )
+        # A proxy is the administrator's, wherever it is.
+        self._proxied = self._session(aiohttp.TCPConnector(ssl=self._access.tls, limit=8))
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._session.close()
+        await self._direct.close()
+        await self._proxied.close()
+
+    @staticmethod
+    def _session(connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
+        # nothing is decompressed: what a digest is of is the document as it was pushed, and a bomb stays one
+        return aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            headers={"User-Agent": "mehc", "Accept-Encoding": "identity"},
+        )
 
     async def once(self, method: str, url: URL, headers: Mapping[str, str], limit: int) -> Answer:
         """The answer to one request, redirects not followed. Raises NetworkProblem, or Problem (NOT_A_REGISTRY)."""
         address, host, port = address_of(url), url.host or "", url.port or 0
+        proxy = _proxy(url)
+        session = self._proxied if proxy else self._direct
         try:
+            if proxy:
+                reach.named(host, port)
             async with (
                 within(self._allowance.left),
-                self._session.request(
-                    method, url, headers=headers, allow_redirects=False, proxy=_proxy(url)
-                ) as response,
+                session.request(method, url, headers=headers, allow_redirects=False, proxy=proxy) as response,
             ):
                 body = await _read(response, limit)
                 return Answer(
@@ -189,7 +213,10 @@ def is_link_local(address: str) -> bool:
         return False
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether a host, by its text, is this machine: what container runtimes ask over plain HTTP unasked."""
+    if host == "localhost":
+        return True
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -31,6 +31,15 @@ class RegistryReasons(NetworkReasons):
         remedy="Open the path from the nodes to {service} and trust its certificate, or correct the realm that {host} "
         "is configured with.",
     )
+    REDIRECT_NOT_FOLLOWED = Reason(
+        "RedirectNotFollowed",
+        Status.ERROR,
+        "The registry sends its clients from HTTPS to plain HTTP, for tokens or for layers. Container runtimes follow; "
+        "the operator does so only where its administrator allows that.",
+        message="{host} redirects from HTTPS to plain HTTP at {target}, which the operator does not follow",
+        remedy="Put TLS in front of {target}, or have an administrator add it to probes.insecureRegistries of the "
+        "operator's chart.",
+    )
     PULL_SECRET_MALFORMED = Reason(
         "PullSecretMalformed",
         Status.FAIL,

@@ -1,0 +1,132 @@
+"""What a tenant's values name that only the operator could read: Secrets, and what AWS keeps."""
+
+import socket
+from collections.abc import Callable
+
+from faults.arena import PLANTED
+from faults.objects import config_map, secret
+from testbed.installation import Tree, only
+from testbed.rawserver import Script
+
+ECR = "111122223333.dkr.ecr.us-east-1.amazonaws.com"
+OF_AWS = (
+    "RedisReachable",
+    "DatabaseMigrated",
+    "ObjectStoreReachable",
+    "BrokerReachable",
+    "VllmImagePullable",
+)
+
+
+def recorded(heard: bytearray) -> Script:
+    """A Redis that lets nobody in, and keeps what it is told."""
+
+    def script(connection: socket.socket) -> None:
+        while said := connection.recv(65536):
+            heard.extend(said)
+            connection.sendall(b"-NOAUTH Authentication required.\r\n")
+
+    return script
+
+
+def token_spec(address: str) -> Tree:
+    """The token in Secret "token" would go to the Redis at ``address``."""
+    launch = {"cache_redis_onprem_url": f"redis://{address}/0"}
+    host, _, port = address.rpartition(":")
+    values = {
+        "redisHost": host,
+        "redisPort": port,
+        "redis": {"enableTLS": False, "enableAuth": True, "authSecretName": "token"},
+        "config": {"values": {"infra": {"cloud_provider": "onprem"}, "launch": launch}},
+    }
+    return {"values": values, "timeout": "30s", **only("RedisReachable")}
+
+
+def password_spec(address: str) -> Tree:
+    """The password in Secret "token" would go to the PostgreSQL at ``address``."""
+    host, _, port = address.rpartition(":")
+    kept = {"secretKeyRef": {"name": "token", "key": "auth_token"}}
+    variables = {"DB_HOST": host, "DB_PORT": port, "DB_USER": "u", "DB_NAME": "llm"}
+    env = [{"name": name, "value": value} for name, value in variables.items()]
+    values = {
+        "extraEnvVars": [*env, {"name": "DB_PASSWORD", "valueFrom": kept}],
+        "config": {"values": {"infra": {"cloud_provider": "onprem"}}},
+    }
+    return {"values": values, "timeout": "30s", **only("DatabaseMigrated")}
+
+
+def url_spec(address: str) -> Tree:
+    """The Secret "token" would be read as a database's URL."""
+    values = {
+        "secrets": {"kubernetesDatabaseSecretName": "token"},
+        "config": {"values": {"infra": {"cloud_provider": "onprem"}}},
+    }
+    return {"values": values, "timeout": "30s", **only("DatabaseMigrated")}
+
+
+def aws_spec() -> Tree:
+    """Secrets, buckets, a queue and a registry that are another's, for all that the operator knows."""
+    infra = {
+        "cloud_provider": "aws",
+        "default_region": "us-east-1",
+        "ml_account_id": "111122223333",
+        "docker_repo_prefix": ECR,
+        "s3_bucket": "payroll",
+    }
+    launch = {"cache_redis_aws_secret_name": "payroll", "vllm_repository": "vllm"}
+    values = {
+        "celeryBrokerType": "sqs",
+        "secrets": {"cloudDatabaseSecretName": "payroll"},
+        "inferenceFramework": {"vllm": "0.6.3"},
+        "config": {"values": {"infra": infra, "launch": launch}},
+    }
+    writing = {"ObjectStoreReachable": {"parameters": {"write": True}}}
+    checks = {**only(*OF_AWS)["checks"], **writing}
+    return {"values": values, "timeout": "30s", "checks": checks}
+
+
+def planted(kind: str = "Opaque") -> Tree:
+    return secret("token", {"auth_token": PLANTED, "database_url": f"postgresql://u:{PLANTED}@db/llm"}, kind)
+
+
+def live(spec: Tree) -> list[Tree]:
+    """A gateway's Deployment, and the configuration that it reads, of which the values of ``spec`` are true."""
+    values = spec["values"]
+    infra, launch = (values["config"]["values"].get(part, {}) for part in ("infra", "launch"))
+    env = [{"name": "GATEWAY_URL", "value": "http://x"}, {"name": "GIT_TAG", "value": "x"}]
+    if "secrets" in values:
+        env.append({"name": "DB_SECRET_NAME", "value": values["secrets"]["cloudDatabaseSecretName"]})
+    if "redis" in values:
+        kept = {"secretKeyRef": {"name": "token", "key": "auth_token"}}
+        env += [
+            {"name": "REDIS_HOST", "value": values["redisHost"]},
+            {"name": "REDIS_PORT", "value": values["redisPort"]},
+            {"name": "REDIS_AUTH_TOKEN", "valueFrom": kept},
+        ]
+    name, labels = "model-engine", {"app": "model-engine"}
+    volume = {"name": "config", "configMap": {"name": f"{name}-service-config"}}
+    container = {"name": name, "image": f"{ECR}/model-engine:1", "env": env}
+    pod = {"metadata": {"labels": labels}, "spec": {"containers": [container], "volumes": [volume]}}
+    return [
+        {
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": {"name": name},
+            "spec": {"selector": {"matchLabels": labels}, "template": pod},
+        },
+        config_map(
+            f"{name}-service-config",
+            {"infra_service_config": _yaml(infra), "launch_service_config": _yaml(launch)},
+        ),
+    ]
+
+
+def _yaml(table: Tree) -> str:
+    return "".join(f'{key}: "{value}"\n' for key, value in table.items()) or "{}"
+
+
+SECRETS: dict[str, Callable[[str], Tree]] = {
+    "a token for Redis": token_spec,
+    "a password for PostgreSQL": password_spec,
+    "a URL of PostgreSQL": url_spec,
+}

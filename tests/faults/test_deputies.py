@@ -1,0 +1,108 @@
+"""The operator lends its rights and its place in the network to nobody: what is not proved is not asked."""
+
+import copy
+from collections.abc import Callable
+
+import pytest
+
+from faults.arena import ELSEWHERE, PLANTED, Arena, database_at
+from faults.deputies import OF_AWS, SECRETS, aws_spec, live, planted, recorded, token_spec
+from faults.servers import everywhere
+from mehc_checks.clients.network.reasons import NetworkReasons
+from testbed.eavesdropper import Eavesdropper
+from testbed.installation import Tree, only
+from testbed.rawserver import RawServer
+
+
+@pytest.mark.parametrize("host", [ELSEWHERE, "169.254.169.254", "[fd00:ec2::254]", "[::1]"])
+def test_what_only_the_operator_reaches_is_not_contacted(arena: Arena, host: str) -> None:
+    """Five checks are led there. Whoever listens on all of this machine's addresses hears nothing."""
+    with Eavesdropper("::") as server:
+        address = f"{host}:{server.port}"
+        status = arena.told(everywhere(address), [database_at(address)], trusted=True)
+        assert server.accepted == 0
+    for check in status["checks"]:
+        found = {(each["status"], each["reason"]) for each in check.get("findings", ())}
+        told = {("Error", "AddressNotAllowed"), ("Fail", "NothingOnLocalhost")}
+        assert check["status"] == "Skip" or told & found, check
+    assert len([check for check in status["checks"] if check["status"] != "Skip"]) == 5
+
+
+def reasons(status: Tree) -> dict[str, set[str]]:
+    """By check, of all its findings."""
+    found = {check["name"]: check for check in status["checks"] if check["status"] != "Skip"}
+    return {name: {each["reason"] for each in check.get("findings", ())} for name, check in found.items()}
+
+
+@pytest.mark.parametrize("spec", SECRETS.values(), ids=SECRETS)
+def test_a_secret_that_no_live_workload_uses_is_not_read(arena: Arena, spec: Callable[[str], Tree]) -> None:
+    heard = bytearray()
+    with RawServer(recorded(heard)) as server:
+        status = arena.told(spec(server.address), [planted()])
+    assert all("NotVerified" in found for found in reasons(status).values()), status
+    assert PLANTED.encode() not in heard
+    assert PLANTED not in str(status)
+
+
+def test_a_secret_that_the_gateway_uses_goes_where_the_gateway_sends_it_and_nowhere_else(
+    arena: Arena,
+) -> None:
+    heard, astray = bytearray(), bytearray()
+    tls = arena.certificate
+    with RawServer(recorded(heard), tls) as server, RawServer(recorded(astray), tls) as other:
+        own, theirs = token_spec(server.address), token_spec(other.address)
+        sound = arena.told(own, [planted(), *live(own)])
+        arena.told(theirs, [planted(), *live(own)])
+    assert not any("NotVerified" in found for found in reasons(sound).values()), sound
+    assert PLANTED.encode() in heard
+    assert PLANTED.encode() not in astray
+
+
+def test_nothing_of_aws_is_asked_for_that_no_live_object_names(arena: Arena) -> None:
+    before = len(arena.aws.requests)
+    status = arena.told(aws_spec())
+    found = reasons(status)
+    assert [request.path for request in arena.aws.requests[before:]] == []
+    assert {name for name, own in found.items() if "NotVerified" in own} == {*OF_AWS}, status
+    named = arena.told(aws_spec(), live(aws_spec()))
+    assert not {name for name, own in reasons(named).items() if "NotVerified" in own}, named
+    assert len(arena.aws.requests) > before
+
+
+@pytest.mark.parametrize("kind", ["helm.sh/release.v1", "kubernetes.io/service-account-token"])
+def test_a_secret_of_kubernetes_or_helm_is_no_values_file(arena: Arena, kind: str) -> None:
+    reference = {"secretKeyRef": {"name": "token", "key": "auth_token"}}
+    token = planted(kind)
+    token["metadata"]["annotations"] = {"kubernetes.io/service-account.name": "default"}
+    status = arena.told({"valuesFrom": [reference]}, [token])
+    assert {check["reason"] for check in status["checks"]} == {"ValuesInvalid"}
+
+
+def test_a_node_pulls_only_what_live_objects_name(arena: Arena) -> None:
+    """Neither another repository nor another ServiceAccount; the operator is not even asked to create a pod."""
+    spec = aws_spec()
+    parameters = {"pullFrom": "node", "architectures": ["amd64"]}
+    asking = {**only("VllmImagePullable")["checks"], "VllmImagePullable": {"parameters": parameters}}
+    other, account = copy.deepcopy(spec), copy.deepcopy(spec)
+    other["values"]["config"]["values"]["launch"]["vllm_repository"] = "payroll"
+    account["values"]["serviceTemplate"] = {"serviceAccountName": "payroll"}
+    for asked, what in ((other, "payroll:latest"), (account, "ServiceAccount payroll")):
+        status = arena.told({**asked, "checks": asking}, live(spec))
+        (check,) = (each for each in status["checks"] if each["name"] == "VllmImagePullable")
+        (finding,) = (each for each in check["findings"] if each["reason"] == "PullProbeNotRun")
+        assert f"{what} is not named by the live workloads" in finding["message"]
+
+
+@pytest.mark.parametrize("host", ["10.255.255.1", "nobody.tenant.svc.cluster.local"])
+def test_nothing_is_told_of_an_address_that_only_the_resource_names(arena: Arena, host: str) -> None:
+    """Not whether it refuses, drops, resolves or has no TLS; where the gateway is led there, that is told."""
+    spec = token_spec(f"{host}:6379")
+    del spec["values"]["redis"]["authSecretName"]
+    spec["timeout"] = "8s"
+    told = arena.told(spec)
+    (found,) = reasons(told).values()
+    assert "AddressNotVerified" in found
+    assert not {reason.name for reason in NetworkReasons.all()} & found, told
+    named = arena.told(spec, [planted(), *live(spec)])
+    (found,) = reasons(named).values()
+    assert {reason.name for reason in NetworkReasons.all()} & found, named
