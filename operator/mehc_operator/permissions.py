@@ -13,6 +13,7 @@ Rule = dict[str, Any]
 
 _SCOPES: Final = ("own", "endpoints", "cluster")
 
+_UNPROVED: Final = "what only these show that workloads use is not read: NotVerified"
 OWN_PERMISSIONS = (
     Permission(group=GROUP, resource=PLURAL, verbs=("list", "watch"), scope="own"),
     Permission(
@@ -26,6 +27,10 @@ OWN_PERMISSIONS = (
     ),
     Permission(resource="secrets", scope="own", lost="spec.valuesFrom cannot name Secrets"),
     Permission(resource="configmaps", scope="own", lost="spec.valuesFrom cannot name ConfigMaps"),
+    *(
+        Permission(group=group, resource=resource, verbs=(verb,), scope="own", lost=_UNPROVED)
+        for group, resource, verb in (("apps", "deployments", "get"), ("batch", "jobs", "list"))
+    ),
     Permission(
         group="coordination.k8s.io",
         resource="leases",

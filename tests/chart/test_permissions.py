@@ -333,6 +333,7 @@ def operating(stage: Stage, account: Account) -> Iterator[Operator]:
         *account.arguments,
         kubeconfig=account.kubeconfig,
         environment={**stage.demo.environment, "POD_NAME": "operator-1", "POD_NAMESPACE": RELEASE},
+        trusted=(),
     ) as operator:
         yield operator
 

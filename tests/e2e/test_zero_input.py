@@ -25,7 +25,7 @@ URL = "config.values.launch.cache_redis_aws_url"
 
 @pytest.fixture(scope="module")
 def operator(control_plane: ControlPlane) -> Iterator[Operator]:
-    with Operator(control_plane) as running:
+    with Operator(control_plane, trusted=()) as running:  # as the chart has it
         yield running
 
 

@@ -87,8 +87,7 @@ class DeployedOperator:
         and addresses that its pods' resolver has; they need ``can_have_hosts``.
         """
         self.control_plane = control_plane
-        trusting = {"probes": {"trustedNamespaces": ["*"]}}
-        self._values = {"image": {"repository": "registry.example.com/mehc"}, **trusting, **values}
+        self._values = {"image": {"repository": "registry.example.com/mehc"}, **values}
         self._environment = environment
         self._hosts = dict(hosts or {})
         self._stack = ExitStack()

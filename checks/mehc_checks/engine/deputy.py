@@ -3,80 +3,100 @@
 Refused, timed out, no TLS: who may write a resource would have the operator scan the cluster's network.
 """
 
-import ipaddress
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from mehc_checks.clients.http.reasons import HttpReasons
-from mehc_checks.clients.network.place import only_inside
-from mehc_checks.core.errors import MehcError
-from mehc_checks.core.outcome import Finding, Outcome, Status, worst_first
+from mehc_checks.clients.network.place import is_loopback, only_inside
+from mehc_checks.clients.network.reasons import CertificateReasons
+from mehc_checks.clients.postgres.reasons import PostgresReasons
+from mehc_checks.clients.prometheus.reasons import PrometheusApiReasons
+from mehc_checks.clients.redis.reasons import RedisServerReasons
+from mehc_checks.clients.registry.reasons import RegistryReasons
+from mehc_checks.core.errors import CannotEvaluate, Problem
+from mehc_checks.core.outcome import Finding, Outcome, Reason, Status, worst_first
+from mehc_checks.engine.check import Scope
 from mehc_checks.engine.reasons import RunnerReasons
 from mehc_checks.installation.context import Context
-from mehc_checks.installation.environment import gateway_environment
+from mehc_checks.installation.environment import is_named
 from mehc_checks.installation.proof import has
 
 _OF_SERVERS: Final = frozenset(
-    {
-        *(reason.name for reason in HttpReasons.all()),
-        *("NotRedis", "NotPostgreSQL", "NotPrometheus", "NotARegistry", "PathNotFound"),
-        *("TokenServiceUnreachable", "LayerStoreUnreachable", "LayerStoreError", "RegistryClosedToGateway"),
-    }
-)
+    reason.name
+    for family in (
+        HttpReasons,
+        CertificateReasons,
+        PostgresReasons,
+        PrometheusApiReasons,
+        RedisServerReasons,
+        RegistryReasons,
+    )
+    for reason in family.all()
+) | {"RegistryClosedToGateway"}
 """Reasons that tell what is at an address, if only that nothing is."""
+_NAMING: Final = ("service", "store", "host", "address", "url")
+"""Words that have a host. Of a registry and where it sends its clients, one that is proved is enough."""
+
+_OF_KUBELETS: Final = (Scope.CONTROL_PLANE, Scope.ENDPOINTS)
+"""What these checks find out about servers, kubelets told them of pods that are there."""
 
 
-async def withheld(outcome: Outcome, context: Context) -> Outcome:
+async def withheld(outcome: Outcome, context: Context, scope: Scope) -> Outcome:
     """``outcome`` of values that may be anyone's, without details about addresses that only they name."""
     if not context.is_deputy:
         return outcome
-    hosts = {host for found in outcome.findings if (host := _host(found))}
-    unnamed = await _unnamed(hosts, context) if hosts else frozenset()
-    if not unnamed:
+    findings = [await _withheld(found, context, scope) for found in outcome.findings]
+    if findings == [*outcome.findings]:
         return outcome
-    findings = [
-        RunnerReasons.ADDRESS_NOT_VERIFIED(subject=found.subject, host=host, namespace=context.namespace)
-        if (host := _host(found)) in unnamed
-        else found
-        for found in outcome.findings
-    ]
     return replace(outcome, findings=tuple(worst_first(findings)), evidence={})
 
 
-def _host(found: Finding) -> str:
-    """The host that a finding tells something of, "" where it does not."""
-    if found.reason.name not in _OF_SERVERS or found.status in (Status.PASS, Status.SKIP):
-        return ""
-    named = [found.words[key] for key in ("service", "store", "host", "address") if key in found.words]
+async def _withheld(found: Finding, context: Context, scope: Scope) -> Finding:
+    if found.status in (Status.PASS, Status.SKIP):
+        return found
+    hosts = [*_inner(found.words), *(() if scope in _OF_KUBELETS else _hosts(found.reason, found.words))]
+    doubtful = [host for host in hosts if _is_private_or_given(host, context)]
+    if not doubtful:
+        return found
     try:
-        host = urlsplit(f"//{named[0]}").hostname or "" if named else ""
-    except ValueError:
-        host = str(named[0])
-    return "" if _is_loopback(host) else host
-
-
-async def _unnamed(hosts: set[str], context: Context) -> frozenset[str]:
-    """Those of ``hosts`` that the values, or a server of theirs, may have chosen."""
-    proof, known = await context.proof(), ""
-    if proof.is_live:
-        try:
-            known = "\n".join((await context.gather(gateway_environment)).known.values()).lower()
-        except MehcError:
-            known = ""
-    given = context.given.lower()
-    return frozenset(
-        host
-        for host in hosts
-        if not proof.names(host)
-        and not has(known, host)
-        and (only_inside(host) or has(given, host) or has(unquote(given), host))
+        for host in hosts:
+            if await is_named(context, host):
+                return found
+    except CannotEvaluate as problem:  # what is live was not read
+        return problem.finding(subject=found.subject)
+    return RunnerReasons.ADDRESS_NOT_VERIFIED(
+        subject=found.subject, host=doubtful[0], namespace=context.namespace
     )
 
 
-def _is_loopback(host: str) -> bool:
-    """Whether ``host`` is this machine: the administrator says whether that may be asked at all."""
+def _hosts(reason: Reason, words: Mapping[str, object]) -> Iterator[str]:
+    """The hosts that a finding, or a problem, tells something of."""
+    if reason.name in _OF_SERVERS:
+        named = (_host(str(words[word])) for word in _NAMING if word in words)
+        yield from (
+            host for host in named if host and not is_loopback(host)
+        )  # the administrator allowed that
+
+
+def _inner(words: Mapping[str, object]) -> Iterator[str]:
+    """Those of the problems that ``words`` quote."""
+    for word in words.values():
+        if isinstance(word, Problem):
+            yield from _hosts(word.reason, word.words)
+            yield from _inner(word.words)
+
+
+def _host(text: str) -> str:
+    """Of a URL or an address with or without a port."""
     try:
-        return ipaddress.ip_address(host).is_loopback
+        return urlsplit(text if "://" in text else f"//{text}").hostname or ""
     except ValueError:
-        return host == "localhost"
+        return text
+
+
+def _is_private_or_given(host: str, context: Context) -> bool:
+    """Whether the values, or a server of theirs, may have chosen ``host``."""
+    given = context.given.lower()
+    return only_inside(host) or has(given, host) or has(unquote(given), host)

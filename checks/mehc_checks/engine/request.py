@@ -87,11 +87,10 @@ class Sources:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prepared:
-    """What is installed, the effective values, and those of them that the request gives."""
+    """What is installed, and the effective values."""
 
     installation: Installation | None
     values: Values
-    given: tuple[Layer, ...] = ()
 
 
 async def prepare(request: Request, sources: Sources, reader: Reader | None = None) -> Prepared:
@@ -118,7 +117,7 @@ async def prepare(request: Request, sources: Sources, reader: Reader | None = No
         raise CannotEvaluate(KubernetesReasons.UNREACHABLE, detail=late) from None
     if not found.layers and not any(layer.values for layer in given):
         raise nothing_found(found)
-    return Prepared(installation=found, values=found.under(given), given=tuple(given))
+    return Prepared(installation=found, values=found.under(given))
 
 
 async def diagnose(
@@ -150,7 +149,7 @@ async def diagnose(
                     ignored_rules=request.ignored_rules,
                     namespace=request.namespace,
                     inside=request.inside,
-                    given=_text(request, prepared),
+                    given=_text(request, prepared.values),
                     timeout=timeout,
                     parameters=parameters,
                     clock=sources.clock,
@@ -175,10 +174,10 @@ async def diagnose(
     )
 
 
-def _text(request: Request, prepared: Prepared) -> str:
-    """All that ``request`` says of addresses: its values and its parameters."""
+def _text(request: Request, values: Values) -> str:
+    """All that may be of anyone's choice, a forged release too: parameters and values."""
     parameters = [each.parameters for each in request.checks.values()]
-    return json.dumps([parameters, *(layer.values for layer in prepared.given)], default=str)
+    return json.dumps([parameters, values.tree], default=str)
 
 
 def require_parameters(checks: Iterable[Check], request: Request) -> None:

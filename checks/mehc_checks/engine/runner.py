@@ -4,9 +4,10 @@ import asyncio
 import logging
 import time
 import traceback
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from mehc_checks.core import duration
@@ -73,8 +74,8 @@ async def _run_one(planned: Planned, context: Context, limiter: Limiter) -> Judg
         return Judged(planned=planned, outcome=skipped)
     async with limiter.slot(context.namespace):
         clock = time.monotonic()
-        outcome = await _judge(planned, context)
-        outcome = await withheld(outcome, context)
+        outcome = await _guarded(planned, context, partial(_judged, planned, context))
+        outcome = await _guarded(planned, context, partial(withheld, outcome, context, planned.check.scope))
         if not context.inside:
             outcome = seen_from_outside(outcome, context.namespace)
         if context.installation is not None:
@@ -97,11 +98,15 @@ def _delivered(outcome: Outcome, delivery: Delivery) -> Outcome:
     )
 
 
-async def _judge(planned: Planned, context: Context) -> Outcome:
+async def _judged(planned: Planned, context: Context) -> Outcome:
+    return planned.check.judge(await context.gather(planned.check.gather))
+
+
+async def _guarded(planned: Planned, context: Context, work: Callable[[], Awaitable[Outcome]]) -> Outcome:
+    """What ``work`` comes to within the check's time, or what kept it from that."""
     try:
         async with within(planned.timeout.total_seconds()):
-            facts = await context.gather(planned.check.gather)
-        return planned.check.judge(facts)
+            return await work()
     except NotApplicable as reason:
         return Outcome.of([RunnerReasons.NOT_APPLICABLE(detail=str(reason))])
     except Problem as error:

@@ -36,7 +36,8 @@ async def aws_secret(context: Context, name: str) -> CloudSecret:
         return CloudSecret(
             name=name, failure=CannotEvaluate(R.NOT_VERIFIED, what=what, namespace=context.namespace)
         )
-    region = context.values.text(f"{INFRA}.default_region") or "us-east-1"
+    values = (await context.proof()).configuration.values if context.is_deputy else context.values
+    region = values.text(f"{INFRA}.default_region") or "us-east-1"
     aws = Aws(region=region, timeout=context.network_timeout / 2)
     try:
         text = (await aws.call("secretsmanager", "GetSecretValue", SecretId=name)).get("SecretString")
@@ -47,6 +48,7 @@ async def aws_secret(context: Context, name: str) -> CloudSecret:
     if text is None:
         return CloudSecret(name=name, trouble="is binary and has no text")
     context.redactor.add(text)
+    context.vouch(text)
     kept = CloudSecret.of(name, text)
     context.redactor.add(*(value for key, value in (kept.fields or {}).items() if key not in _PUBLIC))
     return kept

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Hashable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any, TypeVar, cast
+from urllib.parse import unquote
 
 from mehc_checks.clients.kubernetes.api import Cluster, NoCluster
 from mehc_checks.clients.kubernetes.paths import object_path
@@ -42,7 +43,8 @@ class Context:
     Helm releases; without one, they are listed when first asked for. ``reader`` reads all other objects.
     ``installation`` is what discovery found, None where nobody looked; ``ignored_rules`` maps ids of configuration
     rules to why they do not hold here. ``inside`` is whether this process reaches and trusts what the cluster's pods
-    do. ``redactor`` learns what is secret. ``given`` has all that the request says, as one text.
+    do. ``redactor`` learns what is secret. ``given`` has what the request says in parameters, and all values, as one
+    text.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class Context:
         self.timeout = timeout
         self.clock = clock
         self.redactor = redactor or Redactor()
+        self.vouched: set[str] = set()
         for layer in installation.layers if installation else ():
             self.redactor.add(*sensitive(layer.values))  # also of what another layer hides
         self.redactor.add(*sensitive(values.tree))
@@ -139,8 +142,8 @@ class Context:
     ) -> Secret | None:
         """The Secret ``name`` of the installation's own namespace, or of the endpoint namespace.
 
-        Where values may be anyone's, it must be one that the installation's live workloads use (``NotVerified``), or
-        ``named_by_live``: by the object that the caller has it from.
+        Where values may be anyone's, it must be ``named_by_live``: by a live object. What is made of it must be that
+        object's alone, or ``installation.environment.may_send`` must be asked.
 
         Its values are secret from here on: whatever is reported is redacted. Raises ValueError for any other namespace,
         which no resource may name, CannotEvaluate (``NotVerified``; ``SecretTypeNotAllowed`` for a Secret that is
@@ -151,7 +154,7 @@ class Context:
             raise ValueError(f"Secrets of namespace {where} are out of bounds")
         if where != self.namespace:
             await self.prove_endpoint_namespace()
-        if self.is_deputy and not named_by_live and name not in (await self.proof()).secrets:
+        if self.is_deputy and not named_by_live:
             what = f"Secret {name} in namespace {where}"
             raise CannotEvaluate(R.NOT_VERIFIED, what=what, namespace=self.namespace)
         found = cast(
@@ -162,7 +165,13 @@ class Context:
             if found.type in NOT_CREDENTIALS:
                 raise CannotEvaluate(R.SECRET_TYPE_NOT_ALLOWED, secret=name, namespace=where, type=found.type)
             self.redactor.add(*of_secret(found.data))
+            self.vouch(*found.data.values())
         return found
+
+    def vouch(self, *texts: str) -> None:
+        """``texts`` are of secrets that live workloads use: what these name, the workloads name."""
+        if self.is_deputy:
+            self.vouched.update(unquote(text).lower() for text in texts if text)
 
     async def release(self, revision: Stored) -> Release | None:
         """A stored revision of a Helm release of the installation's own namespace, as ``read_release`` has it.

@@ -45,7 +45,7 @@ async def database_of(context: Context, environment: Environment) -> Database:
     try:
         url = environment.get(DATABASE_URL)
     except Problem as problem:
-        raise await _clearer(context, problem) from None
+        raise await _clearer(context, problem, environment) from None
     if url:
         source = environment.source(DATABASE_URL)
         return _database(context, environment, of_text(url), dict.fromkeys(_PLACES, source))
@@ -109,11 +109,11 @@ def _database(
     )
 
 
-async def _clearer(context: Context, problem: Problem) -> Problem:
+async def _clearer(context: Context, problem: Problem, environment: Environment) -> Problem:
     """``problem`` of reading the URL's Secret; a key in upper case is a mistake of its own."""
     words = problem.words
     if problem.reason is EnvironmentReasons.SECRET_KEY_NOT_FOUND and words["key"] == DATABASE_KEY:
-        secret = await context.secret(words["secret"])
+        secret = await context.secret(words["secret"], named_by_live=environment.is_live)
         if secret is not None and _UPPERCASE_KEY in secret.data:
             return Problem(R.KEY_IS_UPPERCASE, secret=words["secret"])
     return problem

@@ -26,7 +26,7 @@ async def records(context: Context) -> tuple[Record, ...]:
     try:
         found = await context.gather(gateway_database)
     except MehcError as problem:
-        raise _unread(str(problem)) from None
+        raise _unread(problem) from None
     server = next((each.server for each in found.sessions if each.server), None)
     if server is None:
         raise _unread("; ".join(sorted({str(each.problem) for each in found.sessions})))
@@ -37,11 +37,11 @@ async def records(context: Context) -> tuple[Record, ...]:
             cursor = await opened.execute(_QUERY.encode(), {"most": MOST})
             rows = await cursor.fetchall()
     except Problem as problem:
-        raise _unread(str(problem)) from None
+        raise _unread(problem) from None
     return tuple(_record(row) for row in rows)
 
 
-def _unread(why: str) -> CannotEvaluate:
+def _unread(why: object) -> CannotEvaluate:
     return CannotEvaluate(R.RECORD_NOT_READ, detail=why)
 
 

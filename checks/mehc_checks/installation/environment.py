@@ -3,16 +3,18 @@
 One variable that cannot be resolved is known by its name, and whoever reads it is told why; the others are there.
 """
 
-import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
+from urllib.parse import unquote
 
 from mehc_checks.clients.kubernetes.api import NoCluster
 from mehc_checks.clients.kubernetes.paths import object_path
+from mehc_checks.clients.network.place import is_loopback
 from mehc_checks.clients.network.reasons import NetworkReasons, ReachReasons
 from mehc_checks.core.errors import CannotEvaluate, Forbidden, MehcError, Problem
 from mehc_checks.installation.context import Context
+from mehc_checks.installation.proof import has
 from mehc_checks.installation.reasons import EnvironmentReasons as R
 from mehc_checks.installation.resolver import Gap, Resolver, unread
 from mehc_checks.modelengine.environment import Declared, by_values, completed, of_deployment, sidecars
@@ -24,7 +26,7 @@ class Environment:
     """Variables by name. ``sources`` says where each comes from: "key password of Secret pg", "extraEnvVars".
 
     ``unseen`` is why the live Deployment could not be read, so that this is by the values. ``component`` is whose it
-    is: "gateway", "builder", "cacher"; ``workload`` its Deployment.
+    is: "gateway", "builder", "cacher"; ``workload`` its Deployment. ``is_live``: all of it is of a live object.
     """
 
     component: str = "gateway"
@@ -38,6 +40,7 @@ class Environment:
     sidecars: tuple[str, ...] = ()
     """The containers that run beside this one, and share its localhost."""
     unseen: CannotEvaluate | None = None
+    is_live: bool = False
 
     def get(self, name: str) -> str | None:
         """The variable, None where it is not set. Raises the MehcError that kept it from being resolved."""
@@ -59,10 +62,17 @@ async def gateway_environment(context: Context) -> Environment:
     values, name = by_values(context.configuration), context.configuration.fullname
     try:
         deployment = await _deployment(context, name)
+        beside = await _whole(context) if context.is_deputy else None
     except Forbidden as refused:  # the values are the second best
         return await _resolved(context, values, "gateway", name, refused)
     live = completed(of_deployment(deployment, "gateway"), values) if deployment else values
-    return await _resolved(context, live, "gateway", name)
+    return await _resolved(context, live if live.is_live else beside or live, "gateway", name)
+
+
+async def _whole(context: Context) -> Declared | None:
+    """What a workload declares to which the chart gives the gateway's variables; the gateway may not be there."""
+    declared = (of_deployment(each, each["metadata"]["name"]) for each in (await context.proof()).workloads)
+    return next((each for each in declared if each.is_whole), None)
 
 
 async def builder_environment(context: Context) -> Environment | None:
@@ -85,6 +95,34 @@ async def _of_live(context: Context, component: str, suffix: str) -> Environment
     if declared is None or not declared.is_whole:
         return None
     return await _resolved(context, declared, component, name)
+
+
+async def is_named(context: Context, host: str) -> bool:
+    """Whether live workloads of the installation name ``host``: in their templates, or in what their pods read.
+
+    Raises what ``Context.proof`` raises.
+    """
+    wanted = host.lower().rstrip(".")
+    if (await context.proof()).names(wanted) or any(has(text, wanted) for text in context.vouched):
+        return True
+    environments = [await context.gather(each) for each in ENVIRONMENTS]
+    live = [each for each in environments if each is not None and each.is_live]
+    return any(has(text.lower(), wanted) for each in live for text in each.known.values())
+
+
+async def may_send(context: Context, password: str, host: str) -> bool:
+    """Whether ``password`` may go to ``host``: not one of a secret of the installation to a host that only values name.
+
+    Raises what ``Context.proof`` raises.
+    """
+    if not (context.is_deputy and password):
+        return True
+    kept = unquote(password).lower()
+    is_secret = any(kept in text or text in kept for text in context.vouched)
+    return not is_secret or await is_named(context, host)
+
+
+ENVIRONMENTS: Final = (gateway_environment, builder_environment, cacher_environment)
 
 
 async def _deployment(context: Context, name: str) -> Mapping[str, Any] | None:
@@ -112,12 +150,13 @@ async def _resolved(
         mounts=declared.mounts,
         sidecars=declared.sidecars,
         unseen=unseen,
+        is_live=declared.is_live,
     )
 
 
 async def placed(context: Context, problem: Problem, host: str, environment: Environment) -> Problem:
     """``problem`` of connecting to ``host``; where a sidecar of the pod may serve it, that only the pod can tell."""
-    if not _is_local(host) or problem.reason not in (*NetworkReasons.all(), *ReachReasons.all()):
+    if not is_loopback(host) or problem.reason not in (*NetworkReasons.all(), *ReachReasons.all()):
         return problem
     sidecars = environment.sidecars or await _injected(context, environment)
     if not sidecars:
@@ -153,10 +192,3 @@ async def _injected(context: Context, environment: Environment) -> tuple[str, ..
         if beside := sidecars(pod["spec"], own):
             return beside
     return ()
-
-
-def _is_local(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"

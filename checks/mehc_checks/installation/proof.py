@@ -14,9 +14,14 @@ from mehc_checks.clients.kubernetes.reader import Manifest, Reader
 from mehc_checks.core.errors import Forbidden, UsageError
 from mehc_checks.modelengine import serviceconfig
 from mehc_checks.modelengine.configuration import Configuration
-from mehc_checks.modelengine.environment import of_deployment
 from mehc_checks.modelengine.values import Layer, Values
-from mehc_checks.modelengine.workloads import BUILDER, CACHER, environment_values, is_labelled
+from mehc_checks.modelengine.workloads import (
+    BUILDER,
+    CACHER,
+    environment_objects,
+    environment_values,
+    is_labelled,
+)
 
 _MOST_CONFIG_MAPS: Final = 20
 _OF_NAMES: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_.")
@@ -24,14 +29,18 @@ _OF_NAMES: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_.")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Proof:
-    """``is_live``: there is a gateway. ``configuration`` is as the live objects alone show it; ``secrets`` are the
-    Secrets that workloads use.
+    """``workloads`` are those of the installation, its gateway first; ``configuration`` is as the live objects alone
+    show it.
     """
 
-    is_live: bool = False
+    workloads: tuple[Manifest, ...] = field(default=(), repr=False)
     configuration: Configuration = field(default_factory=lambda: Configuration(Values.merged([])))
-    secrets: frozenset[str] = frozenset()
     texts: tuple[str, ...] = field(default=(), repr=False)
+
+    @property
+    def is_live(self) -> bool:
+        """Whether there is anything of the installation."""
+        return bool(self.workloads)
 
     def names(self, host: str) -> bool:
         """Whether the workloads, or the ConfigMaps that they read, name ``host``."""
@@ -45,61 +54,60 @@ class Proof:
 
 
 async def proof_of(reader: Reader, namespace: str, name: str) -> Proof:
-    """The proof for the installation ``name``: of its Deployments, and of the Jobs that the chart runs before them."""
-    deployments = [
+    """The proof for the installation ``name``: of its Deployments, whether pods of theirs run or not, and of the Jobs
+    that the chart runs before them, which a failed first install has alone.
+    """
+    workloads = [
         found
-        for suffix, component in (("", "gateway"), (CACHER, "cacher"), (BUILDER, "builder"))
+        for suffix in ("", CACHER, BUILDER)
         if (found := await reader.get(object_path("deployments", namespace, name + suffix, group="apps")))
-        and of_deployment(found, component).is_whole
     ]
-    jobs = await _jobs(reader, namespace)
-    pods = [item["spec"]["template"]["spec"] for item in (*deployments, *jobs)]
+    workloads += await _jobs(reader, namespace, name)
+    pods = [item["spec"]["template"]["spec"] for item in workloads]
     texts = [json.dumps(pod).lower() for pod in pods]
     layers: list[Layer] = []
-    for config_map in sorted({each for pod in pods for each in _named(pod, "configMap")})[:_MOST_CONFIG_MAPS]:
+    for config_map in sorted({each for pod in pods for each in _config_maps(pod)})[:_MOST_CONFIG_MAPS]:
         found = await reader.get(object_path("configmaps", namespace, config_map))
         data: Mapping[str, str] = (found or {}).get("data") or {}
         texts += [text.lower() for text in data.values()]
-        if serviceconfig.LAUNCH_KEY in data and deployments:
+        if serviceconfig.LAUNCH_KEY in data:
             try:
                 layers.append(Layer(source=config_map, values=serviceconfig.values(data)))
             except UsageError:
                 continue  # ConfigValid says so
-    if deployments and deployments[0]["metadata"]["name"] == name:
-        layers.append(Layer(source=name, values=environment_values(deployments[0])))
+    # the chart gives the same variables to all of them: the gateway's, which comes first, count most
+    layers += [
+        Layer(source=item["metadata"]["name"], values=environment_values(item))
+        for item in reversed(workloads)
+    ]
     return Proof(
-        is_live=bool(deployments),
+        workloads=tuple(workloads),
         configuration=Configuration(Values.merged(layers)),
-        secrets=frozenset(each for pod in pods for each in _named(pod, "secret")),
         texts=tuple(texts),
     )
 
 
-async def _jobs(reader: Reader, namespace: str) -> Iterable[Manifest]:
-    """Those of the chart; none where they may not be listed."""
+async def _jobs(reader: Reader, namespace: str, name: str) -> Iterable[Manifest]:
+    """Those of the chart, by its label or by the names that it gives; none where they may not be listed."""
     try:
         found = await reader.all(object_path("jobs", namespace, group="batch"))
     except Forbidden:
         return ()
-    return tuple(item for item in found.items if is_labelled(item))
+    return tuple(
+        item
+        for item in found.items
+        if is_labelled(item) or item["metadata"]["name"].startswith(f"{name}-database-")
+    )
 
 
-def _named(pod: Mapping[str, Any], kind: str) -> Iterator[str]:
-    """The objects of ``kind``, "secret" or "configMap", that the containers and volumes of ``pod`` use."""
+def _config_maps(pod: Mapping[str, Any]) -> Iterator[str]:
+    """The ConfigMaps that the containers and volumes of ``pod`` use."""
     for container in (*(pod.get("containers") or ()), *(pod.get("initContainers") or ())):
-        for item in container.get("env") or ():
-            yield from _name((item.get("valueFrom") or {}).get(f"{kind}KeyRef"))
-        for item in container.get("envFrom") or ():
-            yield from _name(item.get(f"{kind}Ref"))
+        yield from (name for kind, name, _ in environment_objects(container) if kind == "ConfigMap")
     for volume in pod.get("volumes") or ():
         for source in (volume, *((volume.get("projected") or {}).get("sources") or ())):
-            yield from _name(source.get(kind))
-
-
-def _name(reference: Mapping[str, Any] | None) -> Iterator[str]:
-    found = (reference or {}).get("name") or (reference or {}).get("secretName")
-    if isinstance(found, str):
-        yield found
+            if name := (source.get("configMap") or {}).get("name"):
+                yield str(name)
 
 
 def has(text: str, name: str) -> bool:

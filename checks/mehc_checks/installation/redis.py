@@ -17,6 +17,7 @@ from mehc_checks.installation.environment import (
     builder_environment,
     cacher_environment,
     gateway_environment,
+    may_send,
 )
 from mehc_checks.installation.reasons import EnvironmentReasons, InstallationReasons
 from mehc_checks.modelengine import paths
@@ -72,22 +73,13 @@ async def _permitted(context: Context, connection: Connection) -> Connection:
     Values name the address: what the operator can read must not go to one of theirs.
     """
     server = connection.server
-    if not (context.is_deputy and server and server.password):
-        return connection
-    environments = [await context.gather(each) for each in _ENVIRONMENTS]
-    kept = {
-        each.known.get(REDIS_TOKEN)
-        for each in environments
-        if each is not None and each.source(REDIS_TOKEN).startswith("key ")
-    }
-    if server.password not in kept or (await context.proof()).names(server.host):
+    if server is None or await may_send(context, server.password, server.host):
         return connection
     what = f"Redis at {server.host}:{server.port}"
     problem = CannotEvaluate(InstallationReasons.NOT_VERIFIED, what=what, namespace=context.namespace)
     return without_password(connection, problem)
 
 
-_ENVIRONMENTS: Final = (gateway_environment, builder_environment, cacher_environment)
 _COMPONENTS: Final = {
     "builder": (builder_environment, (Path.CACHE, Path.BROKER)),
     "cacher": (cacher_environment, (Path.CACHE,)),

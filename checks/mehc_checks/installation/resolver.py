@@ -179,7 +179,7 @@ class Resolver:
 
     async def _data(self, kind: str, name: str) -> Mapping[str, str] | None:
         if kind == "Secret":
-            secret = await self._context.secret(name)
+            secret = await self._context.secret(name, named_by_live=self._declared.is_live)
             return None if secret is None else secret.data
         found = await self._context.reader.get(object_path("configmaps", self._context.namespace, name))
         return None if found is None else (found.get("data") or {})

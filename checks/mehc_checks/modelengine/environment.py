@@ -61,7 +61,8 @@ class Declared:
     """A container's variables as declared: items of ``env``, of ``envFrom``, and where volumes are mounted.
 
     ``where`` declares them. ``pod`` has what the downward API makes of the pod's template, by field path.
-    ``has_service_links``: whether pods get variables for the Services of their namespace.
+    ``has_service_links``: whether pods get variables for the Services of their namespace. ``is_live``: all of it is
+    of a live object.
     """
 
     env: tuple[Mapping[str, Any], ...]
@@ -71,6 +72,7 @@ class Declared:
     pod: Mapping[str, str] = field(default_factory=dict)
     has_service_links: bool = True
     sidecars: tuple[str, ...] = ()
+    is_live: bool = False
 
     @property
     def is_whole(self) -> bool:
@@ -130,6 +132,7 @@ def of_deployment(deployment: Mapping[str, Any], whose: str = "gateway") -> Decl
         pod={**pod, "spec.serviceAccountName": spec.get("serviceAccountName") or "default"},
         has_service_links=spec.get("enableServiceLinks") is not False,
         sidecars=sidecars(spec, str(found.get("name"))),
+        is_live=True,
     )
 
 
@@ -142,7 +145,7 @@ def sidecars(pod: Mapping[str, Any], own: str) -> tuple[str, ...]:
 
 def completed(live: Declared, values: Declared) -> Declared:
     """``live``; of a Deployment without the variables that the chart always sets, what it lacks is by the values."""
-    return live if live.is_whole else replace(live, env=(*values.env, *live.env))
+    return live if live.is_whole else replace(live, env=(*values.env, *live.env), is_live=False)
 
 
 def expanded(text: str, known: Mapping[str, str]) -> str:

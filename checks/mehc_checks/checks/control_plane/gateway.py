@@ -16,10 +16,11 @@ from mehc_checks.checks.control_plane.parameters import GatewayParameters
 from mehc_checks.checks.control_plane.reasons import ANSWERS
 from mehc_checks.clients.http import exchange as http
 from mehc_checks.clients.network.connect import NetworkProblem, connect
-from mehc_checks.clients.network.place import only_inside
+from mehc_checks.clients.network.place import is_loopback, only_inside
 from mehc_checks.clients.network.reasons import NetworkReasons as N
 from mehc_checks.core.errors import UsageError
 from mehc_checks.installation.context import Context
+from mehc_checks.installation.environment import is_named
 
 USER: Final = "mehc-probe"
 """No user's name. Without an authentication plugin the platform takes any; then this user owns no endpoint."""
@@ -50,8 +51,8 @@ async def gateway_answer(context: Context, service: Mapping[str, Any] | None) ->
     if not given or answer.proof is Proof.ANSWERS or not context.is_deputy:
         return answer
     # Who may write the resource must not have this process scan the network.
-    named = (await context.proof()).names(host)
-    return answer if named else _answer(Proof.NOTHING, "withheld", where=host)
+    told = is_loopback(host) or await is_named(context, host)
+    return answer if told else _answer(Proof.NOTHING, "withheld", where=host)
 
 
 async def _at(context: Context, url: str, host: str, port: int) -> GatewayAnswer:

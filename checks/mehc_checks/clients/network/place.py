@@ -18,3 +18,11 @@ def only_inside(host: str) -> bool:
         *_, parent, last = ("", *name.split("."))
         is_service = name.count(".") == 1 and last not in _PUBLIC
         return not parent or is_service or name.endswith(_CLUSTER_NAMES)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether ``host``, by its text, is the machine that asks."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.rstrip(".").lower() == "localhost"

@@ -8,13 +8,13 @@ from urllib.parse import quote, urlencode
 
 from yarl import URL
 
+from mehc_checks.clients.network.place import is_loopback
 from mehc_checks.clients.registry.exchange import (
     Access,
     Answer,
     Exchange,
     address_of,
     is_link_local,
-    is_loopback,
 )
 from mehc_checks.clients.registry.manifest import ACCEPTED
 from mehc_checks.clients.registry.reasons import RegistryReasons as R

@@ -12,6 +12,7 @@ from urllib.parse import quote, urlencode
 from yarl import URL
 
 from mehc_checks.clients.network.connect import NetworkProblem
+from mehc_checks.clients.network.place import is_loopback
 from mehc_checks.clients.network.reasons import NetworkReasons as N
 from mehc_checks.clients.registry.exchange import (
     NOT_FOUND,
@@ -20,7 +21,6 @@ from mehc_checks.clients.registry.exchange import (
     Exchange,
     address_of,
     is_link_local,
-    is_loopback,
 )
 from mehc_checks.clients.registry.keyring import Login
 from mehc_checks.clients.registry.reasons import RegistryReasons as R

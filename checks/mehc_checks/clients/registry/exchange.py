@@ -20,6 +20,7 @@ from yarl import URL
 
 from mehc_checks.clients.network import connect as net
 from mehc_checks.clients.network import reach
+from mehc_checks.clients.network.place import is_loopback
 from mehc_checks.clients.network.reasons import NetworkReasons as N
 from mehc_checks.clients.registry.reasons import RegistryReasons as R
 from mehc_checks.core.deadline import Allowance, within
@@ -209,16 +210,6 @@ def is_link_local(address: str) -> bool:
     """Whether ``host[:port]`` is an address of this link only, where clouds keep the identities of machines."""
     try:
         return ipaddress.ip_address(URL(f"//{address}").host or "").is_link_local
-    except ValueError:
-        return False
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host, by its text, is this machine: what container runtimes ask over plain HTTP unasked."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
 
