@@ -4,9 +4,10 @@ import socket
 from collections.abc import Callable
 
 from faults.arena import PLANTED
-from faults.objects import config_map, secret
+from faults.objects import config_map, packed, release, secret, stored
+from faults.servers import prometheus_spec, registry_spec
 from testbed.installation import Tree, only
-from testbed.rawserver import Script
+from testbed.rawserver import Script, http
 
 ECR = "111122223333.dkr.ecr.us-east-1.amazonaws.com"
 OF_AWS = (
@@ -89,8 +90,10 @@ def planted(kind: str = "Opaque") -> Tree:
     return secret("token", {"auth_token": PLANTED, "database_url": f"postgresql://u:{PLANTED}@db/llm"}, kind)
 
 
-def live(spec: Tree) -> list[Tree]:
-    """A gateway's Deployment, and the configuration that it reads, of which the values of ``spec`` are true."""
+def live(spec: Tree, name: str = "model-engine", kind: str = "Deployment") -> list[Tree]:
+    """A workload of the installation, its gateway's Deployment, and the configuration that it reads: the values of
+    ``spec`` are theirs.
+    """
     values = spec["values"]
     infra, launch = (values["config"]["values"].get(part, {}) for part in ("infra", "launch"))
     env = [{"name": "GATEWAY_URL", "value": "http://x"}, {"name": "GIT_TAG", "value": "x"}]
@@ -103,22 +106,40 @@ def live(spec: Tree) -> list[Tree]:
             {"name": "REDIS_PORT", "value": values["redisPort"]},
             {"name": "REDIS_AUTH_TOKEN", "valueFrom": kept},
         ]
-    name, labels = "model-engine", {"app": "model-engine"}
-    volume = {"name": "config", "configMap": {"name": f"{name}-service-config"}}
+    labels = {"app": name}
+    volume = {"name": "config", "configMap": {"name": "model-engine-service-config"}}
     container = {"name": name, "image": f"{ECR}/model-engine:1", "env": env}
     pod = {"metadata": {"labels": labels}, "spec": {"containers": [container], "volumes": [volume]}}
-    return [
-        {
-            "apiVersion": "apps/v1",
-            "kind": "Deployment",
-            "metadata": {"name": name},
-            "spec": {"selector": {"matchLabels": labels}, "template": pod},
-        },
-        config_map(
-            f"{name}-service-config",
-            {"infra_service_config": _yaml(infra), "launch_service_config": _yaml(launch)},
-        ),
-    ]
+    workload: Tree = {
+        "apiVersion": "apps/v1",
+        "kind": kind,
+        "metadata": {"name": name},
+        "spec": {"selector": {"matchLabels": labels}, "template": pod},
+    }
+    if kind == "Job":
+        pod["spec"] |= {"restartPolicy": "Never", "nodeSelector": {"kubernetes.io/hostname": "nowhere"}}
+        workload |= {"apiVersion": "batch/v1", "spec": {"template": pod}}
+    service_config = config_map(
+        "model-engine-service-config",
+        {"infra_service_config": _yaml(infra), "launch_service_config": _yaml(launch)},
+    )
+    return [workload, service_config]
+
+
+def scaled_to_zero(spec: Tree) -> list[Tree]:
+    gateway, *others = live(spec)
+    gateway["spec"]["replicas"] = 0
+    return [gateway, *others]
+
+
+SURVIVORS: dict[str, Callable[[Tree], list[Tree]]] = {
+    "the gateway is scaled to zero": scaled_to_zero,
+    "only the builder is left": lambda spec: live(spec, "model-engine-endpoint-builder"),
+    "a first install that failed in its migration": lambda spec: live(
+        spec, "model-engine-database-migration-1", "Job"
+    ),
+}
+"""What there is of an installation that is broken."""
 
 
 def _yaml(table: Tree) -> str:
@@ -130,3 +151,25 @@ SECRETS: dict[str, Callable[[str], Tree]] = {
     "a password for PostgreSQL": password_spec,
     "a URL of PostgreSQL": url_spec,
 }
+
+
+def forged(spec: Tree) -> tuple[Tree, list[Tree]]:
+    """The values of ``spec`` by a Helm release that nobody installed, and what is left of the spec."""
+    bare = {key: value for key, value in spec.items() if key != "values"}
+    return bare, [stored(packed(release(spec["values"])))]
+
+
+NOBODY = "nobody.tenant.svc.cluster.local"
+"""A Service that does not exist."""
+BY_SERVERS: dict[str, tuple[Script, Callable[[str], Tree]]] = {
+    "Prometheus redirects": (http("302 Found", Location=f"http://{NOBODY}:6379/"), prometheus_spec),
+    "a registry's realm": (
+        http("401 Unauthorized", b"", Www_Authenticate=f'Bearer realm="https://{NOBODY}:6379/t",service="x"'),
+        registry_spec,
+    ),
+    "a registry redirects": (
+        http("307 Temporary Redirect", b"", Location=f"https://{NOBODY}:6379/v2/"),
+        registry_spec,
+    ),
+}
+"""Servers of a tenant that lead on into the network."""

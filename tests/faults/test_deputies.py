@@ -6,12 +6,25 @@ from collections.abc import Callable
 import pytest
 
 from faults.arena import ELSEWHERE, PLANTED, Arena, database_at
-from faults.deputies import OF_AWS, SECRETS, aws_spec, live, planted, recorded, token_spec
-from faults.servers import everywhere
+from faults.deputies import (
+    BY_SERVERS,
+    NOBODY,
+    OF_AWS,
+    SECRETS,
+    SURVIVORS,
+    aws_spec,
+    forged,
+    live,
+    planted,
+    recorded,
+    token_spec,
+)
+from faults.objects import config_map
+from faults.servers import everywhere, prometheus_spec, registry_spec
 from mehc_checks.clients.network.reasons import NetworkReasons
 from testbed.eavesdropper import Eavesdropper
-from testbed.installation import Tree, only
-from testbed.rawserver import RawServer
+from testbed.installation import Tree, only, overlaid
+from testbed.rawserver import RawServer, Script
 
 
 @pytest.mark.parametrize("host", [ELSEWHERE, "169.254.169.254", "[fd00:ec2::254]", "[::1]"])
@@ -58,6 +71,36 @@ def test_a_secret_that_the_gateway_uses_goes_where_the_gateway_sends_it_and_nowh
     assert PLANTED.encode() not in astray
 
 
+@pytest.mark.parametrize("left", SURVIVORS.values(), ids=SURVIVORS)
+def test_an_installation_without_a_running_gateway_keeps_its_verdicts(
+    arena: Arena, left: Callable[[Tree], list[Tree]]
+) -> None:
+    heard = bytearray()
+    with RawServer(recorded(heard), arena.certificate) as server:
+        spec = token_spec(server.address)
+        status = arena.told(spec, [planted(), *left(spec)])
+    assert not any("NotVerified" in found for found in reasons(status).values()), status
+    assert PLANTED.encode() in heard
+    before = len(arena.aws.requests)
+    of_aws = arena.told(aws_spec(), left(aws_spec()))
+    assert not {name for name, own in reasons(of_aws).items() if "NotVerified" in own}, of_aws
+    assert len(arena.aws.requests) > before
+
+
+@pytest.mark.parametrize("left", [lambda _: [], *SURVIVORS.values()], ids=["nothing is left", *SURVIVORS])
+@pytest.mark.parametrize("spec", SECRETS.values(), ids=SECRETS)
+def test_values_do_not_pair_a_secret_of_live_workloads_with_a_server_of_theirs(
+    arena: Arena, spec: Callable[[str], Tree], left: Callable[[Tree], list[Tree]]
+) -> None:
+    """Whatever is left of the installation, which uses the Secret for its own Redis."""
+    heard = bytearray()
+    with RawServer(recorded(heard), arena.certificate) as theirs:
+        own = token_spec("redis.tenant.invalid:6379")
+        status = arena.told(spec(theirs.address), [planted(), *left(own)])
+    assert PLANTED.encode() not in heard
+    assert PLANTED not in str(status)
+
+
 def test_nothing_of_aws_is_asked_for_that_no_live_object_names(arena: Arena) -> None:
     before = len(arena.aws.requests)
     status = arena.told(aws_spec())
@@ -93,7 +136,7 @@ def test_a_node_pulls_only_what_live_objects_name(arena: Arena) -> None:
         assert f"{what} is not named by the live workloads" in finding["message"]
 
 
-@pytest.mark.parametrize("host", ["10.255.255.1", "nobody.tenant.svc.cluster.local"])
+@pytest.mark.parametrize("host", ["10.255.255.1", NOBODY, "nobody.example.com", "10.16777217"])
 def test_nothing_is_told_of_an_address_that_only_the_resource_names(arena: Arena, host: str) -> None:
     """Not whether it refuses, drops, resolves or has no TLS; where the gateway is led there, that is told."""
     spec = token_spec(f"{host}:6379")
@@ -106,3 +149,52 @@ def test_nothing_is_told_of_an_address_that_only_the_resource_names(arena: Arena
     named = arena.told(spec, [planted(), *live(spec)])
     (found,) = reasons(named).values()
     assert {reason.name for reason in NetworkReasons.all()} & found, named
+
+
+@pytest.mark.parametrize(("script", "spec"), BY_SERVERS.values(), ids=BY_SERVERS)
+def test_nothing_is_told_of_an_address_to_which_a_tenants_server_leads(
+    arena: Arena, script: Script, spec: Callable[[str], Tree]
+) -> None:
+    with RawServer(script, arena.certificate if spec is registry_spec else None) as server:
+        (found,) = reasons(arena.told({**spec(server.address), "timeout": "8s"})).values()
+    assert "AddressNotVerified" in found
+    assert not {reason.name for reason in NetworkReasons.all()} & found
+
+
+@pytest.mark.parametrize("host", ["kubernetes.default.svc", "nobody.example.com"])
+def test_a_forged_release_proves_nothing(arena: Arena, host: str) -> None:
+    """A tenant may write Secrets, those of Helm too."""
+    before = len(arena.aws.requests)
+    heard = bytearray()
+    with RawServer(recorded(heard), arena.certificate) as server:
+        spec, forgery = forged(token_spec(server.address))
+        arena.told(spec, [planted(), *forgery])
+    assert PLANTED.encode() not in heard
+    spec, forgery = forged(aws_spec())
+    found = reasons(arena.told(spec, forgery))
+    assert {name for name, own in found.items() if "NotVerified" in own} == {*OF_AWS}, found
+    assert len(arena.aws.requests) == before
+    spec, forgery = forged(prometheus_spec(f"{host}:443"))
+    (told,) = reasons(arena.told({**spec, "timeout": "8s"}, forgery)).values()
+    assert "AddressNotVerified" in told
+
+
+def test_a_live_workload_proves_nothing_in_another_namespace(arena: Arena) -> None:
+    """What the tenant's own gateway names as its endpoint namespace is another tenant's."""
+    victim = arena.plane.create_namespace("victim")
+    for manifest in (
+        planted(),
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "puller"}},
+        config_map("model-engine-service-config", {"launch_service_config": "gateway_namespace: victim"}),
+    ):
+        path = f"/api/v1/namespaces/{victim}/{manifest['kind'].lower()}s"
+        arena.plane.api("POST", path, manifest)
+    spec = overlaid(
+        aws_spec(), {"values": {"config": {"values": {"launch": {"endpoint_namespace": victim}}}}}
+    )
+    spec["checks"] = only("VllmImagePullable", "EndpointsReady", "GpuNodesReady")["checks"]
+    status = arena.told(spec, live(spec))
+    assert {"VllmImagePullable", "EndpointsReady"} <= {
+        name for name, found in reasons(status).items() if "EndpointNamespaceNotVerified" in found
+    }, status
+    arena.plane.delete_namespace(victim)

@@ -180,7 +180,54 @@ async def test_no_request_is_signed_for_such_an_address(
             assert connection.recv(1) == b""
 
 
+SPELLED = (
+    "169.254.169.254",
+    "169.254.169.254.",
+    "2852039166",
+    "0xa9fea9fe",
+    "169.254.43518",
+    "0251.0376.0251.0376",
+    "::ffff:169.254.169.254",
+    "::ffff:a9fe:a9fe",
+    "64:ff9b::a9fe:a9fe",
+)
+
+
+@pytest.mark.parametrize("host", SPELLED)
+async def test_no_spelling_of_the_metadata_address_is_a_place(host: str, strict: None) -> None:
+    with pytest.raises(Problem) as refused:
+        await net.places(host, 80, timeout=LONG)
+    unknown = host.endswith(".")  # no address to a resolver, and no name
+    assert refused.value.reason is ReachReasons.ADDRESS_NOT_ALLOWED or unknown
+
+
+@pytest.mark.parametrize("ask", [*CLIENTS, registry], ids=lambda ask: ask.__name__)
+async def test_a_name_that_changes_its_address_leads_to_the_one_that_was_looked_at(
+    ask: Callable[[str, int], Awaitable[None]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first answer of DNS is allowed, and each further one is not."""
+    lookups = iter(["127.0.0.1"])
+    resolve = socket.getaddrinfo
+
+    def rebound(host: str, *words: object, **more: object) -> object:
+        return resolve(
+            next(lookups, "127.0.0.2") if host == "rebinding.example.com" else host, *words, **more
+        )  # type: ignore[arg-type]
+
+    monkeypatch.setattr(socket, "getaddrinfo", rebound)
+    with Eavesdropper() as first, closing(socket.create_server(("127.0.0.2", first.port))) as second:
+        with reach.using(Reach(restricted=True, allowed=reach.networks(["127.0.0.1"]))), suppress(Problem):
+            await ask("rebinding.example.com", first.port)
+        eventually(lambda: first.accepted, bool, LONG)
+        second.settimeout(0)
+        with pytest.raises(BlockingIOError):
+            second.accept()
+
+
 def test_what_a_proxy_is_asked_for_is_looked_at_by_its_text(strict: None) -> None:
+    for host in (*SPELLED, "[::ffff:a9fe:a9fe]", "0177.1"):
+        with pytest.raises(reach.NotAllowed):
+            reach.named(host, 80)
     for host in ("169.254.169.254", "localhost", "a.localhost.", "Metadata.Google.Internal", "127.0.0.1"):
         with pytest.raises(reach.NotAllowed):
             reach.named(host, 80)

@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 from mehc_checks.clients.http.reasons import HttpReasons
 from mehc_checks.clients.network.place import is_loopback, only_inside
-from mehc_checks.clients.network.reasons import CertificateReasons
+from mehc_checks.clients.network.reasons import CertificateReasons, NetworkReasons
 from mehc_checks.clients.postgres.reasons import PostgresReasons
 from mehc_checks.clients.prometheus.reasons import PrometheusApiReasons
 from mehc_checks.clients.redis.reasons import RedisServerReasons
@@ -36,8 +36,9 @@ _OF_SERVERS: Final = frozenset(
     for reason in family.all()
 ) | {"RegistryClosedToGateway"}
 """Reasons that tell what is at an address, if only that nothing is."""
+_OF_REGISTRIES: Final = frozenset(RegistryReasons.all()) - frozenset(NetworkReasons.all())
 _NAMING: Final = ("service", "store", "host", "address", "url")
-"""Words that have a host. Of a registry and where it sends its clients, one that is proved is enough."""
+"""Words that have hosts."""
 
 _OF_KUBELETS: Final = (Scope.CONTROL_PLANE, Scope.ENDPOINTS)
 """What these checks find out about servers, kubelets told them of pods that are there."""
@@ -57,27 +58,31 @@ async def _withheld(found: Finding, context: Context, scope: Scope) -> Finding:
     if found.status in (Status.PASS, Status.SKIP):
         return found
     hosts = [*_inner(found.words), *(() if scope in _OF_KUBELETS else _hosts(found.reason, found.words))]
-    doubtful = [host for host in hosts if _is_private_or_given(host, context)]
-    if not doubtful:
-        return found
     try:
         for host in hosts:
-            if await is_named(context, host):
-                return found
+            if _is_private_or_given(host, context) and not await is_named(context, host):
+                return RunnerReasons.ADDRESS_NOT_VERIFIED(
+                    subject=found.subject, host=host, namespace=context.namespace
+                )
     except CannotEvaluate as problem:  # what is live was not read
         return problem.finding(subject=found.subject)
-    return RunnerReasons.ADDRESS_NOT_VERIFIED(
-        subject=found.subject, host=doubtful[0], namespace=context.namespace
-    )
+    return found
 
 
 def _hosts(reason: Reason, words: Mapping[str, object]) -> Iterator[str]:
-    """The hosts that a finding, or a problem, tells something of."""
-    if reason.name in _OF_SERVERS:
-        named = (_host(str(words[word])) for word in _NAMING if word in words)
-        yield from (
-            host for host in named if host and not is_loopback(host)
-        )  # the administrator allowed that
+    """The hosts that a finding, or a problem, tells something of; of a registry, not those to which it sends clients.
+
+    A loopback address is none: the administrator says whether that may be asked at all.
+    """
+    if reason.name not in _OF_SERVERS:
+        return
+    found = {
+        word: [host for text in str(words.get(word, "")).split(",") if (host := _host(text))]
+        for word in _NAMING
+    }
+    own = found["host"] if reason in _OF_REGISTRIES else []
+    outside = [host for host in own if not is_loopback(host)]
+    yield from outside or (host for each in found.values() for host in each if not is_loopback(host))
 
 
 def _inner(words: Mapping[str, object]) -> Iterator[str]:

@@ -144,16 +144,26 @@ def socket_of(info: Any) -> socket.socket:
 
 def named(host: str, port: int) -> None:
     """Raises NotAllowed for a host that a proxy is asked for, as far as its text tells."""
+    if not _current.restricted:
+        return
+    bare = host.rstrip(".").lower()
+    if address := _literal(bare):
+        permitted([address], port)
+    elif bare in METADATA_NAMES:
+        raise NotAllowed(host, "the metadata address of a cloud")
+    elif bare == "localhost" or bare.endswith(".localhost"):
+        permitted(["127.0.0.1"], port)
+
+
+def _literal(host: str) -> str:
+    """The address that ``host`` is, also as only resolvers read it (2852039166, 0xa9.254.43518); "" for a name."""
     try:
-        permitted([str(ip_address(host))], port)
+        return str(ip_address(host.strip("[]")))
     except ValueError:
-        bare = host.rstrip(".").lower()
-        if not _current.restricted:
-            return
-        if bare in METADATA_NAMES:
-            raise NotAllowed(host, "the metadata address of a cloud") from None
-        if bare == "localhost" or bare.endswith(".localhost"):
-            permitted(["127.0.0.1"], port)
+        try:
+            return socket.inet_ntoa(socket.inet_aton(host))
+        except OSError:
+            return ""
 
 
 def _plain(address: Address) -> Address:

@@ -10,9 +10,6 @@ from mehc_checks.clients.network.connect import NEVER, Place, opened
 MOST_BYTES: Final = 256 * 1024
 """Of all answers in one conversation; INFO, the longest that is asked for, has some ten thousand."""
 
-_RESOLVE_SECONDS: Final = 60
-"""More than any conversation has, which ends it."""
-
 
 class TooMuch(OSError):  # noqa: N818 - not the fault of ours that an error is
     """The server has said more than any answer of Redis has."""

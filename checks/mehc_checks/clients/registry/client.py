@@ -249,7 +249,11 @@ class Registry:
             raise Problem(R.RATE_LIMITED, host=answer.address, repository=self.repository, after=hint)
         if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             raise Problem(
-                R.SERVER_ERROR, service=answer.address, repository=self.repository, code=answer.status
+                R.SERVER_ERROR,
+                service=answer.address,
+                host=self.host,
+                repository=self.repository,
+                code=answer.status,
             )
 
     def _denied(self, answer: Answer) -> Problem:
