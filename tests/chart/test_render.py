@@ -170,6 +170,8 @@ def test_whom_probes_may_reach(helm: Helm) -> None:
     plain, given = (container(rendered(helm, {**IMAGE, **more}))["args"] for more in ({}, {"probes": probes}))
     added = ["--allow-address=127.0.0.0/8", "--allow-address=fd00::1", "--insecure-registry=registry:5000"]
     assert given == [*plain, *added]
+    of_before = container(rendered(helm, {**IMAGE, "probes": None}))["args"]  # upgraded with --reuse-values
+    assert of_before == plain
     with pytest.raises(HelmError, match="allowedAddresses"):
         rendered(helm, {**IMAGE, "probes": {"allowedAddresses": ["localhost"]}})
 

@@ -6,9 +6,12 @@ from typing import Any
 
 import pytest
 
+from mehc_checks.clients.kubernetes.api import KubernetesCluster
+from mehc_checks.clients.network import reach
 from mehc_checks.core.outcome import Status
 from mehc_checks.engine.report import CheckResult
 from testbed.aws import REGION, Aws
+from testbed.controlplane import ControlPlane
 from testbed.installation import Tree, overlaid
 from testbed.judging import judged
 from testbed.modelengine import migrate
@@ -64,6 +67,35 @@ def _is_at_head(result: CheckResult) -> bool:
 async def test_the_schema_behind_a_secret_of_aws(on_aws: Aws, database: dict[str, str]) -> None:
     result = await judge(values(kept(on_aws, {**database, "port": int(database["port"])})))
     assert _is_at_head(result), result.message
+
+
+async def test_an_operator_reads_what_a_live_workload_names_and_tells_of_the_server_in_it(
+    on_aws: Aws,
+    database: dict[str, str],
+    control_plane: ControlPlane,
+    cluster: KubernetesCluster,
+    namespace: str,
+) -> None:
+    """The secret's own address is private, as that of a database is."""
+    host = "postgres.data.svc.cluster.local"
+    name = kept(on_aws, {**database, "clusterHost": host, "clusterHostRo": host})
+
+    async def found() -> set[str]:
+        with reach.using(reach.Reach(restricted=True)):
+            result = await judged(
+                "DatabaseMigrated", values(name), cluster=cluster, namespace=namespace, seconds=60
+            )
+        assert PASSWORD not in repr(result)
+        return {each.reason for each in result.findings}
+
+    assert await found() == {"NotVerified"}
+    env = [{"name": "SERVICE_IDENTIFIER", "value": ""}, {"name": "DB_SECRET_NAME", "value": name}]
+    pod = {"containers": [{"name": "model-engine", "image": "x", "env": env}]}
+    template = {"metadata": {"labels": {"app": "x"}}, "spec": pod}
+    spec = {"replicas": 0, "selector": {"matchLabels": {"app": "x"}}, "template": template}
+    gateway = {"metadata": {"name": "model-engine"}, "spec": spec}
+    control_plane.api("POST", f"/apis/apps/v1/namespaces/{namespace}/deployments", gateway)
+    assert await found() & {"HostUnresolvable", "DNSTimeout", "ConnectionTimeout"}
 
 
 async def test_a_name_by_the_context(on_aws: Aws, database: dict[str, str]) -> None:

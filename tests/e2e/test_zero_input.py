@@ -16,7 +16,7 @@ from testbed.installation import DATABASE_SECRET, Tree, only, overlaid
 from testbed.operatorprocess import Operator
 from testbed.redis import Redis
 from testbed.rulejudging import at
-from testbed.sound import AWS
+from testbed.sound import AWS, BY_CLOUD
 from testbed.waiting import eventually
 
 MEHC = Path(sys.executable).with_name("mehc")
@@ -135,6 +135,58 @@ def test_the_command_finds_it_too(
     assert refused.returncode == 1
     reasons = {each["name"]: each["reason"] for each in json.loads(refused.stdout)["checks"]}
     assert reasons["RedisReachable"] == "ConnectionRefused"
+
+
+PRIVATE = (
+    at("redisHost", "redis.data.svc.cluster.local"),
+    at("redis.authSecretName", "token"),
+    at("config.values.infra.redis_host", "redis.data.svc.cluster.local"),
+    at("config.values.infra.docker_repo_prefix", "registry.platform.svc.cluster.local:5000/llm"),
+    at("config.values.infra.prometheus_server_address", "http://prometheus.monitoring:9090"),
+    at("config.values.launch.cache_redis_onprem_url", "redis://cache.data.svc:6379/0"),
+    at("s3EndpointUrl", "http://minio.storage.svc:9000"),
+)
+"""Names of the cluster, which is how an installation on premises names its servers."""
+DATABASE = "postgresql://u:p@postgres.data.svc.cluster.local:5432/llm"
+
+
+@pytest.mark.parametrize("cloud", ["onprem", "aws"])
+def test_of_servers_that_the_installation_names_the_operator_tells_what_a_users_own_command_tells(
+    control_plane: ControlPlane, helm: Helm, namespace: str, endpoints: str, resource: Resource, cloud: str
+) -> None:
+    """With the chart's own settings: nobody vouches for the namespace."""
+    private = PRIVATE if cloud == "onprem" else (at(URL, "redis://cache.data.svc:6379/0"), PRIVATE[-3])
+    where = at("config.values.launch.endpoint_namespace", endpoints)
+    aws = at("aws.configMap.namespaces", [namespace, endpoints]) if cloud == "aws" else {}
+    for name, data in ((DATABASE_SECRET, {"database_url": DATABASE}), ("token", {"auth_token": "t0ken"})):
+        control_plane.api(
+            "POST",
+            f"/api/v1/namespaces/{namespace}/secrets",
+            {"metadata": {"name": name}, "stringData": data},
+        )
+    helm.install("me", namespace, overlaid(BY_CLOUD[cloud], *private, where, aws))
+    resource.apply({"interval": "1h", "timeout": "30s"})
+    resource.condition("Ready", lambda _: True)
+    words = ("--inside", "-o", "json", "--timeout", "30s", "-n", namespace)
+    done = subprocess.run(
+        [MEHC, "check", "--kubeconfig", str(control_plane.kubeconfig), *words],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    own = {each["name"]: each for each in json.loads(done.stdout)["checks"]}
+    told = {each["name"]: each for each in resource.status()["checks"]}
+    assert {name: each["status"] for name, each in told.items()} == {
+        name: each["status"] for name, each in own.items()
+    }
+    limits = {"AddressNotVerified", "AddressNotAllowed", "NotVerified"}
+    found = {finding["reason"] for each in told.values() for finding in each.get("findings", ())}
+    assert not found & limits
+    unreachable = {name for name, each in told.items() if each["reason"] in NAMELESS}
+    assert unreachable >= {"DatabaseMigrated", "RedisReachable", "PrometheusQueryable"}, told
+
+
+NAMELESS = {"HostUnresolvable", "DNSTimeout", "ConnectionTimeout"}
 
 
 def test_where_nothing_is_installed(resource: Resource, namespace: str, helm: Helm, values: Tree) -> None:

@@ -272,6 +272,42 @@ async def test_an_operator_knows_localhost_without_a_connection(
     assert broker[:2] == (status, reason), broker
 
 
+NAMELESS = ("HostUnresolvable", "DNSTimeout", "ConnectionTimeout")
+
+
+@pytest.mark.parametrize("by", ["the Deployment", "a Secret"])
+async def test_an_operator_tells_of_servers_that_live_objects_name_alone(
+    by: str, gateway: Gateway, cluster: KubernetesCluster
+) -> None:
+    """The values name them too: that is no proof."""
+    host = f"redis.{by[-5:].strip().lower()}.svc.cluster.local"
+    data = {"stringData": {"host": host, "token": "t0ken"}}
+    kept = gateway.plane.api(
+        "POST",
+        f"/api/v1/namespaces/{gateway.namespace}/secrets",
+        {"metadata": {"generateName": "r-"}, **data},
+    )["metadata"]["name"]
+    named = value("REDIS_HOST", host) if by == "the Deployment" else secret("REDIS_HOST", "host", of=kept)
+    token = secret("REDIS_AUTH_TOKEN", "token", of=kept)
+    live = gateway.deploy([named, value("REDIS_PORT", "6379"), token])
+    values = {"redisHost": host, "redisPort": 6379, "extraEnvVars": [token]}
+    for name, told in ((live, True), ("absent", False)):
+        with reach.using(reach.Reach(restricted=True)):
+            result = await judged(
+                "RedisReachable",
+                gateway.values(name, **values),
+                cluster=cluster,
+                namespace=gateway.namespace,
+            )
+        (broker,) = of(result, "broker")
+        assert (broker[1] in NAMELESS) == told, broker
+        assert told or broker[1] in ("NotVerified", "AddressNotVerified"), broker
+    result = await judged(
+        "RedisReachable", gateway.values("absent", **values), cluster=cluster, namespace=gateway.namespace
+    )
+    assert of(result, "broker")[0][1] in NAMELESS  # a command has no limits
+
+
 async def test_a_builder_that_consumes_elsewhere(gateway: Gateway, cluster: KubernetesCluster) -> None:
     """Its own environment leads to another server; another name of the same server is none."""
     with Redis() as other:
