@@ -50,7 +50,8 @@ class Proof:
     def uses(self, account: str) -> bool:
         """Whether pods of the workloads, or of the templates that they make endpoints from, have a ServiceAccount."""
         bare = (text.replace(" ", "").replace('"', "").replace("\\n", "\n") for text in self.texts)
-        return any(has(text, f"serviceaccountname:{account.lower()}") for text in bare)
+        keys = ("serviceaccountname", "serviceaccount")
+        return any(has(text, f"{key}:{account.lower()}") for text in bare for key in keys)
 
 
 async def proof_of(reader: Reader, namespace: str, name: str) -> Proof:

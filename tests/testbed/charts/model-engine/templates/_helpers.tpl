@@ -155,6 +155,7 @@ spec:
             {{- include "environment" .top | nindent 12 }}
           volumeMounts:
             - {name: service-config, mountPath: /workspace/service_configs}
+            - {name: service-template-config, mountPath: /workspace/templates}
             {{- if and $whole .top.Values.aws }}
             - {name: config-volume, mountPath: {{ .top.Values.aws.configMap.mountPath }}, subPath: config}
             {{- end }}
@@ -162,6 +163,9 @@ spec:
         - name: service-config
           configMap:
             name: {{ include "fullname" .top }}-service-config
+        - name: service-template-config
+          configMap:
+            name: {{ include "fullname" .top }}-service-template-config
         {{- if and $whole .top.Values.aws }}
         - name: config-volume
           configMap:
