@@ -151,6 +151,18 @@ def test_nothing_is_told_of_an_address_that_only_the_resource_names(arena: Arena
     assert {reason.name for reason in NetworkReasons.all()} & found, named
 
 
+@pytest.mark.parametrize(
+    "host", ["nobody\u3002example\uff0ecom", "nobody.example.com.", "$(PART).example.com"]
+)
+def test_nothing_is_told_of_an_address_that_is_spelled_otherwise(arena: Arena, host: str) -> None:
+    variables = {"PART": "nobody", "DB_HOST": host, "DB_USER": "u", "DB_PASSWORD": "p", "DB_NAME": "llm"}
+    env = [{"name": name, "value": value} for name, value in variables.items()]
+    values = {"extraEnvVars": env, "config": {"values": {"infra": {"cloud_provider": "onprem"}}}}
+    (found,) = reasons(arena.told({"values": values, "timeout": "30s", **only("DatabaseMigrated")})).values()
+    assert "AddressNotVerified" in found
+    assert not {reason.name for reason in NetworkReasons.all()} & found
+
+
 @pytest.mark.parametrize(("script", "spec"), BY_SERVERS.values(), ids=BY_SERVERS)
 def test_nothing_is_told_of_an_address_to_which_a_tenants_server_leads(
     arena: Arena, script: Script, spec: Callable[[str], Tree]

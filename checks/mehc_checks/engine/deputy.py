@@ -3,6 +3,7 @@
 Refused, timed out, no TLS: who may write a resource would have the operator scan the cluster's network.
 """
 
+import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Final
@@ -20,7 +21,7 @@ from mehc_checks.core.outcome import Finding, Outcome, Reason, Status, worst_fir
 from mehc_checks.engine.check import Scope
 from mehc_checks.engine.reasons import RunnerReasons
 from mehc_checks.installation.context import Context
-from mehc_checks.installation.environment import is_named
+from mehc_checks.installation.environment import gateway_environment, is_named
 from mehc_checks.installation.proof import has
 
 _OF_SERVERS: Final = frozenset(
@@ -60,7 +61,7 @@ async def _withheld(found: Finding, context: Context, scope: Scope) -> Finding:
     hosts = [*_inner(found.words), *(() if scope in _OF_KUBELETS else _hosts(found.reason, found.words))]
     try:
         for host in hosts:
-            if _is_private_or_given(host, context) and not await is_named(context, host):
+            if await _is_private_or_given(host, context) and not await is_named(context, host):
                 return RunnerReasons.ADDRESS_NOT_VERIFIED(
                     subject=found.subject, host=host, namespace=context.namespace
                 )
@@ -96,12 +97,19 @@ def _inner(words: Mapping[str, object]) -> Iterator[str]:
 def _host(text: str) -> str:
     """Of a URL or an address with or without a port."""
     try:
-        return urlsplit(text if "://" in text else f"//{text}").hostname or ""
+        return urlsplit(_plain(text) if "://" in text else f"//{_plain(text)}").hostname or ""
     except ValueError:
         return text
 
 
-def _is_private_or_given(host: str, context: Context) -> bool:
+async def _is_private_or_given(host: str, context: Context) -> bool:
     """Whether the values, or a server of theirs, may have chosen ``host``."""
-    given = context.given.lower()
-    return only_inside(host) or has(given, host) or has(unquote(given), host)
+    environment = await context.gather(gateway_environment)
+    given = "\n".join([context.given, *(() if environment.is_live else environment.known.values())])
+    plain = _plain(given)
+    return only_inside(host) or has(plain, host) or has(unquote(plain), host)
+
+
+def _plain(text: str) -> str:
+    """As resolvers read a name: full-width letters and dots are those of ASCII."""
+    return unicodedata.normalize("NFKC", text).replace("\u3002", ".").lower()

@@ -177,7 +177,7 @@ async def diagnose(
 def _text(request: Request, values: Values) -> str:
     """All that may be of anyone's choice, a forged release too: parameters and values."""
     parameters = [each.parameters for each in request.checks.values()]
-    return json.dumps([parameters, values.tree], default=str)
+    return json.dumps([parameters, values.tree], default=str, ensure_ascii=False)
 
 
 def require_parameters(checks: Iterable[Check], request: Request) -> None:

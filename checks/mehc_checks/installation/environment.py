@@ -62,11 +62,12 @@ async def gateway_environment(context: Context) -> Environment:
     values, name = by_values(context.configuration), context.configuration.fullname
     try:
         deployment = await _deployment(context, name)
-        beside = await _whole(context) if context.is_deputy else None
+        declared = completed(of_deployment(deployment, "gateway"), values) if deployment else values
+        if context.is_deputy and not declared.is_live:
+            declared = await _whole(context) or declared
     except Forbidden as refused:  # the values are the second best
         return await _resolved(context, values, "gateway", name, refused)
-    live = completed(of_deployment(deployment, "gateway"), values) if deployment else values
-    return await _resolved(context, live if live.is_live else beside or live, "gateway", name)
+    return await _resolved(context, declared, "gateway", name)
 
 
 async def _whole(context: Context) -> Declared | None:
