@@ -37,7 +37,7 @@ async def hidden(host: str, repository: str, tag: str, *, access: Access, timeou
         url = URL(f"https://{host}/v2/{quote(repository)}/manifests/{quote(tag)}", encoded=True)
         async with Exchange(access, timeout=timeout) as exchange:
             answer = await exchange.once("HEAD", url, headers, 0)
-            token = await _token(exchange, answer)
+            token = await _token(exchange, answer, access)
             if token:
                 answer = await exchange.once("HEAD", url, {**headers, "Authorization": f"Bearer {token}"}, 0)
     except Problem as problem:
@@ -52,7 +52,7 @@ async def hidden(host: str, repository: str, tag: str, *, access: Access, timeou
     return f"HTTP {answer.status}{what}"
 
 
-async def _token(exchange: Exchange, answer: Answer) -> str:
+async def _token(exchange: Exchange, answer: Answer, access: Access) -> str:
     """The token for anonymous clients of the service that a challenge names; "" for none. Raises Problem."""
     if answer.status != HTTPStatus.UNAUTHORIZED:
         return ""
@@ -70,7 +70,7 @@ async def _token(exchange: Exchange, answer: Answer) -> str:
         return ""
     if is_link_local(target) or (is_loopback(url.host or "") and not is_loopback(asked)):
         return ""
-    if url.scheme != "https":
+    if url.scheme != "https" and not access.follows_to_plain(target):
         raise Problem(R.REDIRECT_NOT_FOLLOWED, host=answer.address, target=target)
     found = await exchange.once("GET", url, {}, _TOKEN_BYTES)
     try:

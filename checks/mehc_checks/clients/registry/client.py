@@ -125,7 +125,7 @@ class Registry:
     def _target(self, url: URL, location: str) -> URL:
         """Where a redirect or a challenge leads, for ``url``.
 
-        Runtimes follow to plain HTTP too, as digests vouch for what comes. This process does not, unless that is how
+        Runtimes follow to plain HTTP too, as digests vouch for what comes. The operator does not, unless that is how
         the server is reached anyway, or its administrator says so: who answers at ``url`` would choose whom it asks.
         """
         try:
@@ -138,7 +138,8 @@ class Registry:
             raise self.not_a_registry("it redirects to something that is not an address of the network")
         if is_loopback(target.host or "") and not is_loopback(url.host or ""):
             raise self.not_a_registry(f"it redirects to {address}, which is another server for each client")
-        if target.scheme == "http" and url.scheme == "https" and address not in self._access.insecure_now:
+        downgrade = target.scheme == "http" and url.scheme == "https"
+        if downgrade and not self._access.follows_to_plain(address):
             raise Problem(R.REDIRECT_NOT_FOLLOWED, host=self.host, target=address)
         return target
 

@@ -44,6 +44,10 @@ class Access:
         """Whether ``host[:port]`` is configured as insecure, or a loopback address, which containerd takes for that."""
         return address in self.insecure_now or is_loopback(URL(f"//{address}").host or "")
 
+    def follows_to_plain(self, address: str) -> bool:
+        """Whether this process follows from HTTPS to plain HTTP at ``address``, as runtimes do: a command does."""
+        return not reach.current().restricted or address in self.insecure_now
+
     @property
     def insecure_now(self) -> frozenset[str]:
         """The registries that are configured as insecure, by those whose word counts here."""
