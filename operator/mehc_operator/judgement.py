@@ -1,6 +1,6 @@
 """From results to a status: confirmations, transitions, what is news. Pure; the clock is an argument."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -23,7 +23,9 @@ from mehc_operator.conditions import (
     troubles,
 )
 from mehc_operator.history import history, turned
-from mehc_operator.limits import CAUSE, ENDPOINT, MESSAGE, cut, evidence, with_fix
+from mehc_operator.limits import CAUSE, ENDPOINT, MESSAGE, SUMMARY, cut, evidence, with_fix
+from mehc_operator.models import Mute
+from mehc_operator.mutes import Muted, settled
 from mehc_operator.status import (
     MOST_ENDPOINTS,
     MOST_FINDINGS,
@@ -63,6 +65,7 @@ class Verdict:
     release: ReleaseStatus | None = None
     probe_now: str | None = None
     changes: tuple[ChangeStatus, ...] = ()
+    mutes: tuple[Mute, ...] = ()
 
 
 def judge(
@@ -79,22 +82,32 @@ def judge(
     # What is not confirmed explains nothing.
     failing = {state.name for state in states if state.status is Status.FAIL}
     causes = root_causes([result for result in verdict.results if result.name in failing], checks.values())
-    wrong = troubles(states, causes)
     stuck = next((result.endpoints for result in verdict.results if result.endpoints is not None), None)
+    mutes = settled(verdict.mutes, previous.mutes, states, len(stuck or ()), now)
+    muted = Muted.by(mutes)
+    unmuted, explained = muted.causes(causes)
+    counted = [muted.counted(state, explained) for state in states]
+    states = [
+        state.model_copy(update={"muted": True})
+        if one.status is not state.status and not one.findings
+        else state
+        for state, one in zip(states, counted, strict=True)
+    ]
+    wrong = troubles(counted, unmuted)
     conditions = [
-        *summary_conditions(states, wrong),
+        *summary_conditions(counted, wrong),
         *((s.name, OF_STATUS[s.status], s.reason, s.message) for s in states if s.status in OF_STATUS),
     ]
     applicable = [state for state in states if state.status is not Status.SKIP]
     passing = sum(state.status is Status.PASS for state in applicable)
     return StatusReport(
         observed_generation=verdict.generation,
-        health=health(weight for state in states for weight in _weights(state)),
+        health=health(weight for state in counted for weight in _weights(state)),
         passing=f"{passing}/{len(applicable)}",
-        summary=summary(states, wrong),
+        summary=_with_mutes(summary(states, wrong), states),
         cause=wrong[0].key if wrong else None,
         causes=[with_fix(f"{one.key}: {one.message}", one.remediation, CAUSE) for one in wrong[:SHOWN]],
-        root_causes=[_cause(cause) for cause in causes[:SHOWN]],
+        root_causes=[_cause(cause) for cause in unmuted[:SHOWN]],
         release=verdict.release,
         stuck_endpoints=None if stuck is None else len(stuck),
         endpoints=[_endpoint(found) for found in (stuck or ())[:MOST_ENDPOINTS]],
@@ -104,8 +117,15 @@ def judge(
         duration=duration.show(verdict.took),
         conditions=dated(conditions, previous, verdict.generation, now),
         checks=states,
+        mutes=mutes,
         history=history(turned(previous.checks, states, verdict.changes, now), previous.history),
     )
+
+
+def _with_mutes(text: str, states: Iterable[CheckStatus]) -> str:
+    """``text`` of a summary, with the checks that are muted."""
+    muted = [state.name for state in states if state.muted]
+    return cut(f"{text}; muted: {', '.join(muted)}", SUMMARY) if muted else text
 
 
 def suspended(previous: StatusReport, generation: int, now: datetime) -> StatusReport:
@@ -148,9 +168,10 @@ def significant(status: StatusReport) -> object:
         status.last_handled_probe_now,
         status.stuck_endpoints,
         status.endpoints,
+        status.mutes,
         [(c.type, c.status, c.reason, "" if c.type in good else c.message) for c in status.conditions],
         [
-            (c.name, c.status, c.severity, c.reason)
+            (c.name, c.status, c.severity, c.reason, c.muted)
             + ((c.failures,) if c.status in _GOOD else ())
             + (() if c.name in good else (c.message, c.findings))
             for c in status.checks

@@ -28,6 +28,8 @@ from mehc_checks.engine.health import Health
 from mehc_operator.conditions import DEGRADED, READY
 from mehc_operator.status import ConditionStatus, StatusReport
 
+MUTED: Final = "Muted"
+"""In place of the status of a check that must not alert."""
 OTHER: Final = "Other"
 """In place of a reason that no check declares: a label must have a bounded set of values."""
 
@@ -165,7 +167,8 @@ class _Resources(Collector):
                 ),
                 (
                     "mehc_check_status",
-                    "Always 1; one series per check, with its severity and current status as labels.",
+                    "Always 1; one series per check, with its severity and current status as labels. The status is "
+                    "Muted while mutes cover all that was found.",
                     ("check", "severity", "status"),
                 ),
                 (
@@ -217,7 +220,8 @@ class _Resources(Collector):
                     yield "mehc_status_condition", labels, value is condition.status
         for check in status.checks:
             if check.name in self._reasons:
-                yield "mehc_check_status", (check.name, check.severity, check.status), 1
+                state = MUTED if check.muted else check.status
+                yield "mehc_check_status", (check.name, check.severity, state), 1
         for cause in status.root_causes:
             if cause.check in self._reasons:
                 reason = cause.reason if cause.reason in self._reasons[cause.check] else OTHER

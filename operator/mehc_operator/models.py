@@ -91,6 +91,18 @@ class IgnoredRule(Part):
     )
 
 
+class Mute(Part):
+    check: str = Field(description="Name of the check.", pattern=r"^[A-Za-z]+$", max_length=64)
+    reason: str | None = Field(
+        default=None,
+        description="The reason to mute; without one, all that the check finds when the mute is first seen.",
+        pattern=r"^[A-Za-z][A-Za-z0-9]*$",
+        max_length=128,
+    )
+    until: Time = Field(description="When the mute ends.")
+    why: str = Field(description="Why; shown next to the result.", min_length=1, max_length=256)
+
+
 class Spec(Part):
     """What to check, and how often. Every field is optional: {} checks the Helm release found in this namespace."""
 
@@ -133,6 +145,14 @@ class Spec(Part):
         description="Configuration rules that do not apply here.",
         max_length=256,
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["id"]},
+    )
+
+    mutes: list[Mute] = Field(
+        default_factory=list,
+        description="What is known to be wrong and must not alert for a while. It stays visible, and counts again when "
+        "its time is over or when it gets worse.",
+        max_length=32,
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
     )
 
     def interval_of(self, check: str = "") -> timedelta:

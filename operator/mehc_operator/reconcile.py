@@ -128,7 +128,9 @@ class Reconciler:
         due = Due(delay=self._runs.next_due(spec))
         if unconfirmed(status) and self._shared.confirm_after < due.delay:
             return Due(delay=self._shared.confirm_after, trigger=Trigger.CONFIRMATION, exact=True)
-        return due
+        ends = [mute.until - self._shared.clock() for mute in spec.mutes]
+        soon = min((end for end in ends if end > timedelta(0)), default=due.delay)
+        return Due(delay=soon) if soon < due.delay else due
 
     async def _probe(self, resource: Resource, spec: Spec, trigger: Trigger) -> StatusReport:
         started = self._shared.clock()
@@ -163,6 +165,7 @@ class Reconciler:
             release=release,
             probe_now=probe_now or None,
             changes=tuple(self._changes.lately(now)),
+            mutes=tuple(spec.mutes),
         )
         return judge(verdict, self._written, self._shared.checks, now)
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Final
 
 from mehc_checks.core.outcome import Severity, Status
-from mehc_checks.core.text import ago, counted, since
+from mehc_checks.core.text import ago, counted, dated, since
 from mehc_checks.engine.check import Check
 from mehc_checks.engine.health import Health
 from mehc_checks.render.markdown import markdown
@@ -14,7 +14,7 @@ from mehc_checks.render.terminal import Style
 from mehc_checks.render.text import body
 from mehc_operator.history import flapping
 from mehc_operator.limits import cut
-from mehc_operator.status import EndpointStatus
+from mehc_operator.status import EndpointStatus, MuteState
 from mehc_operator.stored import Resource, unconfirmed
 
 _ENDPOINTS: Final = 10
@@ -44,6 +44,8 @@ def screen(
         lines += [*body(resource.report(checks), style, _notes(resource, now)), ""]
     if stuck := list(_stuck(resource, style)):
         lines += [*stuck, ""]
+    if mutes := list(_mutes(resource, style)):
+        lines += [*mutes, ""]
     lines += _history(resource, style)
     return "\n".join(lines).rstrip()
 
@@ -147,7 +149,9 @@ def _notes(resource: Resource, now: datetime) -> dict[str, str]:
     """By check: since when it does not pass, or that a failure is not confirmed."""
     notes = {}
     for one in resource.status.checks:
-        if turns := flapping(resource.status.history, one.name, now):
+        if one.muted:
+            notes[one.name] = "muted"
+        elif turns := flapping(resource.status.history, one.name, now):
             notes[one.name] = f"flapping: {turns} changes within an hour"
         elif unconfirmed(one):
             notes[one.name] = "failed just now, not confirmed yet"
@@ -166,6 +170,18 @@ def _stuck(resource: Resource, style: Style) -> Iterator[str]:
         yield from style.wrapped(_endpoint(one), f"{style.mark(Status.FAIL)} ", "    ")
     more = f" ({stuck - len(shown)} more)" if stuck > len(shown) else ""
     yield f"    mehc explain -n {resource.namespace}{more}"
+
+
+def _mutes(resource: Resource, style: Style) -> Iterator[str]:
+    """The mutes that are not over, and those that ended because of what was found."""
+    shown = [one for one in resource.status.mutes if one.state is not MuteState.ENDED]
+    if shown:
+        yield "Mutes"
+    for one in shown:
+        name = "/".join(filter(None, (one.check, one.reason)))
+        states = {MuteState.WORSE: "ended, it got worse", MuteState.UNUSED: "nothing to mute"}
+        state = states.get(one.state, f"until {dated(one.until)}")
+        yield from style.wrapped(f"{name}: {state}: {one.why}", "  ", "    ")
 
 
 def _history(resource: Resource, style: Style) -> Iterator[str]:

@@ -89,6 +89,7 @@ class CheckStatus(Part):
         description=f"What does not pass, worst first, at most {MOST_FINDINGS}.",
         json_schema_extra={"x-kubernetes-list-type": "atomic", "maxItems": MOST_FINDINGS},
     )
+    muted: bool = Field(default=False, description="Whether mutes cover all that was found.")
     evidence: dict[str, Any] = Field(
         default_factory=dict,
         description="What was measured.",
@@ -163,6 +164,36 @@ class TransitionStatus(Part):
     )
 
 
+class MuteState(StrEnum):
+    """What has become of a mute."""
+
+    ACTIVE = "Active"
+    UNUSED = "Unused"
+    """Nothing that it would cover is found."""
+    WORSE = "Worse"
+    """It has ended, because the check got worse."""
+    ENDED = "Ended"
+
+
+class MuteStatus(Part):
+    """A mute of spec.mutes, and what has become of it."""
+
+    check: str = Field(description="Name of the check.")
+    reason: str | None = Field(default=None, description="The reason that is muted, if the mute names one.")
+    until: Time = Field(description="When the mute ends.")
+    why: str = Field(description="Why, as spec.mutes says.")
+    state: MuteState = Field(
+        description="Active; Unused while it covers nothing; Worse where it has ended because of another reason or "
+        "more endpoints; Ended when its time is over."
+    )
+    covers: list[str] = Field(
+        default_factory=list,
+        description="The reasons that it covers: those found when it was first seen.",
+        json_schema_extra={"x-kubernetes-list-type": "atomic"},
+    )
+    endpoints: int = Field(default=0, description="Endpoints that were not ready then.", ge=0)
+
+
 class StatusReport(Part):
     """The health of the installation: root causes, conditions, and every check with its findings."""
 
@@ -234,6 +265,11 @@ class StatusReport(Part):
         },
     )
 
+    mutes: list[MuteStatus] = Field(
+        default_factory=list,
+        description="The mutes of the spec, and what has become of each.",
+        json_schema_extra={"x-kubernetes-list-type": "atomic", "maxItems": 32},
+    )
     history: list[TransitionStatus] = Field(
         default_factory=list,
         description=f"Checks whose status changed, newest first, at most {MOST_TRANSITIONS}.",

@@ -156,6 +156,12 @@ def test_the_fleet_is_a_table(cluster: Cluster, redis_server: Redis) -> None:
         (("status", "--wait", "--for", "Cause=x"), "CHECK/REASON"),
         (("status", "-A", "model-engine"), "goes with neither"),
         (("probe",), "has no ModelEngineHealthCheck"),
+        (("mute", "RedisReachable", "--for", "1h", "--why", "x"), "has no ModelEngineHealthCheck"),
+        (("mute", "RedisReachabel", "--for", "1h", "--why", "x"), "did you mean RedisReachable?"),
+        (("mute", "RedisReachable/Nope", "--for", "1h", "--why", "x"), "has no reason Nope"),
+        (("mute", "RedisReachable", "--for", "9000h", "--why", "x"), "--for: at most 2160h"),
+        (("mute", "RedisReachable", "--for", "1h", "--why", " "), "--why: from 1 to 256"),
+        (("mute", "RedisReachable", "--for", "1h"), "--why"),
     ],
 )
 def test_what_cannot_be_shown_is_one_line(cluster: Cluster, words: tuple[str, ...], says: str) -> None:
@@ -182,6 +188,30 @@ def test_a_probe_shows_what_has_changed(cluster: Cluster) -> None:
     refused = mehc(cluster, "probe")
     assert refused.stderr == "mehc: probing of model-engine is suspended (spec.suspend: true)\n"
     wait(lambda: "Suspended" in mehc(cluster, "status").stdout)
+
+
+def test_a_mute_keeps_a_failure_from_deciding(cluster: Cluster, redis_server: Redis) -> None:
+    cluster.apply(refused(redis_server))
+    cluster.probed()
+    muted = mehc(cluster, "mute", "RedisReachable", "--for", "4h", "--why", "moves tonight")
+    assert muted.returncode == 0, muted.stderr
+    assert muted.stdout.startswith(f"RedisReachable of {cluster.namespace}/model-engine is muted until ")
+    wait(lambda: cluster.get()["status"]["health"] == "Healthy")
+    done = mehc(cluster, "status")
+    assert "× RedisReachable" in done.stdout
+    assert "  muted\n" in done.stdout
+    assert "RedisReachable: until " in done.stdout
+    assert cluster.condition("Ready")["status"] == "True"
+    assert cluster.condition("RedisReachable")["status"] == "False"
+    assert mehc(cluster, "unmute", "DatabaseMigrated").stderr == (
+        "mehc: DatabaseMigrated is not muted; muted: RedisReachable\n"
+    )
+    assert mehc(cluster, "unmute", "RedisReachable").returncode == 0
+    wait(lambda: cluster.get()["status"]["health"] == "Failing")
+    soon = mehc(cluster, "mute", "RedisReachable/ConnectionRefused", "--for", "5s", "--why", "short")
+    assert soon.returncode == 0, soon.stderr
+    wait(lambda: cluster.get()["status"].get("mutes", [{}])[0].get("state") == "Ended")
+    assert cluster.get()["status"]["health"] == "Failing"
 
 
 def test_the_history_says_what_changed_before(cluster: Cluster, redis_server: Redis) -> None:

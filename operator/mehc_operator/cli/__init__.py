@@ -20,6 +20,8 @@ from mehc_checks.core.errors import MehcError
 _COMMANDS: Final = {
     "status": "show the verdict that the operator has stored",
     "probe": "have the operator probe now, and show what has changed",
+    "mute": "keep a known finding from alerting for a while",
+    "unmute": "end a mute before its time",
     "check": "check an installation once and print the report",
     "explain": "explain why endpoints are not ready",
     "lint": "judge values files before the install",
