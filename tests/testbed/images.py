@@ -34,6 +34,8 @@ ECR_ACCOUNT = "111122223333"
 ECR_HOST = f"{ECR_ACCOUNT}.dkr.ecr.us-east-1.amazonaws.com"
 ACR_HOST = "corp.azurecr.io"
 GAR_HOST = "us-docker.pkg.dev"
+PRIVATE_HOST = "registry.corp.internal"
+"""A name that public DNS does not have; it has the images of `open`."""
 CLOUDS = (".amazonaws.com", ".azurecr.io", "-docker.pkg.dev")
 PLAIN_HOST = "registry.example.com"
 ACCOUNT = "inference"
@@ -74,7 +76,7 @@ class Stage(contextlib.ExitStack):
         super().__enter__()
         enter = self.enter_context
         store = temporary_directory("images")
-        pair = self.ca.issue(names=("localhost", "127.0.0.1", ECR_HOST, ACR_HOST, GAR_HOST))
+        pair = self.ca.issue(names=("localhost", "127.0.0.1", ECR_HOST, ACR_HOST, GAR_HOST, PRIVATE_HOST))
         self.plain = enter(Registry(storage=store))
         self.open = enter(Registry(storage=store, certificate=pair))
         self.basic = enter(Registry(storage=store, certificate=pair, basic=VALID))
@@ -94,6 +96,7 @@ class Stage(contextlib.ExitStack):
                     f"{ECR_HOST}:443": self.ecr.address,
                     f"{ACR_HOST}:443": self.basic.address,
                     f"{GAR_HOST}:443": self.open.address,
+                    f"{PRIVATE_HOST}:443": self.open.address,
                     f"{PLAIN_HOST}:443": self.plain.address,
                     f"{PLAIN_HOST}:80": self.plain.address,
                 }

@@ -7,7 +7,7 @@ from typing import Final
 from yarl import URL
 
 from mehc_checks.clients.network.place import only_inside
-from mehc_checks.clients.registry.exchange import is_link_local
+from mehc_checks.clients.registry.exchange import Access, is_link_local
 from mehc_checks.clients.registry.inspect import inspect
 from mehc_checks.clients.registry.keyring import Login
 from mehc_checks.clients.registry.logins import OF_TOKEN, expiring, offered, token_words
@@ -71,18 +71,17 @@ class _Asker:
         self.seconds = min(seconds, context.timeout.total_seconds() * _PART)
 
     async def ask(self, image: str, pod: Pod) -> Answer | None:
-        """None where mehc cannot ask as the node does: Secrets that it may not read, an address of the node's own."""
+        """None where mehc cannot ask as the node does: Secrets that it may not read, what may be another registry."""
         context = self._context
         try:
             reference = parse(image)
-            elsewhere = not context.inside and only_inside(URL(f"//{reference.host}").host or "")
-            if elsewhere or is_link_local(reference.host):
+            trusted = await context.gather(access)
+            if is_link_local(reference.host) or not self._is_the_nodes(reference.host, trusted):
                 return None
             secrets = await pod_secrets(context, pod.pull_secrets, self._namespace)
             if secrets.malformed:
                 return Answer(image=image, problem=secrets.malformed)
             offered_logins = await logins(context, reference, secrets.keyring, named_by_live=True)
-            trusted = await context.gather(access)
         except (MehcError, InvalidReference):
             return None
         found = await inspect(
@@ -97,6 +96,15 @@ class _Asker:
             login=found.login,
             by_node=not own and (has_node_identity(reference) or ecr_registry(reference.host) != ("", "")),
         )
+
+    def _is_the_nodes(self, host: str, trusted: Access) -> bool:
+        """Whether who answers at ``host`` can only be the registry that the node asks.
+
+        From outside the cluster a private address may be another server's, whom no password may reach: where a
+        certificate is required, it is the proof.
+        """
+        private = only_inside(URL(f"//{host}").host or "")
+        return self._context.inside or not private or not trusted.plain_allowed(host)
 
     def _known(self, problem: Problem, pod: Pod, secrets: PodSecrets, own: Sequence[Login]) -> Problem:
         """``problem`` of credentials, by what is known of those that ``pod`` pulls with."""

@@ -21,7 +21,7 @@ from mehc_checks.workload.read import read_pod
 from mehc_checks.workload.registry import PROVED
 from testbed import ports
 from testbed.controlplane import ControlPlane
-from testbed.images import ACR_HOST, GAR_HOST, Stage, always, pull_secret
+from testbed.images import ACR_HOST, GAR_HOST, PRIVATE_HOST, Stage, always, pull_secret
 from testbed.pki import CertificateAuthority
 from testbed.registry import PASSWORD, USER
 
@@ -235,6 +235,23 @@ CASES = [
         registry("open"),
         "/vllm:0.10.9",
         inside=False,
+    ),
+    Case(
+        "a private name, seen from outside, which a certificate proves",
+        "TagMissing",
+        "tag 0.10.9 does not exist; nearest 0.10.2",
+        lambda _: PRIVATE_HOST,
+        "/vllm:0.10.9",
+        inside=False,
+    ),
+    Case(
+        "another server at a private name, seen from outside",
+        "ImageNotFound",
+        "has no image",
+        lambda _: PRIVATE_HOST,
+        "/vllm:0.10.9",
+        inside=False,
+        trusts=False,
     ),
     Case("an identity of nodes", "ImageAccessDenied", "denies", lambda _: ACR_HOST, kubelet=DENIED),
     Case("no image name", "ImageNotFound", "has no image", lambda _: "Registry.example/UPPER:1", ""),
