@@ -16,7 +16,7 @@ demo: ## the main job on real components; KEEP=1 leaves it running; NODE=real on
 	@$(PYTHON) tests/demo/$(if $(filter real,$(NODE)),real,demo).py $(if $(KEEP),--keep)
 
 test: setup lint verify ## everything that must hold
-	@$(PYTHON) -m pytest $(ARGS)
+	@$(PYTHON) -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 
 lint: setup ## formatting, style, types, layers
 	@ruff format --check --quiet && ruff check --quiet

@@ -20,6 +20,7 @@ from demo.demo import Demo
 from testbed.installation import overlaid
 from testbed.rulejudging import at
 from testbed.sound import AWS
+from testbed.waiting import eventually
 
 FILES = Path(__file__).parent / "files"
 MEHC = Path(sys.executable).with_name("mehc")
@@ -75,6 +76,8 @@ def twelve(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def mehc(*words: str, cwd: str = ".", **environment: str) -> str:
+    """What the command prints. The width of whoever runs the tests is not that of the golden files."""
+    inherited = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
     done = subprocess.run(
         [MEHC, *words],
         cwd=cwd,
@@ -82,7 +85,7 @@ def mehc(*words: str, cwd: str = ".", **environment: str) -> str:
         text=True,
         check=False,
         timeout=120,
-        env=os.environ | {"KUBECONFIG": "/nonexistent"} | environment,
+        env=inherited | {"KUBECONFIG": "/nonexistent"} | environment,
     )
     return done.stdout + done.stderr
 
@@ -166,14 +169,21 @@ def test_lint_of_sound_values(twelve: str) -> None:
     held("lint-healthy.txt", mehc("lint", "sound.yaml", cwd=twelve))
 
 
+def explained(inside: InCluster, *words: str) -> str:
+    """What ``mehc explain`` prints once the registry has answered in the second that it is given."""
+    return eventually(
+        lambda: inside("explain", "-n", "acme-stuck", "--grace-period", "1s", *words),
+        lambda said: "ImagePullFailed" not in said,
+        300,
+    )
+
+
 def test_explain_of_three_stuck_endpoints(inside: InCluster) -> None:
-    held("explain-three-stuck.txt", inside("explain", "-n", "acme-stuck", "--grace-period", "1s"), flow=True)
+    held("explain-three-stuck.txt", explained(inside), flow=True)
 
 
 def test_explain_of_one_endpoint(inside: InCluster) -> None:
-    held(
-        "explain-one.txt", inside("explain", "-n", "acme-stuck", "--grace-period", "1s", "end_gpu"), flow=True
-    )
+    held("explain-one.txt", explained(inside, "end_gpu"), flow=True)
 
 
 @pytest.mark.parametrize(

