@@ -9,6 +9,21 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+WITHOUT_ROOMS = (
+    "test_rooms.py",
+    "test_cli.py",
+    "test_completion.py",
+    "test_deadline.py",
+    "test_drift.py",
+    "test_http.py",
+    "test_limiter.py",
+    "test_net.py",
+    "test_redact.py",
+    "test_scheduler.py",
+    "test_threads.py",
+    "test_values.py",
+)
+"""Unit tests that say the same whatever rooms there are: of processes, clocks, servers and texts."""
 ADDED = {
     "__init__.py": '"""QuotaRoomy."""\n',
     "reasons.py": '''"""What QuotaRoomy can find."""
@@ -147,16 +162,10 @@ def test_generate_and_the_unit_tests_follow_the_rooms(tree: Path) -> None:
     pages = {page.stem for page in (tree / "docs" / "checks").glob("*.md")}
     assert "QuotaRoomy" in pages
     assert "BrokerReachable" not in pages
-    # Not the command's process tests: they start it a hundred times and know nothing of rooms.
+    ignored = [f"--ignore=tests/unit/{name}" for name in WITHOUT_ROOMS]
     done = run(
         tree,
-        "pytest",
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        "tests/unit",
-        "tests/checks/quota",
-        "--ignore=tests/unit/test_rooms.py",
-        "--ignore=tests/unit/test_cli.py",
+        *("pytest", "-q", "-p", "no:cacheprovider", "--hypothesis-profile=few"),
+        *("tests/unit", "tests/checks/quota", *ignored),
     )
     assert done.returncode == 0, done.stdout[-6000:]
