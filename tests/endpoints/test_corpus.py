@@ -175,3 +175,23 @@ UNNAMED = "0/3 nodes are available: 3 node(s) had untolerated taint(s)."
 )
 def test_nodes_decide_what_the_words_leave_open(text: str, selected: Selected | None, cause: object) -> None:
     assert decide(scheduling.read(text), selected) is cause
+
+
+def test_a_missing_key_is_named_with_what_it_is_missing_from() -> None:
+    """The kubelet's Event has the volume's name, the pod what that is made of."""
+    volumes = [
+        {"name": "config", "configMap": {"name": "service-config"}},
+        {"name": "other", "secret": {"secretName": "other"}},
+        {"name": "all", "projected": {}},
+    ]
+    pod = read_pod({"metadata": {"name": "a"}, "spec": {"volumes": volumes}})
+    said = (
+        'MountVolume.SetUp failed for volume "config" : configmap references non-existent config key: infra'
+    )
+    found = mounts.read_mount(said, pod.volumes).finding(**KNOWN)
+    assert (
+        found.message
+        == 'volume "config" cannot be mounted: key infra of ConfigMap service-config does not exist'
+    )
+    assert found.remediation.startswith("Create key infra of ConfigMap service-config in namespace ")
+    assert pod.volumes["other"] == "Secret other"

@@ -82,12 +82,14 @@ class CertificateAuthority:
         *,
         names: Sequence[str] = LOCAL_NAMES,
         valid_for: datetime.timedelta = 365 * _DAY,
+        begins_in: datetime.timedelta | None = None,
         organizations: Sequence[str] = (),
     ) -> Certificate:
         """A leaf for server and client use.
 
         `names`: DNS names and IP addresses; one that lacks the server's address makes a wrong-host certificate.
-        `valid_for`: from now; negative makes an expired one. `organizations`: Kubernetes reads them as groups.
+        `valid_for`: from now; negative makes an expired one. `begins_in`: from then on.
+        `organizations`: Kubernetes reads them as groups.
         """
         key = ec.generate_private_key(ec.SECP256R1())
         now = datetime.datetime.now(datetime.UTC)
@@ -99,7 +101,7 @@ class CertificateAuthority:
             .issuer_name(self._name)
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
-            .not_valid_before(min(now, now + valid_for) - _DAY)
+            .not_valid_before(min(now, now + valid_for) - _DAY if begins_in is None else now + begins_in)
             .not_valid_after(now + valid_for)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_key_usage(signs_certificates=False), critical=True)

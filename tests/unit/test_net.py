@@ -1,16 +1,24 @@
 """Each way of not reaching a server, staged for real, has its own fault."""
 
 import asyncio
+import socket
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractContextManager, asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import pytest
 
-from mehc_checks.clients.network.connect import NetworkProblem, client_context, connect, handshake, resolve
+from mehc_checks.clients.network.connect import (
+    NetworkProblem,
+    classify,
+    client_context,
+    connect,
+    handshake,
+    resolve,
+)
 from mehc_checks.clients.network.reasons import NetworkReasons as N
 from mehc_checks.core.outcome import Reason
 from testbed import ports
@@ -63,6 +71,23 @@ async def test_a_name_that_does_not_resolve(name: str) -> None:
     assert caught.value.reason is N.HOST_UNRESOLVABLE
 
 
+@pytest.mark.parametrize(
+    ("name", "code", "reason"),
+    [
+        ("cache.example", socket.EAI_AGAIN, N.DNS_TIMEOUT),
+        ("cache.example", socket.EAI_NONAME, N.HOST_UNRESOLVABLE),
+        ("cache.invalid", socket.EAI_AGAIN, N.HOST_UNRESOLVABLE),
+    ],
+)
+def test_a_resolver_that_gives_up_is_a_dns_that_does_not_answer(name: str, code: int, reason: Reason) -> None:
+    """What the C library says once it has asked every server in vain, and of a name that is none."""
+    problem = classify(socket.gaierror(code, "as it says"), name, 1)
+    assert problem.reason is reason
+    assert problem.finding().remediation.startswith(
+        "Check" if reason is N.DNS_TIMEOUT else "Correct the host"
+    )
+
+
 async def test_handshake_reads_the_certificate(ca: CertificateAuthority) -> None:
     trusting = ssl.create_default_context(cafile=str(ca.ca_file))
     async with tls_server(ca.expiring(7)) as port:
@@ -83,6 +108,7 @@ async def test_an_unverified_certificate_is_not_read(ca: CertificateAuthority) -
     ("certificate", "fault"),
     [
         (lambda ca: ca.expired(), N.TLS_EXPIRED),
+        (lambda ca: ca.issue(begins_in=timedelta(days=2)), N.TLS_NOT_YET_VALID),
         (lambda ca: ca.wrong_host(), N.TLS_WRONG_HOST),
         (lambda _: CertificateAuthority().issue(), N.TLS_UNTRUSTED),
     ],

@@ -5,7 +5,9 @@ Sources: kubelet's ``volumemanager`` and ``operationexecutor`` (Events FailedMou
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Final
 
 from mehc_checks.core.text import shortened
@@ -16,7 +18,7 @@ from mehc_checks.workload.trouble import Trouble
 EVENTS: Final = frozenset({"FailedMount", "FailedAttachVolume", "FailedMapVolume"})
 SANDBOX_EVENTS: Final = frozenset({"FailedCreatePodSandBox", "NetworkNotReady"})
 
-_VOLUME = re.compile(r'for (?P<volume>volume "[^"]+")')
+_VOLUME = re.compile(r'for (?P<volume>volume "(?P<name>[^"]+)")')
 _MISSING = re.compile(
     r'(?P<kind>config ?map|secret|persistentvolumeclaim|serviceaccount)s? "(?P<name>[^"]+)" not found',
     re.IGNORECASE,
@@ -43,10 +45,11 @@ _KINDS: Final = {
 }
 
 
-def read_mount(message: str) -> Trouble:
-    """Name what an Event of ``EVENTS`` says."""
+def read_mount(message: str, sources: Mapping[str, str] = MappingProxyType({})) -> Trouble:
+    """Name what an Event of ``EVENTS`` says. ``sources`` has by volume what it is made of: "ConfigMap a"."""
     text = " ".join(message.split())
-    volume = found["volume"] if (found := _VOLUME.search(text)) else "a volume"
+    found = _VOLUME.search(text)
+    volume, name = (found["volume"], found["name"]) if found else ("a volume", "")
     if match := _MISSING.search(text):
         missing = f"{_KINDS[match['kind'].replace(' ', '').lower()]} {match['name']}"
         if missing.startswith("PersistentVolumeClaim"):
@@ -55,7 +58,8 @@ def read_mount(message: str) -> Trouble:
     if match := _UNBOUND.search(text):
         return Trouble(reason=R.VOLUME_UNBOUND, words={"detail": shortened(match["what"], 140)})
     if match := _KEY.search(text):
-        return _missing(volume, f"key {match['key']} of its {_KINDS[match['kind']]}")
+        source = sources.get(name, f"its {_KINDS[match['kind']]}")
+        return _missing(volume, f"key {match['key']} of {source}")
     if match := _UNREGISTERED.search(text):
         return _missing(volume, match["name"], vague=True)
     if match := _TIMED_OUT.search(text):

@@ -51,7 +51,8 @@ class Pod:
 
     ``requests`` are in the scheduler's units, ``memory_limits`` by container as they are written. ``gates`` are its
     readiness gates, ``gated`` what keeps the scheduler from looking at it. ``account`` is its ServiceAccount,
-    ``pull_secrets`` are those that the kubelet pulls with: admission has added the ServiceAccount's.
+    ``pull_secrets`` are those that the kubelet pulls with: admission has added the ServiceAccount's. ``volumes`` has
+    those made of one object, by their names: "ConfigMap a", "Secret b".
     """
 
     name: str
@@ -66,6 +67,7 @@ class Pod:
     gates: tuple[str, ...] = ()
     account: str = ""
     pull_secrets: tuple[str, ...] = ()
+    volumes: Mapping[str, str] = field(default_factory=dict)
     node_selector: Mapping[str, str] = field(default_factory=dict)
     requests: Mapping[str, int] = field(default_factory=dict)
     memory_limits: Mapping[str, str] = field(default_factory=dict)

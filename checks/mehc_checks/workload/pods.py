@@ -217,7 +217,7 @@ def _preparing(pod: Pod, events: tuple[Event, ...], around: Surroundings) -> _Fo
     found: list[Trouble] = []
     for event in reversed(events):
         if event.reason in mounts.EVENTS:
-            found.append(mounts.read_mount(event.message))
+            found.append(mounts.read_mount(event.message, pod.volumes))
         elif event.reason in mounts.SANDBOX_EVENTS:
             found.append(mounts.read_sandbox(event.message))
     if found:

@@ -38,7 +38,11 @@ _RULES: Final[tuple[tuple[str, Reason], ...]] = (
         r"schema ?1 (?:manifest )?is (?:no longer|not) supported",
         R.SCHEMA_1,
     ),
-    (r"certificate has expired|certificate is not yet valid", R.TLS_EXPIRED),
+    (
+        r"not yet valid: current time \S+ is before|(?<!expired or )certificate is not yet valid",
+        R.TLS_NOT_YET_VALID,
+    ),
+    (r"certificate has expired", R.TLS_EXPIRED),
     (
         r"certificate is (?:not )?valid for|legacy Common Name field|"
         r"doesn't contain any IP SANs|cannot validate certificate for",

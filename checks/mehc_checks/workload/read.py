@@ -1,6 +1,6 @@
 """A workload's objects, from manifests of the API."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, Final
 
@@ -29,6 +29,7 @@ def read_pod(item: Manifest) -> Pod:
         gates=tuple(gate["conditionType"] for gate in spec.get("readinessGates") or ()),
         account=spec.get("serviceAccountName") or "default",
         pull_secrets=tuple(each["name"] for each in spec.get("imagePullSecrets") or () if each.get("name")),
+        volumes=dict(_sources(spec.get("volumes") or ())),
         requests=requests(spec),
         memory_limits={
             container["name"]: str(limit)
@@ -44,6 +45,14 @@ def read_pod(item: Manifest) -> Pod:
             *(_container(c, init=False) for c in status.get("containerStatuses") or ()),
         ),
     )
+
+
+def _sources(volumes: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
+    for volume in volumes:
+        if name := (volume.get("configMap") or {}).get("name"):
+            yield volume["name"], f"ConfigMap {name}"
+        elif name := (volume.get("secret") or {}).get("secretName"):
+            yield volume["name"], f"Secret {name}"
 
 
 def _container(status: Manifest, *, init: bool) -> Container:

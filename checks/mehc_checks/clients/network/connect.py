@@ -28,6 +28,8 @@ Place = tuple[str, int]
 _SPARE_FILES: Final = 16
 _OWN: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
 _OWN_RESOLVER: Final = frozenset({socket.EAI_MEMORY, socket.EAI_SYSTEM})
+_NOWHERE: Final = ".invalid"
+"""No name that ends so has an address (RFC 6761), whatever DNS does."""
 NEVER: Final = 3600.0
 """Seconds. The deadline around it is what ends a handshake; this one would count our own lag."""
 
@@ -106,11 +108,10 @@ async def _found(host: str, port: int, timeout: float) -> list[Place]:
     try:
         found = await _RESOLVERS.result(_lookup(host, port), seconds=timeout)
     except TimeoutError:
-        raise NetworkProblem(N.DNS_TIMEOUT, host, port, time=f"{timeout:g} s") from None
+        raise NetworkProblem(N.DNS_TIMEOUT, host, port, within=f" within {timeout:g} s") from None
     except (socket.gaierror, ValueError) as error:
         require_foreign(error)
-        detail = error.strerror if isinstance(error, socket.gaierror) else "not a host name"
-        raise NetworkProblem(N.HOST_UNRESOLVABLE, host, port, detail=detail) from None
+        raise _unresolved(error, host, port) from None
     return list(dict.fromkeys((str(address[4][0]), int(address[4][1])) for address in found))
 
 
@@ -183,10 +184,8 @@ def classify(error: Exception, host: str, port: int) -> NetworkProblem:
             return _certificate(cause, host, port)
         if isinstance(cause, ssl.SSLError):
             return _tls(cause, host, port)
-        if isinstance(cause, socket.gaierror):
-            return NetworkProblem(N.HOST_UNRESOLVABLE, host, port, detail=cause.strerror)
-        if isinstance(cause, UnicodeError) or "embedded null" in str(cause):
-            return NetworkProblem(N.HOST_UNRESOLVABLE, host, port, detail="not a host name")
+        if isinstance(cause, socket.gaierror | UnicodeError) or "embedded null" in str(cause):
+            return _unresolved(cause, host, port)
         if isinstance(cause, ConnectionRefusedError):
             return NetworkProblem(N.CONNECTION_REFUSED, host, port)
         if isinstance(cause, TimeoutError):
@@ -196,6 +195,15 @@ def classify(error: Exception, host: str, port: int) -> NetworkProblem:
         if isinstance(cause, OSError) and cause.errno in (errno.EHOSTUNREACH, errno.ENETUNREACH):
             return NetworkProblem(N.HOST_UNREACHABLE, host, port, detail="no route to host")
     return NetworkProblem(N.HOST_UNREACHABLE, host, port, detail=type(error).__name__)
+
+
+def _unresolved(error: BaseException, host: str, port: int) -> NetworkProblem:
+    """Why ``host`` has no address: DNS said so, or did not answer for as long as the C library asks it."""
+    if not isinstance(error, socket.gaierror):
+        return NetworkProblem(N.HOST_UNRESOLVABLE, host, port, detail="not a host name")
+    if error.errno == socket.EAI_AGAIN and not host.rstrip(".").endswith(_NOWHERE):
+        return NetworkProblem(N.DNS_TIMEOUT, host, port)
+    return NetworkProblem(N.HOST_UNRESOLVABLE, host, port, detail=error.strerror)
 
 
 def require_foreign(error: BaseException) -> None:
@@ -229,12 +237,15 @@ def require_files() -> None:
 
 
 _X509_EXPIRED = 10
+_X509_NOT_YET_VALID = 9
 _X509_HOST_MISMATCH = (62, 64)
 
 
 def _certificate(error: ssl.SSLCertVerificationError, host: str, port: int) -> NetworkProblem:
     if error.verify_code == _X509_EXPIRED:
         return NetworkProblem(N.TLS_EXPIRED, host, port)
+    if error.verify_code == _X509_NOT_YET_VALID:
+        return NetworkProblem(N.TLS_NOT_YET_VALID, host, port)
     if error.verify_code in _X509_HOST_MISMATCH:
         return NetworkProblem(N.TLS_WRONG_HOST, host, port)
     return NetworkProblem(N.TLS_UNTRUSTED, host, port, detail=error.verify_message)

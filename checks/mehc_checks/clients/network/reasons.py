@@ -26,10 +26,11 @@ class NetworkReasons(ReasonSet):
         "DNSTimeout",
         Status.FAIL,
         "DNS did not answer within the time allowed.",
-        message="{concerning}{host} was not resolved within {time}: DNS does not answer",
+        message="{concerning}{host} was not resolved{within}: DNS does not answer",
         remedy="Check {dns} and the path to it.",
         defaults={
             **_CONCERNING,
+            "within": "",
             "dns": "the cluster's DNS (kubectl get pods -n kube-system -l k8s-app=kube-dns)",
         },
     )
@@ -103,6 +104,15 @@ class NetworkReasons(ReasonSet):
         "The certificate has expired.",
         message="{concerning}the certificate of {address} has expired",
         remedy="Renew the certificate of {address}.",
+        defaults=_CONCERNING,
+    )
+    TLS_NOT_YET_VALID = Reason(
+        "TLSNotYetValid",
+        Status.FAIL,
+        "The certificate is not valid yet: it begins later, or a clock is slow.",
+        message="{concerning}the certificate of {address} is not valid yet",
+        remedy="Compare the node's clock (date -u) with the time from which the certificate of {address} is valid; "
+        "correct the clock, or reissue the certificate.",
         defaults=_CONCERNING,
     )
     TLS_WRONG_HOST = Reason(

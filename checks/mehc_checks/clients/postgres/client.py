@@ -70,6 +70,7 @@ _REFUSALS: Final[tuple[tuple[str, Reason], ...]] = (
     ("does not support SSL", R.SERVER_NOT_TLS),
     ("server certificate for .* does not match", R.TLS_WRONG_HOST),
     ("certificate has expired", R.TLS_EXPIRED),
+    ("certificate is not yet valid", R.TLS_NOT_YET_VALID),
     ("certificate verify failed|server certificate|root certificate", R.TLS_UNTRUSTED),
     (
         "too many (clients|connections)|remaining connection slots|no more connections allowed",

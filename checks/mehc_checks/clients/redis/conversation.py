@@ -67,7 +67,10 @@ _OF_EVERY_SERVER: Final = frozenset({"GET", "SET", "SELECT", "LLEN", "MULTI"})
 """Only a Sentinel knows none of these."""
 _FAULTS: Final = (RedisError, OSError, ValueError, RecursionError)
 """What redis-py raises: the last two where answers are none of Redis', or a host is none."""
-_CERTIFICATE: Final = (N.TLS_UNTRUSTED, N.TLS_EXPIRED, N.TLS_WRONG_HOST, N.TLS_HANDSHAKE_FAILED)
+_CERTIFICATE: Final = (
+    *(N.TLS_UNTRUSTED, N.TLS_EXPIRED, N.TLS_NOT_YET_VALID),
+    *(N.TLS_WRONG_HOST, N.TLS_HANDSHAKE_FAILED),
+)
 
 
 class RedisProblem(Problem):
