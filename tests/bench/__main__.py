@@ -15,6 +15,7 @@ from typing import Final
 from bench.explained import explained
 from bench.operator_bench import Bench
 from bench.rows import Row, table
+from bench.sound import sound
 from bench.upgrades import upgrades
 from testbed.controlplane import ControlPlane
 
@@ -27,7 +28,7 @@ def main() -> int:
         prog="make bench", description=__doc__.splitlines()[0] if __doc__ else ""
     )
     parser.add_argument("-o", "--output", choices=["text", "json"], default="text")
-    parser.add_argument("--only", choices=["upgrades", "explain"], help="measure no more than this")
+    parser.add_argument("--only", choices=["upgrades", "explain", "sound"], help="measure no more than this")
     arguments = parser.parse_args()
     rows = []
     with ExitStack() as stack:
@@ -42,6 +43,11 @@ def main() -> int:
 
 
 def measured(stack: ExitStack, only: str | None) -> Iterator[Row]:
+    if only in (None, "sound"):
+        with ExitStack() as own:
+            yield from sound(own)
+    if only == "sound":
+        return
     control_plane = stack.enter_context(ControlPlane())
     if only != "explain":
         for kilobytes in RELEASES:
