@@ -23,7 +23,8 @@ COPY --from=build /rootfs /
 # Where findings and alerts link to; empty: the repository at the released tag.
 ARG DOCS_URL=""
 ENV MEHC_DOCS_URL=$DOCS_URL
-ENV PATH=/opt/mehc/bin PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+# One arena of malloc: threads call boto3 and libpq one request at a time, and each arena keeps what it has freed.
+ENV PATH=/opt/mehc/bin PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 MALLOC_ARENA_MAX=1
 USER 65532:65532
 WORKDIR /tmp
 ENTRYPOINT ["mehc"]
