@@ -10,7 +10,6 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any, Final, Protocol
 
 from mehc_checks.clients.kubernetes.api import KubernetesCluster
@@ -195,7 +194,12 @@ class _Followed:
     def _empty(self) -> "_Digests":
         """For a list, before which anything may have happened."""
         self._forget(self._read.kind, self._read.namespace)
-        return _Digests(self._where, partial(self._forget, self._read.kind))
+        return _Digests(self._where, self._changes)
+
+    def _changes(self, namespace: str, name: str) -> None:
+        """An event is about an object; what a list has is all forgotten already, and not kept while it is read."""
+        if self.watch.is_listed:
+            self._forget(self._read.kind, namespace, name)
 
     def _changed(self) -> None:
         where = set(self._where)

@@ -117,8 +117,11 @@ class WatchedObjects:
         """For a list, before which anything may have happened."""
         self._forget(("", resource), namespace or None)
 
+        watches = self._secrets if resource == "secrets" else self._config_maps
+
         def tell(name: ObjectName) -> None:
-            self._forget(("", resource), name.namespace, name.name)
+            if watches[namespace].is_listed:  # what a list has is all forgotten already
+                self._forget(("", resource), name.namespace, name.name)
             changed(name)
 
         return _Names(_KINDS[resource], tell)
