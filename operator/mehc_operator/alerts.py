@@ -166,6 +166,15 @@ ALERTS: Final = (
         impact="No installation there is probed: HEALTH of each is stale, and all other alerts about model engine are "
         "blind.",
     ),
+    Alert(
+        name="MehcOperatorSlow",
+        group="mehc",
+        severity="warning",
+        expr="max by (cluster, namespace, job) (mehc_event_loop_lag_seconds) > 1",
+        after="10m",
+        summary=f"The model engine health check operator{_IN_CLUSTER} is short of CPU: it is late by more than 1 s.",
+        impact="Probe runs start late and take longer, so a fault is noticed late. No verdict is wrong because of it.",
+    ),
 )
 
 

@@ -344,6 +344,27 @@ CASES: dict[str, Case] = {
         ),
         alerts={600 + 900 + 150: ABSENT_FIRES},
     ),
+    "the operator is short of CPU": Case(
+        world=lasting(),
+        alerts={
+            585: [],
+            645: [
+                (
+                    "MehcOperatorSlow",
+                    {"namespace": "mehc", "job": "mehc"},
+                    "The model engine health check operator is short of CPU: it is late by more than 1 s.",
+                )
+            ],
+        },
+        others={'mehc_event_loop_lag_seconds{namespace="mehc",job="mehc",pod="slow"}': "2.5x60"},
+    ),
+    "the operator is late now and then": Case(
+        world=lasting(),
+        alerts={900: [], 1800: []},
+        others={
+            'mehc_event_loop_lag_seconds{namespace="mehc",job="mehc",pod="slow"}': "2.5x20 0.1x4 2.5x20 0.1x90"
+        },
+    ),
     "no replica leads": Case(
         world=lambda at: {"a": None, "b": None},
         alerts={
