@@ -50,7 +50,8 @@ class Options:
     """How to run. ``namespaces`` empty watches the whole cluster; ``port`` 0 takes a free one.
 
     ``runs`` bounds the probe runs under way at once, ``probes`` the checks in flight. ``lease``, (namespace, name),
-    is what operators beside this one are kept apart by; None: there are none, and this one leads.
+    is what operators beside this one are kept apart by; None: there are none, and this one leads. ``tripwires``: hold
+    idle connections to the servers that checks ask.
     """
 
     access: Access
@@ -60,6 +61,7 @@ class Options:
     runs: int = 64
     probes: int = 128
     lease: tuple[str, str] | None = None
+    tripwires: bool = True
 
 
 async def operate(options: Options) -> None:
@@ -81,6 +83,7 @@ async def operate(options: Options) -> None:
             namespaces=options.namespaces,
             runs=options.runs,
             probes=options.probes,
+            tripwires=options.tripwires,
             store=Store(
                 cluster,
                 instance=instance,

@@ -102,6 +102,36 @@ EVENTS: Final = Counter(
     ),
     registry=REGISTRY,
 )
+WIRES: Final = Gauge(
+    *_described(
+        "mehc_tripwires",
+        "gauge",
+        "Idle connections that are held to servers, by kind of the server.",
+        "kind",
+    ),
+    registry=REGISTRY,
+)
+WIRES_LOST: Final = Counter(
+    *_described(
+        "mehc_tripwires_lost_total",
+        "counter",
+        "Held connections that have ended, by kind of the server and by cause: closed, or moved (its name leads to "
+        "another address). Each has asked for probe runs.",
+        "kind",
+        "cause",
+    ),
+    registry=REGISTRY,
+)
+WIRES_GIVEN_UP: Final = Counter(
+    *_described(
+        "mehc_tripwires_given_up_total",
+        "counter",
+        "Connections that are no longer held, or once in an hour: the server is sound and closes them, or has a "
+        "public address.",
+        "kind",
+    ),
+    registry=REGISTRY,
+)
 API_REQUESTS: Final = Counter(
     *_described(
         "mehc_api_requests_total",

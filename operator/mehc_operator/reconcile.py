@@ -1,7 +1,7 @@
 """One resource from trigger to status: probe, judge, write if there is news, announce what turned."""
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Set
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from mehc_checks.clients.kubernetes.memory import Memory
 from mehc_checks.core.errors import Problem
 from mehc_checks.core.limiter import Limiter
+from mehc_checks.core.wire import Address, Wire
 from mehc_checks.engine.check import Check
 from mehc_checks.engine.report import CheckResult
 from mehc_checks.engine.request import Request, Sources, not_evaluated
@@ -33,7 +34,7 @@ log = logging.getLogger(__name__)
 
 _LONGEST_REQUEST = 256
 _LONGEST_NAME = 253
-_OFTEN = frozenset({Trigger.NODES, Trigger.OBJECTS})
+_OFTEN = frozenset({Trigger.NODES, Trigger.OBJECTS, Trigger.SERVERS})
 CONFIRM_AFTER = timedelta(seconds=2)
 
 
@@ -49,6 +50,7 @@ class Shared:
     limiter: Limiter
     clock: Callable[[], datetime]
     follow: Follow | None = None
+    hold: Callable[[Wire, float], None] = lambda *_: None
     confirm_after: timedelta = CONFIRM_AFTER
 
 
@@ -61,7 +63,7 @@ class Reconciler:
         sources = Sources(
             inventory=shared.inventory, releases=shared.releases, limiter=shared.limiter, clock=shared.clock
         )
-        self._runs = Runs(shared.checks, shared.memory, sources, follow=shared.follow)
+        self._runs = Runs(shared.checks, shared.memory, sources, follow=shared.follow, hold=shared.hold)
         self._written = _parsed(resource)
         """The status in the cluster: read from the resource when it is first seen, known from then on."""
         self._refused = False
@@ -88,6 +90,7 @@ class Reconciler:
             return None
         self._observed = replace(self._observed, interval=self._runs.interval(spec))
         if spec.suspend:
+            self._runs.let_go()
             await self._write(resource, suspended(self._written, resource.generation, self._shared.clock()))
             return None
         with RUN_DURATION.time():
@@ -123,6 +126,15 @@ class Reconciler:
     def touch(self, changed: Collection[Read]) -> bool:
         """Whether checks have read one of ``changed``: the next run carries them out."""
         return self._runs.touch(changed)
+
+    @property
+    def servers(self) -> Set[Address]:
+        """The servers that connections are held to for this resource."""
+        return self._runs.servers
+
+    def touch_servers(self, lost: Collection[Address]) -> bool:
+        """Whether checks ask a server whose connection has ended: the next run carries them out."""
+        return self._runs.touch_servers(lost)
 
     def _due(self, spec: Spec, status: StatusReport) -> Due:
         due = Due(delay=self._runs.next_due(spec))
@@ -171,6 +183,7 @@ class Reconciler:
 
     async def _refuse(self, resource: Resource, message: str) -> None:
         """Say that the spec cannot be worked on: another version's CRD let it through, or it is too large."""
+        self._runs.let_go()
         self._observed = replace(self._observed, interval=None)
         problem = Problem(OperatorReasons.SPEC_INVALID, detail=message)
         report = not_evaluated(self._shared.checks.values(), Request(), problem, self._shared.clock())

@@ -9,6 +9,7 @@ from mehc_checks.clients.kubernetes.memory import Memory, Remembering
 from mehc_checks.core.deadline import Strain, calm
 from mehc_checks.core.errors import CannotEvaluate, Problem, UsageError
 from mehc_checks.core.outcome import Status
+from mehc_checks.core.wire import Address, Wire
 from mehc_checks.engine.check import Check
 from mehc_checks.engine.reasons import OF_TIME, RunnerReasons
 from mehc_checks.engine.report import CheckResult, Report
@@ -44,6 +45,11 @@ class Runs:
     """The collections of all else that the runs have read."""
     follow: Follow | None = None
     """Awaited before one of them is read."""
+    hold: Callable[[Wire, float], None] = lambda *_: None
+    """Takes connections to servers that a run has found sound, and when it began."""
+    _servers: dict[str, set[Address]] = field(default_factory=dict)
+    """By check, the servers that it has offered a connection to."""
+    _offered: list[Wire] = field(default_factory=list)
     _results: dict[str, CheckResult] = field(default_factory=dict)
     _probed: dict[str, float] = field(default_factory=dict)
     """When each check was last carried out, by a clock that nobody sets (monotonic seconds)."""
@@ -67,6 +73,8 @@ class Runs:
             self._results.clear()
             self.asked.clear()
             self.read.clear()
+            self._servers.clear()
+        self._offered.clear()  # of a run that was ended
         touched, self._touched = self._touched, set()
         now = time.monotonic()
         due = [
@@ -77,8 +85,11 @@ class Runs:
         for result in await self._carry_out(due, spec, namespace, fresh=self._is_doubtful(due, trigger)):
             self._results[result.name] = result
             self._probed[result.name] = now
+            self._use(result)
             if result.status is not Status.SKIP:
                 PROBE_DURATION.labels(check=result.name).observe(result.duration.total_seconds())
+        for wire in self._offered:
+            self.hold(wire, now)
         return tuple(self._results[name] for name in self.checks)
 
     def touch(self, changed: Collection[Read]) -> bool:
@@ -90,6 +101,30 @@ class Runs:
             if read in self.read and read.kind in check.follows
         }
         return bool(self._touched)
+
+    def touch_servers(self, lost: Collection[Address]) -> bool:
+        """Take note of servers whose connections have ended; whether a check asks one of them."""
+        kinds = {address.kind for address in lost if address in self.servers}
+        self._touched |= {check.name for check in self.checks.values() if check.asks & kinds}
+        return bool(kinds)
+
+    @property
+    def servers(self) -> set[Address]:
+        """Those that connections are held to for this resource."""
+        return set().union(*self._servers.values())
+
+    def let_go(self) -> None:
+        """Need no connection any more."""
+        self._servers.clear()
+
+    def _use(self, result: CheckResult) -> None:
+        """Note which servers a check has offered connections to; where it fails, those from before, too: one of them
+        may be why, and come back."""
+        kinds = self.checks[result.name].asks
+        found = {wire.address for wire in self._offered if wire.address.kind in kinds}
+        if result.status in (Status.FAIL, Status.ERROR):
+            found |= self._servers.get(result.name, set())
+        self._servers[result.name] = found
 
     def interval(self, spec: Spec) -> timedelta:
         """The time between two probe runs: the shortest interval of its checks."""
@@ -109,7 +144,7 @@ class Runs:
     def _is_due(self, check: Check, spec: Spec, trigger: Trigger, pending: set[str], now: float) -> bool:
         if check.name not in self._results or trigger in ASKS_FOR_ALL or check.name in pending:
             return True
-        if trigger in (Trigger.CONFIRMATION, Trigger.OBJECTS):
+        if trigger in (Trigger.CONFIRMATION, Trigger.OBJECTS, Trigger.SERVERS):
             return False
         if trigger is Trigger.NODES:
             return check.follows_nodes
@@ -138,7 +173,8 @@ class Runs:
         asked = Request()
         try:
             asked = request(spec, namespace)
-            return await self._diagnosed(due, asked, replace(self.sources, cluster=recording))
+            sources = replace(self.sources, cluster=recording, hold=self._offered.append)
+            return await self._diagnosed(due, asked, sources)
         except UsageError as error:
             problem = Problem(RunnerReasons.INVALID_VALUE, detail=str(error))
             return not_evaluated(due, asked, problem, started)

@@ -37,6 +37,7 @@ class Trigger(StrEnum):
     NODES = "nodes"
     CONFIGURATION = "configuration"
     OBJECTS = "objects"
+    SERVERS = "servers"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,6 +1,7 @@
 """What the leader does: probe runs of the resources, and watches of what they depend on."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping, Sequence, Set
 from contextlib import suppress
 from functools import partial
@@ -10,6 +11,7 @@ from weakref import WeakKeyDictionary, ref
 from mehc_checks.clients.kubernetes.api import KubernetesCluster
 from mehc_checks.clients.kubernetes.memory import Cover, Memory
 from mehc_checks.core.limiter import Limiter
+from mehc_checks.core.wire import Address
 from mehc_checks.engine.check import catalogue
 from mehc_checks.installation.context import now
 from mehc_checks.installation.following import Following, Read
@@ -21,6 +23,7 @@ from mehc_operator.reconcile import Reconciler, Shared
 from mehc_operator.scheduler import Scheduler, Trigger
 from mehc_operator.store import Store
 from mehc_operator.throttle import Changes, Throttle
+from mehc_operator.tripwires import Tripwires
 
 _SETTLING: Final = 5.0
 """Seconds that the first probe runs wait for the watches of Secrets and ConfigMaps."""
@@ -33,7 +36,7 @@ _SWEEPING: Final = 300
 class Work:
     """``start`` it and ``stop`` it, as often as the lead changes; the ``scheduler`` takes note of resources always.
 
-    ``runs`` bounds the probe runs under way at once, ``probes`` the checks in flight.
+    ``runs`` bounds the probe runs under way at once, ``probes`` the checks in flight. ``tripwires``: hold connections.
     """
 
     def __init__(
@@ -44,6 +47,7 @@ class Work:
         runs: int,
         probes: int,
         store: Store,
+        tripwires: bool = True,
     ) -> None:
         self._nodes_changed = Throttle(lambda: self.scheduler.observe_change(Trigger.NODES))
         self._inventory = WatchedInventory(cluster, changed=self._nodes_changed)
@@ -62,6 +66,8 @@ class Work:
             forget=self._memory.forget,
             clusterwide=not namespaces,
         )
+        self._servers_lost = Changes(self._tell_of_servers, apart=_COLLECTING)
+        self._tripwires = Tripwires(self._servers_lost, self._users)
         self._told: WeakKeyDictionary[Reconciler, Throttle] = WeakKeyDictionary()
         self._sweeping: asyncio.Task[None] | None = None
         shared = Shared(
@@ -73,6 +79,7 @@ class Work:
             limiter=Limiter(probes),
             clock=now,
             follow=self._following.follow,
+            hold=self._tripwires.hold if tripwires else lambda *_: None,
         )
         self.scheduler = Scheduler(
             lambda resource: Reconciler(shared, resource), runs=Limiter(runs, paced=True)
@@ -106,6 +113,8 @@ class Work:
         self._objects_changed.cancel()
         for told in self._told.values():
             told.cancel()
+        self._servers_lost.cancel()
+        await self._tripwires.stop()
         await self._following.stop()
         await self._served.stop()
         await self._objects.stop()
@@ -137,6 +146,17 @@ class Work:
 
     def _ask(self, whom: "ref[Reconciler]") -> None:
         self.scheduler.observe_change(Trigger.OBJECTS, lambda reconcile: reconcile is whom())
+
+    def _tell_of_servers(self, lost: Set[Address]) -> None:
+        """Ask for the checks that ask servers whose connections have ended."""
+        self.scheduler.observe_change(
+            Trigger.SERVERS,
+            lambda reconcile: isinstance(reconcile, Reconciler) and reconcile.touch_servers(lost),
+        )
+
+    def _users(self) -> Counter[Address]:
+        """How many resources use each server that a connection is held to."""
+        return Counter(address for each in self._reconcilers() for address in each.servers)
 
     async def _sweep(self) -> None:
         """End the watches that no resource needs any more."""

@@ -155,6 +155,8 @@ def test_what_the_container_is_told(helm: Helm) -> None:
         *("run", "--leader-elect", "--leader-elect-resource-name=mehc-doctor"),
         *("--log-format=text", "--port=8080", "--namespace=team-a", "--probes=256"),
     ]
+    off = {**scenario("everything"), "tripwires": {"enabled": False}}
+    assert "--no-tripwires" in container(rendered(helm, off))["args"]
     environment = {each["name"]: each.get("value") for each in found["env"]}
     (mount,) = found["volumeMounts"]
     assert environment["SSL_CERT_FILE"] == environment["AWS_CA_BUNDLE"] == f"{mount['mountPath']}/ca.crt"

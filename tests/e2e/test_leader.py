@@ -99,6 +99,7 @@ def test_a_leader_that_stops_hands_over_and_nothing_moves(cluster: Cluster, redi
         wait(lambda: len(cluster.events()) == 1)
         one.stop()
         took = wait(lambda: passes(two) == 1)
+        wait(lambda: two.connections_to(redis.port) == 1)  # it holds one from now on
         time.sleep(0.3)
         assert cluster.get()["status"] == before
         assert len(cluster.events()) == 1
@@ -130,6 +131,7 @@ def test_a_leader_that_was_suspended_writes_nothing_when_it_wakes(cluster: Clust
         events = cluster.events()
         one.resume()
         wait(lambda: "standby (leader: two_" in one.get("/readyz")[1])
+        wait(lambda: one.connections_to(redis.port) == 0)
         time.sleep(2)
         assert cluster.get()["metadata"]["resourceVersion"] == before["metadata"]["resourceVersion"]
         assert cluster.events() == events

@@ -76,6 +76,13 @@ class Operator(Process):
         times = psutil.Process(self.pid).cpu_times()
         return times.user + times.system
 
+    def connections_to(self, port: int) -> int:
+        """How many connections it has to ``port``, those of probe runs among them."""
+        found = psutil.Process(self.pid).net_connections("tcp")
+        return sum(
+            bool(each.raddr) and each.raddr.port == port and each.status == "ESTABLISHED" for each in found
+        )
+
     def resident(self) -> int:
         """Resident memory, in bytes."""
         return int(psutil.Process(self.pid).memory_info().rss)

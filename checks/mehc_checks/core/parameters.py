@@ -1,6 +1,6 @@
 """The parameters that a check takes."""
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 
@@ -12,3 +12,12 @@ class Parameters(BaseModel):
 
 class NoParameters(Parameters):
     """This check takes none."""
+
+
+class TripwireParameters(Parameters):
+    """Of a check whose server an idle connection can be held to."""
+
+    tripwire: bool = Field(
+        default=True,
+        description="Hold an idle connection to each server that the check asks, and run the check when it ends.",
+    )

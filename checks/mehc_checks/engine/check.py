@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from mehc_checks.core.outcome import Outcome, Reason, ReasonSet, Severity
 from mehc_checks.core.parameters import NoParameters, Parameters
 from mehc_checks.core.permission import Permission
+from mehc_checks.core.wire import Kind
 
 if TYPE_CHECKING:  # it knows every client; whoever lists checks asks no server
     from mehc_checks.installation.context import Context
@@ -55,6 +56,7 @@ class Check:
     parameters: type[Parameters] = NoParameters
     permissions: tuple[Permission, ...] = ()
     follows_nodes: bool = False
+    asks: frozenset[Kind] = frozenset()
 
     @property
     def follows(self) -> frozenset[tuple[str, str]]:
@@ -91,11 +93,13 @@ def check(
     parameters: type[Parameters] = NoParameters,
     permissions: tuple[Permission, ...] = (),
     follows_nodes: bool = False,
+    asks: Iterable[Kind] = (),
 ) -> Callable[[Callable[[F], Outcome]], Callable[[F], Outcome]]:
     """Declare the decorated judgement as a check.
 
     ``title`` is an assertion in lower case that is true when the check passes. ``follows_nodes``: the operator runs it
-    again when a node changes, not only when its interval is over. Raises ValueError on a name declared twice.
+    again when a node changes, not only when its interval is over, and when a connection ends that it holds to a server
+    of the kinds that the check ``asks``. Raises ValueError on a name declared twice.
     """
 
     def declare(judge: Callable[[F], Outcome]) -> Callable[[F], Outcome]:
@@ -112,6 +116,7 @@ def check(
             parameters=parameters,
             permissions=permissions,
             follows_nodes=follows_nodes,
+            asks=frozenset(asks),
         )
         return judge
 

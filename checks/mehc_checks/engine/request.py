@@ -24,6 +24,7 @@ from mehc_checks.core.limiter import Limiter
 from mehc_checks.core.outcome import Outcome, Severity
 from mehc_checks.core.parameters import Parameters
 from mehc_checks.core.redact import Redactor
+from mehc_checks.core.wire import Wire
 from mehc_checks.engine.check import Check
 from mehc_checks.engine.correlate import root_causes
 from mehc_checks.engine.reasons import RunnerReasons
@@ -76,13 +77,17 @@ class Request:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sources:
-    """What is asked, shared by all requests of a process. Without a cluster, only the given values are judged."""
+    """What is asked, shared by all requests of a process. Without a cluster, only the given values are judged.
+
+    ``hold`` takes connections that can be held to servers that have just answered.
+    """
 
     cluster: Cluster | None = None
     inventory: Inventory | None = None
     releases: Releases | None = None
     limiter: Limiter = field(default_factory=lambda: Limiter(32))
     clock: Callable[[], datetime] = now
+    hold: Callable[[Wire], None] = lambda _: None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -150,6 +155,7 @@ async def diagnose(
                     namespace=request.namespace,
                     inside=request.inside,
                     given=_text(request, prepared.values),
+                    hold=sources.hold,
                     timeout=timeout,
                     parameters=parameters,
                     clock=sources.clock,

@@ -14,6 +14,7 @@ from mehc_checks.clients.network import reach
 from mehc_checks.core.errors import CannotEvaluate, NotApplicable
 from mehc_checks.core.once import Once
 from mehc_checks.core.redact import Redactor, of_secret, sensitive
+from mehc_checks.core.wire import Wire
 from mehc_checks.installation.helm import Release, Stored
 from mehc_checks.installation.installation import Installation
 from mehc_checks.installation.inventory import Inventory, ListedInventory
@@ -45,6 +46,7 @@ class Context:
     rules to why they do not hold here. ``inside`` is whether this process reaches and trusts what the cluster's pods
     do. ``redactor`` learns what is secret. ``given`` has what the request says in parameters, and all values, as one
     text.
+    ``hold`` takes a connection to a server that has just answered, to be held between passes.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class Context:
         inside: bool = True,
         redactor: Redactor | None = None,
         given: str = "",
+        hold: Callable[[Wire], None] = lambda _: None,
     ) -> None:
         self.values = values
         self.installation = installation
@@ -76,6 +79,7 @@ class Context:
         self.namespace = namespace
         self.inside = inside
         self.given = given
+        self.hold = hold
         self.timeout = timeout
         self.clock = clock
         self.redactor = redactor or Redactor()

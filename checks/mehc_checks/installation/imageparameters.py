@@ -4,10 +4,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from mehc_checks.core.parameters import Parameters
+from mehc_checks.core.parameters import TripwireParameters
 
 
-class ImageParameters(Parameters):
+class ImageParameters(TripwireParameters):
     """Parameters of VllmImagePullable; EndpointsReady asks registries with the same trust."""
 
     tag: str | None = Field(

@@ -58,6 +58,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "for, although no live workload does; a pattern, * is all namespaces; repeatable",
     )
     parser.add_argument(
+        "--no-tripwires",
+        dest="tripwires",
+        action="store_false",
+        help="hold no idle connections to the servers that checks ask (docs/tripwires.md)",
+    )
+    parser.add_argument(
         "--leader-elect",
         action="store_true",
         help="probe only while holding a Lease; needed wherever two operators might run",
@@ -112,6 +118,7 @@ def execute(options: argparse.Namespace) -> int:
                 runs=options.probe_runs,
                 probes=options.probes,
                 lease=lease,
+                tripwires=options.tripwires,
             )
         )
     )

@@ -8,6 +8,7 @@ from mehc_checks.checks.broker.reasons import BrokerReasons
 from mehc_checks.core.outcome import Evidence, Finding, Outcome, Severity
 from mehc_checks.core.permission import Permission
 from mehc_checks.core.text import counted
+from mehc_checks.core.wire import Kind
 from mehc_checks.engine.check import Scope, check
 from mehc_checks.modelengine.broker import Broker
 
@@ -24,6 +25,7 @@ _NAMED: Final = 3
     severity=Severity.CRITICAL,
     scope=Scope.REDIS,
     reasons=BrokerReasons,
+    asks=[Kind.REDIS],
     permissions=(
         Permission(resource="secrets"),
         Permission(resource="configmaps"),

@@ -13,6 +13,7 @@ from mehc_checks.clients.postgres.server import Server
 from mehc_checks.core.errors import Problem
 from mehc_checks.core.outcome import Evidence, Finding, Outcome, Reason, Severity, Status
 from mehc_checks.core.permission import Permission
+from mehc_checks.core.wire import Kind
 from mehc_checks.engine.check import Scope, check
 from mehc_checks.modelengine import schema
 from mehc_checks.modelengine.database import Database, Role, faults
@@ -27,6 +28,7 @@ R = DatabaseReasons
     scope=Scope.DATABASE,
     reasons=DatabaseReasons,
     parameters=DatabaseParameters,
+    asks=[Kind.POSTGRESQL],
     permissions=(
         Permission(resource="secrets"),
         Permission(resource="configmaps"),

@@ -7,14 +7,14 @@ from pydantic import Field
 
 from mehc_checks.clients.postgres.server import Server
 from mehc_checks.core.errors import CannotEvaluate, Problem
-from mehc_checks.core.parameters import Parameters
+from mehc_checks.core.parameters import TripwireParameters
 from mehc_checks.modelengine import schema
 from mehc_checks.modelengine.database import Database, Role
 from mehc_checks.modelengine.pools import Pools
 from mehc_checks.modelengine.versions import UNDETECTED, Platform
 
 
-class DatabaseParameters(Parameters):
+class DatabaseParameters(TripwireParameters):
     """Parameters of DatabaseMigrated."""
 
     expected_revision: str = Field(

@@ -8,9 +8,11 @@ from dataclasses import replace
 from mehc_checks.checks.database.facts import DatabaseFacts, DatabaseParameters, Expected, Other, Probe
 from mehc_checks.checks.database.schemaquery import look
 from mehc_checks.clients.postgres.client import session
+from mehc_checks.clients.postgres.idle import wire
 from mehc_checks.clients.postgres.pooler import breaks_prepared_statements, is_pooled
 from mehc_checks.clients.postgres.server import Server
 from mehc_checks.core.errors import CannotEvaluate, Problem
+from mehc_checks.core.wire import to_spare
 from mehc_checks.installation.context import Context
 from mehc_checks.installation.database import database_of, gateway_database
 from mehc_checks.installation.environment import (
@@ -91,8 +93,18 @@ def _servers(database: Database) -> dict[Role, Server]:
 async def _probed(context: Context, server: Server, environment: Environment) -> Probe:
     probe = await _probe(server, context.network_timeout)
     if probe.problem is None:
+        if context.parameters(DatabaseParameters).tripwire and _has_room(probe):
+            context.hold(wire(server))
         return probe
     return replace(probe, problem=await placed(context, probe.problem, server.host, environment))
+
+
+def _has_room(probe: Probe) -> bool:
+    """Whether a session can be held. Behind a pooler it would take one of few, and end with the pooler."""
+    found = probe.found
+    if found is None or found.connections is None or probe.pooled:
+        return False
+    return to_spare(found.max_connections, found.connections)
 
 
 async def _probe(server: Server, timeout: float) -> Probe:

@@ -20,6 +20,7 @@ from mehc_checks.core.errors import Problem
 from mehc_checks.core.outcome import Finding, Outcome, Severity, Status
 from mehc_checks.core.permission import Permission
 from mehc_checks.core.text import byte_count
+from mehc_checks.core.wire import Kind
 from mehc_checks.engine.check import check
 from mehc_checks.installation.imageparameters import ImageParameters
 from mehc_checks.modelengine.images import Role, is_placeholder, is_vendor
@@ -62,6 +63,7 @@ _UNSEEN = "VllmImagePullable does not see what happened to pulls of pods"
     severity=Severity.HIGH,
     reasons=VllmImageReasons,
     parameters=ImageParameters,
+    asks=[Kind.REGISTRY],
     permissions=(
         Permission(resource="configmaps", scope="own"),
         Permission(resource="configmaps", scope="endpoints"),

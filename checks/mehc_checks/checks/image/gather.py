@@ -16,6 +16,7 @@ from mehc_checks.checks.image.pullprobe import pull_on_node
 from mehc_checks.checks.image.pullsecrets import pull_secrets
 from mehc_checks.checks.image.reasons import VllmImageReasons as R
 from mehc_checks.clients.registry.exchange import Access
+from mehc_checks.clients.registry.idle import wires
 from mehc_checks.clients.registry.inspect import inspect
 from mehc_checks.clients.registry.inspection import Inspection
 from mehc_checks.clients.registry.keyring import Login
@@ -124,6 +125,9 @@ class _Prober:
         inspection = await inspect(
             reference, offered, access=self._access, architectures=self._architectures, timeout=max(left, 1)
         )
+        if inspection.problem is None and self._context.parameters(ImageParameters).tripwire:
+            for held in wires(reference.host, self._access):
+                self._context.hold(held)
         return Probed(image=image, inspection=inspection, offered=own, node_identity=identity)
 
     async def existence(self, image: Image) -> Problem | None:

@@ -6,6 +6,7 @@ from typing import Final
 from mehc_checks.checks.object_store.facts import BucketFacts, StoreFacts, StoreParameters
 from mehc_checks.checks.object_store.reasons import StoreReasons
 from mehc_checks.core.outcome import Evidence, Finding, Outcome, Severity
+from mehc_checks.core.wire import Kind
 from mehc_checks.engine.check import check
 from mehc_checks.modelengine import paths
 from mehc_checks.modelengine.stores import S3_SCHEME, SCHEMES
@@ -19,6 +20,7 @@ R = StoreReasons
     severity=Severity.HIGH,
     reasons=StoreReasons,
     parameters=StoreParameters,
+    asks=[Kind.STORE],
 )
 def object_store_reachable(facts: StoreFacts) -> Outcome:
     """Judge the store, then each bucket."""

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pydantic import Field
 
 from mehc_checks.core.errors import Problem
-from mehc_checks.core.parameters import Parameters
+from mehc_checks.core.parameters import TripwireParameters
 from mehc_checks.modelengine.stores import Bucket, Store
 
 
-class StoreParameters(Parameters):
+class StoreParameters(TripwireParameters):
     """Parameters of ObjectStoreReachable."""
 
     write: bool = Field(

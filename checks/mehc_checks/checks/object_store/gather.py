@@ -14,7 +14,9 @@ from mehc_checks.checks.object_store.facts import BucketFacts, StoreFacts, Store
 from mehc_checks.clients.aws.client import Aws, AwsProblem
 from mehc_checks.clients.aws.reasons import NOT_FOUND
 from mehc_checks.clients.network.connect import NetworkProblem, client_context, connect, handshake
+from mehc_checks.clients.network.idle import wire
 from mehc_checks.core.errors import CannotEvaluate, NotApplicable, UsageError
+from mehc_checks.core.wire import Kind
 from mehc_checks.installation.context import Context
 from mehc_checks.installation.reasons import InstallationReasons as I
 from mehc_checks.modelengine.stores import Bucket, store
@@ -29,7 +31,7 @@ _HOSTS: Final = {"azure": "{account}.blob.core.windows.net", "gcp": "storage.goo
 
 async def gather(context: Context) -> StoreFacts:
     """Raises NotApplicable where the values name no bucket, UsageError for authorities that cannot be read."""
-    found = store(context.values)
+    found, parameters = store(context.values), context.parameters(StoreParameters)
     if not found.buckets and not found.misplaced:
         raise NotApplicable("no bucket is configured")
     if found.cloud in _HOSTS:
@@ -54,7 +56,9 @@ async def gather(context: Context) -> StoreFacts:
             await _reach(*address, context.network_timeout / 3)
         except NetworkProblem as problem:
             return StoreFacts(store=found, asked=found.endpoint, network=problem)
-    parameters = context.parameters(StoreParameters)
+        if parameters.tripwire:
+            host, port, tls = address
+            context.hold(wire(Kind.STORE, host, port, tls=tls))
     aws = Aws(
         region=found.region or "us-east-1",
         timeout=context.network_timeout / 2,

@@ -12,6 +12,7 @@ from mehc_checks.core.errors import Problem
 from mehc_checks.core.outcome import Evidence, Finding, Outcome, Severity
 from mehc_checks.core.permission import Permission
 from mehc_checks.core.text import counted
+from mehc_checks.core.wire import Kind
 from mehc_checks.engine.check import check
 from mehc_checks.modelengine.scaling import ADDRESS_PATH, RATE_SECONDS, AddressKind, ServerAddress
 
@@ -33,6 +34,7 @@ _WORDS: Final[dict[str, Any]] = {
     severity=Severity.HIGH,
     reasons=PrometheusReasons,
     parameters=PrometheusParameters,
+    asks=[Kind.PROMETHEUS],
     permissions=(
         Permission(resource="configmaps", scope="own"),
         Permission(resource="configmaps", scope="endpoints"),

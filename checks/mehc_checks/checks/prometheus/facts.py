@@ -7,7 +7,7 @@ from pydantic import Field
 
 from mehc_checks.clients.prometheus.answer import Answer
 from mehc_checks.core.errors import Problem
-from mehc_checks.core.parameters import Parameters
+from mehc_checks.core.parameters import TripwireParameters
 from mehc_checks.modelengine import scaling
 from mehc_checks.modelengine.scaling import ServerAddress
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mehc_checks.installation.keda import KedaFacts
 
 
-class PrometheusParameters(Parameters):
+class PrometheusParameters(TripwireParameters):
     """Parameters of PrometheusQueryable."""
 
     ca_bundle: str = Field(

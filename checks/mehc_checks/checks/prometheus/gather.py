@@ -3,13 +3,17 @@
 import asyncio
 from collections.abc import Awaitable
 from typing import Final, TypeVar
+from urllib.parse import urlsplit
 
 from mehc_checks.checks.prometheus.facts import IstioSeries, PrometheusFacts, PrometheusParameters
 from mehc_checks.checks.prometheus.istio import istio_series
+from mehc_checks.clients.http.exchange import address as http_address
 from mehc_checks.clients.kubernetes.api import NoCluster
+from mehc_checks.clients.network.idle import wire
 from mehc_checks.clients.prometheus.answer import Answer
 from mehc_checks.clients.prometheus.client import Prometheus
 from mehc_checks.core.errors import CannotEvaluate, NotApplicable, Problem
+from mehc_checks.core.wire import Kind
 from mehc_checks.installation.context import Context
 from mehc_checks.installation.keda import KedaFacts, keda_facts, scaled_objects
 from mehc_checks.installation.trust import trusted
@@ -55,6 +59,9 @@ async def _ask(
     server = Prometheus(address.given, tls=tls, timeout=context.network_timeout)
     query = server.query(scaling.concurrency_query(endpoint), context.clock())
     answer, istio = await asyncio.gather(_attempt(query), _attempt(istio_series(server, context.clock())))
+    if parameters.tripwire and not isinstance(answer, Problem):
+        secure = urlsplit(address.given).scheme == "https"
+        context.hold(wire(Kind.PROMETHEUS, *http_address(address.given), tls=secure))
     return endpoint, answer, istio
 
 

@@ -4,13 +4,14 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Final
 
-from mehc_checks.checks.redis.facts import Answer, RedisFacts
+from mehc_checks.checks.redis.facts import Answer, RedisFacts, RedisParameters
 from mehc_checks.checks.redis.reasons import RedisReasons
 from mehc_checks.clients.kubernetes.reasons import incomplete
 from mehc_checks.core.errors import Problem
 from mehc_checks.core.outcome import Evidence, Finding, Outcome, Severity, Status
 from mehc_checks.core.permission import Permission
 from mehc_checks.core.text import counted
+from mehc_checks.core.wire import Kind
 from mehc_checks.engine.check import Scope, check
 from mehc_checks.modelengine.redis import Path
 
@@ -25,6 +26,8 @@ _EXPIRES_SOON: Final = timedelta(days=14)
     severity=Severity.CRITICAL,
     scope=Scope.REDIS,
     reasons=RedisReasons,
+    parameters=RedisParameters,
+    asks=[Kind.REDIS],
     permissions=(
         Permission(resource="secrets"),
         Permission(resource="configmaps"),

@@ -4,7 +4,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from mehc_checks.core.errors import CannotEvaluate, Problem
+from mehc_checks.core.parameters import TripwireParameters
 from mehc_checks.modelengine.redis import Connection
+
+
+class RedisParameters(TripwireParameters):
+    """Parameters of RedisReachable."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -22,6 +27,8 @@ class Answer:
     max_memory: int = 0
     cluster: bool = False
     version: str = ""
+    to_spare: bool = False
+    """The server has connections to spare."""
     latency_ms: float | None = None
 
 

@@ -6,13 +6,15 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Final
 
-from mehc_checks.checks.redis.facts import Answer, RedisFacts
+from mehc_checks.checks.redis.facts import Answer, RedisFacts, RedisParameters
 from mehc_checks.clients.kubernetes.api import NoCluster
 from mehc_checks.clients.kubernetes.paths import object_path
 from mehc_checks.clients.redis.conversation import Conversation, conversation, not_answered, reach
+from mehc_checks.clients.redis.idle import wire
 from mehc_checks.clients.redis.server import Server
 from mehc_checks.core.deadline import within
 from mehc_checks.core.errors import CannotEvaluate, Problem
+from mehc_checks.core.wire import to_spare
 from mehc_checks.installation.context import Context
 from mehc_checks.installation.environment import (
     Environment,
@@ -39,6 +41,10 @@ async def gather(context: Context) -> RedisFacts:
     left = context.network_timeout - (time.monotonic() - began)
     queue = build_queue(context.configuration)
     asked = await asyncio.gather(*(_placed(context, connection, queue, left) for connection in derived))
+    if context.parameters(RedisParameters).tripwire:
+        for answer in asked:
+            if answer.to_spare and answer.problem is None and answer.connection.server:
+                context.hold(wire(answer.connection.server))
     return RedisFacts(
         sources=tuple(cache_sources(context.configuration)),
         answers=tuple(asked),
@@ -138,6 +144,7 @@ async def _conversed(connection: Connection, server: Server, needed: Commands, t
         max_memory=int(info.get("maxmemory") or 0),
         cluster=info.get("cluster_enabled") == "1",
         version=info.get("redis_version", ""),
+        to_spare=to_spare(int(info.get("maxclients") or 0), int(info.get("connected_clients") or 0)),
     )
     if server.password:
         answer = replace(answer, open_to_all=await _open_to_all(server, needed.sent[0], timeout))

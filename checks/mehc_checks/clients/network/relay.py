@@ -21,7 +21,8 @@ class Relay:
     """A port on loopback that leads to one server. ``exhausted`` is whether the server has said too much.
 
     ``in_use`` is to be set once the library has a session that it will close. ``failure`` is why the server could not
-    be reached once more, of which the library sees no more than a closed connection.
+    be reached once more, of which the library sees no more than a closed connection. ``upstream`` is the last
+    connection to the server.
     """
 
     host: str
@@ -31,6 +32,7 @@ class Relay:
     in_use: bool = False
     failure: OSError | None = None
     local: int = 0
+    upstream: asyncio.StreamWriter | None = None
     _first: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -72,7 +74,8 @@ class Relay:
             self._first[1].transport.abort()
 
     async def _connected(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        return await asyncio.open_connection(self.host, self.port)
+        reader, self.upstream = await asyncio.open_connection(self.host, self.port)
+        return reader, self.upstream
 
     async def _receive(self, answers: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await answers.read(_CHUNK):

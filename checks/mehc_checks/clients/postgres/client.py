@@ -102,6 +102,18 @@ async def session(server: Server, *, timeout: float) -> AsyncIterator[Session]:
         raise PostgresProblem(R.QUERY_FAILED, server, sqlstate=state) from None
 
 
+@asynccontextmanager
+async def held_session(server: Server, *, timeout: float) -> AsyncIterator[tuple[Session, Relay]]:
+    """A session without an end, begun within half of ``timeout`` seconds, and the relay that it goes through.
+
+    Raises NetworkProblem and PostgresProblem, and in the block what psycopg raises.
+    """
+    relays: list[Relay] = []
+    async with AsyncExitStack() as stack:
+        opened = await _open(server, timeout, stack, relays)
+        yield opened, next(each for each in relays if each.local == opened.info.port)
+
+
 async def _open(server: Server, timeout: float, stack: AsyncExitStack, relays: list[Relay]) -> Session:
     """A session that ``stack`` closes. Half of the time is for it to begin."""
     allowance = Allowance(timeout / 2)

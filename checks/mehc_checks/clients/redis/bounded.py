@@ -15,20 +15,20 @@ class TooMuch(OSError):  # noqa: N818 - not the fault of ours that an error is
     """The server has said more than any answer of Redis has."""
 
 
-class _Bounded:
+class Bounded:
     """The part of a StreamReader that redis-py's parser uses. Raises TooMuch."""
 
     def __init__(self, stream: asyncio.StreamReader) -> None:
-        self._stream = stream
+        self.stream = stream
         self._left = MOST_BYTES
         self._buffer = stream._buffer  # type: ignore[attr-defined] # the parser asks whether there is more
 
     def at_eof(self) -> bool:
-        return self._stream.at_eof()
+        return self.stream.at_eof()
 
     async def readline(self) -> bytes:
         try:
-            line = await self._stream.readline()
+            line = await self.stream.readline()
         except ValueError:  # longer than the stream's own limit
             raise TooMuch("a line without an end") from None
         return self._counted(line)
@@ -36,10 +36,10 @@ class _Bounded:
     async def readexactly(self, wanted: int) -> bytes:
         if not 0 <= wanted <= self._left:
             raise TooMuch(f"a value of {wanted} bytes")
-        return self._counted(await self._stream.readexactly(wanted))
+        return self._counted(await self.stream.readexactly(wanted))
 
     async def read(self, most: int) -> bytes:
-        return self._counted(await self._stream.read(most))
+        return self._counted(await self.stream.read(most))
 
     def _counted(self, data: bytes) -> bytes:
         self._left -= len(data)
@@ -73,5 +73,5 @@ async def _connect(connection: BoundedConnection | BoundedSSLConnection, **words
     if "ssl" in arguments:
         arguments["ssl_handshake_timeout"] = NEVER
     reader, writer = await opened(connection.places, **arguments)
-    connection._reader = cast("asyncio.StreamReader", _Bounded(reader))
+    connection._reader = cast("asyncio.StreamReader", Bounded(reader))
     connection._writer = writer

@@ -1,11 +1,12 @@
 """Asks a Redis server as redis-py would, and names what is in the way. Raises NetworkProblem and RedisProblem."""
 
+import asyncio
 import re
 import ssl
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from redis.asyncio.connection import Connection
 from redis.asyncio.retry import Retry
@@ -21,7 +22,7 @@ from mehc_checks.clients.network.connect import (
     places,
 )
 from mehc_checks.clients.network.reasons import NetworkReasons as N
-from mehc_checks.clients.redis.bounded import BoundedConnection, BoundedSSLConnection, TooMuch
+from mehc_checks.clients.redis.bounded import Bounded, BoundedConnection, BoundedSSLConnection, TooMuch
 from mehc_checks.clients.redis.plain import unless_plain
 from mehc_checks.clients.redis.reasons import RedisServerReasons as R
 from mehc_checks.clients.redis.server import Server
@@ -92,6 +93,12 @@ class Conversation:
         self._connection = connection
         self._timeout = timeout
         self.not_after = _not_after(connection)
+
+    @property
+    def streams(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """The connection itself, of which what is read is not bounded."""
+        reader = cast("Bounded", self._connection._reader)
+        return reader.stream, cast("asyncio.StreamWriter", self._connection._writer)
 
     async def ask(self, *command: str) -> Any:
         """The answer to one command, text decoded. Raises Problem."""

@@ -125,7 +125,7 @@ class Exchange:
     async def once(self, method: str, url: URL, headers: Mapping[str, str], limit: int) -> Answer:
         """The answer to one request, redirects not followed. Raises NetworkProblem, or Problem (NOT_A_REGISTRY)."""
         address, host, port = address_of(url), url.host or "", url.port or 0
-        proxy = _proxy(url)
+        proxy = proxy_of(url)
         session = self._proxied if proxy else self._direct
         try:
             if proxy:
@@ -218,7 +218,7 @@ def is_link_local(address: str) -> bool:
         return False
 
 
-def _proxy(url: URL) -> str | None:
+def proxy_of(url: URL) -> str | None:
     """The proxy that the environment names for ``url``; not aiohttp's own reading of it, which opens ~/.netrc."""
     proxies = getproxies_environment()
     if proxy_bypass_environment(f"{url.host}:{url.port}", proxies):
