@@ -13,6 +13,7 @@ from dataclasses import asdict
 from typing import Final
 
 from bench.explained import explained
+from bench.latency import latency
 from bench.operator_bench import Bench
 from bench.rows import Row, table
 from bench.sound import sound
@@ -28,7 +29,9 @@ def main() -> int:
         prog="make bench", description=__doc__.splitlines()[0] if __doc__ else ""
     )
     parser.add_argument("-o", "--output", choices=["text", "json"], default="text")
-    parser.add_argument("--only", choices=["upgrades", "explain", "sound"], help="measure no more than this")
+    parser.add_argument(
+        "--only", choices=["upgrades", "explain", "latency", "sound"], help="measure no more than this"
+    )
     arguments = parser.parse_args()
     rows = []
     with ExitStack() as stack:
@@ -49,11 +52,13 @@ def measured(stack: ExitStack, only: str | None) -> Iterator[Row]:
     if only == "sound":
         return
     control_plane = stack.enter_context(ControlPlane())
-    if only != "explain":
+    if only in (None, "upgrades"):
         for kilobytes in RELEASES:
             yield from upgrades(control_plane, kilobytes)
-    if only != "upgrades":
+    if only in (None, "explain"):
         yield from explained(control_plane)
+    if only in (None, "latency"):
+        yield from latency(control_plane)
     if only is None:
         yield from Bench(stack, control_plane).rows()
 

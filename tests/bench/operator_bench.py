@@ -54,7 +54,6 @@ class Bench:
         for count, budget in ((1, 1.0), (100, 2.0), (500, 8.0)):
             yield from self.many(count, budget)
         yield from self.beside_a_black_hole()
-        yield from self.fault_to_condition()
         yield from self.at_rest()
         self.operator.stop()
         yield from self.takeover()
@@ -159,23 +158,6 @@ class Bench:
         )
         for namespace in ("bench-alone", "bench-beside"):
             self.control_plane.kubectl("delete", "mehc", "--all", "-n", namespace, timeout=180)
-
-    def fault_to_condition(self) -> Iterator[Row]:
-        """From the end of Redis to Ready=False, and back, at an interval of 10 s."""
-        self.apply("bench-fault", [self.values()], spec={"interval": "10s", "timeout": "5s"})
-        for stage, condition in ((self.redis.stop, "Ready=false"), (self.redis.start, "Ready")):
-            clock = time.monotonic()
-            stage()
-            self.control_plane.kubectl(
-                "wait", "mehc", "--all", "-n", "bench-fault", f"--for=condition={condition}", "--timeout=60s"
-            )
-            what = "fault" if condition == "Ready=false" else "recovery"
-            yield Row(
-                what=f"{what} → condition at an interval of 10 s",
-                measured=time.monotonic() - clock,
-                unit="s",
-                budget=20,
-            )
 
     def at_rest(self) -> Iterator[Row]:
         """What ten resources cost that nothing happens to, at the default interval; from a minute to an hour."""

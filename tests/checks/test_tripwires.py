@@ -17,6 +17,7 @@ from mehc_checks.clients.network import idle
 from mehc_checks.clients.postgres import idle as postgres_idle
 from mehc_checks.clients.postgres.server import Server as PostgresServer
 from mehc_checks.clients.redis import idle as redis_idle
+from mehc_checks.clients.redis.conversation import conversation
 from mehc_checks.clients.redis.server import Server
 from mehc_checks.core.wire import Address, Kind, Wire, to_spare
 from mehc_checks.engine.check import catalogue
@@ -78,6 +79,31 @@ async def test_redis_is_held_logged_in_and_its_end_is_told(holder: Holder) -> No
         await holder.until(lambda: "cmd=ping" in server.call("CLIENT", "LIST", "TYPE", "normal"))
         server.kill()
         await holder.until(lambda: holder.lost == [address])
+
+
+async def test_over_tls_it_answers_too_and_holds_no_buffer_for_more(
+    holder: Holder,
+    redis_tls: Redis,
+    certificate_authority: CertificateAuthority,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate_authority.ca_file))
+    monkeypatch.setattr(redis_idle, "_BETWEEN", 0.05)
+    server = Server(host=HOST, port=redis_tls.port, password="secret", tls=True)
+    async with conversation(server, timeout=30) as asked:
+        _, writer = asked.streams
+        redis_idle._slim(writer)
+        assert len(writer.transport._ssl_protocol._ssl_buffer) == redis_idle._CHUNK  # type: ignore[attr-defined]
+        assert len(await asked.info()) > 100
+    before = _pings(redis_tls)
+    holder.hold(redis_idle.wire(server))
+    await holder.until(lambda: _pings(redis_tls) > before + 3)
+    assert holder.lost == []
+
+
+def _pings(server: Redis) -> int:
+    info = server.call("INFO", "commandstats")
+    return int(info.get("cmdstat_ping", {}).get("calls", 0))
 
 
 async def test_a_redis_that_hangs_is_found_by_ping(holder: Holder, monkeypatch: pytest.MonkeyPatch) -> None:

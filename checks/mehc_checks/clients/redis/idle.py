@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from mehc_checks.clients.network.idle import OPENING, keep_alive
 from mehc_checks.clients.redis.conversation import conversation
@@ -31,10 +31,20 @@ async def hold(server: Server, is_open: Callable[[str], None]) -> None:
     async with conversation(server, timeout=OPENING) as held:
         reader, writer = held.streams
         keep_alive(writer)
+        _slim(writer)
         is_open(str(writer.get_extra_info("peername")[0]))
         with suppress(OSError):
             while await _is_there(reader, writer):
                 pass
+
+
+def _slim(writer: asyncio.StreamWriter) -> None:
+    """Give back the 256 KiB that asyncio keeps for what a TLS connection receives at once: this one receives a word."""
+    protocol: Any = getattr(writer.transport, "_ssl_protocol", None)
+    if protocol is not None:
+        protocol.max_size = _CHUNK
+        protocol._ssl_buffer = bytearray(_CHUNK)
+        protocol._ssl_buffer_view = memoryview(protocol._ssl_buffer)
 
 
 async def _is_there(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
