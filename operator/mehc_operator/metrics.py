@@ -22,6 +22,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from mehc_checks.core.wire import Kind
 from mehc_checks.engine.check import catalogue
 from mehc_checks.engine.correlate import SHOWN
 from mehc_checks.engine.health import Health
@@ -132,6 +133,11 @@ WIRES_GIVEN_UP: Final = Counter(
     ),
     registry=REGISTRY,
 )
+for _kind in Kind:  # from the start: what has not happened is 0, and not absent
+    WIRES.labels(kind=_kind)
+    WIRES_GIVEN_UP.labels(kind=_kind)
+    for _cause in ("closed", "moved"):
+        WIRES_LOST.labels(kind=_kind, cause=_cause)
 API_REQUESTS: Final = Counter(
     *_described(
         "mehc_api_requests_total",

@@ -8,7 +8,6 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -51,6 +50,10 @@ class Holder:
         self.wires.hold(wire, time.monotonic())
         return wire.address
 
+    async def opened(self, *addresses: Address) -> None:
+        """Return when connections to ``addresses`` are open, and logged in."""
+        await self.until(lambda: all(self.wires._held[each].is_open for each in addresses))
+
     async def until(self, condition: Callable[[], object]) -> None:
         async with asyncio.timeout(90):
             while not condition():  # noqa: ASYNC110 - it is of another process
@@ -64,19 +67,13 @@ async def holder() -> AsyncIterator[Holder]:
     await made.wires.stop()
 
 
-def connected(port: int) -> int:
-    """Connections of this process to ``port``, by the kernel's own table."""
-    wanted = f":{port:04X}"
-    lines = [line.split() for line in Path("/proc/self/net/tcp").read_text().splitlines()[1:]]
-    return sum(each[2].endswith(wanted) and each[3] == "01" for each in lines)
-
-
 async def test_redis_is_held_logged_in_and_its_end_is_told(holder: Holder) -> None:
     with Redis(password="secret") as server:
         address = holder.hold(
             redis_idle.wire(Server(host=HOST, port=server.port, password="secret")),
         )
-        await holder.until(lambda: "cmd=ping" in server.call("CLIENT", "LIST", "TYPE", "normal"))
+        await holder.opened(address)
+        assert "cmd=ping" in server.call("CLIENT", "LIST", "TYPE", "normal")
         server.kill()
         await holder.until(lambda: holder.lost == [address])
 
@@ -111,7 +108,7 @@ async def test_a_redis_that_hangs_is_found_by_ping(holder: Holder, monkeypatch: 
     monkeypatch.setattr(redis_idle, "_ANSWER", 3.0)
     with Redis() as server:
         address = holder.hold(redis_idle.wire(Server(host=HOST, port=server.port)))
-        await holder.until(lambda: connected(server.port))
+        await holder.opened(address)
         server.pause()
         await holder.until(lambda: address in holder.lost)
         server.resume()
@@ -127,6 +124,7 @@ async def test_a_session_of_postgresql_is_named_and_its_end_is_told(
     )
     address = holder.hold(postgres_idle.wire(server))
     sessions = "SELECT state, application_name FROM pg_stat_activity WHERE usename = 'holder'"
+    await holder.opened(address)
     await holder.until(lambda: postgres.execute(sessions) == [("idle", "mehc")])
     postgres.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'holder'")
     await holder.until(lambda: holder.lost == [address])
@@ -141,7 +139,7 @@ async def test_a_server_of_http_is_held_as_it_expects(
     certificate = certificate_authority.issue() if tls else None
     with Prometheus(certificate=certificate) as server:
         address = holder.hold(idle.wire(Kind.PROMETHEUS, HOST, server.port, tls=tls))
-        await holder.until(lambda: connected(server.port))
+        await holder.opened(address)
         server.kill()
         await holder.until(lambda: holder.lost == [address])
         assert "TLS handshake" not in server.log_text()
@@ -166,7 +164,7 @@ async def test_a_network_that_drops_everything_is_told(
         monkeypatch.setattr(idle, name, 1)
     with Prometheus() as server:
         address = holder.hold(idle.wire(Kind.PROMETHEUS, HOST, server.port, tls=False))
-        await holder.until(lambda: connected(server.port))
+        await holder.opened(address)
         with dropping(server.port):
             await holder.until(lambda: address in holder.lost)
 
@@ -190,7 +188,8 @@ async def test_a_name_that_leads_elsewhere_is_told_and_followed(
         name = f"redis.test:{one.port}"
         with names.leading({name: f"{one.host}:{one.port}"}):
             address = holder.hold(redis_idle.wire(Server(host="redis.test", port=one.port)))
-            await holder.until(lambda: clients(one) == 1)
+            await holder.opened(address)
+            assert clients(one) == 1
             with names.leading({name: f"{two.host}:{two.port}"}):
                 await holder.until(lambda: address in holder.lost)
                 await holder.until(lambda: clients(two) == 1)
@@ -242,13 +241,13 @@ async def test_when_all_are_taken_the_one_of_least_use_makes_room(holder: Holder
         wires = [redis_idle.wire(Server(host=HOST, port=each.port)) for each in (one, two, three)]
         holder.hold(wires[0], users=1)
         holder.hold(wires[1], users=3)
-        await holder.until(lambda: connected(one.port) and connected(two.port))
+        await holder.opened(wires[0].address, wires[1].address)
         holder.hold(wires[2], users=1)
         await asyncio.sleep(0)
         assert set(holder.wires._held) == {wires[0].address, wires[1].address}
         holder.hold(wires[2], users=2)
-        await holder.until(lambda: connected(three.port))
-        await holder.until(lambda: not connected(one.port))
+        await holder.opened(wires[2].address)
+        await holder.until(lambda: not clients(one))
         assert holder.lost == []
 
 
