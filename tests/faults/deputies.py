@@ -9,7 +9,7 @@ from faults.servers import prometheus_spec, registry_spec
 from testbed.installation import Tree, only
 from testbed.rawserver import Script, http
 
-ECR = "111122223333.dkr.ecr.us-east-1.amazonaws.com"
+ECR = "111122223333.dkr.ecr.{region}.amazonaws.com"
 OF_AWS = (
     "RedisReachable",
     "DatabaseMigrated",
@@ -65,18 +65,22 @@ def url_spec(address: str) -> Tree:
     return {"values": values, "timeout": "30s", **only("DatabaseMigrated")}
 
 
-def aws_spec() -> Tree:
-    """Secrets, buckets, a queue and a registry that are another's, for all that the operator knows."""
+def aws_spec(region: str = "us-east-1") -> Tree:
+    """Secrets, buckets, a queue and a registry that are another's, for all that the operator knows.
+
+    A ``region`` of its own tells the requests of one test from those of another.
+    """
     infra = {
         "cloud_provider": "aws",
-        "default_region": "us-east-1",
+        "default_region": region,
         "ml_account_id": "111122223333",
-        "docker_repo_prefix": ECR,
+        "docker_repo_prefix": ECR.format(region=region),
         "s3_bucket": "payroll",
     }
     launch = {"cache_redis_aws_secret_name": "payroll", "vllm_repository": "vllm"}
     values = {
         "celeryBrokerType": "sqs",
+        "extraEnvVars": [{"name": "AWS_REGION", "value": region}],
         "secrets": {"cloudDatabaseSecretName": "payroll"},
         "inferenceFramework": {"vllm": "0.6.3"},
         "config": {"values": {"infra": infra, "launch": launch}},
@@ -97,6 +101,7 @@ def live(spec: Tree, name: str = "model-engine", kind: str = "Deployment") -> li
     values = spec["values"]
     infra, launch = (values["config"]["values"].get(part, {}) for part in ("infra", "launch"))
     env = [{"name": "GATEWAY_URL", "value": "http://x"}, {"name": "GIT_TAG", "value": "x"}]
+    env += values.get("extraEnvVars", [])
     if "secrets" in values:
         env.append({"name": "DB_SECRET_NAME", "value": values["secrets"]["cloudDatabaseSecretName"]})
     if "redis" in values:
@@ -108,7 +113,7 @@ def live(spec: Tree, name: str = "model-engine", kind: str = "Deployment") -> li
         ]
     labels = {"app": name}
     volume = {"name": "config", "configMap": {"name": "model-engine-service-config"}}
-    container = {"name": name, "image": f"{ECR}/model-engine:1", "env": env}
+    container = {"name": name, "image": f"{ECR.format(region='us-east-1')}/model-engine:1", "env": env}
     pod = {"metadata": {"labels": labels}, "spec": {"containers": [container], "volumes": [volume]}}
     workload: Tree = {
         "apiVersion": "apps/v1",
