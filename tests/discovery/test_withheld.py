@@ -54,6 +54,7 @@ def refused(host: str) -> Finding:
         (refused(OWN), True),
         (refused("10.1.2.3"), True),
         (refused("10.1.2.30"), False),
+        (refused("10.16777217"), False),
         (refused(OTHER), False),
         (refused("public.example.com"), False),
         (refused("login.example.com"), True),  # neither the values nor a private network chose it

@@ -40,7 +40,7 @@ def token_spec(address: str) -> Tree:
         "redis": {"enableTLS": False, "enableAuth": True, "authSecretName": "token"},
         "config": {"values": {"infra": {"cloud_provider": "onprem"}, "launch": launch}},
     }
-    return {"values": values, "timeout": "30s", **only("RedisReachable")}
+    return {"values": values, "timeout": "60s", **only("RedisReachable")}
 
 
 def password_spec(address: str) -> Tree:
@@ -53,7 +53,7 @@ def password_spec(address: str) -> Tree:
         "extraEnvVars": [*env, {"name": "DB_PASSWORD", "valueFrom": kept}],
         "config": {"values": {"infra": {"cloud_provider": "onprem"}}},
     }
-    return {"values": values, "timeout": "30s", **only("DatabaseMigrated")}
+    return {"values": values, "timeout": "60s", **only("DatabaseMigrated")}
 
 
 def url_spec(address: str) -> Tree:
@@ -62,7 +62,7 @@ def url_spec(address: str) -> Tree:
         "secrets": {"kubernetesDatabaseSecretName": "token"},
         "config": {"values": {"infra": {"cloud_provider": "onprem"}}},
     }
-    return {"values": values, "timeout": "30s", **only("DatabaseMigrated")}
+    return {"values": values, "timeout": "60s", **only("DatabaseMigrated")}
 
 
 def aws_spec(region: str = "us-east-1") -> Tree:
@@ -87,7 +87,7 @@ def aws_spec(region: str = "us-east-1") -> Tree:
     }
     writing = {"ObjectStoreReachable": {"parameters": {"write": True}}}
     checks = {**only(*OF_AWS)["checks"], **writing}
-    return {"values": values, "timeout": "30s", "checks": checks}
+    return {"values": values, "timeout": "60s", "checks": checks}
 
 
 def planted(kind: str = "Opaque") -> Tree:
