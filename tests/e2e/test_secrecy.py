@@ -562,6 +562,20 @@ def test_explain_prints_no_secret(stage: Stage, output: str) -> None:
     assert stage.planting.found(said) == []
 
 
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize("output", DOCUMENTS)
+def test_status_prints_no_secret(stage: Stage, output: str) -> None:
+    """The stored verdict, with its history."""
+    found = {}
+    for cluster in (*(cluster for cluster, _ in stage.cases), stage.installed):
+        at_cluster = ("--kubeconfig", str(stage.plane.kubeconfig), "-n", cluster.namespace)
+        said = mehc("status", *at_cluster, "-o", output)
+        assert "model-engine" in said
+        if slots := stage.planting.found(said):
+            found[cluster.namespace] = slots
+    assert found == {}
+
+
 @pytest.mark.parametrize("output", [*DOCUMENTS, "junit", "sarif"])
 def test_lint_prints_no_secret(stage: Stage, output: str, tmp_path: Path) -> None:
     found = {}
