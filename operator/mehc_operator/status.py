@@ -89,7 +89,7 @@ class CheckStatus(Part):
         description=f"What does not pass, worst first, at most {MOST_FINDINGS}.",
         json_schema_extra={"x-kubernetes-list-type": "atomic", "maxItems": MOST_FINDINGS},
     )
-    muted: bool = Field(default=False, description="Whether mutes cover all that was found.")
+    muted: bool | None = Field(default=None, description="true while mutes cover all that was found.")
     evidence: dict[str, Any] = Field(
         default_factory=dict,
         description="What was measured.",
