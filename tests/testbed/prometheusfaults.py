@@ -8,6 +8,7 @@ import urllib.request
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -227,6 +228,11 @@ CASES = [
     _bad("not HTTP", "ServerNotHTTP", lambda s: s.at(ports.garbage_server(b"220 smtp ready\r\n"))),
     _bad("foreign CA", "TLSUntrusted", lambda s: s.scripted(always(200), s.foreign_ca.issue())),
     _bad("expired", "TLSExpired", lambda s: s.scripted(always(200), s.ca.expired())),
+    _bad(
+        "not yet valid",
+        "TLSNotYetValid",
+        lambda s: s.scripted(always(200), s.ca.issue(begins_in=timedelta(days=2))),
+    ),
     _bad("wrong host", "TLSWrongHost", lambda s: s.scripted(always(200), s.ca.wrong_host())),
     _bad(
         "client certificate",

@@ -513,6 +513,12 @@ CASES = [
     Case("redirect to a metadata service", "NotARegistry", metadata_service),
     Case("untrusted", "TLSUntrusted", at("open", trusted=False), pulls=False),
     Case("expired", "TLSExpired", lambda s: s.ask(s.serving(s.ca.expired())), pulls=False),
+    Case(
+        "not yet valid",
+        "TLSNotYetValid",
+        lambda s: s.ask(s.serving(s.ca.issue(begins_in=timedelta(days=2)))),
+        pulls=False,
+    ),
     Case("wrong host", "TLSWrongHost", lambda s: s.ask(s.serving(s.ca.wrong_host())), pulls=False),
     Case("client certificate", "TLSHandshakeFailed", mutual_tls, pulls=False),
     Case(

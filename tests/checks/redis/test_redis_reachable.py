@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -138,6 +139,7 @@ class Servers:
         other = CertificateAuthority()
         made = {
             "expired": self.ca.expired,
+            "not yet valid": lambda: self.ca.issue(begins_in=timedelta(days=2)),
             "wrong host": self.ca.wrong_host,
             "expiring": lambda: self.ca.expiring(9.5),
             "untrusted": other.issue,
@@ -273,6 +275,12 @@ CASES = [
         reason="TLSExpired",
         says="has expired",
         values=lambda s: cache(s.certified("expired").url()),
+    ),
+    Case(
+        id="not yet valid",
+        reason="TLSNotYetValid",
+        says="is not valid yet",
+        values=lambda s: cache(s.certified("not yet valid").url()),
     ),
     Case(
         id="wrong host",
