@@ -68,6 +68,18 @@ def test_it_judges_through_a_service_by_its_name(cluster: Cluster) -> None:
     assert "Healthy" in line
 
 
+def test_a_name_of_one_part_means_what_it_means_to_the_installation(
+    cluster: Cluster, redis_server: Redis
+) -> None:
+    """Its namespace has a Service redis, the operator's has none."""
+    values = aws_values(cache_redis_aws_url="redis://redis:6379/15")
+    cluster.apply(with_redis(redis_server, values=values) | {"timeout": "60s"}, "short")
+    wait(lambda: is_current(cluster.get("short")), PATIENCE)
+    condition = cluster.condition("RedisReachable", "short")
+    assert condition["status"] == "True", condition
+    assert "redis://redis:6379" in condition["message"]
+
+
 def test_an_empty_spec_is_judged(cluster: Cluster) -> None:
     cluster.apply({}, "empty")
     wait(lambda: is_current(cluster.get("empty")), PATIENCE)

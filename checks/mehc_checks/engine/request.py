@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import groupby
 from typing import Any
 
@@ -17,6 +18,7 @@ from pydantic import ValidationError
 from mehc_checks.clients.kubernetes.api import Cluster, NoCluster
 from mehc_checks.clients.kubernetes.reader import Reader
 from mehc_checks.clients.kubernetes.reasons import KubernetesReasons
+from mehc_checks.clients.network import names
 from mehc_checks.core import duration
 from mehc_checks.core.deadline import within
 from mehc_checks.core.errors import CannotEvaluate, Problem, UsageError
@@ -155,7 +157,7 @@ async def diagnose(
                     namespace=request.namespace,
                     inside=request.inside,
                     given=_text(request, prepared.values),
-                    hold=sources.hold,
+                    hold=partial(_offered, sources.hold),
                     timeout=timeout,
                     parameters=parameters,
                     clock=sources.clock,
@@ -165,7 +167,10 @@ async def diagnose(
             )
             for timeout, group in groupby(good, key=lambda item: item.timeout)
         ]
-        judged = [each for done in await asyncio.gather(*runs) for each in done]
+        # Where this process is a pod of the cluster, names are to mean what they mean to the installation's pods.
+        theirs = request.namespace if cluster and cluster.surrounds_us else ""
+        with names.of_namespace(theirs):
+            judged = [each for done in await asyncio.gather(*runs) for each in done]
     finally:
         await reader.close()
     results = {each.planned.check.name: each.redacted(redactor) for each in judged} | invalid
@@ -178,6 +183,12 @@ async def diagnose(
         namespace=request.namespace,
         release=prepared.installation.release if prepared.installation else None,
     )
+
+
+def _offered(hold: Callable[[Wire], None], wire: Wire) -> None:
+    """Have ``wire`` held, unless its host is a name that is another server's to who holds it."""
+    if all(names.spelled(host) == (host,) for host, _ in wire.address.places):
+        hold(wire)
 
 
 def _text(request: Request, values: Values) -> str:

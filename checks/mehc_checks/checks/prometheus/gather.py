@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
@@ -9,6 +10,7 @@ from mehc_checks.checks.prometheus.facts import IstioSeries, PrometheusFacts, Pr
 from mehc_checks.checks.prometheus.istio import istio_series
 from mehc_checks.clients.http.exchange import address as http_address
 from mehc_checks.clients.kubernetes.api import NoCluster
+from mehc_checks.clients.network import names
 from mehc_checks.clients.network.idle import wire
 from mehc_checks.clients.prometheus.answer import Answer
 from mehc_checks.clients.prometheus.client import Prometheus
@@ -30,9 +32,13 @@ async def gather(context: Context) -> PrometheusFacts:
     """Ask KEDA's question at KEDA's address, and look at KEDA. Raises UsageError for bad parameters."""
     parameters = context.parameters(PrometheusParameters)
     address = server_address(context.configuration)
-    (endpoint, answer, istio), keda = await asyncio.gather(
-        _ask(context, address, parameters), _keda(context, parameters.keda_namespace)
-    )
+    looking = asyncio.create_task(_keda(context, parameters.keda_namespace))
+    try:
+        with await _as_keda(address, looking):
+            endpoint, answer, istio = await _ask(context, address, parameters)
+        keda = await looking
+    finally:
+        looking.cancel()
     return PrometheusFacts(
         address=address,
         endpoint=endpoint,
@@ -40,6 +46,21 @@ async def gather(context: Context) -> PrometheusFacts:
         istio=istio,
         keda=keda,
     )
+
+
+async def _as_keda(
+    address: ServerAddress, looking: asyncio.Task[KedaFacts | None]
+) -> AbstractContextManager[None]:
+    """A name of one part is another one to each namespace, and KEDA asks: it is looked for before the question."""
+    try:
+        host = urlsplit(address.given).hostname if address.kind is AddressKind.URL else ""
+    except ValueError:
+        host = ""
+    if not host or "." in host:
+        return nullcontext()
+    keda = await looking
+    place = keda.operator.namespace if keda and keda.operator else ""
+    return names.of_namespace(place) if place else nullcontext()
 
 
 async def _keda(context: Context, namespace: str) -> KedaFacts | None:

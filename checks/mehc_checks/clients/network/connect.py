@@ -12,7 +12,7 @@ from functools import cache
 from ipaddress import ip_address
 from typing import Any, Final
 
-from mehc_checks.clients.network import reach
+from mehc_checks.clients.network import names, reach
 from mehc_checks.clients.network.reasons import NetworkReasons as N
 from mehc_checks.clients.network.reasons import ReachReasons
 from mehc_checks.core.deadline import Allowance, OwnReasons, within
@@ -22,12 +22,13 @@ from mehc_checks.core.threads import Job, Threads
 
 _RESOLVERS: Final = Threads("resolving names", 256)
 """getaddrinfo blocks and cannot be cancelled: kept apart, so that a dead DNS server starves nothing else."""
-_LOOKUPS: Final[dict[tuple[asyncio.AbstractEventLoop, str, int], Job]] = {}
+_LOOKUPS: Final[dict[tuple[asyncio.AbstractEventLoop, tuple[str, ...], int], Job]] = {}
 Place = tuple[str, int]
 """Address and port."""
 _SPARE_FILES: Final = 16
 _OWN: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
 _OWN_RESOLVER: Final = frozenset({socket.EAI_MEMORY, socket.EAI_SYSTEM})
+_NO_SUCH_NAME: Final = frozenset({socket.EAI_NONAME, socket.EAI_NODATA})
 _NOWHERE: Final = ".invalid"
 """No name that ends so has an address (RFC 6761), whatever DNS does."""
 NEVER: Final = 3600.0
@@ -69,13 +70,24 @@ def _client_context(verify: bool, trust: str | None) -> ssl.SSLContext:
 
 def _lookup(host: str, port: int) -> Job:
     """One for all who ask meanwhile: a name that DNS does not answer holds one thread, and not one for each."""
-    key = (asyncio.get_running_loop(), host, port)
+    spelled = names.spelled(host)
+    key = (asyncio.get_running_loop(), spelled, port)
     if key not in _LOOKUPS:
-        job = _LOOKUPS[key] = _RESOLVERS.start(
-            lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM), key=host
-        )
+        job = _LOOKUPS[key] = _RESOLVERS.start(lambda: _addresses(spelled, port), key=host)
         job.done.add_done_callback(lambda _: _LOOKUPS.pop(key, None))
     return _LOOKUPS[key]
+
+
+def _addresses(spelled: tuple[str, ...], port: int) -> list[Any]:
+    """getaddrinfo's answer for the first of the names that has one. Raises socket.gaierror."""
+    *others, last = spelled
+    for name in others:
+        try:
+            return socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)
+        except socket.gaierror as error:
+            if error.errno not in _NO_SUCH_NAME:
+                raise
+    return socket.getaddrinfo(last, port, type=socket.SOCK_STREAM)
 
 
 def _is_address(host: str) -> bool:
