@@ -470,6 +470,8 @@ def test_by_roles_alone(stage: Stage) -> None:
         "get namespaces",  # istio-system
         "get priorityclasses.scheduling.k8s.io",
         "list apiservices.apiregistration.k8s.io",
+        "list gateways.networking.istio.io",
+        "list namespaces",  # to be told of istio-system
         "list priorityclasses.scheduling.k8s.io",
         "list deployments.apps",  # of KEDA's namespace
         "list nodes",

@@ -116,6 +116,7 @@ async def test_1200_scaled_objects_with_their_autoscalers_and_events_are_all_rea
             {
                 "metadata": {"name": name},
                 "involvedObject": {"kind": "ScaledObject", "namespace": where, "name": name},
+                "type": "Warning",
                 "reason": "KEDAScalerFailed",
                 "lastTimestamp": "2999-01-01T00:00:00Z",
             }

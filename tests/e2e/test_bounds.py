@@ -50,8 +50,8 @@ def example(schema: Tree, number: int) -> Any:
     """What ``schema`` takes, one of many that differ."""
     if schema["type"] != "object":
         return f"x{number}"
-    rule = f"S{1 + number // 100}-{number % 100:02}"
-    return {name: rule if name == "id" else "a" for name in schema.get("required", ())}
+    known = {"id": f"S{1 + number // 100}-{number % 100:02}", "until": "2999-01-01T00:00:00Z"}
+    return {name: known.get(name, "a") for name in schema.get("required", ())}
 
 
 BEYOND = [

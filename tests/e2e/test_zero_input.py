@@ -168,17 +168,20 @@ def test_of_servers_that_the_installation_names_the_operator_tells_what_a_users_
     resource.apply({"interval": "1h", "timeout": "30s"})
     resource.condition("Ready", lambda _: True)
     words = ("--inside", "-o", "json", "--timeout", "30s", "-n", namespace)
-    done = subprocess.run(
-        [MEHC, "check", "--kubeconfig", str(control_plane.kubeconfig), *words],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    own = {each["name"]: each for each in json.loads(done.stdout)["checks"]}
-    told = {each["name"]: each for each in resource.status()["checks"]}
-    assert {name: each["status"] for name, each in told.items()} == {
-        name: each["status"] for name, each in own.items()
-    }
+    command = [MEHC, "check", "--kubeconfig", str(control_plane.kubeconfig), *words]
+
+    def both() -> tuple[Tree, Tree]:
+        """Of pods that begin meanwhile, one may know before the other."""
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        checks = json.loads(done.stdout)["checks"], resource.status()["checks"]
+        own, told = ({each["name"]: each for each in found} for found in checks)
+        return own, told
+
+    def agree(found: tuple[Tree, Tree]) -> bool:
+        own, told = ({name: each["status"] for name, each in one.items()} for one in found)
+        return own == told
+
+    _, told = eventually(both, agree, 300)
     limits = {"AddressNotVerified", "AddressNotAllowed", "NotVerified"}
     found = {finding["reason"] for each in told.values() for finding in each.get("findings", ())}
     assert not found & limits

@@ -430,6 +430,11 @@ PULLS = (
         "x509: certificate has expired or is not yet valid: current time 2026-11-27T03:00:00Z is after 2026-01-01",
     ),
     (
+        "TLSNotYetValid",
+        "the certificate of registry.example is not valid yet",
+        "x509: certificate has expired or is not yet valid: current time 2026-11-27T03:00:00Z is before 2027-01-01",
+    ),
+    (
         "TLSWrongHost",
         "the certificate of registry.example is not valid for registry.example",
         "tls: failed to verify certificate: x509: certificate is valid for other.example, not registry.example",

@@ -121,7 +121,8 @@ def _client(session: Any, wanted: Wanted) -> Any:
     )
     # botocore offers no other way to a session of one's own
     endpoint = client._endpoint
+    session = endpoint.http_session
+    endpoint.http_session = BoundedSession(session, seconds=_READ_SECONDS)
     if wanted.endpoint:
-        restrict(endpoint.http_session)
-    endpoint.http_session = BoundedSession(endpoint.http_session, seconds=_READ_SECONDS)
+        restrict(session)
     return client
