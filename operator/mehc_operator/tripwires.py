@@ -2,7 +2,7 @@
 
 A connection that ends although its server is sound tells of nothing, so each such false alarm doubles the time until it
 is held again. Where a server closes what is idle for a certain time, the connection is renewed before
-(docs/adr/0007-tripwires.md).
+(docs/adr/0008-tripwires.md).
 """
 
 import asyncio
