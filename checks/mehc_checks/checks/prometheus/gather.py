@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable
-from contextlib import AbstractContextManager, nullcontext
 from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
@@ -32,13 +31,14 @@ async def gather(context: Context) -> PrometheusFacts:
     """Ask KEDA's question at KEDA's address, and look at KEDA. Raises UsageError for bad parameters."""
     parameters = context.parameters(PrometheusParameters)
     address = server_address(context.configuration)
-    looking = asyncio.create_task(_keda(context, parameters.keda_namespace))
-    try:
-        with await _as_keda(address, looking):
+    if _is_of_one_part(address):  # another server to each namespace, and KEDA asks from its own
+        keda = await _keda(context, parameters.keda_namespace)
+        with names.of_namespace(keda.operator.namespace if keda and keda.operator else ""):
             endpoint, answer, istio = await _ask(context, address, parameters)
-        keda = await looking
-    finally:
-        looking.cancel()
+    else:
+        (endpoint, answer, istio), keda = await asyncio.gather(
+            _ask(context, address, parameters), _keda(context, parameters.keda_namespace)
+        )
     return PrometheusFacts(
         address=address,
         endpoint=endpoint,
@@ -48,19 +48,12 @@ async def gather(context: Context) -> PrometheusFacts:
     )
 
 
-async def _as_keda(
-    address: ServerAddress, looking: asyncio.Task[KedaFacts | None]
-) -> AbstractContextManager[None]:
-    """A name of one part is another one to each namespace, and KEDA asks: it is looked for before the question."""
+def _is_of_one_part(address: ServerAddress) -> bool:
     try:
         host = urlsplit(address.given).hostname if address.kind is AddressKind.URL else ""
     except ValueError:
-        host = ""
-    if not host or "." in host:
-        return nullcontext()
-    keda = await looking
-    place = keda.operator.namespace if keda and keda.operator else ""
-    return names.of_namespace(place) if place else nullcontext()
+        return False
+    return bool(host) and "." not in str(host)
 
 
 async def _keda(context: Context, namespace: str) -> KedaFacts | None:
