@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from mehc_checks.clients.network import idle
+from mehc_checks.clients.network import idle, keepalive
 from mehc_checks.clients.postgres import idle as postgres_idle
 from mehc_checks.clients.postgres.server import Server as PostgresServer
 from mehc_checks.clients.redis import idle as redis_idle
@@ -161,8 +161,8 @@ def _reset_later(connection: socket.socket) -> None:
 async def test_a_network_that_drops_everything_is_told(
     holder: Holder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("_IDLE", "_BETWEEN"):
-        monkeypatch.setattr(idle, name, 1)
+    for option in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL):
+        monkeypatch.setitem(keepalive._OPTIONS, option, 1)
     with Prometheus() as server:
         address = holder.hold(idle.wire(Kind.PROMETHEUS, HOST, server.port, tls=False))
         await holder.opened(address)

@@ -1,8 +1,6 @@
 """Reading the cluster: the port that gatherers use, and its implementation on the Kubernetes API."""
 
-import asyncio
 import os
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from http import HTTPStatus
@@ -15,6 +13,7 @@ from kubernetes.aio import client
 from mehc_checks.clients.kubernetes.paths import forbidden, verb_of
 from mehc_checks.clients.kubernetes.reasons import KubernetesReasons as K
 from mehc_checks.clients.kubernetes.texts import JSON, METADATA, Secret, Texts, parsed
+from mehc_checks.clients.network.keepalive import keep_alive
 from mehc_checks.core.errors import CannotEvaluate, NotApplicable
 
 _REQUEST_TIMEOUT = aiohttp.ClientTimeout(total=30)
@@ -27,13 +26,6 @@ LARGEST_ANSWER: Final = 16 * 1024 * 1024
 class AnswerTooLarge(CannotEvaluate):
     """An answer of more bytes than LARGEST_ANSWER."""
 
-
-_KEEP_ALIVE: Final = {
-    getattr(socket, name): value
-    for name, value in (("TCP_KEEPIDLE", 10), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 4))
-    if hasattr(socket, name)
-}
-"""Socket options where the system has them; seconds, and how often."""
 
 T = TypeVar("T")
 
@@ -234,7 +226,7 @@ class KubernetesCluster(Texts):
             answered(response.status)
         transport = response.connection.transport if response.connection else None
         if transport:
-            _keep_alive(transport)
+            keep_alive(transport)
         try:
             yield response.status, _lines(response)
         finally:
@@ -255,15 +247,6 @@ class KubernetesCluster(Texts):
             yield answered
         finally:
             self._observe(verb, code)
-
-
-def _keep_alive(transport: asyncio.Transport) -> None:
-    """Have the kernel notice within half a minute that the other end of a watch is gone without a word."""
-    own = transport.get_extra_info("socket")
-    if own is not None:
-        own.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        for option, value in _KEEP_ALIVE.items():
-            own.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 def _unexpected(status: int, method: str, path: str) -> CannotEvaluate:

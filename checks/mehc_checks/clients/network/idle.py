@@ -1,7 +1,6 @@
 """Holds a connection on which nothing is asked: what any server accepts, whatever it speaks."""
 
 import asyncio
-import socket
 import ssl
 from collections.abc import Callable
 from contextlib import suppress
@@ -10,25 +9,15 @@ from ipaddress import ip_address
 from typing import Final
 
 from mehc_checks.clients.network.connect import client_context, opened, places
+from mehc_checks.clients.network.keepalive import keep_alive
 from mehc_checks.core.deadline import within
 from mehc_checks.core.wire import Address, Kind, NotHeld, Wire
 
 OPENING: Final = 10.0
 """Seconds for a connection to be opened."""
-_IDLE, _BETWEEN, _PROBES = 15, 5, 3
-"""Seconds of silence, seconds between keepalive probes, and how many of them without an answer end a connection."""
 _CHUNK: Final = 4096
 _LAST_WORDS: Final = 65536
 """Bytes, at most, of what a server says unasked: session tickets of TLS, an error before it closes."""
-
-
-def keep_alive(writer: asyncio.StreamWriter) -> None:
-    """Have the kernel end the connection half a minute after the other side is gone without a word."""
-    held: socket.socket = writer.get_extra_info("socket")
-    held.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    held.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _IDLE)
-    held.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _BETWEEN)
-    held.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, _PROBES)
 
 
 def wire(kind: Kind, host: str, port: int, *, tls: bool) -> Wire:

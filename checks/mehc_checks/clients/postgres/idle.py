@@ -7,7 +7,8 @@ from functools import partial
 
 import psycopg
 
-from mehc_checks.clients.network.idle import OPENING, keep_alive
+from mehc_checks.clients.network.idle import OPENING
+from mehc_checks.clients.network.keepalive import keep_alive
 from mehc_checks.clients.postgres.client import Session, held_session
 from mehc_checks.clients.postgres.server import Server
 from mehc_checks.core.wire import Address, Kind, Wire

@@ -6,7 +6,8 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
-from mehc_checks.clients.network.idle import OPENING, keep_alive
+from mehc_checks.clients.network.idle import OPENING
+from mehc_checks.clients.network.keepalive import keep_alive
 from mehc_checks.clients.redis.conversation import conversation
 from mehc_checks.clients.redis.server import Server
 from mehc_checks.core.deadline import within
