@@ -21,9 +21,9 @@ import kopf
 
 from mehc_checks.clients.kubernetes.api import KubernetesCluster
 from mehc_checks.core.bounds import oversized
+from mehc_checks.core.clock import now
 from mehc_checks.core.deadline import meter
 from mehc_checks.core.errors import UsageError
-from mehc_checks.installation.context import now
 from mehc_operator import metrics
 from mehc_operator.connection import Access, connected
 from mehc_operator.ending import end_in_time

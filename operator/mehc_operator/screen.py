@@ -6,16 +6,17 @@ from datetime import datetime
 from typing import Final
 
 from mehc_checks.core.outcome import Severity, Status
-from mehc_checks.core.text import ago, counted, dated, since
+from mehc_checks.core.text import ago, counted, dated
 from mehc_checks.engine.check import Check
 from mehc_checks.engine.health import Health
 from mehc_checks.render.markdown import markdown
 from mehc_checks.render.terminal import Style
 from mehc_checks.render.text import body
 from mehc_operator.history import flapping
+from mehc_operator.judgement import unconfirmed
 from mehc_operator.limits import cut
 from mehc_operator.status import EndpointStatus, MuteState
-from mehc_operator.stored import Resource, unconfirmed
+from mehc_operator.stored import Resource
 
 _ENDPOINTS: Final = 10
 """Stuck endpoints that a screen names."""
@@ -136,7 +137,7 @@ def _doubts(resource: Resource, now: datetime, style: Style) -> Iterator[str]:
         what = (
             "no probe run since" if status.last_probe_time else "no operator has probed this resource since"
         )
-        when = since(status.last_probe_time or resource.created).removeprefix("since ")
+        when = dated(status.last_probe_time or resource.created)
         yield style.colored(f"STALE: {what} {when}; what follows may no longer hold", Status.WARN)
         yield from style.remedy(f"Check that the operator runs: {_OPERATOR}", "")
     elif resource.outdated:
@@ -147,13 +148,13 @@ def _doubts(resource: Resource, now: datetime, style: Style) -> Iterator[str]:
 
 def _notes(resource: Resource, now: datetime) -> dict[str, str]:
     """By check: since when it does not pass, or that a failure is not confirmed."""
-    notes = {}
+    notes, pending = {}, unconfirmed(resource.status)
     for one in resource.status.checks:
         if one.muted:
             notes[one.name] = "muted"
         elif turns := flapping(resource.status.history, one.name, now):
             notes[one.name] = f"flapping: {turns} changes within an hour"
-        elif unconfirmed(one):
+        elif one.name in pending:
             notes[one.name] = "failed just now, not confirmed yet"
         elif one.status not in (Status.PASS, Status.SKIP):
             notes[one.name] = f"for {ago(now, one.since)}"

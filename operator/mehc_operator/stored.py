@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from pydantic import ValidationError
@@ -20,7 +20,6 @@ from mehc_operator.judgement import HEARTBEAT
 from mehc_operator.models import Spec
 from mehc_operator.status import CheckStatus, StatusReport
 
-_EPOCH: Final = datetime.fromtimestamp(0, UTC)
 _OVERDUE: Final = 3
 """Intervals without a probe run after which a verdict is stale, as for the alert ModelEngineHealthStale."""
 _FIRST: Final = timedelta(minutes=1)
@@ -33,6 +32,8 @@ class Resource:
 
     namespace: str
     name: str
+    version: str
+    """Its resourceVersion."""
     generation: int
     created: datetime
     spec: Spec
@@ -52,6 +53,7 @@ class Resource:
             return cls(
                 namespace=metadata["namespace"],
                 name=metadata["name"],
+                version=metadata.get("resourceVersion", ""),
                 generation=metadata.get("generation", 0),
                 created=datetime.fromisoformat(metadata["creationTimestamp"]),
                 spec=spec,
@@ -66,6 +68,11 @@ class Resource:
     def health(self) -> Health | None:
         """The verdict as it was written; None before the first."""
         return self.status.health
+
+    @property
+    def fails(self) -> bool:
+        """Whether a check failed or could not be evaluated."""
+        return any(one.status in (Status.FAIL, Status.ERROR) for one in self.status.checks)
 
     def stale(self, now: datetime) -> bool:
         """Whether probe runs have been missing for so long that the verdict says nothing about now."""
@@ -85,35 +92,14 @@ class Resource:
     def report(self, checks: Mapping[str, Check]) -> Report:
         """The verdict as a report. ``checks`` have the titles; one that is not among them goes by its name."""
         status = self.status
-        endpoints = tuple(
-            Endpoint(
-                endpoint_id=each.endpoint_id,
-                name=each.name,
-                kind=each.kind,
-                ready=each.ready,
-                desired=each.desired,
-                cause=each.cause,
-                message=each.message,
-                remediation=each.remediation,
-            )
-            for each in status.endpoints
-        )
+        endpoints = tuple(Endpoint(**dict(each)) for each in status.endpoints)
         return Report(
             checks=tuple(
                 _result(one, checks.get(one.name), endpoints if one.name == "EndpointsReady" else None)
                 for one in status.checks
             ),
             root_causes=tuple(
-                RootCause(
-                    check=cause.check,
-                    severity=cause.severity,
-                    reason=cause.reason,
-                    message=cause.message,
-                    remediation=cause.remediation,
-                    docs=cause.docs,
-                    explains=tuple(cause.explains),
-                    endpoints=cause.endpoints,
-                )
+                RootCause(**{**dict(cause), "explains": tuple(cause.explains)})
                 for cause in status.root_causes
             ),
             started=status.last_probe_time or self.created,
@@ -125,23 +111,11 @@ class Resource:
 
 def _result(one: CheckStatus, check: Check | None, endpoints: tuple[Endpoint, ...] | None) -> CheckResult:
     own = Found(subject="", status=one.status, severity=one.severity, reason=one.reason, message=one.message)
-    found = tuple(
-        Found(
-            subject=each.subject,
-            status=each.status,
-            severity=each.severity,
-            reason=each.reason,
-            message=each.message,
-            remediation=each.remediation,
-            docs=each.docs,
-        )
-        for each in one.findings
-    )
     return CheckResult(
         name=one.name,
         title=check.title if check else one.name,
         severity=one.severity,
-        findings=found or (own,),
+        findings=tuple(Found(**dict(each)) for each in one.findings) or (own,),
         duration=_length(one.duration),
         evidence=one.evidence,
         endpoints=endpoints,
@@ -168,8 +142,3 @@ def _length(text: str | None) -> timedelta:
         return duration.parse(text or "0s")
     except ValueError:
         return timedelta()
-
-
-def unconfirmed(one: CheckStatus) -> bool:
-    """Whether failures of the check have been seen that are not confirmed yet."""
-    return bool(one.failures) and one.status in (Status.PASS, Status.WARN)

@@ -10,10 +10,10 @@ from weakref import WeakKeyDictionary, ref
 
 from mehc_checks.clients.kubernetes.api import KubernetesCluster
 from mehc_checks.clients.kubernetes.memory import Cover, Memory
+from mehc_checks.core.clock import now
 from mehc_checks.core.limiter import Limiter
 from mehc_checks.core.wire import Address
 from mehc_checks.engine.check import catalogue
-from mehc_checks.installation.context import now
 from mehc_checks.installation.following import Following, Read
 from mehc_checks.installation.inventory import WatchedInventory
 from mehc_checks.installation.objects import ObjectName, WatchedObjects, condensed

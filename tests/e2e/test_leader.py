@@ -9,8 +9,8 @@ from contextlib import contextmanager
 import pytest
 
 from mehc_checks.clients.kubernetes.api import KubernetesCluster
+from mehc_checks.core.clock import now
 from mehc_checks.engine.health import Health
-from mehc_checks.installation.context import now
 from mehc_operator.connection import Access, connected
 from mehc_operator.events import Event
 from mehc_operator.leader import Election, Terms

@@ -12,9 +12,9 @@ from mehc_checks.checks.config.reasons import ConfigReasons
 from mehc_checks.checks.config.rules.catalogue import all_rules
 from mehc_checks.checks.config.rules.evaluate import Verdict, evaluate
 from mehc_checks.checks.config.rules.rule import INFRA, LAUNCH
+from mehc_checks.core.clock import now
 from mehc_checks.core.outcome import Severity
 from mehc_checks.core.redact import Redactor, sensitive
-from mehc_checks.installation.context import now
 from mehc_checks.installation.installation import WITHOUT_CLUSTER
 from mehc_checks.modelengine.values import Layer
 from testbed.installation import Tree, overlaid

@@ -165,23 +165,23 @@ def queued() -> Iterator[None]:
             queues.leave()
 
 
+def _not_ours(queues: Queues | None) -> float:
+    """Seconds that count for no server, in sum since any moment: our own lag and queues."""
+    return meter().lost + (queues.seconds if queues else 0.0)
+
+
 class Allowance:
     """``seconds`` from now on, less our own lag and queues, for a conversation of several steps."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
         self._queues = _QUEUES.get()
-        self._began, self._before = asyncio.get_running_loop().time(), self.not_ours
-
-    @property
-    def not_ours(self) -> float:
-        """Seconds that do not count, in sum since any moment."""
-        return meter().lost + (self._queues.seconds if self._queues else 0.0)
+        self._began, self._before = asyncio.get_running_loop().time(), _not_ours(self._queues)
 
     @property
     def spent(self) -> float:
         elapsed = asyncio.get_running_loop().time() - self._began
-        return max(0.0, elapsed - (self.not_ours - self._before))
+        return max(0.0, elapsed - (_not_ours(self._queues) - self._before))
 
     @property
     def left(self) -> float:
@@ -202,7 +202,7 @@ class within:  # noqa: N801 - reads as a statement
         self._loop = asyncio.get_running_loop()
         self._meter = meter()
         self._meter.follow()
-        self._began, self._before = self._loop.time(), self._not_ours()
+        self._began, self._before = self._loop.time(), _not_ours(self._queues)
         self._timer = self._loop.call_later(self._seconds, self._over)
         return self
 
@@ -219,12 +219,9 @@ class within:  # noqa: N801 - reads as a statement
                 raise CannotEvaluate(OwnReasons.OVERLOADED) from None
             raise
 
-    def _not_ours(self) -> float:
-        return self._meter.lost + (self._queues.seconds if self._queues else 0.0)
-
     def _given(self) -> float:
         """Seconds that are allowed by now."""
-        return min(self._seconds + self._not_ours() - self._before, self._most)
+        return min(self._seconds + _not_ours(self._queues) - self._before, self._most)
 
     @property
     def _most(self) -> float:

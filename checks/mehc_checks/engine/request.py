@@ -20,6 +20,7 @@ from mehc_checks.clients.kubernetes.reader import Reader
 from mehc_checks.clients.kubernetes.reasons import KubernetesReasons
 from mehc_checks.clients.network import names
 from mehc_checks.core import duration
+from mehc_checks.core.clock import now
 from mehc_checks.core.deadline import within
 from mehc_checks.core.errors import CannotEvaluate, Problem, UsageError
 from mehc_checks.core.limiter import Limiter
@@ -32,7 +33,7 @@ from mehc_checks.engine.correlate import root_causes
 from mehc_checks.engine.reasons import RunnerReasons
 from mehc_checks.engine.report import CheckResult, Report
 from mehc_checks.engine.runner import Planned, result_of, run
-from mehc_checks.installation.context import Context, now
+from mehc_checks.installation.context import Context
 from mehc_checks.installation.discover import discover, nothing_found
 from mehc_checks.installation.installation import WITHOUT_CLUSTER, Installation
 from mehc_checks.installation.inventory import Inventory, ListedInventory

@@ -1,7 +1,7 @@
 """What one pass over one installation has at hand: values, cluster, parameters, and shared facts."""
 
 from collections.abc import Awaitable, Callable, Hashable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any, TypeVar, cast
 from urllib.parse import unquote
@@ -11,6 +11,7 @@ from mehc_checks.clients.kubernetes.paths import object_path
 from mehc_checks.clients.kubernetes.reader import Reader
 from mehc_checks.clients.kubernetes.texts import Secret
 from mehc_checks.clients.network import reach
+from mehc_checks.core.clock import now
 from mehc_checks.core.errors import CannotEvaluate, NotApplicable
 from mehc_checks.core.once import Once
 from mehc_checks.core.redact import Redactor, of_secret, sensitive
@@ -29,11 +30,6 @@ from mehc_checks.modelengine.values import Values
 from mehc_checks.modelengine.versions import UNDETECTED, Platform
 
 T = TypeVar("T")
-
-
-def now() -> datetime:
-    """The current time, in UTC."""
-    return datetime.now(UTC)
 
 
 class Context:

@@ -10,6 +10,7 @@ from argcomplete.shell_integration import shellcode
 
 from mehc_checks.checks.config.rules.catalogue import all_rules
 from mehc_checks.engine.check import catalogue
+from mehc_operator.cli.reason import names
 from mehc_operator.connection import Access
 
 EXAMPLES: Final = """\
@@ -67,9 +68,7 @@ def _checks(**_: object) -> list[str]:
 
 
 def _reasons(**_: object) -> list[str]:
-    names = {reason.name for check in catalogue().values() for reason in check.reasons.all()}
-    faults = {fault.name for rule in all_rules().values() for fault in rule.faults}
-    return sorted({*names, *faults, *all_rules()})
+    return sorted({*names(), *all_rules()})
 
 
 _COMPLETERS: Final[Mapping[str, Callable[..., list[str]]]] = {

@@ -9,11 +9,12 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Final
 
+from mehc_checks.core.clock import now
 from mehc_checks.core.errors import UsageError
 from mehc_checks.engine.check import catalogue
-from mehc_operator.cli.cluster import Asked, opened
+from mehc_operator.cli.cluster import opened
 from mehc_operator.cli.options import cluster_arguments, known, length
-from mehc_operator.cli.resources import now, path_of, the_one
+from mehc_operator.cli.resources import patched, resource_argument, the_one
 from mehc_operator.models import Mute
 from mehc_operator.stored import Resource
 
@@ -25,7 +26,6 @@ examples:
 
 _LONGEST: Final = timedelta(days=90)
 _ATTEMPTS: Final = 5
-_CONFLICT: Final = 409
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -55,10 +55,7 @@ def execute(options: argparse.Namespace) -> int:
 def target(parser: argparse.ArgumentParser) -> None:
     """The arguments that say which finding of which resource."""
     parser.add_argument("what", metavar="CHECK[/REASON]", help="the check, or one reason of it")
-    parser.add_argument("name", nargs="?", default="", metavar="NAME", help="the ModelEngineHealthCheck")
-    parser.add_argument(
-        "-n", "--namespace", default="", metavar="NAME", help="the namespace (default: that of the context)"
-    )
+    resource_argument(parser, default="the only one of the namespace")
     cluster_arguments(parser)
 
 
@@ -76,27 +73,10 @@ async def changed(options: argparse.Namespace, change: Callable[[list[Mute]], li
     """The resource, whose mutes ``change`` has made from those that it had. Raises UsageError."""
     async with opened(options) as at:
         for _ in range(_ATTEMPTS):
-            resource, version = await _read(at, options.name)
+            resource = await the_one(at, options.name)
             mutes = change(list(resource.spec.mutes))
             items = [one.model_dump(mode="json", by_alias=True, exclude_none=True) for one in mutes]
-            body = {"metadata": {"resourceVersion": version}, "spec": {"mutes": items or None}}
-            code, answer = await at.cluster.request(
-                "PATCH",
-                path_of(resource.namespace, resource.name),
-                body=body,
-                content_type="application/merge-patch+json",
-            )
-            if code == _CONFLICT:
-                continue
-            if code == 403:
-                raise UsageError(f"not allowed to patch {resource.name} in namespace {resource.namespace}")
-            if code >= 300:
-                raise UsageError(f"the Kubernetes API answered {code}: {answer.get('message', '')}")
-            return resource
+            body = {"metadata": {"resourceVersion": resource.version}, "spec": {"mutes": items or None}}
+            if await patched(at, resource, body):
+                return resource
     raise UsageError("the resource is being changed by others all the time; try again")
-
-
-async def _read(at: Asked, name: str) -> tuple[Resource, str]:
-    resource = await the_one(at, name)
-    manifest = await at.cluster.get(path_of(resource.namespace, resource.name)) or {}
-    return Resource.of(manifest), str(manifest["metadata"]["resourceVersion"])

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from typing import Final
 
 from mehc_checks.core import duration
+from mehc_checks.core.clock import now
 from mehc_checks.core.errors import UsageError
-from mehc_checks.core.outcome import Status
 from mehc_checks.engine.check import catalogue
 from mehc_checks.render.terminal import Style
 from mehc_operator.cli.cluster import Asked, opened
 from mehc_operator.cli.options import cluster_arguments, length
-from mehc_operator.cli.resources import now, path_of, resource_argument, the_one
+from mehc_operator.cli.resources import patched, resource_argument, the_one
 from mehc_operator.models import PROBE_NOW
 from mehc_operator.screen import screen
 from mehc_operator.status import CheckStatus
@@ -26,11 +26,10 @@ examples:
 
 _POLL: Final = 0.5
 """Seconds between two looks."""
-_FAILED: Final = (Status.FAIL, Status.ERROR)
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    resource_argument(parser)
+    resource_argument(parser, default="the only one of the namespace")
     cluster_arguments(parser)
     parser.add_argument(
         "--wait", action=argparse.BooleanOptionalAction, default=True, help="wait for the verdict"
@@ -56,9 +55,8 @@ async def _probed(options: argparse.Namespace) -> int:
                 f"probe run requested; watch it with: mehc status -n {before.namespace} {before.name} --watch"
             )
             return 0
-        limit = options.timeout.total_seconds()
         try:
-            async with asyncio.timeout(limit):
+            async with asyncio.timeout(options.timeout.total_seconds()):
                 after = before
                 while after.status.last_handled_probe_now != request:
                     await asyncio.sleep(_POLL)
@@ -70,22 +68,13 @@ async def _probed(options: argparse.Namespace) -> int:
         print("\n".join(changes(before, after)))
         print()
         print(screen(after, catalogue(), now(), style=style, context=at.context))
-        return int(any(each.status in _FAILED for each in after.status.checks))
+        return int(after.fails)
 
 
 async def _request(at: Asked, resource: Resource) -> str:
     """Ask for a probe run; the value that the status shows when it is handled. Raises UsageError."""
     value = now().isoformat()
-    code, answer = await at.cluster.request(
-        "PATCH",
-        path_of(resource.namespace, resource.name),
-        body={"metadata": {"annotations": {PROBE_NOW: value}}},
-        content_type="application/merge-patch+json",
-    )
-    if code == 403:
-        raise UsageError(f"not allowed to patch {resource.name} in namespace {resource.namespace}")
-    if code >= 300:
-        raise UsageError(f"the Kubernetes API answered {code}: {answer.get('message', '')}")
+    await patched(at, resource, {"metadata": {"annotations": {PROBE_NOW: value}}})
     return value
 
 

@@ -6,7 +6,6 @@ from typing import Final
 
 from mehc_checks.checks.config.rules.catalogue import all_rules
 from mehc_checks.core.errors import UsageError
-from mehc_checks.core.outcome import Reason
 from mehc_checks.core.text import nearest
 from mehc_checks.engine.check import catalogue
 from mehc_checks.render.reference import reason_text, rule_text
@@ -31,7 +30,7 @@ def execute(options: argparse.Namespace) -> int:
     style = Style.of(sys.stdout)
     asked = options.reason.strip()
     rules = all_rules()
-    if rule := rules.get(asked.upper()) or rules.get(_numbered(asked)):
+    if rule := rules.get(_numbered(asked)):
         print(rule_text(rule, style))
         return 0
     check, _, name = asked.rpartition("/")
@@ -57,12 +56,13 @@ def _numbered(asked: str) -> str:
 
 
 def _unknown(asked: str, name: str) -> str:
-    names = {reason.name.lower(): reason.name for reason in _reasons()}
-    near = nearest(name.lower(), names)
-    hint = f"did you mean {names[near[0]]}?" if near else "list them with: mehc catalog --reasons"
+    by_lower = {each.lower(): each for each in names()}
+    near = nearest(name.lower(), by_lower)
+    hint = f"did you mean {by_lower[near[0]]}?" if near else "list them with: mehc catalog --reasons"
     return f"there is no reason {asked}; {hint}"
 
 
-def _reasons() -> list[Reason]:
-    faults = [fault for rule in all_rules().values() for fault in rule.faults]
-    return [*(reason for check in catalogue().values() for reason in check.reasons.all()), *faults]
+def names() -> set[str]:
+    """All reasons, those of rules too."""
+    faults = {fault.name for rule in all_rules().values() for fault in rule.faults}
+    return {reason.name for check in catalogue().values() for reason in check.reasons.all()} | faults

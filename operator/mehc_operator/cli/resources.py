@@ -1,7 +1,9 @@
 """The resources ModelEngineHealthCheck that a command is about."""
 
 import argparse
-from datetime import UTC, datetime
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
 
 from mehc_checks.clients.kubernetes.paths import object_path
 from mehc_checks.clients.kubernetes.reader import items, pages
@@ -11,13 +13,14 @@ from mehc_operator.models import GROUP, KIND, PLURAL, VERSION
 from mehc_operator.stored import Resource
 
 
-def resource_argument(parser: argparse.ArgumentParser) -> None:
+def resource_argument(parser: argparse.ArgumentParser, *, default: str) -> None:
+    """``default`` is which resources are meant where no name is given."""
     parser.add_argument(
         "name",
         nargs="?",
         default="",
         metavar="NAME",
-        help=f"the {KIND} (default: all of the namespace)",
+        help=f"the {KIND} (default: {default})",
     )
     parser.add_argument(
         "-n", "--namespace", default="", metavar="NAME", help="the namespace (default: that of the context)"
@@ -62,6 +65,21 @@ async def the_one(at: Asked, name: str) -> Resource:
     return some[0]
 
 
+async def patched(at: Asked, resource: Resource, body: Mapping[str, Any]) -> bool:
+    """Merge ``body`` into the resource; False where it names another ``resourceVersion``. Raises UsageError."""
+    code, answer = await at.cluster.request(
+        "PATCH",
+        path_of(resource.namespace, resource.name),
+        body=body,
+        content_type="application/merge-patch+json",
+    )
+    if code == HTTPStatus.FORBIDDEN:
+        raise UsageError(f"not allowed to patch {resource.name} in namespace {resource.namespace}")
+    if code not in (HTTPStatus.OK, HTTPStatus.CONFLICT):
+        raise UsageError(f"the Kubernetes API answered {code}: {answer.get('message', '')}")
+    return code == HTTPStatus.OK
+
+
 async def _hint(at: Asked) -> str:
     """Where there are some, as far as we may look; or that their kind is unknown."""
     path = f"/apis/{GROUP}/{VERSION}/{PLURAL}"
@@ -74,8 +92,3 @@ async def _hint(at: Asked) -> str:
     some = sorted(f"-n {each['metadata']['namespace']} {each['metadata']['name']}" for each in items(listed))
     more = f" and {len(some) - 5} more" if len(some) > 5 else ""
     return f"; there are: {', '.join(some[:5])}{more}" if some else "; the cluster has none"
-
-
-def now() -> datetime:
-    """The time, aware."""
-    return datetime.now(UTC)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from mehc_checks.core import duration
+from mehc_checks.core.clock import now
 from mehc_checks.core.errors import UsageError
-from mehc_checks.core.outcome import Status
 from mehc_checks.engine.check import catalogue
 from mehc_checks.render.documents.base import WRITERS
 from mehc_checks.render.documents.check import check_report
@@ -16,7 +16,7 @@ from mehc_checks.render.documents.status import ResourceDocument, StatusList
 from mehc_checks.render.terminal import Style
 from mehc_operator.cli.cluster import Asked, opened
 from mehc_operator.cli.options import cluster_arguments, length
-from mehc_operator.cli.resources import found, now, resource_argument
+from mehc_operator.cli.resources import found, resource_argument
 from mehc_operator.conditions import READY
 from mehc_operator.screen import as_markdown, fleet, screen, short
 from mehc_operator.status import ConditionStatus
@@ -32,11 +32,10 @@ examples:
 
 _POLL: Final = 1.0
 """Seconds between two looks: a watch would need another permission."""
-_FAILED: Final = (Status.FAIL, Status.ERROR)
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    resource_argument(parser)
+    resource_argument(parser, default="all of the namespace")
     parser.add_argument(
         "-A", "--all-namespaces", action="store_true", help="the resources of all namespaces, in a table"
     )
@@ -86,13 +85,12 @@ async def _shown(options: argparse.Namespace) -> int:
 async def _until(at: Asked, options: argparse.Namespace, resources: list[Resource]) -> list[Resource]:
     """The resources when what was waited for is so. Raises UsageError when the time is over."""
     awaited = options.awaited or _awaited(READY)
-    limit = options.timeout.total_seconds()
-    end = asyncio.get_running_loop().time() + limit
+    end = asyncio.get_running_loop().time() + options.timeout.total_seconds()
     while not all(awaited(one) and not one.outdated and not one.stale(now()) for one in resources):
         if asyncio.get_running_loop().time() > end:
             _print(options, resources, at.context)
             took = duration.show(options.timeout)
-            raise UsageError(f"not so within {took}: {getattr(awaited, 'said', READY)}")
+            raise UsageError(f"not so within {took}: {awaited.said}")
         await asyncio.sleep(_POLL)
         resources = await found(at, options.name, everywhere=options.all_namespaces)
     return resources
@@ -162,6 +160,4 @@ def _document(resources: Sequence[Resource], context: str) -> StatusList:
 
 def _bad(one: Resource) -> bool:
     """Whether a check failed, or the verdict is not about now."""
-    return (
-        one.stale(now()) or not one.status.checks or any(each.status in _FAILED for each in one.status.checks)
-    )
+    return one.stale(now()) or not one.status.checks or one.fails

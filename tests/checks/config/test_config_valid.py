@@ -16,10 +16,11 @@ from mehc_checks.checks.config.rules.catalogue import all_rules
 from mehc_checks.checks.config.rules.fault import NO_START, NOT_CREATED
 from mehc_checks.checks.config.rules.rule import REGISTRY
 from mehc_checks.clients.kubernetes.api import KubernetesCluster
+from mehc_checks.core.clock import now
 from mehc_checks.core.outcome import Severity, Status
 from mehc_checks.engine.check import catalogue
 from mehc_checks.engine.report import CheckResult
-from mehc_checks.installation.context import Context, now
+from mehc_checks.installation.context import Context
 from mehc_checks.installation.discover import discover
 from mehc_checks.installation.installation import WITHOUT_CLUSTER
 from mehc_checks.installation.objects import ListedReleases

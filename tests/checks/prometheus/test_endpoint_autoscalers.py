@@ -10,10 +10,11 @@ import pytest
 
 from mehc_checks.checks.prometheus.gather import PrometheusParameters
 from mehc_checks.clients.kubernetes.api import KubernetesCluster
+from mehc_checks.core.clock import now
 from mehc_checks.core.outcome import Severity, Status
 from mehc_checks.engine.check import catalogue
 from mehc_checks.engine.report import CheckResult
-from mehc_checks.installation.context import Context, now
+from mehc_checks.installation.context import Context
 from mehc_checks.installation.metricsapi import CUSTOM_METRICS
 from mehc_checks.modelengine.scaling import CUSTOM_METRIC, resource_name
 from mehc_checks.modelengine.values import Layer, Values

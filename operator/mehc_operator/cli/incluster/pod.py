@@ -13,9 +13,9 @@ import aiohttp
 from mehc_checks.clients.kubernetes.api import KubernetesCluster
 from mehc_checks.clients.kubernetes.paths import object_path
 from mehc_checks.core import duration
+from mehc_checks.core.clock import now
 from mehc_checks.core.errors import CannotEvaluate, Forbidden, UsageError
 from mehc_checks.core.outcome import Finding
-from mehc_checks.installation.context import now
 from mehc_checks.workload import creation
 from mehc_checks.workload.pods import Surroundings, why
 from mehc_checks.workload.read import read_event, read_pod
