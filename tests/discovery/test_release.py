@@ -235,28 +235,26 @@ def nested(levels: int) -> Tree:
 
 BOMB = base64.b64encode(gzip.compress(b"0" * (stored.LARGEST + 1))).decode()
 
+UNREADABLE = [
+    ("%%%", "it is not base64"),
+    (base64.b64encode(b"\x1f\x8b\x08 and then no gzip").decode(), "it is not gzip"),
+    (base64.b64encode(gzip.compress(b"{}")[:-4]).decode(), "it ends early"),
+    (base64.b64encode(b"[[").decode(), "it is not JSON"),
+    (base64.b64encode(b"[" * 200_000).decode(), "it is not JSON"),
+    (packed([]), "it is not a JSON object"),
+    (packed({}), "it names no release or no chart"),
+    (packed(release(config={"a": ["x"] * 60_000})), "its values: more than 50,000 values"),
+    (packed(release(config={"a": "x" * 3_000_000})), "its values: more than 2 MiB of text"),
+    (packed(release(config=nested(100))), "its values: nested more than 64 levels deep"),
+    (packed(release(config={"tag": 10**30})), "its values: an integer of more than 64 bits"),
+    (packed(release(values={"a": ["x"] * 60_000})), "its chart's values: more than 50,000 values"),
+    (packed([[]] * 600_000), "it has more than 500,000 values"),
+    (BOMB, "it unpacks to more than 16 MiB"),
+    ("", "it is not JSON"),
+]
 
-@pytest.mark.parametrize(
-    ("payload", "why"),
-    [
-        ("%%%", "it is not base64"),
-        (base64.b64encode(b"\x1f\x8b\x08 and then no gzip").decode(), "it is not gzip"),
-        (base64.b64encode(gzip.compress(b"{}")[:-4]).decode(), "it ends early"),
-        (base64.b64encode(b"[[").decode(), "it is not JSON"),
-        (base64.b64encode(b"[" * 200_000).decode(), "it is not JSON"),
-        (packed([]), "it is not a JSON object"),
-        (packed({}), "it names no release or no chart"),
-        (packed(release(config={"a": ["x"] * 60_000})), "its values: more than 50,000 values"),
-        (packed(release(config={"a": "x" * 3_000_000})), "its values: more than 2 MiB of text"),
-        (packed(release(config=nested(100))), "its values: nested more than 64 levels deep"),
-        (packed(release(config={"tag": 10**30})), "its values: an integer of more than 64 bits"),
-        (packed(release(values={"a": ["x"] * 60_000})), "its chart's values: more than 50,000 values"),
-        (packed([[]] * 600_000), "it has more than 500,000 values"),
-        (BOMB, "it unpacks to more than 16 MiB"),
-        ("", "it is not JSON"),
-    ],
-    ids=lambda value: value if len(value) < 40 else "payload",
-)
+
+@pytest.mark.parametrize(("payload", "why"), UNREADABLE, ids=[why for _, why in UNREADABLE])
 async def test_a_release_that_cannot_be_read_is_named(
     control_plane: ControlPlane, cluster: KubernetesCluster, namespace: str, payload: str, why: str
 ) -> None:

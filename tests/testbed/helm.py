@@ -155,8 +155,8 @@ def wrapper(key: str = "", *, values: Mapping[str, Any] | None = None) -> Iterat
 
 
 def packed(document: Any) -> str:
-    """A release as Helm stores it."""
-    return base64.b64encode(gzip.compress(json.dumps(document).encode())).decode()
+    """A release as Helm stores it, the same at any time."""
+    return base64.b64encode(gzip.compress(json.dumps(document).encode(), mtime=0)).decode()
 
 
 def release_secret(
