@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from mehc_checks.core.errors import Problem
-from mehc_checks.installation.cloudsecrets import aws_secret
+from mehc_checks.installation.cloudsecrets.database import READERS
 from mehc_checks.installation.context import Context
 from mehc_checks.installation.environment import Environment, gateway_environment
 from mehc_checks.installation.reasons import EnvironmentReasons
@@ -57,11 +57,12 @@ async def database_of(context: Context, environment: Environment) -> Database:
         raise Problem(R.URL_EMPTY, source=environment.source(DATABASE_URL), fallback=fallback)
     if kind is SourceKind.PARTS:
         return _of_parts(context, environment)
-    if kind is not SourceKind.AWS_SECRET:
+    read = READERS.get(kind)
+    if read is None:
         vault = context.configuration.text("azure.keyvault_name")
         store = f"{kind} {vault}" if kind is SourceKind.KEY_VAULT and vault else str(kind)
         raise Problem(R.CLOUD_SECRET_NOT_READ, secret=name, store=store)
-    kept = await aws_secret(context, name)
+    kept = await read(context, name)
     if unusable := kept.problem(concerning="", form=SECRET_FORM, setting=paths.CLOUD_DATABASE_SECRET):
         raise unusable
     fields = kept.fields or {}

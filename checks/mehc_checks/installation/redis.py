@@ -10,7 +10,7 @@ from mehc_checks.clients.kubernetes.reasons import KubernetesReasons
 from mehc_checks.clients.redis.conversation import conversation
 from mehc_checks.core.deadline import within
 from mehc_checks.core.errors import CannotEvaluate, MehcError, Problem
-from mehc_checks.installation.cloudsecrets import aws_secret
+from mehc_checks.installation.cloudsecrets.aws import aws_secret
 from mehc_checks.installation.context import Context
 from mehc_checks.installation.environment import (
     Environment,

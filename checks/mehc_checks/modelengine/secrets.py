@@ -1,24 +1,29 @@
-"""A secret of AWS Secrets Manager, as far as it could be read."""
+"""A secret of the cloud's secret store, as far as it could be read."""
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Final, Self
 
 from mehc_checks.core.errors import Problem
 from mehc_checks.core.outcome import Reason, ReasonSet, Status
 
+_REGION: Final = "config.values.infra.default_region"
+
 
 class CloudSecretReasons(ReasonSet):
-    """What a check finds that uses such a secret. ``form`` is what it should hold, ``setting`` the value naming it."""
+    """What a check finds that uses such a secret. ``form`` is what it should hold, ``setting`` the value naming it.
+
+    ``place`` is the value that says where it is: its region, its vault, its project.
+    """
 
     CLOUD_SECRET_UNUSABLE = Reason(
         "CloudSecretUnusable",
         Status.FAIL,
-        "The secret of AWS Secrets Manager does not exist, or does not hold what its reader expects.",
+        "The secret of the cloud's secret store does not exist, or does not hold what its reader expects.",
         message="{concerning}secret {secret} {wrong}",
-        remedy="Write secret {secret} as {form}, or correct {setting} and config.values.infra.default_region.",
-        defaults={"concerning": ""},
+        remedy="Write secret {secret} as {form}, or correct {setting} and {place}.",
+        defaults={"concerning": "", "place": _REGION},
     )
 
 
@@ -28,7 +33,7 @@ class CloudSecret:
 
     Both are None where there is no text to be had: it has none (``trouble``), or it could not be read (``failure``).
     The platform fails by a trouble; a failure is only of the identity that asks here. ``nulls`` are the fields whose
-    value is null, which ``fields`` lacks.
+    value is null, which ``fields`` lacks. ``place`` is the value that says where the secret is.
     """
 
     name: str
@@ -37,19 +42,20 @@ class CloudSecret:
     nulls: frozenset[str] = frozenset()
     trouble: str = ""
     failure: Problem | None = None
+    place: str = _REGION
 
     @classmethod
-    def of(cls, name: str, text: str) -> Self:
+    def of(cls, name: str, text: str, *, place: str = _REGION) -> Self:
         """A secret with that text."""
         try:
             document = json.loads(text)
         except ValueError:
-            return cls(name=name, text=text, trouble="is not JSON")
+            return cls(name=name, text=text, trouble="is not JSON", place=place)
         if not isinstance(document, dict):
-            return cls(name=name, text=text, trouble="is not a JSON object")
+            return cls(name=name, text=text, trouble="is not a JSON object", place=place)
         fields = {str(key): str(value) for key, value in document.items() if value is not None}
         nulls = frozenset(key for key, value in document.items() if value is None)
-        return cls(name=name, text=text, fields=fields, nulls=nulls)
+        return cls(name=name, text=text, fields=fields, nulls=nulls, place=place)
 
     def wrong(self, *wanted: str) -> str:
         """What keeps one who reads the fields ``wanted``, as a phrase: "lacks host, port"; "" where nothing does."""
@@ -68,4 +74,4 @@ class CloudSecret:
     def unusable(self, wrong: str, *, form: str, setting: str) -> Problem:
         """What is wrong with its content, as a phrase: "is blank"."""
         reason = CloudSecretReasons.CLOUD_SECRET_UNUSABLE
-        return Problem(reason, secret=self.name, wrong=wrong, form=form, setting=setting)
+        return Problem(reason, secret=self.name, wrong=wrong, form=form, setting=setting, place=self.place)
