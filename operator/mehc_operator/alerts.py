@@ -25,6 +25,8 @@ _HELD: Final = "3m"
 class Alert:
     """One alert. ``expr`` is PromQL, ``summary`` a template of Prometheus; ``impact`` is the annotation description.
 
+    ``fix`` is a template, too: what fixes the root causes, where the alert has some.
+
     ``after`` is how long the expression must hold, ``held`` how long the alert stays when it no longer does.
     """
 
@@ -36,6 +38,7 @@ class Alert:
     summary: str
     impact: str
     held: str = ""
+    fix: str = ""
 
 
 def _each(series: str, *labels: str) -> str:
@@ -43,13 +46,13 @@ def _each(series: str, *labels: str) -> str:
     return f"max by ({', '.join((_INSTALLATION, *labels))}) ({series})"
 
 
-def _listed(series: str, labels: str, item: str, otherwise: str) -> str:
+def _listed(series: str, labels: str, item: str, otherwise: str, *, between: str = ", ") -> str:
     """A template that lists what ``series`` says of the alert's installation; ``otherwise`` where that is nothing."""
     query = f"max by ({labels}) ({series}cluster=%q,namespace=%q,name=%q}})"
     return (
         f"{{{{ range $i, $found := printf `{query}` $labels.cluster $labels.namespace $labels.name"
         ' | query | sortByLabel "check" }}'
-        f"{{{{ if $i }}}}, {{{{ end }}}}{item}{{{{ else }}}}{otherwise}{{{{ end }}}}"
+        f"{{{{ if $i }}}}{between}{{{{ end }}}}{item}{{{{ else }}}}{otherwise}{{{{ end }}}}"
     )
 
 
@@ -57,6 +60,13 @@ _WHO: Final = "{{ $labels.namespace }}/{{ $labels.name }}"
 _CHECK: Final = "{{ $found.Labels.check }}"
 _CAUSES: Final = _listed(
     "mehc_root_cause{", "check, reason", f"{_CHECK} ({{{{ $found.Labels.reason }}}})", "none, nothing fails"
+)
+_FIXES: Final = _listed(
+    'mehc_root_cause{fix!="",',
+    "check, reason, fix",
+    f"{_CHECK} ({{{{ $found.Labels.reason }}}}): {{{{ $found.Labels.fix }}}}",
+    "mehc status -n {{ $labels.namespace }} {{ $labels.name }}",
+    between=" ",
 )
 _ERRORS: Final = _listed('mehc_check_status{status="Error",', "check", _CHECK, "no check applies")
 _WEAK: Final = _listed('mehc_check_status{status=~"Fail|Warn",', "check", _CHECK, "no check")
@@ -86,6 +96,7 @@ ALERTS: Final = (
         held=_HELD,
         summary=f"Model engine {_WHO} is not ready. Root cause: {_CAUSES}.",
         impact="A critical or high check fails: endpoints cannot be created, do not scale, or do not respond.",
+        fix=_FIXES,
     ),
     Alert(
         name="ModelEngineCriticalConditionFalse",
@@ -96,6 +107,7 @@ ALERTS: Final = (
         held=_HELD,
         summary="{{ $labels.check }} is False in model engine " + f"{_WHO}. Root cause: {_CAUSES}.",
         impact="A dependency of model engine does not work; every request that needs it fails or hangs.",
+        fix=_FIXES,
     ),
     Alert(
         name="ModelEngineDegraded",
@@ -106,6 +118,7 @@ ALERTS: Final = (
         held=_HELD,
         summary=f"Model engine {_WHO} is degraded by {_WEAK}. Root cause: {_CAUSES}.",
         impact="Model engine is serving, but at least one check fails or warns: something is broken or about to break.",
+        fix=_FIXES,
     ),
     Alert(
         name="ModelEngineHealthUnknown",
@@ -199,6 +212,7 @@ def _rule(alert: Alert) -> dict[str, Any]:
         "annotations": {
             "summary": alert.summary,
             "description": alert.impact,
+            **({"fix": alert.fix} if alert.fix else {}),
             "runbook_url": f"{RUNBOOKS}/{alert.name}.md",
         },
     }

@@ -184,8 +184,9 @@ class _Resources(Collector):
         self.source: Callable[[], Iterable[Observed]] = tuple
         checks = catalogue()
         self._conditions = {READY, DEGRADED, *checks}
-        self._reasons = {
-            name: {reason.name for reason in check.reasons.all()} for name, check in checks.items()
+        self._fixes = {
+            name: {reason.name: reason.shown(reason.remedy, "[{}]") for reason in check.reasons.all()}
+            for name, check in checks.items()
         }
         self._families = {
             name: _described(name, "gauge", meaning, *_OF_EACH, *labels)
@@ -209,8 +210,9 @@ class _Resources(Collector):
                 ),
                 (
                     "mehc_root_cause",
-                    f"Always 1; one series per root cause, at most {SHOWN}.",
-                    ("check", "reason"),
+                    f"Always 1; one series per root cause, at most {SHOWN}. The fix is that of the reason's "
+                    "documentation; the status has it with the names of the installation.",
+                    ("check", "reason", "fix"),
                 ),
                 (
                     "mehc_stuck_endpoints",
@@ -255,13 +257,13 @@ class _Resources(Collector):
                     labels = (condition.type, value.lower())
                     yield "mehc_status_condition", labels, value is condition.status
         for check in status.checks:
-            if check.name in self._reasons:
+            if check.name in self._fixes:
                 state = MUTED if check.muted else check.status
                 yield "mehc_check_status", (check.name, check.severity, state), 1
         for cause in status.root_causes:
-            if cause.check in self._reasons:
-                reason = cause.reason if cause.reason in self._reasons[cause.check] else OTHER
-                yield "mehc_root_cause", (cause.check, reason), 1
+            if (fixes := self._fixes.get(cause.check)) is not None:
+                reason = cause.reason if cause.reason in fixes else OTHER
+                yield "mehc_root_cause", (cause.check, reason, fixes.get(reason, "")), 1
         if status.stuck_endpoints is not None:
             yield "mehc_stuck_endpoints", (), status.stuck_endpoints
         if status.last_probe_time is not None:

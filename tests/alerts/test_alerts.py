@@ -425,9 +425,23 @@ def expected(name: str, labels: Mapping[str, str], summary: str) -> dict[str, An
         "exp_annotations": {
             "summary": summary,
             "description": alert.impact,
+            **({"fix": fixes(summary)} if alert.fix else {}),
             "runbook_url": f"{RUNBOOKS}/{name}.md",
         },
     }
+
+
+def fixes(summary: str) -> str:
+    """What the documentation says fixes the root causes that ``summary`` lists; the command where it lists none."""
+    causes = re.findall(r"(\w+) \((\w+)\)", summary)
+    documented = {
+        (name, reason.name): reason.shown(reason.remedy, "[{}]")
+        for name, check in CHECKS.items()
+        for reason in check.reasons.all()
+    }
+    return " ".join(f"{check} ({reason}): {documented[check, reason]}" for check, reason in causes) or (
+        "mehc status -n acme model-engine"
+    )
 
 
 def recorded(world: Callable[[int], Replicas], *, until: int) -> Iterator[dict[str, str]]:
@@ -486,7 +500,9 @@ def test_every_metric_and_label_of_an_expression_is_one_of_ours() -> None:
     labels = {label for metric in metrics.DESCRIBED for label in metric.labels}
     rules = yaml.safe_load(RULES.read_text())
     alerts = [
-        rule["expr"] + rule["annotations"]["summary"] for group in rules["groups"] for rule in group["rules"]
+        " ".join((rule["expr"], *rule["annotations"].values()))
+        for group in rules["groups"]
+        for rule in group["rules"]
     ]
     for expr in [*alerts, *of_dashboard()]:
         named = {re.sub("_bucket$", "", name) for name in re.findall(r"\b(?:mehc|process)_\w+", expr)}

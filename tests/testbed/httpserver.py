@@ -26,6 +26,7 @@ class Request:
     method: str
     path: str
     headers: Mapping[str, str]
+    body: bytes = b""
 
     @property
     def login(self) -> tuple[str, str] | None:
@@ -68,9 +69,9 @@ class ScriptedServer:
             protocol_version = "HTTP/1.1"
 
             def _answer(self) -> None:
-                request = Request(method=self.command, path=self.path, headers=dict(self.headers))
+                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                request = Request(method=self.command, path=self.path, headers=dict(self.headers), body=body)
                 outer.requests.append(request)
-                self.rfile.read(int(request.headers.get("Content-Length", 0)))
                 reply = script(request)
                 self.send_response(reply.status)
                 for name, value in {"Content-Length": str(len(reply.body)), **reply.headers}.items():

@@ -28,6 +28,7 @@ DEBIAN = {
     "postgresql": "/usr/lib/postgresql/*/bin/postgres",
     "redis-server": "/usr/bin/redis-server",
     "prometheus": "/usr/bin/prometheus",
+    "prometheus-alertmanager": "/usr/bin/prometheus-alertmanager",
     "docker-registry": "/usr/bin/docker-registry",
     "containerd": "/usr/bin/containerd",
     "runc": "/usr/sbin/runc",
