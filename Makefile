@@ -39,6 +39,10 @@ bench: setup ## measure the budgets of the design; ARGS="-o json" for machines
 faults: setup ## the page docs/faults.md, measured here; FULL=1 for floods of full size
 	@$(PYTHON) -m faults
 
+.PHONY: release
+release: setup ## build what a release publishes into dist/; publishes nothing
+	@$(PYTHON) -m hack.release
+
 lock: ## resolve the dependencies anew
 	@uv pip compile --quiet --universal --upgrade --generate-hashes --no-annotate --no-emit-index-url \
 	  --custom-compile-command "make lock" pyproject.toml -o requirements.lock
