@@ -18,6 +18,8 @@ from pathlib import Path
 if __name__ == "__main__":  # run as a file: `testbed` and `demo` are packages of the folder above
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+import yaml
+
 from demo.stage import (
     A10,
     ACL,
@@ -77,6 +79,7 @@ def main() -> int:
         demo.break_and_fix()
         demo.upgrade()
         demo.fail_over()
+        demo.restore()
         title(f"Done in {time.monotonic() - clock:.0f} s")
         if keep:
             stay(demo.control_plane, demo.environment, "mehc check -n acme-two-behind")
@@ -271,14 +274,26 @@ class Demo:
         title("Upgrade it with a value that breaks it")
         say("helm upgrade with config.values.infra.db_engine_pool_size: 10, as the values reference shows it")
         pool: Tree = {"config": {"values": {"infra": {"db_engine_pool_size": 10}}}}
-        upgraded = overlaid(self.servers.values(self.servers.redis), pool)
-        values = HelmInstallation(namespace="acme-sound", values=upgraded).helm_values()
-        clock = time.monotonic()
-        Helm(self.control_plane).upgrade("model-engine", "acme-sound", values)
-        say(f"helm upgrade succeeded ({time.monotonic() - clock:.1f} s); releases are watched")
+        took = self._upgrade(pool)
+        say(f"helm upgrade succeeded ({took:.1f} s); releases are watched")
         took = self.wait_for("acme-sound", "condition=ConfigValid=false")
         say(f"ConfigValid is False after {took:.1f} s")
         self.show("get", "mehc", "-n", "acme-sound", "-o", "wide")
+        say("mehc lint would have said so before the upgrade")
+        file = temporary_directory("values") / "values.yaml"
+        file.write_text(yaml.safe_dump(self._sound(pool)))
+        self.mehc("lint", str(file))
+
+    def _upgrade(self, values: Tree) -> float:
+        """Upgrade the healthy installation to what it was and ``values``; return the seconds that Helm took."""
+        return timed(
+            lambda: Helm(self.control_plane).upgrade("model-engine", "acme-sound", self._sound(values))
+        )
+
+    def _sound(self, values: Tree) -> Tree:
+        """The values of the healthy installation, and ``values``."""
+        all_values = overlaid(self.servers.values(self.servers.redis), values)
+        return HelmInstallation(namespace="acme-sound", values=all_values).helm_values()
 
     def fail_over(self) -> None:
         """Kill the operator's leader; what breaks meanwhile is found by the standby."""
@@ -290,6 +305,17 @@ class Demo:
         took = self.wait_for("acme-no-such-gpu", "condition=RedisReachable=false")
         say(f"{self.operator.leader().pod} is the new leader and reported the failure after {took:.1f} s")
         self.show("get", "lease", "-n", "mehc")
+
+    def restore(self) -> None:
+        """Fix what the demo has broken, and leave each installation as its name says."""
+        title("Fix what is left, and look at it")
+        self.servers.shared.start()
+        self._upgrade({})
+        took = self.wait_for("acme-sound", "condition=Ready")
+        say(f"Redis is back and the value is gone: acme-sound is Ready after {took:.1f} s")
+        self.wait_for("acme-no-such-gpu", "condition=RedisReachable")
+        self.mehc("status", "-n", "acme-sound")
+        self.mehc("status", "-A")
 
     def wait_for(self, namespace: str, what: str, *, seconds: int = 50) -> float:
         """Wait for ``what``, in the words of kubectl wait --for; return the seconds it took."""
@@ -306,8 +332,8 @@ class Demo:
     def mehc(self, command: str, *words: str) -> None:
         print(f"\n$ mehc {command} {' '.join(words)}", flush=True)
         done = subprocess.run(
-            [MEHC, command, "--kubeconfig", str(self.control_plane.kubeconfig), *words],
-            env=os.environ | self.environment,
+            [MEHC, command, *words],
+            env={**os.environ, **self.environment, "KUBECONFIG": str(self.control_plane.kubeconfig)},
             capture_output=True,
             text=True,
             check=False,

@@ -21,7 +21,7 @@ def written(form: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], **cha
 
 def test_a_line_names_the_first_cause_and_its_fix(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     line = written("short", tmp_path, capsys, tag=None)
-    assert line.startswith("Failing: 0 of 1 check passes (")
+    assert line.startswith("Failing: 0 of 1 checks pass (")
     assert "; ConfigValid/TagUnset: tag is not set" in line
     assert " Fix: Set tag to " in line
     assert line.count("\n") == 1
@@ -42,7 +42,7 @@ def test_junit_has_a_case_for_each_check(tmp_path: Path, capsys: pytest.CaptureF
 
 def test_markdown_reads_no_text_as_its_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = written("markdown", tmp_path, capsys, tag=None)
-    assert text.startswith("## Failing: 0 of 1 check passes")
+    assert text.startswith("## Failing: 0 of 1 checks pass")
     assert "1. **ConfigValid/TagUnset** (critical): " in text
     assert "| ConfigValid | Fail | " in text
     assert plain("a|b\n# *c* <script> [x](y)") == r"a\|b \# \*c\* \<script\> \[x\](y)"

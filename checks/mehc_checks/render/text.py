@@ -43,8 +43,7 @@ def verdict(report: Report) -> str:
     results = [check for check in report.checks if check.status is not Status.SKIP]
     word = health((found.status, found.severity) for check in results for found in check.findings)
     passing = sum(check.status is Status.PASS for check in results)
-    pass_ = "check passes" if len(results) == 1 else "checks pass"
-    return f"{word}: {passing} of {len(results)} {pass_} ({duration.show(report.duration)})"
+    return f"{word}: {passing} of {len(results)} checks pass ({duration.show(report.duration)})"
 
 
 def place(report: Report, context: str) -> str:
