@@ -34,11 +34,6 @@ def operator(control_plane: ControlPlane) -> Iterator[Operator]:
 
 
 @pytest.fixture
-def cluster(control_plane: ControlPlane, namespace: str, operator: Operator) -> Cluster:
-    return Cluster(control_plane, namespace)
-
-
-@pytest.fixture
 def world(cluster: Cluster, kwok: Kwok, postgres: Postgres, redis_server: Redis) -> World:
     return World(
         plane=cluster.plane,

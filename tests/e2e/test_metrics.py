@@ -32,12 +32,6 @@ FILES = ROOT / "charts" / "model-engine-health-check" / "files"
 
 
 @pytest.fixture(scope="module")
-def operator(control_plane: ControlPlane) -> Iterator[Operator]:
-    with Operator(control_plane) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
 def prometheus(operator: Operator) -> Iterator[Prometheus]:
     """With the chart's alerts, which wait for nothing."""
     rules = yaml.safe_load((FILES / "alerts.yaml").read_text())

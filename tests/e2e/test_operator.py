@@ -25,12 +25,6 @@ Tree = dict[str, Any]
 
 
 @pytest.fixture(scope="module")
-def operator(control_plane: ControlPlane) -> Iterator[Operator]:
-    with Operator(control_plane) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
 def redis() -> Iterator[Redis]:
     """Of this module alone: its tests stop and pause it."""
     with Redis() as server:

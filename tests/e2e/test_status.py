@@ -2,13 +2,12 @@
 
 import contextlib
 import time
-from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
 import pytest
 
-from testbed.controlplane import ApiError, ControlPlane
+from testbed.controlplane import ApiError
 from testbed.healthchecks import PROBE_NOW, Cluster, manifest, wait, with_redis
 from testbed.installation import aws_values
 from testbed.operatorprocess import Operator
@@ -17,17 +16,6 @@ from testbed.redis import Redis
 Tree = dict[str, Any]
 OBJECT_LIMIT = 1536 * 1024
 """Bytes that etcd takes at once."""
-
-
-@pytest.fixture(scope="module")
-def operator(control_plane: ControlPlane) -> Iterator[Operator]:
-    with Operator(control_plane) as running:
-        yield running
-
-
-@pytest.fixture
-def cluster(control_plane: ControlPlane, namespace: str, operator: Operator) -> Cluster:
-    return Cluster(control_plane, namespace)
 
 
 def handled(cluster: Cluster, request: str) -> bool:

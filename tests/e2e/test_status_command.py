@@ -4,13 +4,11 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
 
-from testbed.controlplane import ControlPlane
 from testbed.healthchecks import Cluster, wait, with_redis
 from testbed.operatorprocess import Operator
 from testbed.redis import Redis
@@ -18,17 +16,6 @@ from testbed.redis import Redis
 MEHC = Path(sys.executable).with_name("mehc")
 LIMIT = 300
 """Seconds: much more than a busy machine takes."""
-
-
-@pytest.fixture(scope="module")
-def operator(control_plane: ControlPlane) -> Iterator[Operator]:
-    with Operator(control_plane) as running:
-        yield running
-
-
-@pytest.fixture
-def cluster(control_plane: ControlPlane, namespace: str, operator: Operator) -> Cluster:
-    return Cluster(control_plane, namespace)
 
 
 def mehc(cluster: Cluster, *words: str, kubeconfig: Path | None = None) -> subprocess.CompletedProcess[str]:

@@ -27,11 +27,6 @@ def operator(control_plane: ControlPlane, certificate_authority: CertificateAuth
         yield running
 
 
-@pytest.fixture
-def cluster(control_plane: ControlPlane, namespace: str, operator: Operator) -> Cluster:
-    return Cluster(control_plane, namespace)
-
-
 def apply(cluster: Cluster, operator: Operator, dependency: Dependency, **spec: Any) -> str:
     """Have the dependency judged, and wait until a connection to it is held; the resource's name."""
     name = dependency.check.lower()

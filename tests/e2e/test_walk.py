@@ -7,16 +7,13 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from testbed.controlplane import ControlPlane
 from testbed.healthchecks import Cluster, with_redis
-from testbed.operatorprocess import Operator
 from testbed.redis import Redis
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,16 +31,9 @@ NEW_DEPLOYMENT = {
 }
 
 
-@pytest.fixture(scope="module")
-def operator(control_plane: ControlPlane) -> Iterator[Operator]:
-    with Operator(control_plane) as running:
-        yield running
-
-
 @pytest.fixture
-def broken(control_plane: ControlPlane, namespace: str, operator: Operator, redis_server: Redis) -> Cluster:
+def broken(cluster: Cluster, redis_server: Redis) -> Cluster:
     """An installation whose Redis has nothing listening, probed by the operator."""
-    cluster = Cluster(control_plane, namespace)
     spec: dict[str, Any] = json.loads(
         json.dumps(with_redis(redis_server)).replace(f":{redis_server.port}/", ":1/")
     )
