@@ -89,7 +89,7 @@ def broker_works(url: str) -> bool:
     except (OperationalError, redis.RedisError, OSError, ValueError, TypeError, KeyError):
         return False  # the last three of a URL that kombu cannot read
     with start_worker(app, pool="solo", perform_ping_check=False, shutdown_timeout=5, loglevel="ERROR"):
-        for _ in range(100):
+        for _ in range(1200):
             if ran:
                 break
             time.sleep(0.1)
