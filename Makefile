@@ -45,9 +45,9 @@ release: setup ## build what a release publishes into dist/; publishes nothing
 
 lock: ## resolve the dependencies anew
 	@uv pip compile --quiet --universal --upgrade --generate-hashes --no-annotate --no-emit-index-url \
-	  --custom-compile-command "make lock" pyproject.toml -o requirements.lock
+	  --custom-compile-command "make lock" pyproject.toml --all-extras -o requirements.lock
 	@uv pip compile --quiet --universal --upgrade --generate-hashes --no-annotate --no-emit-index-url \
-	  --custom-compile-command "make lock" pyproject.toml --group dev -o requirements-dev.lock
+	  --custom-compile-command "make lock" pyproject.toml --all-extras --group dev -o requirements-dev.lock
 	@echo 'hatchling>=1.27' | uv pip compile --quiet --universal --upgrade --generate-hashes --no-annotate \
 	  --no-emit-index-url --custom-compile-command "make lock" - -o requirements-build.lock
 

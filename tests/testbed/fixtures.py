@@ -26,11 +26,12 @@ from testbed.redis import Redis
 
 
 def pytest_configure() -> None:
-    """No test finds the developer's own cluster, database or Redis."""
+    """No test finds the developer's own cluster, database, Redis or identity in Azure."""
     os.environ["KUBECONFIG"] = os.devnull  # unset would mean ~/.kube/config
     for name in list(os.environ):
-        if name.startswith(("PG", "KUBERNETES_SERVICE_", "REDIS_")) or name == "DATABASE_URL":
+        if name.startswith(("PG", "KUBERNETES_SERVICE_", "REDIS_", "AZURE_")) or name == "DATABASE_URL":
             del os.environ[name]
+    os.environ["AZURE_POD_IDENTITY_AUTHORITY_HOST"] = "http://127.0.0.1:9"  # nothing listens there
 
 
 @pytest.fixture(autouse=True)

@@ -80,7 +80,7 @@ class ScriptedServer:
                 if self.command != "HEAD":
                     self.wfile.write(reply.body)
 
-            do_GET = do_HEAD = do_POST = _answer  # noqa: N815
+            do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = _answer  # noqa: N815
 
             def log_message(self, *_: Any) -> None:
                 """Quiet."""

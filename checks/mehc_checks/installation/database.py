@@ -1,15 +1,18 @@
 """The gateway's database as an installation configures it: what its sessions connect to."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 from mehc_checks.core.errors import Problem
+from mehc_checks.installation.azure import DATABASE_SCOPE, login_token
 from mehc_checks.installation.cloudsecrets.database import READERS
 from mehc_checks.installation.context import Context
 from mehc_checks.installation.environment import Environment, gateway_environment
 from mehc_checks.installation.reasons import EnvironmentReasons
 from mehc_checks.modelengine import paths
 from mehc_checks.modelengine.database import (
+    KEY_VAULT_FORM,
     PARTS,
     READER_HOST,
     SECRET_FORM,
@@ -18,14 +21,17 @@ from mehc_checks.modelengine.database import (
     SourceKind,
     URLs,
     default_secret,
+    of_key_vault,
     of_parts,
     of_secret,
     of_text,
     sessions,
     source_kind,
+    wrong_address,
 )
 from mehc_checks.modelengine.databasereasons import DatabaseURLReasons as R
-from mehc_checks.modelengine.environment import DATABASE_KEY, DATABASE_URL
+from mehc_checks.modelengine.environment import AZURE_IDENTITY, DATABASE_KEY, DATABASE_URL
+from mehc_checks.modelengine.secrets import CloudSecret
 
 _UPPERCASE_KEY: Final = "DATABASE_URL"
 """The key that the values reference names, and that nothing reads."""
@@ -63,6 +69,8 @@ async def database_of(context: Context, environment: Environment) -> Database:
         store = f"{kind} {vault}" if kind is SourceKind.KEY_VAULT and vault else str(kind)
         raise Problem(R.CLOUD_SECRET_NOT_READ, secret=name, store=store)
     kept = await read(context, name)
+    if kind is SourceKind.KEY_VAULT:
+        return await _of_key_vault(context, environment, kept)
     if unusable := kept.problem(concerning="", form=SECRET_FORM, setting=paths.CLOUD_DATABASE_SECRET):
         raise unusable
     fields = kept.fields or {}
@@ -73,6 +81,28 @@ async def database_of(context: Context, environment: Environment) -> Database:
 
 
 _PLACES: Final = ("source", "host", "reader", "name")
+
+
+async def _of_key_vault(context: Context, environment: Environment, kept: CloudSecret) -> Database:
+    """The secret has the address; the user is the platform's identity, and the password a token of it."""
+    setting = paths.CLOUD_DATABASE_SECRET
+    if unusable := kept.problem(concerning="", form=KEY_VAULT_FORM, setting=setting):
+        raise unusable
+    text = kept.text or ""
+    if wrong := wrong_address(text):
+        raise kept.unusable(wrong, form=KEY_VAULT_FORM, setting=setting)
+    held, is_platforms = await login_token(context, DATABASE_SCOPE, text.partition("/")[0].partition(":")[0])
+    user = environment.get(AZURE_IDENTITY) or "None"  # as Python writes what is not set
+    source = f"secret {kept.name} of {SourceKind.KEY_VAULT}"
+    database = _database(
+        context,
+        environment,
+        of_key_vault(text, user=user, token=held.text),
+        dict.fromkeys(_PLACES, source),
+        secret=kept.name,
+    )
+    rejected = R.ENTRA_LOGIN_REJECTED if is_platforms else R.ENTRA_LOGIN_NOT_TESTED
+    return replace(database, rejected=rejected, principal=held.principal)
 
 
 def _of_parts(context: Context, environment: Environment) -> Database:
@@ -102,7 +132,10 @@ def _database(
     context.redactor.add(*(session.server.password for session in found if session.server))
     context.redactor.add(*(given.password for given in urls.given.values()))
     return Database(
-        **places,
+        source=places["source"],
+        host=places["host"],
+        reader=places["reader"],
+        name=places["name"],
         sessions=found,
         secret=secret,
         has_percent="%" in urls.writer,

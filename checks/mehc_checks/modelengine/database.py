@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from mehc_checks.clients.postgres.server import Server
+from mehc_checks.core.outcome import Reason
 from mehc_checks.modelengine.databasereasons import DatabaseURLReasons as R
 from mehc_checks.modelengine.databaseurl import (
     DEFAULT_PORT,
@@ -129,6 +130,22 @@ def of_secret(fields: Mapping[str, str], *, gcp: bool = False) -> URLs:
             user=user, password=password, host=place, port=port, database=database, missing=missing
         )
     return URLs(writer=made[Role.WRITER].url, reader=made[Role.READER].url, given=made)
+
+
+KEY_VAULT_FORM: Final = "HOST:5432/DATABASE, without user and password"
+
+
+def wrong_address(text: str) -> str:
+    """What makes a secret of Azure useless as ``of_key_vault`` strings it, as a phrase; "" for nothing."""
+    if not text.strip():
+        return "is blank"
+    if text != text.strip():
+        return "has white space at its ends"
+    if text.startswith("{"):
+        return "is JSON"
+    if "://" in text or "@" in text:
+        return "is a whole URL"
+    return "" if text.partition("/")[2] else "names no database"
 
 
 def of_key_vault(text: str, *, user: str, token: str) -> URLs:
@@ -262,3 +279,6 @@ class Database:
     """Whether the URL for the migration holds a %, which Alembic takes for an interpolation."""
     is_default: bool = False
     """Whether nothing names a host, so that the platform tries its own."""
+    rejected: Reason | None = None
+    """What a rejected login means where it is by a token of ``principal``, and not by a password."""
+    principal: str = ""

@@ -31,10 +31,29 @@ class DatabaseURLReasons(CloudSecretReasons):
     CLOUD_SECRET_NOT_READ = Reason(
         "CloudSecretNotRead",
         Status.ERROR,
-        "The database URL is made from a secret of Azure or GCP, which mehc cannot read.",
+        "The database URL is made from a secret of a store that mehc cannot read.",
         message="the database URL is made from secret {secret} of {store}, which mehc cannot read: nothing was tested",
         remedy="Check the secret by hand, or store the URL in a Kubernetes Secret and name that in "
         "secrets.kubernetesDatabaseSecretName.",
+    )
+    ENTRA_LOGIN_NOT_TESTED = Reason(
+        "EntraLoginNotTested",
+        Status.ERROR,
+        "On Azure the platform logs in with a token of its own identity. The operator has another one, which the "
+        "server rejects for the platform's user; whether it accepts the platform's is not known.",
+        message="{address} is reachable; the login of {user} was not tested: mehc has the identity of {principal}, not "
+        "the platform's",
+        remedy="To have it tested, run the operator with the platform's identity: azure.client_id in its annotation "
+        "azure.workload.identity/client-id, and a federated credential for its ServiceAccount.",
+    )
+    ENTRA_LOGIN_REJECTED = Reason(
+        "EntraLoginRejected",
+        Status.FAIL,
+        "The server rejects a token of the platform's own identity: it has no role of the name azure.identity_name "
+        "that is bound to that identity, or Microsoft Entra authentication is off.",
+        message="{address} rejected the Microsoft Entra token of {principal} for user {user}",
+        remedy="Set azure.identity_name to the identity's name, and as Entra administrator of the server run SELECT * "
+        "FROM pgaadauth_create_principal('{user}', false, false).",
     )
     SOCKET_NOT_TESTED = Reason(
         "SocketNotTested",

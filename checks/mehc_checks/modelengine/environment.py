@@ -80,6 +80,12 @@ class Declared:
         return any(item.get("name") in _ALWAYS for item in self.env)
 
 
+AZURE_IDENTITY: Final = "AZURE_IDENTITY_NAME"
+"""By which name the platform logs in to the database on Azure."""
+AZURE_OBJECT: Final = "AZURE_OBJECT_ID"
+"""By which it logs in to Redis there."""
+
+
 def by_values(configuration: Configuration) -> Declared:
     """What the chart makes of the values, as far as the database and Redis are concerned.
 
@@ -112,6 +118,9 @@ def _of_chart(configuration: Configuration) -> Iterator[Mapping[str, Any]]:
         yield secret(REDIS_TOKEN, kept, read(paths.REDIS_AUTH_SECRET_KEY) or TOKEN_KEY)
     elif token := read(paths.REDIS_AUTH):
         yield {"name": REDIS_TOKEN, "value": token}
+    for variable, path in ((AZURE_IDENTITY, "azure.identity_name"), (AZURE_OBJECT, "azure.object_id")):
+        if text := read(path):
+            yield {"name": variable, "value": text}
 
 
 def of_deployment(deployment: Mapping[str, Any], whose: str = "gateway") -> Declared:

@@ -13,6 +13,7 @@ import pytest
 
 from mehc_checks.checks.database.reasons import DatabaseReasons
 from mehc_checks.clients.aws.reasons import AwsReasons
+from mehc_checks.clients.azure.reasons import AzureReasons
 from mehc_checks.clients.kubernetes.api import KubernetesCluster
 from mehc_checks.clients.network.reasons import NetworkReasons
 from mehc_checks.core.outcome import Status
@@ -640,11 +641,11 @@ CASES = [
     ),
     Case(
         id="a secret of Azure",
-        reason="CloudSecretNotRead",
-        says="secret ml/db of Azure Key Vault vault-1, which mehc cannot read",
+        reason="AzureNoIdentity",
+        says="secret ml-db: no Azure identity in this process",
         data=lambda _: None,
         values={
-            "secrets": {"kubernetesDatabaseSecretName": None, "cloudDatabaseSecretName": "ml/db"},
+            "secrets": {"kubernetesDatabaseSecretName": None, "cloudDatabaseSecretName": "ml-db"},
             "config": {"values": {"infra": {"cloud_provider": "azure"}}},
             "azure": {"keyvault_name": "vault-1"},
         },
@@ -806,13 +807,18 @@ async def test_a_server_that_is_not_ready(
 
 
 def test_every_reason_has_a_case(produced: set[str]) -> None:
-    """Those of AWS are in test_aws.py, of the network in test_net.py, some in files beside this one."""
+    """Those of AWS and Azure are in test_aws.py and test_azure_identity.py, of the network in test_net.py, some in
+    files beside this one.
+    """
     elsewhere = {
         *AwsReasons.all(),
+        *AzureReasons.all(),
         *NetworkReasons.all(),
         *EnvironmentReasons.all(),
         DatabaseReasons.COMPONENT_DIFFERS,
         DatabaseReasons.CLOUD_SECRET_UNUSABLE,
+        DatabaseReasons.ENTRA_LOGIN_NOT_TESTED,
+        DatabaseReasons.ENTRA_LOGIN_REJECTED,
         DatabaseReasons.TRANSACTION_POOLING,
         DatabaseReasons.POOLER_WAITS,
         DatabaseReasons.PASSWORD_WHITESPACE,

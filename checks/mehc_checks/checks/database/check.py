@@ -111,6 +111,7 @@ def _migrating(server: Server, found: Schema, schema_is: set[Reason]) -> Iterato
         yield R.PRIVILEGES_MISSING(user=user, objects=objects, grant=grant)
 
 
+_OF_THE_LOGIN = (R.PASSWORD_REJECTED, R.EXTERNAL_AUTH_REJECTED, R.ROLE_REJECTED)
 _OF_THE_HOST = (*NetworkReasons.all(), R.NOT_POSTGRESQL)
 
 
@@ -122,6 +123,9 @@ def _unreached(probe: Probe, problem: Problem, database: Database, role: Role) -
     if problem.reason is R.PASSWORD_REJECTED and password != password.strip():
         server = probe.server
         return R.PASSWORD_WHITESPACE(source=database.source, address=server.address, user=server.user)
+    if database.rejected and problem.reason in _OF_THE_LOGIN:
+        server = probe.server
+        return database.rejected(address=server.address, user=server.user, principal=database.principal)
     place = database.source
     if problem.reason in _OF_THE_HOST:
         place = database.reader if role is Role.READER else database.host

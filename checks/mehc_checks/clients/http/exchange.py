@@ -1,4 +1,4 @@
-"""One bounded HTTP exchange: a GET with one deadline over all of its steps and a bounded body; each fault has a reason.
+"""One bounded HTTP exchange: a request with one deadline over all steps and a bounded body; each fault has a reason.
 
 No redirects, proxies, cookies or retries: a caller that needs one does it by hand.
 """
@@ -61,7 +61,21 @@ async def get(
     headers: Mapping[str, str] | None = None,
     most: int = 65536,
 ) -> Response:
-    """Send a GET to ``url``, byte for byte, and read the answer; all within ``timeout`` seconds.
+    """``send`` a GET."""
+    return await send("GET", url, timeout=timeout, tls=tls, headers=headers, most=most)
+
+
+async def send(
+    method: str,
+    url: str,
+    *,
+    timeout: float,
+    tls: ssl.SSLContext | None = None,
+    headers: Mapping[str, str] | None = None,
+    data: bytes | None = None,
+    most: int = 65536,
+) -> Response:
+    """Send a request to ``url``, byte for byte, and read the answer; all within ``timeout`` seconds.
 
     User and password in ``url`` are sent as basic authentication. ``most``: bytes of the body that are read, packed
     and unpacked. Raises NetworkProblem (one of ``HttpReasons``), or ValueError where ``url`` cannot be one.
@@ -69,14 +83,14 @@ async def get(
     host, port = address(url)
     target, login = _split(url)
     allowance = Allowance(timeout)
-    addresses = await net.resolve(host, port, timeout=timeout)
+    places = await net.places(host, port, timeout=timeout)
     try:
         async with (
             within(allowance.left),
             aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(
                     ssl=tls or net.client_context(),
-                    resolver=_Resolved(addresses),
+                    resolver=_Resolved(places),
                     socket_factory=reach.socket_of,
                 ),
                 cookie_jar=aiohttp.DummyCookieJar(),
@@ -86,7 +100,7 @@ async def get(
                 max_line_size=_MOST_HEADER,
                 max_field_size=_MOST_HEADER,
             ) as session,
-            session.get(target, allow_redirects=False) as response,
+            session.request(method, target, data=data, allow_redirects=False) as response,
         ):
             body = bytearray()
             async for chunk in response.content.iter_any():
@@ -147,22 +161,22 @@ def _unpacked(body: bytes, most: int) -> tuple[bytes, bool]:
 
 
 class _Resolved(AbstractResolver):
-    """Leads every name to ``addresses``."""
+    """Leads every name to ``places``."""
 
-    def __init__(self, addresses: Sequence[str]) -> None:
-        self._addresses = addresses
+    def __init__(self, places: Sequence[net.Place]) -> None:
+        self._places = places
 
     async def resolve(self, host: str, port: int = 0, family: AddressFamily = AF_INET) -> list[ResolveResult]:
         return [
             ResolveResult(
                 hostname=host,
                 host=found,
-                port=port,
+                port=there,
                 family=AF_INET6 if ":" in found else AF_INET,
                 proto=0,
                 flags=AI_NUMERICHOST,
             )
-            for found in self._addresses
+            for found, there in self._places
         ]
 
     async def close(self) -> None:

@@ -1,0 +1,1 @@
+"""Azure, asked by the process's own identity."""

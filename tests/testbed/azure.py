@@ -1,0 +1,215 @@
+"""Azure, as far as mehc asks it: Microsoft Entra's token endpoint, and services that know each token and its roles.
+
+One HTTPS server under their real names (``testbed.names``), with the answers that the services' documentation has; the
+vendor's own clients are held against it in the tests. Tokens are as Entra's, but that no key signs them.
+"""
+
+import base64
+import contextlib
+import json
+import secrets
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from urllib.parse import parse_qs, urlsplit
+
+from testbed.httpserver import Reply, Request, ScriptedServer
+from testbed.names import leading
+from testbed.pki import CertificateAuthority
+
+LOGIN = "login.microsoftonline.com"
+TENANT = "7f0f5a0c-1111-4222-8333-aaaaaaaaaaaa"
+VAULT, BLOBS, BUS, REGISTRY = (
+    "vault.azure.net",
+    "blob.core.windows.net",
+    "servicebus.windows.net",
+    "azurecr.io",
+)
+AUDIENCES = {
+    VAULT: "https://vault.azure.net",
+    BLOBS: "https://storage.azure.com",
+    BUS: "https://servicebus.azure.net",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Principal:
+    """An identity; ``assertion`` is the ServiceAccount's token that its federated credential accepts."""
+
+    client: str
+    object: str
+    assertion: str
+
+    def environment(self, folder: Path) -> dict[str, str]:
+        """What the webhook of workload identity gives a pod."""
+        file = folder / f"{self.client}.token"
+        file.write_text(self.assertion)
+        return {
+            "AZURE_CLIENT_ID": self.client,
+            "AZURE_TENANT_ID": TENANT,
+            "AZURE_FEDERATED_TOKEN_FILE": str(file),
+            "AZURE_AUTHORITY_HOST": f"https://{LOGIN}/",
+        }
+
+
+def principal() -> Principal:
+    """A new one, which no service admits yet."""
+    return Principal(client=_guid(), object=_guid(), assertion=secrets.token_hex(16))
+
+
+def _guid() -> str:
+    text = secrets.token_hex(16)
+    return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
+
+
+@dataclass(kw_only=True)
+class Secret:
+    """A secret of a vault."""
+
+    text: str
+    enabled: bool = True
+
+
+@dataclass
+class State:
+    """What is there, and who may do what: ``roles`` are pairs of object ID and resource ("kv.vault.azure.net")."""
+
+    principals: dict[str, Principal] = field(default_factory=dict)
+    roles: set[tuple[str, str]] = field(default_factory=set)
+    secrets: dict[tuple[str, str], Secret] = field(default_factory=dict)
+    tokens: dict[tuple[str, str], str] = field(default_factory=dict)
+    firewalled: set[str] = field(default_factory=set)
+
+
+class AzureCloud:
+    """The server. ``certificates``: its authority is the one that clients must trust."""
+
+    def __init__(self, certificates: CertificateAuthority) -> None:
+        self.state = State()
+        self._ca = certificates
+        names = (LOGIN, *(f"*.{suffix}" for suffix in (VAULT, BLOBS, BUS, REGISTRY)))
+        self.server = ScriptedServer(self._answer, certificate=certificates.issue("azure", names=names))
+
+    def __enter__(self) -> Self:
+        self.server.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.server.__exit__(kind, error, trace)
+
+    @contextlib.contextmanager
+    def led(self, *hosts: str, **more: str) -> Iterator[None]:
+        """Within, this process finds Entra and ``hosts`` here."""
+        routes = {f"{host}:443": self.server.address for host in (LOGIN, *hosts)}
+        with leading({**routes, **more}):
+            yield
+
+    @property
+    def ca_file(self) -> Path:
+        return self._ca.ca_file
+
+    def identity(self) -> Principal:
+        """A new identity."""
+        made = principal()
+        self.state.principals[made.client] = made
+        return made
+
+    def grant(self, to: Principal, host: str) -> None:
+        """The role that reading of ``host`` takes."""
+        self.state.roles.add((to.object, host))
+
+    def keep(self, vault: str, name: str, text: str, *, enabled: bool = True) -> None:
+        self.state.secrets[f"{vault}.{VAULT}", name] = Secret(text=text, enabled=enabled)
+
+    def token(self, of: Principal, audience: str) -> str:
+        """The one token of ``of`` for ``audience`` ("https://redis.azure.com")."""
+        claims = {"aud": audience, "appid": of.client, "oid": of.object, "tid": TENANT}
+        claims["exp"] = str(int(time.time()) + 3600)
+        parts = (json.dumps(part).encode() for part in ({"alg": "none"}, claims, secrets.token_hex(8)))
+        text = ".".join(base64.urlsafe_b64encode(part).decode().rstrip("=") for part in parts)
+        return self.state.tokens.setdefault((of.client, audience), text)
+
+    def holder(self, request: Request, audience: str) -> Principal | None:
+        """Whose token a request has."""
+        given = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        for (client, wanted), text in self.state.tokens.items():
+            if text == given and wanted == audience:
+                return self.state.principals[client]
+        return None
+
+    def _answer(self, request: Request) -> Reply:
+        host = request.headers.get("Host", "").partition(":")[0]
+        if host == LOGIN:
+            return self._entra(request)
+        suffix = host.partition(".")[2]
+        held = self.holder(request, AUDIENCES[suffix]) if suffix in AUDIENCES else None
+        if suffix == VAULT:
+            return self._vault(host, request, held)
+        return Reply(404)
+
+    def _entra(self, request: Request) -> Reply:
+        """Source: Microsoft identity platform, OAuth 2.0 client credentials flow with a federated credential."""
+        tenant, form = urlsplit(request.path).path.split("/")[1], parse_qs(request.body.decode())
+        client, scope = form["client_id"][0], form["scope"][0]
+        if tenant != TENANT:
+            return _refused("invalid_request", 90002, f"Tenant '{tenant}' not found.")
+        if client not in self.state.principals:
+            return _refused("unauthorized_client", 700016, f"Application '{client}' was not found.")
+        found = self.state.principals[client]
+        if form["client_assertion"][0] != found.assertion:
+            return _refused("invalid_client", 700213, "No matching federated identity record found.")
+        audience = scope.removesuffix("/.default")
+        return _json(
+            200,
+            {
+                "token_type": "Bearer",
+                "expires_in": 3599,
+                "ext_expires_in": 3599,
+                "access_token": self.token(found, audience),
+            },
+        )
+
+    def _vault(self, host: str, request: Request, held: Principal | None) -> Reply:
+        """Source: Key Vault REST API reference, Get Secret, and its authentication by challenge."""
+        if held is None:
+            challenge = f'Bearer authorization="https://{LOGIN}/{TENANT}", resource="{AUDIENCES[VAULT]}"'
+            return _error(401, "Unauthorized", headers={"WWW-Authenticate": challenge})
+        if host in self.state.firewalled:
+            return _error(403, "Forbidden", inner="ForbiddenByFirewall")
+        if (held.object, host) not in self.state.roles:
+            return _error(403, "Forbidden", inner="ForbiddenByRbac")
+        name = urlsplit(request.path).path.strip("/").split("/")[1]
+        found = self.state.secrets.get((host, name))
+        if found is None:
+            return _error(404, "SecretNotFound")
+        if not found.enabled:
+            return _error(403, "Forbidden", inner="SecretDisabled")
+        attributes = {"enabled": True, "created": 1700000000, "updated": 1700000000}
+        identifier = f"https://{host}/secrets/{name}/{secrets.token_hex(16)}"
+        return _json(200, {"value": found.text, "id": identifier, "attributes": attributes})
+
+
+def _refused(error: str, code: int, text: str) -> Reply:
+    described = f"AADSTS{code}: {text} Trace ID: {_guid()}"
+    return _json(
+        400 if code != 700213 else 401,
+        {"error": error, "error_description": described, "error_codes": [code]},
+    )
+
+
+def _error(status: int, code: str, *, inner: str = "", headers: Mapping[str, str] | None = None) -> Reply:
+    error: dict[str, object] = {"code": code, "message": "remote words"}
+    if inner:
+        error["innererror"] = {"code": inner}
+    return _json(status, {"error": error}, headers)
+
+
+def _json(status: int, content: object, headers: Mapping[str, str] | None = None) -> Reply:
+    return Reply(
+        status, json.dumps(content).encode(), {"Content-Type": "application/json", **(headers or {})}
+    )
