@@ -10,6 +10,7 @@ from mehc_checks.core.text import ago, counted, dated
 from mehc_checks.engine.check import Check
 from mehc_checks.engine.health import Health
 from mehc_checks.render.markdown import markdown
+from mehc_checks.render.page import Doubt, MuteLine
 from mehc_checks.render.terminal import Style
 from mehc_checks.render.text import body
 from mehc_operator.history import flapping
@@ -40,13 +41,13 @@ def screen(
     resource: Resource, checks: Mapping[str, Check], now: datetime, *, style: Style, context: str = ""
 ) -> str:
     """One resource: root causes with their fixes first, then each check, stuck endpoints, and how old it all is."""
-    lines = [_place(resource, context), _verdict(resource, now, style), *_doubts(resource, now, style), ""]
+    lines = [place(resource, context), _verdict(resource, now, style), *_doubtful(resource, now, style), ""]
     if resource.status.checks:
-        lines += [*body(resource.report(checks), style, _notes(resource, now)), ""]
+        lines += [*body(resource.report(checks), style, notes(resource, now)), ""]
     if stuck := list(_stuck(resource, style)):
         lines += [*stuck, ""]
-    if mutes := list(_mutes(resource, style)):
-        lines += [*mutes, ""]
+    if muted := list(_muted(resource, style)):
+        lines += [*muted, ""]
     lines += _history(resource, style)
     return "\n".join(lines).rstrip()
 
@@ -63,11 +64,11 @@ def short(resource: Resource, now: datetime) -> str:
 def as_markdown(resource: Resource, checks: Mapping[str, Check], now: datetime, *, context: str = "") -> str:
     """One resource, for a ticket."""
     plain = Style()
-    doubts = " ".join(line.strip() for line in _doubts(resource, now, plain))
+    doubts = " ".join(line.strip() for line in _doubtful(resource, now, plain))
     return markdown(
         resource.report(checks),
         verdict=_verdict(resource, now, plain),
-        about=f"{_place(resource, context)}. {doubts}".rstrip(". ") + ".",
+        about=f"{place(resource, context)}. {doubts}".rstrip(". ") + ".",
     )
 
 
@@ -111,7 +112,7 @@ def _counts(resources: Sequence[Resource], now: datetime) -> str:
     return f"{counted(len(resources), 'resource')}: {', '.join(words)}{late}"
 
 
-def _place(resource: Resource, context: str) -> str:
+def place(resource: Resource, context: str) -> str:
     words = [f"context {context}"] if context else []
     words += [f"namespace {resource.namespace}", f"resource {resource.name}"]
     if (release := resource.status.release) and release.name:
@@ -130,7 +131,7 @@ def _verdict(resource: Resource, now: datetime, style: Style) -> str:
     return f"{word}: {passing} of {of} checks pass{probed}{took}"
 
 
-def _doubts(resource: Resource, now: datetime, style: Style) -> Iterator[str]:
+def doubts(resource: Resource, now: datetime) -> Iterator[Doubt]:
     """Why the verdict may not be about now."""
     status = resource.status
     if resource.stale(now):
@@ -138,27 +139,37 @@ def _doubts(resource: Resource, now: datetime, style: Style) -> Iterator[str]:
             "no probe run since" if status.last_probe_time else "no operator has probed this resource since"
         )
         when = dated(status.last_probe_time or resource.created)
-        yield style.colored(f"STALE: {what} {when}; what follows may no longer hold", Status.WARN)
-        yield from style.remedy(f"Check that the operator runs: {_OPERATOR}", "")
+        yield Doubt(
+            text=f"STALE: {what} {when}; what follows may no longer hold",
+            fix=f"Check that the operator runs: {_OPERATOR}",
+            warns=True,
+        )
     elif resource.outdated:
-        yield "the spec has changed; the next probe run judges it"
+        yield Doubt(text="the spec has changed; the next probe run judges it")
     if status.health is Health.SUSPENDED:
-        yield "probing is suspended (spec.suspend: true); results are from the last probe run"
+        yield Doubt(text="probing is suspended (spec.suspend: true); results are from the last probe run")
 
 
-def _notes(resource: Resource, now: datetime) -> dict[str, str]:
+def _doubtful(resource: Resource, now: datetime, style: Style) -> Iterator[str]:
+    for doubt in doubts(resource, now):
+        yield style.colored(doubt.text, Status.WARN) if doubt.warns else doubt.text
+        if doubt.fix:
+            yield from style.remedy(doubt.fix, "")
+
+
+def notes(resource: Resource, now: datetime) -> dict[str, str]:
     """By check: since when it does not pass, or that a failure is not confirmed."""
-    notes, pending = {}, unconfirmed(resource.status)
+    found, pending = {}, unconfirmed(resource.status)
     for one in resource.status.checks:
         if one.muted:
-            notes[one.name] = "muted"
+            found[one.name] = "muted"
         elif turns := flapping(resource.status.history, one.name, now):
-            notes[one.name] = f"flapping: {turns} changes within an hour"
+            found[one.name] = f"flapping: {turns} changes within an hour"
         elif one.name in pending:
-            notes[one.name] = "failed just now, not confirmed yet"
+            found[one.name] = "failed just now, not confirmed yet"
         elif one.status not in (Status.PASS, Status.SKIP):
-            notes[one.name] = f"for {ago(now, one.since)}"
-    return notes
+            found[one.name] = f"for {ago(now, one.since)}"
+    return found
 
 
 def _stuck(resource: Resource, style: Style) -> Iterator[str]:
@@ -173,16 +184,23 @@ def _stuck(resource: Resource, style: Style) -> Iterator[str]:
     yield f"    mehc explain -n {resource.namespace}{more}"
 
 
-def _mutes(resource: Resource, style: Style) -> Iterator[str]:
+def mutes(resource: Resource) -> Iterator[MuteLine]:
     """The mutes that are not over, and those that ended because of what was found."""
-    shown = [one for one in resource.status.mutes if one.state is not MuteState.ENDED]
-    if shown:
+    states = {MuteState.WORSE: "ended, it got worse", MuteState.UNUSED: "nothing to mute"}
+    for one in resource.status.mutes:
+        if one.state is not MuteState.ENDED:
+            yield MuteLine(
+                name="/".join(filter(None, (one.check, one.reason))),
+                state=states.get(one.state, f"until {dated(one.until)}"),
+                why=one.why,
+            )
+
+
+def _muted(resource: Resource, style: Style) -> Iterator[str]:
+    if shown := list(mutes(resource)):
         yield "Mutes"
     for one in shown:
-        name = "/".join(filter(None, (one.check, one.reason)))
-        states = {MuteState.WORSE: "ended, it got worse", MuteState.UNUSED: "nothing to mute"}
-        state = states.get(one.state, f"until {dated(one.until)}")
-        yield from style.wrapped(f"{name}: {state}: {one.why}", "  ", "    ")
+        yield from style.wrapped(f"{one.name}: {one.state}: {one.why}", "  ", "    ")
 
 
 def _history(resource: Resource, style: Style) -> Iterator[str]:

@@ -67,6 +67,10 @@ def test_a_cause_and_its_fix_come_first(cluster: Cluster, redis_server: Redis) -
     page = mehc(cluster, "status", "-o", "markdown").stdout
     assert page.startswith("## Failing: 0 of 1 checks pass")
     assert "1. **RedisReachable/ConnectionRefused** (critical): " in page
+    html = mehc(cluster, "status", "-o", "html").stdout
+    assert html.startswith("<!DOCTYPE html>\n")
+    assert f"<h1>{cluster.namespace}/model-engine</h1>" in html
+    assert "RedisReachable/ConnectionRefused" in html
     document = json.loads(mehc(cluster, "status", "-o", "json").stdout)
     assert yaml.safe_load(mehc(cluster, "status", "-o", "yaml").stdout) == document
     (resource,) = document["resources"]
@@ -127,6 +131,9 @@ def test_the_fleet_is_a_table(cluster: Cluster, redis_server: Redis) -> None:
         ["sound", "Healthy", "1/1", "-"],
     ]
     assert lines[-1] == "2 resources: 1 Failing, 1 Healthy"
+    several = mehc(cluster, "status", "-o", "html")
+    assert (several.returncode, several.stdout) == (2, "")
+    assert several.stderr.startswith("mehc: -o html shows one resource of 2: give its NAME, such as -n ")
     everywhere = [line.split()[:2] for line in mehc(cluster, "status", "-A").stdout.splitlines()]
     assert [cluster.namespace, "broken"] in everywhere
 

@@ -111,6 +111,9 @@ def test_the_commands_work(image: ImageRoot) -> None:
     catalogue = image.run("mehc", "catalog")
     assert (catalogue.returncode, catalogue.stderr) == (0, "")
     assert "DatabaseMigrated" in catalogue.stdout
+    page = image.run("mehc", "check", "-f", "/dev/null", "--only", "ConfigValid", "-o", "html")
+    assert (page.returncode, page.stderr) == (1, "")
+    assert page.stdout.startswith("<!DOCTYPE html>")
     nothing = image.run("mehc", "check")
     assert (nothing.returncode, nothing.stdout) == (2, "")
     assert nothing.stderr.startswith("mehc: no cluster to check")

@@ -1,8 +1,17 @@
-"""Findings that have the same remedy, up to the place that it names, shown under one."""
+"""What of a report is shown where, in every form: root causes first, findings that have the same remedy under one."""
 
 from collections.abc import Iterable, Iterator
-from itertools import groupby
-from typing import Protocol, TypeVar
+from dataclasses import dataclass
+from itertools import groupby, zip_longest
+from typing import Final, Protocol, TypeVar
+
+from mehc_checks.core.outcome import Status
+from mehc_checks.engine.correlate import SHOWN
+from mehc_checks.engine.report import CheckResult, Found, Report
+
+UNHEALTHY: Final = (Status.FAIL, Status.ERROR, Status.WARN)
+NAMED: Final = 5
+"""Findings with one remedy that are shown in full; the subjects of the others are listed."""
 
 
 class Remedied(Protocol):
@@ -17,6 +26,61 @@ class Remedied(Protocol):
 
 
 T = TypeVar("T", bound=Remedied)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Group:
+    """Findings with one remedy. ``rest`` names those that are not shown in full; ``docs`` is "" where it follows."""
+
+    findings: tuple[Found, ...]
+    rest: tuple[str, ...]
+    remedy: str
+    docs: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Shown:
+    """One check: how many of its findings do not pass, and those of them that no root cause above has said.
+
+    ``above`` has the numbers of the root causes that are this check's, each with what else it concerns.
+    """
+
+    check: CheckResult
+    unhealthy: int
+    above: tuple[tuple[int, tuple[str, ...]], ...]
+    groups: tuple[Group, ...]
+
+
+def shown(report: Report) -> Iterator[Shown]:
+    """The checks of ``report``, as they are shown below its first SHOWN root causes."""
+    numbers = {
+        (cause.check, cause.reason): number for number, cause in enumerate(report.root_causes[:SHOWN], 1)
+    }
+    for check in report.checks:
+        unhealthy = [found for found in check.findings if found.status in UNHEALTHY]
+        told: dict[int, list[Found]] = {}
+        for found in unhealthy:
+            if number := numbers.get((check.name, found.reason)):
+                told.setdefault(number, []).append(found)
+        groups = list(grouped(found for found in unhealthy if (check.name, found.reason) not in numbers))
+        yield Shown(
+            check=check,
+            unhealthy=len(unhealthy),
+            above=tuple((number, _names(group[1:])) for number, group in sorted(told.items())),
+            groups=tuple(
+                Group(
+                    findings=tuple(group[:NAMED]),
+                    rest=_names(group[NAMED:]),
+                    remedy=remedy_of(group),
+                    docs="" if after and after[0].docs == group[0].docs else group[0].docs,
+                )
+                for group, after in zip_longest(groups, groups[1:])
+            ),
+        )
+
+
+def _names(findings: Iterable[Found]) -> tuple[str, ...]:
+    return tuple(found.subject or found.message for found in findings)
 
 
 def grouped(findings: Iterable[T]) -> Iterator[list[T]]:

@@ -1,22 +1,16 @@
 """A report for people: the verdict, the root causes with what to do first, then one line per check."""
 
 from collections.abc import Iterator, Mapping
-from itertools import zip_longest
 from types import MappingProxyType
-from typing import Final
 
 from mehc_checks.core import duration
 from mehc_checks.core.outcome import Status
 from mehc_checks.core.text import counted
 from mehc_checks.engine.correlate import SHOWN
 from mehc_checks.engine.health import health
-from mehc_checks.engine.report import CheckResult, Found, Report, RootCause
-from mehc_checks.render.grouping import grouped, remedy_of
+from mehc_checks.engine.report import Report, RootCause
+from mehc_checks.render.grouping import UNHEALTHY, Group, Shown, shown
 from mehc_checks.render.terminal import Style
-
-_UNHEALTHY: Final = (Status.FAIL, Status.ERROR, Status.WARN)
-_NAMED: Final = 5
-"""Findings with one remedy that are shown in full; the subjects of the others are listed."""
 
 
 def render(report: Report, *, style: Style, context: str = "") -> str:
@@ -31,11 +25,8 @@ def body(report: Report, style: Style, notes: Mapping[str, str] = MappingProxyTy
     if (more := len(report.root_causes) - SHOWN) > 0:
         yield from (f"and {counted(more, 'more root cause')}", "")
     width = max((len(check.name) for check in report.checks), default=0)
-    above = {
-        (cause.check, cause.reason): number for number, cause in enumerate(report.root_causes[:SHOWN], 1)
-    }
-    for check in report.checks:
-        yield from _check(check, width, above, style, notes.get(check.name, ""))
+    for one in shown(report):
+        yield from _check(one, width, style, notes.get(one.check.name, ""))
 
 
 def verdict(report: Report) -> str:
@@ -63,7 +54,7 @@ def short(report: Report) -> str:
     where = f"{report.namespace} " if report.namespace else ""
     first = next(iter(report.root_causes), None)
     if first is None:
-        unhealthy = [check for check in report.checks if check.status in _UNHEALTHY]
+        unhealthy = [check for check in report.checks if check.status in UNHEALTHY]
         rest = f"; {unhealthy[0].name}/{unhealthy[0].reason}: {unhealthy[0].message}" if unhealthy else ""
         return f"{where}{verdict(report)}{rest}"
     fix = f" Fix: {first.remediation}" if first.remediation else ""
@@ -92,40 +83,32 @@ def _cause(number: int, cause: RootCause, style: Style) -> Iterator[str]:
         yield f"{indent}{cause.docs}"
 
 
-def _check(
-    check: CheckResult, width: int, above: Mapping[tuple[str, str], int], style: Style, note: str
-) -> Iterator[str]:
-    """One line, and below it what does not pass; ``above`` has the numbers of the root causes that were shown."""
+def _check(one: Shown, width: int, style: Style, note: str) -> Iterator[str]:
+    """One line, and below it what does not pass."""
+    check = one.check
     head = f"{style.mark(check.status)} {check.name:<{width}}  "
     if check.status is Status.SKIP:
         yield f"{head}skipped: {check.message}"
         return
-    unhealthy = [found for found in check.findings if found.status in _UNHEALTHY]
-    count = f"  {counted(len(unhealthy), 'finding')}" if unhealthy else ""
+    count = f"  {counted(one.unhealthy, 'finding')}" if one.unhealthy else ""
     yield f"{head}{check.title}{count}{f'  {note}' if note else ''}"
-    told: dict[int, list[Found]] = {}
-    for found in unhealthy:
-        if number := above.get((check.name, found.reason)):
-            told.setdefault(number, []).append(found)
-    if told:
-        yield f"    see {', '.join(map(str, sorted(told)))} above"
-    for number, group in sorted(told.items()):
-        if others := [found.subject or found.message for found in group[1:]]:
+    if one.above:
+        yield f"    see {', '.join(str(number) for number, _ in one.above)} above"
+    for number, others in one.above:
+        if others:
             yield from style.wrapped(f"{number} also concerns {', '.join(others)}", "    ", "      ")
-    rest = [found for found in unhealthy if (check.name, found.reason) not in above]
-    groups = list(grouped(rest))
-    for group, after in zip_longest(groups, groups[1:]):
+    for group in one.groups:
         yield from _findings(group, style)
-        if group[0].docs and not (after and after[0].docs == group[0].docs):
-            yield f"    {group[0].docs}"
+        if group.docs:
+            yield f"    {group.docs}"
 
 
-def _findings(group: list[Found], style: Style) -> Iterator[str]:
+def _findings(group: Group, style: Style) -> Iterator[str]:
     """Findings with one remedy, with that remedy once."""
     indent = "    "
-    for found in group[:_NAMED]:
+    for found in group.findings:
         yield from style.wrapped(f"{found.reason}: {found.message}", indent, indent + "  ")
-    if rest := [found.subject or found.message for found in group[_NAMED:]]:
-        yield from style.wrapped(f"{len(rest)} more: {', '.join(rest)}", indent, indent + "  ")
-    if remedy := remedy_of(group):
-        yield from style.remedy(remedy, indent)
+    if group.rest:
+        yield from style.wrapped(f"{len(group.rest)} more: {', '.join(group.rest)}", indent, indent + "  ")
+    if group.remedy:
+        yield from style.remedy(group.remedy, indent)

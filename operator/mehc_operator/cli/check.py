@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from mehc_checks.checks.config.rules.evaluate import require_rules
+from mehc_checks.core.clock import now
 from mehc_checks.core.errors import CannotEvaluate, UsageError
 from mehc_checks.core.outcome import Severity, Status
 from mehc_checks.engine.check import Check, catalogue
@@ -60,7 +61,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o",
         "--output",
-        choices=["text", "short", "markdown", "junit", *WRITERS],
+        choices=["text", "short", "markdown", "junit", "html", *WRITERS],
         default="text",
         help="the form of the report",
     )
@@ -142,6 +143,10 @@ def _written(report: Report, form: str, context: str) -> str:
             return markdown(report, verdict=verdict(report), about=place(report, context))
         case "junit":
             return junit(report)
+        case "html":
+            from mehc_checks.render.html import html  # here: the templates' engine takes a moment to import
+
+            return html(report, now=now(), context=context)
     return render(report, style=Style.of(sys.stdout), context=context)
 
 

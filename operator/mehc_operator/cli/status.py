@@ -30,6 +30,8 @@ examples:
   {name} status -n model-engine --wait          wait until model engine is ready
   {name} status -n model-engine --wait --for=Cause=RedisReachable/ConnectionRefused"""
 
+_NAMED: Final = 3
+"""Resources that an error names."""
 _POLL: Final = 1.0
 """Seconds between two looks: a watch would need another permission."""
 
@@ -40,7 +42,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "-A", "--all-namespaces", action="store_true", help="the resources of all namespaces, in a table"
     )
     parser.add_argument(
-        "-o", "--output", choices=["text", "short", "markdown", *WRITERS], default="text", help="the form"
+        "-o",
+        "--output",
+        choices=["text", "short", "markdown", "html", *WRITERS],
+        default="text",
+        help="the form; html is a page of one installation",
     )
     cluster_arguments(parser)
     follow = parser.add_mutually_exclusive_group()
@@ -129,11 +135,23 @@ def _print(options: argparse.Namespace, resources: Sequence[Resource], context: 
         print("\n".join(short(one, moment) for one in resources))
     elif options.output == "markdown":
         print("\n\n".join(as_markdown(one, checks, moment, context=context) for one in resources))
+    elif options.output == "html":
+        print(_page(resources, context))
     elif options.all_namespaces or len(resources) > 1:
         print(fleet(resources, moment, style=style))
     else:
         print(screen(resources[0], checks, moment, style=style, context=context))
     sys.stdout.flush()
+
+
+def _page(resources: Sequence[Resource], context: str) -> str:
+    """Raises UsageError where several are asked for."""
+    from mehc_operator.pages import page  # here: the templates' engine takes a moment to import
+
+    if len(resources) > 1:
+        names = ", ".join(f"-n {one.namespace} {one.name}" for one in resources[:_NAMED])
+        raise UsageError(f"-o html shows one resource of {len(resources)}: give its NAME, such as {names}")
+    return page(resources[0], catalogue(), now(), context=context)
 
 
 def _document(resources: Sequence[Resource], context: str) -> StatusList:
