@@ -142,7 +142,7 @@ def test_check_writes_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     path.write_text(yaml.safe_dump(overlaid(AWS, {"tag": HOSTILE})))
     assert main(["check", "-f", str(path), "--only", "ConfigValid,DatabaseMigrated", "-o", "html"]) == 1
     read = Read(capsys.readouterr().out)
-    assert "Failing 0 of 1 check passes" in read.text
+    assert "Failing 0 of 1 checks pass" in read.text
     assert "ConfigValid/TagNotText" in read.text
     assert "Skipped: " in read.text
     assert len(read.all("script")) == 1
