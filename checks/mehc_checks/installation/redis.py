@@ -3,13 +3,17 @@ Redis holds of endpoints: one conversation each."""
 
 import asyncio
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
+from mehc_checks.clients.azure.identity import AzureProblem
 from mehc_checks.clients.kubernetes.reasons import KubernetesReasons
 from mehc_checks.clients.redis.conversation import conversation
+from mehc_checks.clients.redis.reasons import RedisServerReasons
 from mehc_checks.core.deadline import within
 from mehc_checks.core.errors import CannotEvaluate, MehcError, Problem
+from mehc_checks.installation.azure import REDIS_SCOPE, login_token
 from mehc_checks.installation.cloudsecrets.aws import aws_secret
 from mehc_checks.installation.context import Context
 from mehc_checks.installation.environment import (
@@ -26,6 +30,7 @@ from mehc_checks.modelengine.brokerredis import broker_connection, broker_secret
 from mehc_checks.modelengine.configuration import Configuration
 from mehc_checks.modelengine.endpoints import Cached, cache_key, demand_key
 from mehc_checks.modelengine.environment import (
+    AZURE_OBJECT,
     DEFAULT_REDIS_PORT,
     REDIS_HOST,
     REDIS_PORT,
@@ -72,12 +77,43 @@ async def _permitted(context: Context, connection: Connection) -> Connection:
 
     Values name the address: what the operator can read must not go to one of theirs.
     """
+    if connection.problem and connection.problem.reason is R.AZURE_TOKEN_NOT_EVALUATED:
+        return await _logged_in(context, connection)
     server = connection.server
     if server is None or await may_send(context, server.password, server.host):
         return connection
     what = f"Redis at {server.host}:{server.port}"
     problem = CannotEvaluate(InstallationReasons.NOT_VERIFIED, what=what, namespace=context.namespace)
     return without_password(connection, problem)
+
+
+async def _logged_in(context: Context, connection: Connection) -> Connection:
+    """A connection of Azure with a token, where this process has the platform's own identity; else why it has none."""
+    server, words = connection.server, connection.problem.words if connection.problem else {}
+    if server is None:
+        return connection
+    try:
+        held, is_platforms = await login_token(context, REDIS_SCOPE, server.host)
+    except AzureProblem as problem:
+        return replace(connection, problem=_not_evaluated(words, str(problem)))
+    if not is_platforms:
+        detail = f"mehc has the identity of {held.principal}, not the platform's"
+        return replace(connection, problem=_not_evaluated(words, detail))
+    return replace(
+        connection,
+        server=replace(server, password=held.text),
+        problem=None,
+        login=True,
+        means={
+            RedisServerReasons.AUTH_REJECTED: R.AZURE_LOGIN_REJECTED,
+            RedisServerReasons.PERMISSION_DENIED: R.AZURE_POLICY_DENIES,
+        },
+        words={**connection.words, "principal": held.principal, "client": held.client},
+    )
+
+
+def _not_evaluated(words: Mapping[str, Any], detail: str) -> Problem:
+    return Problem(R.AZURE_TOKEN_NOT_EVALUATED, **{**words, "detail": detail})
 
 
 _COMPONENTS: Final = {
@@ -168,7 +204,7 @@ def of_environment(
     host = named
     if isinstance(named, str) and named:
         host = port if isinstance(port, Problem) else named if port else ""
-    token = _read(found, REDIS_TOKEN)
+    token, named_object = _read(found, REDIS_TOKEN), _read(found, AZURE_OBJECT)
     tls = None if platform.has_known_images else _read(found, REDIS_TLS)
     if isinstance(token, Problem) and token.reason in _ABSENT:
         token = _token_not_found(token)
@@ -178,6 +214,7 @@ def of_environment(
         cache_host=named or "",
         source=paths.REDIS_HOST if (named, port) == of_values else found.source(REDIS_HOST),
         token=token or "",
+        azure_object=named_object if isinstance(named_object, str) else "",
         tls=tls.strip().lower() in _TRUE if isinstance(tls, str) else None,
         of_newer_platform=isinstance(tls, str)
         or (tls is not None and REDIS_TLS in found.unread)

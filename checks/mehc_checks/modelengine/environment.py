@@ -44,7 +44,7 @@ class RedisEnvironment:
     known, or pods cannot have them. ``cache_host`` is the host that a cache without a URL takes; None: by the values.
     ``tls`` is REDIS_ENABLE_TLS, None where it is not set: a token then switches TLS on. ``of_newer_platform``:
     processes as of scaleapi/llm-engine#875, which configure TLS apart from authentication, put the token into a cache
-    URL on premises, percent-encode it, and leave credentials out of KEDA's address.
+    URL on premises, percent-encode it, and leave credentials out of KEDA's address. ``azure_object``: AZURE_OBJECT_ID.
     """
 
     host: str | Problem = ""
@@ -54,6 +54,7 @@ class RedisEnvironment:
     tls: bool | None = None
     cache_host: str | Problem | None = None
     of_newer_platform: bool = False
+    azure_object: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

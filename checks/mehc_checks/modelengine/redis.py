@@ -172,7 +172,8 @@ def cache(
         detail = "it names no host, so the client connects to its own pod"
         return replace(connection, problem=Problem(R.URL_INVALID, source=named, detail=detail))
     if source == _AZURE_HOST:
-        server = replace(server, username="", password="")
+        user = (environment.azure_object if environment else "") or "None"  # as Python writes what is not set
+        server = replace(server, username=user, password="")
         waits = Problem(R.AZURE_TOKEN_NOT_EVALUATED, address=f"{server.host}:{server.port}")
         return replace(connection, server=server, problem=waits, login=False)
     connection = replace(connection, server=server)

@@ -22,8 +22,9 @@ class Connection:
     """How one client connects to Redis, as the platform derives it. ``source`` is the value that names the address.
 
     ``problem`` is what was found without asking; without a ``server`` there is nothing to ask. ``means`` has what an
-    answer of the server means here, by its reason. ``login`` is False where this process lacks the client's
-    credentials, so that the server can only be reached. ``words`` narrow the words of what is found.
+    answer of the server means here, by its reason; a Reason there takes the answer's own words. ``login`` is
+    False where this process lacks the client's credentials, so that the server can only be reached. ``words`` narrow
+    the words of what is found.
     """
 
     path: Path
@@ -32,7 +33,7 @@ class Connection:
     """Who connects, where it does so otherwise than the gateway: "builder", "cacher"."""
     server: Server | None = None
     problem: Problem | None = None
-    means: Mapping[Reason, Problem] = field(default_factory=dict)
+    means: Mapping[Reason, Problem | Reason] = field(default_factory=dict)
     login: bool = True
     words: Mapping[str, str] = field(default_factory=dict)
     password_secret: str = ""

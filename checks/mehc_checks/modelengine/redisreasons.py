@@ -59,12 +59,34 @@ class RedisConnectionReasons(ReasonSet):
     AZURE_TOKEN_NOT_EVALUATED = Reason(
         "AzureTokenNotEvaluated",
         Status.ERROR,
-        "Name, network and certificate are correct; only the pods' identity can test whether Azure accepts its token.",
-        message="{concerning}{address} is reachable; authentication was not tested, because only the pods' identity "
-        "has a token",
+        "Name, network and certificate are correct. Only the platform's identity can test whether Azure accepts its "
+        "token, and the operator has another identity, or none.",
+        message="{concerning}{address} is reachable; authentication was not tested: {detail}",
         remedy="If the gateway logs AUTH errors, assign the platform's managed identity the access policy Data "
-        "Contributor on the Azure cache.",
-        defaults=_CONCERNING,
+        "Contributor on the Azure cache. To have it tested, run the operator with that identity (azure.client_id in "
+        "its annotation azure.workload.identity/client-id).",
+        defaults={**_CONCERNING, "detail": "mehc has no Azure identity"},
+    )
+    AZURE_LOGIN_REJECTED = Reason(
+        "AzureCacheLoginRejected",
+        Status.FAIL,
+        "The cache rejects a token of the platform's own identity: azure.object_id is not that identity's, it has no "
+        "access policy, or Microsoft Entra authentication is off.",
+        message="{concerning}{address} rejected the Microsoft Entra token of {principal} for user {user}",
+        remedy="Set azure.object_id to the object ID of the identity (for its client ID: az ad sp show --id {client} "
+        "--query id), enable Microsoft Entra authentication on the cache, and assign it the access policy Data "
+        "Contributor.",
+        defaults={**_CONCERNING, "client": "CLIENT_ID"},
+    )
+    AZURE_POLICY_DENIES = Reason(
+        "AzureAccessPolicyDenies",
+        Status.FAIL,
+        "The access policy of the platform's identity on the Azure cache lacks a command, or keys, that the platform "
+        "uses.",
+        message="{concerning}{address} denies user {user} {denied}{consequence}",
+        remedy="Assign the access policy Data Contributor to object {user} on the Azure cache, or add {grant} to its "
+        "own policy.",
+        defaults={**_CONCERNING, "consequence": ""},
     )
     KEDA_ADDRESS_INVALID = Reason(
         "KedaAddressInvalid",

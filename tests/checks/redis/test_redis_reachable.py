@@ -679,8 +679,8 @@ async def test_nothing_is_written(servers: Servers) -> None:
 
 
 def test_every_reason_has_a_case(produced: set[str]) -> None:
-    """Those of AWS and of its secrets are in test_redis_secrets.py, those of the environment in tests/discovery,
-    DNSTimeout in tests/unit/test_net.py."""
+    """Those of AWS and of its secrets are in test_redis_secrets.py, of Azure in test_redis_azure.py, those of the
+    environment in tests/discovery, DNSTimeout in tests/unit/test_net.py."""
     elsewhere = {
         *AwsReasons.all(),
         *EnvironmentReasons.all(),
@@ -689,5 +689,7 @@ def test_every_reason_has_a_case(produced: set[str]) -> None:
         RedisReasons.KEDA_SECRET_IS_JSON,
         RedisReasons.KEDA_SECRET_NOT_VERIFIED,
         RedisReasons.KEDA_WITHOUT_PASSWORD,
+        RedisReasons.AZURE_LOGIN_REJECTED,
+        RedisReasons.AZURE_POLICY_DENIES,
     }
     assert produced == {reason.name for reason in RedisReasons.all() if reason not in elsewhere}

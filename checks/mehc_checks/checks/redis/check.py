@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 from mehc_checks.checks.redis.facts import Answer, RedisFacts, RedisParameters
 from mehc_checks.checks.redis.reasons import RedisReasons
@@ -61,7 +61,8 @@ def _judged(answer: Answer, facts: RedisFacts) -> Iterator[Finding]:
 
     address = f"{server.host}:{server.port}" if server else ""
     if answer.problem:
-        yield found(connection.means.get(answer.problem.reason, answer.problem))
+        meant = connection.means.get(answer.problem.reason, answer.problem)
+        yield found(meant if isinstance(meant, Problem) else Problem(meant, **_words(answer)))
     elif connection.problem:
         yield found(connection.problem)
     elif answer.cluster:
@@ -72,6 +73,10 @@ def _judged(answer: Answer, facts: RedisFacts) -> Iterator[Finding]:
     if server and answer.not_after and answer.not_after - facts.now < _EXPIRES_SOON:
         left = counted(max(0, (answer.not_after - facts.now).days), "day")
         yield found(Problem(R.TLS_EXPIRES_SOON, address=address, days=left))
+
+
+def _words(answer: Answer) -> dict[str, Any]:
+    return {**answer.connection.words, **(answer.problem.words if answer.problem else {})}
 
 
 def _oddities(answer: Answer, path: str, address: str) -> Iterator[Finding]:
