@@ -10,8 +10,8 @@ import os
 import platform
 import sys
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -25,6 +25,7 @@ from mehc_checks.core.clock import now
 from mehc_checks.core.deadline import meter
 from mehc_checks.core.errors import UsageError
 from mehc_operator import metrics
+from mehc_operator.board import Board
 from mehc_operator.connection import Access, connected
 from mehc_operator.ending import end_in_time
 from mehc_operator.health import Watch, serving
@@ -47,7 +48,8 @@ _POLL = 2
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Options:
-    """How to run. ``namespaces`` empty watches the whole cluster; ``port`` 0 takes a free one.
+    """How to run. ``namespaces`` empty watches the whole cluster; ``port`` 0 takes a free one. ``page_port``
+    is that of the status page, and so is 0; None: there is none.
 
     ``runs`` bounds the probe runs under way at once, ``probes`` the checks in flight. ``lease``, (namespace, name),
     is what operators beside this one are kept apart by; None: there are none, and this one leads. ``tripwires``: hold
@@ -58,6 +60,7 @@ class Options:
     namespaces: tuple[str, ...] = ()
     host: str = "0.0.0.0"  # noqa: S104 - kubelets probe the pod's address
     port: int = 8080
+    page_port: int | None = None
     runs: int = 64
     probes: int = 128
     lease: tuple[str, str] | None = None
@@ -110,6 +113,7 @@ async def operate(options: Options) -> None:
         except OSError as error:
             raise UsageError(f"cannot listen on {options.host}:{options.port}: {error.strerror}") from None
         log.info("health endpoints on port %s", port, extra={"port": port})
+        board = await stack.enter_async_context(_status_page(options))
         settings = kopf.OperatorSettings()
         if options.namespaces:
             # kopf would ask for the namespaces and CRDs of the whole cluster, which no Role allows.
@@ -121,7 +125,7 @@ async def operate(options: Options) -> None:
             election.stand(work.start, work.stop)
         try:
             await kopf.operator(
-                registry=registry(options.access, work.scheduler, retire),
+                registry=registry(options.access, work.scheduler, retire, board),
                 settings=settings,
                 # Of peering, which is off; kopf would ask for the user's name, and a pod's number need not have one.
                 identity="mehc",  # type: ignore[arg-type]
@@ -131,6 +135,25 @@ async def operate(options: Options) -> None:
             )
         except kopf.LoginError:
             raise UsageError(_REFUSED) from None
+
+
+@asynccontextmanager
+async def _status_page(options: Options) -> AsyncIterator[Board | None]:
+    """Serve the page where it is wanted, and yield what has to be fed. Raises UsageError."""
+    if options.page_port is None:
+        yield None
+        return
+    from mehc_operator.statuspage import serving as serving_page  # the templates' engine takes memory
+
+    board = Board()
+    async with AsyncExitStack() as stack:
+        try:
+            port = await stack.enter_async_context(serving_page(options.host, options.page_port, board, now))
+        except OSError as error:
+            where = f"{options.host}:{options.page_port}"
+            raise UsageError(f"cannot serve the status page on {where}: {error.strerror}") from None
+        log.info("status page on port %s", port, extra={"port": port})
+        yield board
 
 
 def _election(cluster: KubernetesCluster, options: Options, instance: str) -> Election | None:
@@ -170,7 +193,10 @@ async def _wait_served(cluster: KubernetesCluster) -> None:
 
 
 def registry(
-    access: Access, scheduler: Scheduler, retire: Callable[[], Awaitable[None]]
+    access: Access,
+    scheduler: Scheduler,
+    retire: Callable[[], Awaitable[None]],
+    board: Board | None = None,
 ) -> kopf.OperatorRegistry:
     """The handlers. They hand over and return: kopf's per-object queues hold no work of ours.
 
@@ -201,8 +227,12 @@ def registry(
         metadata = manifest["metadata"]
         if event["type"] == "DELETED" or metadata.get("deletionTimestamp"):
             scheduler.forget(metadata["uid"])
+            if board is not None:
+                board.forget(metadata["uid"])
         else:
             scheduler.observe(as_resource(manifest))
+            if board is not None:
+                board.observe(manifest)
 
     @kopf.on.cleanup(registry=handlers)
     async def stop(**_: Any) -> None:

@@ -34,6 +34,7 @@ _COLOR: Final = {
 }
 _ORDER: Final = (Health.FAILING, Health.UNKNOWN, Health.DEGRADED, Health.SUSPENDED, Health.HEALTHY)
 """Worst first."""
+NOT_PROBED: Final = "not probed"
 _OPERATOR: Final = "kubectl get pods -A -l app.kubernetes.io/name=model-engine-health-check"
 
 
@@ -74,7 +75,7 @@ def as_markdown(resource: Resource, checks: Mapping[str, Check], now: datetime, 
 
 def fleet(resources: Iterable[Resource], now: datetime, *, style: Style) -> str:
     """A row for each resource, the worst first, and how many are healthy."""
-    ranked = sorted(resources, key=lambda one: (_rank(one, now), one.namespace, one.name))
+    ordered = ranked(resources, now)
     rows = [
         (
             one.namespace,
@@ -85,16 +86,27 @@ def fleet(resources: Iterable[Resource], now: datetime, *, style: Style) -> str:
             str(one.status.stuck_endpoints or 0),
             f"{ago(now, one.status.last_probe_time)} ago" if one.status.last_probe_time else "never",
         )
-        for one in ranked
+        for one in ordered
     ]
     head = ("NAMESPACE", "NAME", "HEALTH", "PASSING", "CAUSE", "STUCK", "PROBED")
     widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
     lines = ["   ".join(map(str.ljust, head, widths)).rstrip()]
-    for one, row in zip(ranked, rows, strict=True):
+    for one, row in zip(ordered, rows, strict=True):
         cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
         cells[2] = style.colored(cells[2], _COLOR[one.health] if one.health else Status.SKIP)
         lines.append("   ".join(cells).rstrip())
-    return "\n".join([*lines, "", _counts(ranked, now)])
+    return "\n".join([*lines, "", _counts(ordered, now)])
+
+
+def ranked(resources: Iterable[Resource], now: datetime) -> list[Resource]:
+    """The worst first."""
+    return sorted(resources, key=lambda one: (_rank(one, now), one.namespace, one.name))
+
+
+def tally(resources: Iterable[Resource]) -> dict[str, int]:
+    """How many are how, the worst first; nothing of what none is."""
+    count = Counter(str(one.health or NOT_PROBED) for one in resources)
+    return {word: count[word] for word in [*map(str, _ORDER), NOT_PROBED] if count[word]}
 
 
 def _rank(one: Resource, now: datetime) -> tuple[int, int]:
@@ -105,8 +117,7 @@ def _rank(one: Resource, now: datetime) -> tuple[int, int]:
 
 
 def _counts(resources: Sequence[Resource], now: datetime) -> str:
-    count = Counter(str(one.health or "not probed") for one in resources)
-    words = [f"{count[word]} {word}" for word in [*map(str, _ORDER), "not probed"] if count[word]]
+    words = [f"{count} {word}" for word, count in tally(resources).items()]
     stale = sum(one.stale(now) for one in resources)
     late = f"; {stale} stale" if stale else ""
     return f"{counted(len(resources), 'resource')}: {', '.join(words)}{late}"

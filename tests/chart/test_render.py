@@ -131,10 +131,11 @@ def test_labels(helm: Helm) -> None:
         *(each["spec"]["selector"] for each in of_kind(objects, "Service")),
         *(each["spec"]["selector"]["matchLabels"] for each in of_kind(objects, "PodMonitor")),
     ]
-    assert len(selectors) == 5
+    assert len(selectors) == 6
     for selector in selectors:
         assert selector.items() <= template.items()
-    (service,) = of_kind(objects, "Service")
+    service, page = sorted(of_kind(objects, "Service"), key=lambda each: len(each["metadata"]["name"]))
+    assert page["metadata"]["name"] == f"{service['metadata']['name']}-status"
     (monitor,) = of_kind(objects, "ServiceMonitor")
     assert monitor["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
     assert monitor["spec"]["endpoints"][0]["port"] in [port["name"] for port in service["spec"]["ports"]]
@@ -153,7 +154,13 @@ def test_what_the_container_is_told(helm: Helm) -> None:
     found = container(rendered(helm, scenario("everything")))
     assert found["args"] == [
         *("run", "--leader-elect", "--leader-elect-resource-name=mehc-doctor"),
-        *("--log-format=text", "--port=8080", "--namespace=team-a", "--probes=256"),
+        *(
+            "--log-format=text",
+            "--port=8080",
+            "--status-page-port=8081",
+            "--namespace=team-a",
+            "--probes=256",
+        ),
     ]
     off = {**scenario("everything"), "tripwires": {"enabled": False}}
     assert "--no-tripwires" in container(rendered(helm, off))["args"]
@@ -165,6 +172,28 @@ def test_what_the_container_is_told(helm: Helm) -> None:
     plain = container(rendered(helm, IMAGE))
     assert [each["name"] for each in plain["env"]] == ["POD_NAME", "POD_NAMESPACE"]
     assert "volumeMounts" not in plain
+
+
+def test_the_status_page(helm: Helm) -> None:
+    """A port, a Service and who may connect; nothing of it by default, nor for who reuses the values of before."""
+    page = {"statusPage": {"enabled": True, "port": 9000}}
+    closed = {"networkPolicy": {"enabled": True, "statusPageFrom": [{"podSelector": {}}]}}
+    objects = rendered(helm, {**IMAGE, **page, **closed})
+    assert "--status-page-port=9000" in container(objects)["args"]
+    (service,) = of_kind(objects, "Service")
+    assert (service["metadata"]["name"], service["spec"]["type"]) == ("mehc-status", "ClusterIP")
+    (port,) = service["spec"]["ports"]
+    assert {"name": port["targetPort"], "containerPort": 9000} in container(objects)["ports"]
+    (policy,) = of_kind(objects, "NetworkPolicy")
+    (rule,) = policy["spec"]["ingress"]
+    assert rule["ports"] == [{"port": port["targetPort"], "protocol": "TCP"}]
+    for off in ({}, {"statusPage": None}):
+        objects = rendered(helm, {**IMAGE, **closed, **off})
+        assert not any("status-page" in word for word in container(objects)["args"])
+        assert of_kind(objects, "Service") == []
+        assert "ingress" not in of_kind(objects, "NetworkPolicy")[0]["spec"]
+    with pytest.raises(HelmError, match="statusPage"):
+        rendered(helm, {**IMAGE, "statusPage": {"enabled": True, "port": 8080}})
 
 
 def test_whom_probes_may_reach(helm: Helm) -> None:

@@ -2,7 +2,9 @@
 
 import asyncio
 import random
+import re
 import time
+import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 
@@ -39,7 +41,7 @@ def redis() -> Iterator[Redis]:
 
 def candidate(cluster: Cluster, name: str) -> Operator:
     """`mehc run` of that pod name, in the namespace of ``cluster`` alone."""
-    words = ("--leader-elect", "--leader-elect-resource-namespace", cluster.namespace)
+    words = ("--leader-elect", "--leader-elect-resource-namespace", cluster.namespace, "--status-page-port=0")
     return Operator(cluster.plane, *words, namespaces=[cluster.namespace], environment={"POD_NAME": name})
 
 
@@ -48,6 +50,13 @@ def holder(cluster: Cluster) -> str:
     path = f"/apis/coordination.k8s.io/v1/namespaces/{cluster.namespace}/leases/mehc"
     lease = cluster.plane.api("GET", path)
     return str(lease["spec"].get("holderIdentity", "")).partition("_")[0]
+
+
+def status_page(operator: Operator) -> str:
+    """What it shows of the fleet, without when that was written and how long ago probe runs were."""
+    (port,) = [line["port"] for line in operator.log_lines() if line["message"].startswith("status page")]
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=60) as answer:
+        return re.sub(r"<footer.*?</footer>|[\dhms]+ ago", "", answer.read().decode(), flags=re.DOTALL)
 
 
 def passes(operator: Operator) -> int:
@@ -76,6 +85,7 @@ def test_one_acts_and_the_other_is_ready_to(cluster: Cluster, redis: Redis) -> N
         assert passes(two) == 0
         assert two.get("/healthz")[0] == 200
         assert "\nmehc_leader 1.0\n" in one.get("/metrics")[1]
+        wait(lambda: "Healthy" in status_page(two) and status_page(one) == status_page(two))
         page = two.get("/metrics")[1]
         assert "\nmehc_leader 0.0\n" in page
         assert "mehc_health{" not in page

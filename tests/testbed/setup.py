@@ -42,6 +42,13 @@ DEBIAN = {
     "mmdebstrap": "/usr/bin/mmdebstrap",
     "pgbouncer": "/usr/sbin/pgbouncer",
 }
+# What only the tests in a browser need; they are skipped where a distribution has no such packages.
+BROWSER = {
+    "chromium-headless-shell": "/usr/bin/chromium-headless-shell",
+    "fonts-dejavu-core": "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf",
+}
+NO_BROWSER = tools.CACHE / "no-browser"
+"""Says that this machine's distribution has none."""
 POLICY = Path("/usr/sbin/policy-rc.d")
 
 LOCK = tools.ROOT / "requirements-dev.lock"
@@ -62,10 +69,12 @@ def main() -> int:
     wanted = tools.DEMO_TOOLS if "--demo" in sys.argv[1:] else tools.GO_TOOLS
     began = time.monotonic()
     steps: dict[str, Callable[[], None]] = {}
-    if missing := missing_packages():
+    if missing := missing_packages(DEBIAN):
         steps["debian"] = lambda: install_packages(missing)
     else:
         _debian_done.set()
+    if wanted is tools.GO_TOOLS and not NO_BROWSER.exists() and (browser := missing_packages(BROWSER)):
+        steps["browser"] = lambda: install_browser(browser)
     if not venv_is_current():
         steps["python"] = install_python
     else:
@@ -103,9 +112,9 @@ def _succeeded(done: concurrent.futures.Future[None], name: str) -> bool:
     return error is None
 
 
-def missing_packages() -> list[str]:
+def missing_packages(known: Mapping[str, str]) -> list[str]:
     root = Path("/")
-    return [package for package, shown_by in DEBIAN.items() if not any(root.glob(shown_by.lstrip("/")))]
+    return [package for package, shown_by in known.items() if not any(root.glob(shown_by.lstrip("/")))]
 
 
 def install_packages(missing: Sequence[str]) -> None:
@@ -114,8 +123,7 @@ def install_packages(missing: Sequence[str]) -> None:
     if shutil.which("apt-get") is None:
         raise SetupError(f"no apt-get here; install what provides these Debian packages: {names}")
     say(f"debian: installing {names} …")
-    root = [] if os.geteuid() == 0 else ["sudo"]
-    apt = [*root, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-o", "DPkg::Lock::Timeout=300", "-qq"]
+    root, apt = _apt()
     try:
         run([*apt, "update"])
         with _services_not_started(root):
@@ -123,6 +131,31 @@ def install_packages(missing: Sequence[str]) -> None:
     finally:
         _debian_done.set()
     say(f"debian: {names} installed in {tools.duration(time.monotonic() - began)}")
+
+
+def install_browser(missing: Sequence[str]) -> None:
+    """Where it cannot be had, that is said and is no failure: few tests need it."""
+    _debian_done.wait()
+    began = time.monotonic()
+    _, apt = _apt()
+    try:
+        run([*apt, "update"])
+        if subprocess.run(["apt-cache", "show", *missing], capture_output=True, check=False).returncode:
+            tools.CACHE.mkdir(parents=True, exist_ok=True)
+            NO_BROWSER.touch()
+            raise SetupError(f"this distribution has no {' '.join(missing)}")  # noqa: TRY301 - said as the others are
+        run([*apt, "install", "-y", "--no-install-recommends", *missing])
+    except (SetupError, OSError) as error:
+        say(f"browser: tests in a browser will be skipped: {error}")
+        return
+    say(f"browser: {' '.join(missing)} installed in {tools.duration(time.monotonic() - began)}")
+
+
+def _apt() -> tuple[list[str], list[str]]:
+    """What a command of root begins with, and apt-get."""
+    root = [] if os.geteuid() == 0 else ["sudo"]
+    options = ["-o", "DPkg::Lock::Timeout=300", "-qq"]
+    return root, [*root, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", *options]
 
 
 def make_base_image() -> None:

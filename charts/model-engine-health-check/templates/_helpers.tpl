@@ -20,6 +20,11 @@
 {{ .Release.Namespace }}:{{ include "mehc.fullname" . }}
 {{- end }}
 
+{{- /* The Service of the status page. */}}
+{{- define "mehc.statusPage" -}}
+{{ printf "%s-status" (include "mehc.fullname" . | trunc 56 | trimSuffix "-") }}
+{{- end }}
+
 {{- define "mehc.serviceAccountName" -}}
 {{- .Values.serviceAccount.name | default (.Values.serviceAccount.create | ternary (include "mehc.fullname" .) "default") }}
 {{- end }}

@@ -27,6 +27,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--port", type=port, default=8080, help="port of the health endpoints; 0 takes a free one"
     )
     parser.add_argument(
+        "--status-page-port",
+        type=port,
+        metavar="PORT",
+        help="serve the status page, read-only, on this port of --host; 0 takes a free one (default: no page)",
+    )
+    parser.add_argument(
         "--probe-runs", type=positive, default=64, help="resources probed at the same time (default: 64)"
     )
     parser.add_argument(
@@ -115,6 +121,7 @@ def execute(options: argparse.Namespace) -> int:
                 namespaces=tuple(options.namespace),
                 host=options.host,
                 port=options.port,
+                page_port=options.status_page_port,
                 runs=options.probe_runs,
                 probes=options.probes,
                 lease=lease,
