@@ -11,10 +11,11 @@ import secrets
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from email.utils import formatdate
 from pathlib import Path
 from types import TracebackType
 from typing import Self
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from testbed.httpserver import Reply, Request, ScriptedServer
 from testbed.names import leading
@@ -73,6 +74,15 @@ class Secret:
     enabled: bool = True
 
 
+@dataclass(kw_only=True)
+class BusQueue:
+    """A queue of Service Bus."""
+
+    active: int = 0
+    dead: int = 0
+    status: str = "Active"
+
+
 @dataclass
 class State:
     """What is there, and who may do what: ``roles`` are pairs of object ID and resource ("kv.vault.azure.net")."""
@@ -82,6 +92,10 @@ class State:
     secrets: dict[tuple[str, str], Secret] = field(default_factory=dict)
     tokens: dict[tuple[str, str], str] = field(default_factory=dict)
     firewalled: set[str] = field(default_factory=set)
+    queues: dict[tuple[str, str], BusQueue] = field(default_factory=dict)
+    containers: dict[tuple[str, str], dict[str, str]] = field(default_factory=dict)
+    """By host and name; of each blob when it was written."""
+    writers: set[tuple[str, str]] = field(default_factory=set)
 
 
 class AzureCloud:
@@ -138,7 +152,7 @@ class AzureCloud:
         """Whose token a request has."""
         given = request.headers.get("Authorization", "").removeprefix("Bearer ")
         for (client, wanted), text in self.state.tokens.items():
-            if text == given and wanted == audience:
+            if text == given and wanted.rstrip("/") == audience:
                 return self.state.principals[client]
         return None
 
@@ -150,6 +164,10 @@ class AzureCloud:
         held = self.holder(request, AUDIENCES[suffix]) if suffix in AUDIENCES else None
         if suffix == VAULT:
             return self._vault(host, request, held)
+        if suffix == BUS:
+            return self._bus(host, request, held)
+        if suffix == BLOBS:
+            return self._blobs(host, request, held)
         return Reply(404)
 
     def _entra(self, request: Request) -> Reply:
@@ -192,6 +210,88 @@ class AzureCloud:
         attributes = {"enabled": True, "created": 1700000000, "updated": 1700000000}
         identifier = f"https://{host}/secrets/{name}/{secrets.token_hex(16)}"
         return _json(200, {"value": found.text, "id": identifier, "attributes": attributes})
+
+    def _bus(self, host: str, request: Request, held: Principal | None) -> Reply:
+        """Source: Service Bus REST API reference, Get Queue. What is not there is an empty feed."""
+        if held is None or (held.object, host) not in self.state.roles:
+            detail = "Unauthorized access. 'Manage,EntityRead' claim is required to perform this operation."
+            return _xml(401, f"<Error><Code>401</Code><Detail>{detail}</Detail></Error>")
+        name = urlsplit(request.path).path.strip("/")
+        found = self.state.queues.get((host, name))
+        if found is None:
+            return _xml(
+                200, f'<feed xmlns="{_ATOM}"><title type="text">Publicly Listed Services</title></feed>'
+            )
+        described = "".join(
+            (
+                "<LockDuration>PT1M</LockDuration><MaxSizeInMegabytes>1024</MaxSizeInMegabytes>",
+                f"<MessageCount>{found.active + found.dead}</MessageCount><Status>{found.status}</Status>",
+                f'<CountDetails xmlns:d2p1="{_COUNTS}">',
+                f"<d2p1:ActiveMessageCount>{found.active}</d2p1:ActiveMessageCount>",
+                f"<d2p1:DeadLetterMessageCount>{found.dead}</d2p1:DeadLetterMessageCount>",
+                "<d2p1:ScheduledMessageCount>0</d2p1:ScheduledMessageCount>",
+                "<d2p1:TransferMessageCount>0</d2p1:TransferMessageCount>",
+                "<d2p1:TransferDeadLetterMessageCount>0</d2p1:TransferDeadLetterMessageCount></CountDetails>",
+            )
+        )
+        return _xml(
+            200,
+            f'<entry xmlns="{_ATOM}"><id>https://{host}/{name}</id><title type="text">{name}</title>'
+            f'<content type="application/xml"><QueueDescription xmlns="{_CONNECT}" '
+            f'xmlns:i="http://www.w3.org/2001/XMLSchema-instance">{described}</QueueDescription></content></entry>',
+        )
+
+    def _blobs(self, host: str, request: Request, held: Principal | None) -> Reply:
+        """Source: Blob service REST API, List Blobs, Put Blob, Get Blob Properties, Delete Blob."""
+        if held is None:
+            return _storage(401, "NoAuthenticationInformation")
+        if host in self.state.firewalled:
+            return _storage(403, "AuthorizationFailure")
+        parts, query = urlsplit(request.path), parse_qs(urlsplit(request.path).query)
+        name, _, blob = unquote(parts.path).strip("/").partition("/")
+        roles = self.state.writers if request.method in ("PUT", "DELETE") else self.state.roles
+        if (held.object, host) not in roles:
+            return _storage(403, "AuthorizationPermissionMismatch")
+        held_blobs = self.state.containers.get((host, name))
+        if held_blobs is None:
+            return _storage(404, "ContainerNotFound")
+        if not blob:
+            prefix = query.get("prefix", [""])[0]
+            listed = "".join(
+                f"<Blob><Name>{each}</Name><Properties><Last-Modified>{written}</Last-Modified>"
+                "<Content-Length>1</Content-Length><BlobType>BlockBlob</BlobType></Properties></Blob>"
+                for each, written in held_blobs.items()
+                if each.startswith(prefix)
+            )
+            return _xml(
+                200,
+                f'<EnumerationResults ServiceEndpoint="https://{host}/" ContainerName="{name}">'
+                f"<Blobs>{listed}</Blobs><NextMarker /></EnumerationResults>",
+            )
+        if request.method == "PUT":
+            held_blobs[blob] = formatdate(usegmt=True)
+            return Reply(201, headers={"ETag": '"1"', "Last-Modified": held_blobs[blob]})
+        if blob not in held_blobs:
+            return _storage(404, "BlobNotFound")
+        if request.method == "DELETE":
+            del held_blobs[blob]
+            return Reply(202)
+        return Reply(200, headers={"Last-Modified": held_blobs[blob]})
+
+
+_ATOM = "http://www.w3.org/2005/Atom"
+_CONNECT = "http://schemas.microsoft.com/netservices/2010/10/servicebus/connect"
+_COUNTS = "http://schemas.microsoft.com/netservices/2011/06/servicebus"
+
+
+def _xml(status: int, text: str, headers: Mapping[str, str] | None = None) -> Reply:
+    body = f'<?xml version="1.0" encoding="utf-8"?>{text}'.encode()
+    return Reply(status, body, {"Content-Type": "application/xml", **(headers or {})})
+
+
+def _storage(status: int, code: str) -> Reply:
+    error = f"<Error><Code>{code}</Code><Message>remote words</Message></Error>"
+    return _xml(status, error, {"x-ms-error-code": code})
 
 
 def _refused(error: str, code: int, text: str) -> Reply:

@@ -12,6 +12,7 @@ S3_SCHEME: Final = "s3"
 SCHEMES: Final = {"aws": "s3", "onprem": "s3", "azure": "azure", "gcp": "gs"}
 """By cloud, that of the addresses of files."""
 _FILES: Final = ("cloud_file_llm_fine_tune_repository", "hf_user_fine_tuned_weights_prefix")
+_CONTAINER: Final = "azure.abs_container_name"
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 """An S3 bucket's name. Source: Amazon S3 user guide, bucket naming rules."""
 
@@ -42,6 +43,25 @@ class Store:
     endpoint: str
     buckets: tuple[Bucket, ...]
     misplaced: tuple[tuple[str, str], ...] = ()
+
+
+def containers(values: Values) -> tuple[Bucket, ...]:
+    """The containers of the storage account on Azure. Source: ``abs_*`` of model engine's gateways."""
+    found: dict[str, tuple[list[str], list[str]]] = {}
+    if plain := values.text(_CONTAINER):
+        found[plain] = ([_CONTAINER], [""])
+    for field in _FILES:
+        path = f"{LAUNCH}.{field}"
+        scheme, _, rest = (values.text(path) or "").partition("://")
+        name, _, prefix = rest.partition("/")
+        if scheme == "azure" and name:
+            sources, prefixes = found.setdefault(name, ([], []))
+            sources.append(path)
+            prefixes.append(prefix.strip("/"))
+    return tuple(
+        Bucket(name=name, sources=tuple(sources), prefixes=tuple(dict.fromkeys(prefixes)))
+        for name, (sources, prefixes) in found.items()
+    )
 
 
 def store(values: Values) -> Store:

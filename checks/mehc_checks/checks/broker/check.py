@@ -105,8 +105,8 @@ def _answer(facts: BrokerFacts) -> Iterator[Finding]:
         yield R.ACCOUNT_MISMATCH(own=facts.account, account=facts.wanted_account)
     elif facts.problem:
         yield facts.problem.finding(subject=Broker.SERVICE_BUS.word if facts.bus else "")
-    elif facts.bus:
-        yield R.BUS_NOT_EVALUATED(bus=facts.bus)
+    elif facts.untested:
+        yield R.BUS_NOT_EVALUATED(bus=facts.bus, detail=facts.untested)
     elif queue.waiting and queue.busy == 0 and _builds_agree(facts):  # else the cause is known
         yield R.NOT_CONSUMED(
             queue=queue.name,
@@ -139,4 +139,5 @@ def _evidence(facts: BrokerFacts) -> Evidence:
         shown["autoscaler"] = brokers.scales
     queue = facts.queue
     workers = {} if queue.busy is None else {"workersBusy": queue.busy, "workersIdle": queue.idle}
-    return {**shown, "queue": queue.name, "waiting": queue.waiting, "taken": queue.taken, **workers}
+    dead = {} if queue.dead is None else {"deadLettered": queue.dead}
+    return {**shown, "queue": queue.name, "waiting": queue.waiting, "taken": queue.taken, **workers, **dead}

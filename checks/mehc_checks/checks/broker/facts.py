@@ -11,7 +11,7 @@ class Queue:
     """The builder's queue. ``waiting`` is how many tasks wait in it, ``taken`` how many are being worked on.
 
     ``idle`` and ``busy`` are the workers of a Redis at the moment of ``waiting``: those that wait for a task of any
-    queue, and those that have one. None where not known.
+    queue, and those that have one. ``dead`` are messages that Service Bus has given up. None where not known.
     """
 
     name: str
@@ -19,6 +19,7 @@ class Queue:
     taken: int | None = None
     idle: int | None = None
     busy: int | None = None
+    dead: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,7 +27,8 @@ class BrokerFacts:
     """``account`` is AWS's account of this process, ``wanted_account`` the one that the values name, "" for none.
 
     ``celery_region`` is where Celery asks for queues, ``region`` where the platform creates them, "" off AWS.
-    ``bus`` is the Service Bus host that was asked; ``problem`` why the broker could not be asked, or what it lacks.
+    ``bus`` is the Service Bus host that was asked, ``untested`` why its queue was not; ``problem`` why the broker could
+    not be asked, or what it lacks.
     ``servers`` are the gateway's and the builder's Redis, each with what names it, where they are two.
     ``namespace`` and ``builder`` are the builder's, for commands. ``async_endpoints`` names the endpoints that take
     their requests from the broker, as far as that matters; None where it is not known.
@@ -41,6 +43,7 @@ class BrokerFacts:
     region: str = ""
     celery_region: str = ""
     bus: str = ""
+    untested: str = ""
     servers: tuple[tuple[str, str], tuple[str, str]] | None = None
     async_endpoints: tuple[str, ...] | None = None
     problem: Problem | None = None

@@ -9,10 +9,15 @@ from mehc_checks.checks.broker.facts import BrokerFacts, Queue
 from mehc_checks.checks.broker.reasons import BrokerReasons as R
 from mehc_checks.clients.aws.client import Aws, AwsProblem
 from mehc_checks.clients.aws.reasons import NOT_FOUND
+from mehc_checks.clients.azure import servicebus
+from mehc_checks.clients.azure.identity import AzureProblem
+from mehc_checks.clients.azure.reasons import NOT_FOUND as NO_SUCH_QUEUE
 from mehc_checks.clients.kubernetes.paths import object_path
 from mehc_checks.clients.kubernetes.reasons import KubernetesReasons
 from mehc_checks.clients.network.connect import NetworkProblem, client_context, handshake
 from mehc_checks.core.errors import CannotEvaluate, NotApplicable, Problem
+from mehc_checks.installation.azure import azure
+from mehc_checks.installation.cloudsecrets.shared import proven
 from mehc_checks.installation.context import Context
 from mehc_checks.installation.reasons import InstallationReasons
 from mehc_checks.installation.redis import ask_broker, differing_brokers, queue_depth
@@ -21,6 +26,7 @@ from mehc_checks.modelengine.names import fullname
 from mehc_checks.modelengine.values import Values
 
 _AMQPS: Final = 5671
+_NAMESPACE: Final = "azure.servicebus_namespace"
 _QUEUE_ANNOTATION: Final = "celery.scaleml.autoscaler/queue"
 """Source: ``service_template_config_map.yaml`` of the chart, its async Deployments."""
 _REGION: Final = "config.values.infra.default_region"
@@ -130,7 +136,7 @@ async def _sqs(context: Context, facts: BrokerFacts) -> BrokerFacts:
         answer = await aws.call("sqs", "GetQueueAttributes", QueueUrl=url, AttributeNames=names)
     except AwsProblem as error:
         if error.reason is NOT_FOUND:
-            return replace(facts, problem=Problem(R.QUEUE_NOT_FOUND, queue=name, region=celery))
+            return replace(facts, problem=Problem(R.QUEUE_NOT_FOUND, queue=name, place=f"region {celery}"))
         words = {**error.words, "concerning": f"queue {name}: "}
         return replace(facts, problem=Problem(error.reason, **words))
     waiting, taken = (int(answer["Attributes"][each]) for each in names)
@@ -154,11 +160,44 @@ def _celery_region(values: Values) -> str:
 
 
 async def _service_bus(context: Context, facts: BrokerFacts) -> BrokerFacts:
-    host = f"{context.values.text('azure.servicebus_namespace') or ''}.servicebus.windows.net"
+    named = context.values.text(_NAMESPACE) or ""
+    host = f"{named}.servicebus.windows.net"
     facts = replace(facts, bus=f"{host}:{_AMQPS}")
     try:
         await handshake(host, _AMQPS, client_context(), timeout=context.network_timeout)
     except NetworkProblem as error:
-        words = {"concerning": "Service Bus: ", "source": "azure.servicebus_namespace"}
+        words = {"concerning": "Service Bus: ", "source": _NAMESPACE}
         return replace(facts, problem=Problem(error.reason, **{**error.words, **words}))
-    return facts
+    name = facts.queue.name
+    live = (await proven(context)).text(_NAMESPACE) or ""
+    if context.is_deputy and (named != live or not await _is_own(context, name)):
+        problem = CannotEvaluate(
+            InstallationReasons.NOT_VERIFIED, what=f"queue {name} of {host}", namespace=context.namespace
+        )
+        return replace(facts, problem=problem)
+    try:
+        found = await servicebus.queue(await azure(context), host, name)
+    except NetworkProblem as error:  # messages go over AMQP, which answers
+        return replace(facts, untested=str(error))
+    except AzureProblem as error:
+        return _not_looked_at(facts, error, host)
+    if found.status not in ("", "Active"):
+        disabled = Problem(R.QUEUE_DISABLED, queue=name, bus=host, state=found.status)
+        return replace(facts, problem=disabled)
+    return replace(facts, queue=Queue(name=name, waiting=found.active, dead=found.dead))
+
+
+def _not_looked_at(facts: BrokerFacts, error: AzureProblem, host: str) -> BrokerFacts:
+    """``facts`` with what kept this process from looking at the queue."""
+    name = facts.queue.name
+    if error.reason is NO_SUCH_QUEUE:
+        words = {
+            "kind": "Service Bus",
+            "place": host,
+            "permit": f"assign its identity the role {servicebus.ROLE}",
+            "where": _NAMESPACE,
+        }
+        return replace(facts, problem=Problem(R.QUEUE_NOT_FOUND, queue=name, **words))
+    if error.reason in (R.NO_IDENTITY, R.CLIENT_MISSING):
+        return replace(facts, untested=str(error))
+    return replace(facts, problem=Problem(error.reason, **{**error.words, "concerning": f"queue {name}: "}))

@@ -1,11 +1,12 @@
 """What BrokerReachable can find."""
 
 from mehc_checks.clients.aws.reasons import AwsReasons
+from mehc_checks.clients.azure.reasons import AzureReasons
 from mehc_checks.clients.network.reasons import NetworkReasons
 from mehc_checks.core.outcome import Reason, Status
 
 
-class BrokerReasons(AwsReasons, NetworkReasons):
+class BrokerReasons(AwsReasons, AzureReasons, NetworkReasons):
     """Reasons of BrokerReachable."""
 
     REACHABLE = Reason(
@@ -64,10 +65,17 @@ class BrokerReasons(AwsReasons, NetworkReasons):
     QUEUE_NOT_FOUND = Reason(
         "BuildQueueNotFound",
         Status.FAIL,
-        "The builder's SQS queue does not exist: the builder creates it when it connects, and never did.",
-        message="SQS queue {queue} does not exist in region {region}",
-        remedy="Check the builder's log; allow its role sqs:CreateQueue, and compare default_region and "
-        "serviceBuilderQueue with the queue.",
+        "The builder's queue does not exist: the builder creates it when it connects, and never did.",
+        message="{kind} queue {queue} does not exist in {place}",
+        remedy="Check the builder's log; {permit}, and compare {where} and serviceBuilderQueue with the queue.",
+        defaults={"kind": "SQS", "permit": "allow its role sqs:CreateQueue", "where": "default_region"},
+    )
+    QUEUE_DISABLED = Reason(
+        "BuildQueueDisabled",
+        Status.FAIL,
+        "The builder's Service Bus queue is disabled, for sending or for receiving.",
+        message="Service Bus queue {queue} of {bus} is {state}",
+        remedy="Set the status of queue {queue} to Active: az servicebus queue update --status Active.",
     )
     ACCOUNT_MISMATCH = Reason(
         "AWSAccountMismatch",
@@ -106,8 +114,10 @@ class BrokerReasons(AwsReasons, NetworkReasons):
     BUS_NOT_EVALUATED = Reason(
         "ServiceBusNotEvaluated",
         Status.ERROR,
-        "Name, network and certificate are correct; only the pods' identity can test whether it can send.",
-        message="{bus} is reachable with a valid certificate; sending was not tested",
+        "Name, network and certificate are correct; the queue was not looked at, which takes an identity.",
+        message="{bus} is reachable with a valid certificate; the queue was not tested: {detail}",
         remedy="If the gateway logs amqp errors, assign the platform's managed identity the role Azure Service Bus "
-        "Data Owner.",
+        "Data Owner. To have the queue tested, give the operator an Azure identity with that role "
+        "(azure.workload.identity/client-id on its ServiceAccount).",
+        defaults={"detail": "mehc has no Azure identity"},
     )

@@ -48,8 +48,8 @@ def _of_store(facts: StoreFacts) -> Iterator[Finding]:
             trust=_TRUST,
             disable_tls=f"Enable TLS on the store, or write {source} with http://.",
         )
-    elif facts.asked:
-        yield R.NOT_EVALUATED(address=facts.asked)
+    elif facts.untested:
+        yield R.NOT_EVALUATED(address=facts.asked, detail=facts.untested)
 
 
 _SOURCES: Final = {"azure": "azure.abs_account_name"}
@@ -63,12 +63,15 @@ _TRUST: Final = (
 
 def _of_bucket(facts: BucketFacts, around: StoreFacts) -> Iterator[Finding]:
     bucket, source, store = facts.bucket, facts.bucket.sources[0], around.store
+    kind = "container" if store.cloud == "azure" else "bucket"
     if not bucket.is_valid:
         yield R.BUCKET_NAME(source=source, bucket=bucket.name)
     elif facts.exists is False:
-        yield R.BUCKET_NOT_FOUND(bucket=bucket.name, sources=", ".join(bucket.sources), source=source)
+        yield R.BUCKET_NOT_FOUND(
+            kind=kind, bucket=bucket.name, sources=", ".join(bucket.sources), source=source
+        )
     elif facts.problem:
-        found = facts.problem.finding(subject=bucket.name, concerning=f"bucket {bucket.name}: ")
+        found = facts.problem.finding(subject=bucket.name, concerning=f"{kind} {bucket.name}: ")
         rejected = facts.problem.reason in (R.CREDENTIALS_REJECTED, R.DENIED)
         if facts.writing:
             yield R.WRITE_DENIED(problem=found.message, subject=bucket.name)

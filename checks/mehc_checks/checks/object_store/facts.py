@@ -33,11 +33,12 @@ class BucketFacts:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StoreFacts:
-    """``network`` is why the store itself cannot be reached; ``asked`` the address of one of which only the network
-    is tested. ``unreadable``: s3EndpointUrl is not a URL."""
+    """``network`` is why the store itself cannot be reached; ``asked`` the address of one of another cloud than
+    AWS, ``untested`` why only its network was tested. ``unreadable``: s3EndpointUrl is not a URL."""
 
     store: Store
     buckets: tuple[BucketFacts, ...] = ()
     asked: str = ""
+    untested: str = ""
     unreadable: bool = False
     network: Problem | None = None

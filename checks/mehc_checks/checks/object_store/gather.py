@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from mehc_checks.checks.object_store.azure import gather_azure
 from mehc_checks.checks.object_store.facts import BucketFacts, StoreFacts, StoreParameters
 from mehc_checks.clients.aws.client import Aws, AwsProblem
 from mehc_checks.clients.aws.reasons import NOT_FOUND
@@ -26,7 +27,7 @@ RESERVED: Final = ".mehc-probe/"
 _LEFTOVER: Final = timedelta(hours=1)
 """Age from which an object of ours was left by a check that did not live to delete it."""
 _PORTS: Final = {"http": 80, "https": 443}
-_HOSTS: Final = {"azure": "{account}.blob.core.windows.net", "gcp": "storage.googleapis.com"}
+_HOSTS: Final = {"gcp": "storage.googleapis.com"}
 
 
 async def gather(context: Context) -> StoreFacts:
@@ -34,14 +35,21 @@ async def gather(context: Context) -> StoreFacts:
     found, parameters = store(context.values), context.parameters(StoreParameters)
     if not found.buckets and not found.misplaced:
         raise NotApplicable("no bucket is configured")
+    if found.cloud == "azure":
+        return await gather_azure(
+            context,
+            found,
+            write=parameters.write,
+            reserved=RESERVED,
+            leftover=_LEFTOVER.total_seconds(),
+        )
     if found.cloud in _HOSTS:
-        account = context.values.text("azure.abs_account_name") or ""
-        host = _HOSTS[found.cloud].format(account=account)
+        host = _HOSTS[found.cloud]
         try:
             await handshake(host, 443, client_context(), timeout=context.network_timeout)
         except NetworkProblem as problem:
             return StoreFacts(store=found, asked=host, network=problem)
-        return StoreFacts(store=found, asked=host)
+        return StoreFacts(store=found, asked=host, untested="mehc has no identity of this cloud")
     named: frozenset[str] | None = None
     if context.is_deputy:
         live = store((await context.proof()).configuration.values)

@@ -1,11 +1,12 @@
 """What ObjectStoreReachable can find."""
 
 from mehc_checks.clients.aws.reasons import AwsReasons
+from mehc_checks.clients.azure.reasons import AzureReasons
 from mehc_checks.clients.network.reasons import NetworkReasons
 from mehc_checks.core.outcome import Reason, Status
 
 
-class StoreReasons(NetworkReasons, AwsReasons):
+class StoreReasons(NetworkReasons, AwsReasons, AzureReasons):
     """The values, the connection to the store, its buckets."""
 
     REACHABLE = Reason(
@@ -40,8 +41,9 @@ class StoreReasons(NetworkReasons, AwsReasons):
         "BucketNotFound",
         Status.FAIL,
         "A bucket does not exist, or belongs to another account.",
-        message="bucket {bucket} ({sources}) does not exist",
-        remedy="Create bucket {bucket}, or correct {source}.",
+        message="{kind} {bucket} ({sources}) does not exist",
+        remedy="Create {kind} {bucket}, or correct {source}.",
+        defaults={"kind": "bucket"},
     )
     BUCKET_REGION = Reason(
         "BucketRegionMismatch",
@@ -68,7 +70,9 @@ class StoreReasons(NetworkReasons, AwsReasons):
     NOT_EVALUATED = Reason(
         "StoreNotEvaluated",
         Status.ERROR,
-        "The store is reachable over TLS. Access was not tested: only the pods' identity could.",
-        message="{address} is reachable over TLS; access was not tested, because only the pods' identity could",
-        remedy="Check the gateway's log for errors of the store; its identity needs to read and write objects.",
+        "The store is reachable over TLS. Access was not tested, which takes an identity of the cloud.",
+        message="{address} is reachable over TLS; access was not tested: {detail}",
+        remedy="Check the gateway's log for errors of the store; its identity needs to read and write objects. To have "
+        "it tested, give the operator an identity of the cloud that can list them (Storage Blob Data Reader on Azure).",
+        defaults={"detail": "mehc has no identity of this cloud"},
     )

@@ -20,6 +20,7 @@ _WORD: Final = re.compile(r"[A-Za-z]{1,40}")
 _MOST: Final = 256 * 1024
 _FIREWALL: Final = frozenset({"ForbiddenByFirewall", "AuthorizationFailure", "PublicAccessNotPermitted"})
 """Codes of Key Vault and of Storage for an address that their firewalls do not admit."""
+_FORBIDDEN: Final = frozenset({HTTPStatus.FORBIDDEN.value})
 _REASONS: Final = {401: R.TOKEN_REJECTED, 403: R.DENIED, 429: R.THROTTLED, 503: R.THROTTLED}
 _DENYING: Final = (R.DENIED, R.PLATFORM_DENIED)
 
@@ -48,8 +49,10 @@ class Azure:
         method: str = "GET",
         headers: Mapping[str, str] | None = None,
         data: bytes | None = None,
+        denying: frozenset[int] = _FORBIDDEN,
     ) -> Response:
-        """The answer of a service to this process's identity. ``what`` and ``role`` are as in ``AzureReasons``.
+        """The answer of a service to this process's identity. ``what`` and ``role`` are as in ``AzureReasons``, and
+        ``denying`` are the statuses by which the service says that a role is missing.
 
         Raises AzureProblem, and NetworkProblem where the service cannot be reached.
         """
@@ -66,7 +69,7 @@ class Azure:
         words = {"what": what, "role": role, "principal": held.principal}
         if answer.status == HTTPStatus.NOT_FOUND:
             raise AzureProblem(NOT_FOUND, **words, code=code)
-        reason = self._reason(answer.status, code, held)
+        reason = self._reason(HTTPStatus.FORBIDDEN if answer.status in denying else answer.status, code, held)
         shown = code or f"HTTP {answer.status}"
         raise AzureProblem(reason, **words, code=f" ({shown})" if reason in _DENYING else shown)
 
