@@ -16,7 +16,7 @@ from enum import Enum, auto
 from typing import Final
 
 from mehc_checks.clients.network.connect import places
-from mehc_checks.clients.network.reasons import NetworkReasons
+from mehc_checks.clients.network.reasons import NetworkReasons, is_away
 from mehc_checks.core.errors import Problem
 from mehc_checks.core.wire import Address, NotHeld, Wire
 from mehc_operator import metrics
@@ -77,9 +77,10 @@ class Tripwires:
         self._sweeping: asyncio.Task[None] | None = None
 
     def hold(self, wire: Wire, began: float) -> None:
-        """Hold ``wire``, whose server was found sound by a probe run that ``began`` then (monotonic seconds)."""
+        """Hold ``wire``, whose server a probe run that ``began`` then (monotonic seconds) has found sound, or away."""
         if held := self._held.get(wire.address):
-            held.found_sound(wire, began)
+            if not wire.away:
+                held.found_sound(wire, began)
             return
         if len(self._held) >= self._most and not self._evict(wire.address):
             return
@@ -132,8 +133,10 @@ class _Held:
         self._told: End | None = None
         """The end that was told, and after which the server was not found sound yet."""
         self._told_at = 0.0
-        self._lost_since = False
-        """Whether an end was told since it was opened."""
+        self._lost_since = wire.away
+        """Whether its users have known the server away since it was opened."""
+        self._rejects = ""
+        """How the server answered last that had been away, as a reason."""
         self._false_alarms = 0
         self._lasted = 0.0
         """Seconds for which the connection was open when it ended last."""
@@ -221,6 +224,8 @@ class _Held:
                 return End.GIVEN_UP
             if error is not None:
                 log.debug("%s is not held: %s", self.wire.address, type(error).__name__)
+            if isinstance(error, Problem):
+                self._rejected(error)
             return End.CLOSED if self.is_open else End.NOT_OPENED
         finally:
             self._close()
@@ -232,10 +237,20 @@ class _Held:
         self._leads_to, self._since = leads_to, time.monotonic()
         self._opened.set()
         metrics.WIRES.labels(kind=self.wire.address.kind).inc()
-        if self._lost_since and (self._failed or self._told is End.CLOSED):
+        if self._lost_since and (self._failed or self._told is End.CLOSED or self.wire.away):
             log.info("%s accepts connections again", self.wire.address)
             self._lost(self.wire.address)
-        self._lost_since = False
+        self._lost_since, self._rejects = False, ""
+
+    def _rejected(self, problem: Problem) -> None:
+        """Tell of a server that was away and answers, if only that it starts, or rejects the login: once for each
+        answer.
+        """
+        answer = "" if is_away(problem) else problem.reason.name
+        if self._lost_since and answer not in ("", self._rejects):
+            log.info("%s answers again: %s", self.wire.address, answer)
+            self._lost(self.wire.address)
+        self._rejects = answer
 
     def _close(self) -> None:
         if self.is_open:

@@ -7,6 +7,7 @@ import subprocess
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
 from typing import Any
@@ -30,6 +31,7 @@ from testbed.installation import Tree, aws_values
 from testbed.judging import reported
 from testbed.modelengine import migrate
 from testbed.pki import CertificateAuthority
+from testbed.ports import free_port
 from testbed.postgres import Postgres
 from testbed.prometheus import Prometheus
 from testbed.rawserver import RawServer
@@ -66,6 +68,22 @@ async def holder() -> AsyncIterator[Holder]:
     made = Holder()
     yield made
     await made.wires.stop()
+
+
+async def test_a_server_that_is_away_is_waited_for_and_its_first_answer_is_told(holder: Holder) -> None:
+    port = free_port()
+    server = Server(host=HOST, port=port, password="secret")
+    address = holder.hold(replace(redis_idle.wire(server), away=True))
+    await holder.until(lambda: holder.wires._held[address]._failed)
+    assert not holder.lost
+    with Redis(password="changed", address=(HOST, port)):
+        await holder.until(lambda: holder.lost)
+        told = holder.wires._held[address]._failed
+        await holder.until(lambda: holder.wires._held[address]._failed > told + 1)  # rejected again
+        assert holder.lost == [address]
+    with Redis(password="secret", address=(HOST, port)):
+        await holder.opened(address)
+        assert holder.lost == [address, address]
 
 
 async def test_redis_is_held_logged_in_and_its_end_is_told(holder: Holder) -> None:
@@ -260,8 +278,8 @@ def test_what_is_to_spare(most: int, used: int, spare: bool) -> None:
     assert to_spare(most, used) is spare
 
 
-async def offered(check: str, values: Tree, **parameters: Any) -> list[Kind]:
-    """The kinds of what ``check`` offers to be held."""
+async def offered(check: str, values: Tree, *, away: bool = False, **parameters: Any) -> list[Kind]:
+    """The kinds of what ``check`` offers to be held, now or when it is no longer ``away``."""
     found: list[Wire] = []
     declared = catalogue()[check]
     context = Context(
@@ -271,7 +289,7 @@ async def offered(check: str, values: Tree, **parameters: Any) -> list[Kind]:
         hold=found.append,
     )
     await reported([declared], context)
-    return [each.address.kind for each in found]
+    return [each.address.kind for each in found if each.away == away]
 
 
 async def test_the_last_connections_of_a_redis_are_left_to_others() -> None:
@@ -280,6 +298,7 @@ async def test_the_last_connections_of_a_redis_are_left_to_others() -> None:
             values = aws_values(cache_redis_aws_url=server.url())
             assert list(dict.fromkeys(await offered("RedisReachable", values))) == kinds
     assert await offered("RedisReachable", values) == []
+    assert set(await offered("RedisReachable", values, away=True)) == {Kind.REDIS}
 
 
 async def test_nothing_is_offered_where_the_parameter_says_no(redis_server: Redis) -> None:

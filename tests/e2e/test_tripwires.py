@@ -55,6 +55,23 @@ def test_a_server_that_is_killed_is_news_at_once_and_so_is_its_return(
             wait(lambda: operator.connections_to(each.server.port) == 1)  # noqa: B023
 
 
+def test_a_server_that_was_never_there_is_judged_when_it_comes(cluster: Cluster) -> None:
+    """As after a restart of the operator while a server is down, or when the server is installed last."""
+    with ExitStack() as stack:
+        every = [stack.enter_context(start(cluster)) for start in dependencies.ALL]
+        for each in every:
+            each.server.kill()
+        for each in every:
+            name = each.check.lower()
+            cluster.apply(each.spec(), name)
+            cluster.probed(name)
+            wait(lambda: REFUSED in reasons(cluster, each), LIMIT)  # noqa: B023 - asked at once
+        for each in every:
+            each.server.start()
+        for each in every:
+            wait(lambda: REFUSED not in reasons(cluster, each), LIMIT)  # noqa: B023
+
+
 def test_a_restart_is_looked_at_and_is_no_failure(
     cluster: Cluster, operator: Operator, certificate_authority: CertificateAuthority
 ) -> None:

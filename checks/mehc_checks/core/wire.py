@@ -39,10 +39,11 @@ opened, NotHeld where it should not be tried again.
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Wire:
-    """How a connection to ``address`` is held; it may contain a password."""
+    """How a connection to ``address`` is held; it may contain a password. ``away``: nothing answered there just now."""
 
     address: Address
     hold: Hold = field(repr=False, compare=False)
+    away: bool = False
 
 
 class NotHeld(Exception):  # noqa: N818 - a decision, not a fault

@@ -82,7 +82,7 @@ class Request:
 class Sources:
     """What is asked, shared by all requests of a process. Without a cluster, only the given values are judged.
 
-    ``hold`` takes connections that can be held to servers that have just answered.
+    ``hold`` takes connections that can be held to servers that have just answered, or when they are back.
     """
 
     cluster: Cluster | None = None

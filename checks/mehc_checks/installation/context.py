@@ -42,7 +42,8 @@ class Context:
     rules to why they do not hold here. ``inside`` is whether this process reaches and trusts what the cluster's pods
     do. ``redactor`` learns what is secret. ``given`` has what the request says in parameters, and all values, as one
     text.
-    ``hold`` takes a connection to a server that has just answered, to be held between passes.
+    ``hold`` takes a connection to a server that has just answered, to be held between passes, or to be opened when the
+    server is back.
     """
 
     def __init__(

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from mehc_checks.checks.database.facts import DatabaseFacts, DatabaseParameters, Expected, Other, Probe
 from mehc_checks.checks.database.schemaquery import look
+from mehc_checks.clients.network.reasons import is_away
 from mehc_checks.clients.postgres.client import session
 from mehc_checks.clients.postgres.idle import wire
 from mehc_checks.clients.postgres.pooler import breaks_prepared_statements, is_pooled
@@ -92,9 +93,10 @@ def _servers(database: Database) -> dict[Role, Server]:
 
 async def _probed(context: Context, server: Server, environment: Environment) -> Probe:
     probe = await _probe(server, context.network_timeout)
+    away = is_away(probe.problem)
+    if context.parameters(DatabaseParameters).tripwire and (away or _has_room(probe)):
+        context.hold(replace(wire(server), away=away))
     if probe.problem is None:
-        if context.parameters(DatabaseParameters).tripwire and _has_room(probe):
-            context.hold(wire(server))
         return probe
     return replace(probe, problem=await placed(context, probe.problem, server.host, environment))
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from mehc_checks.checks.image.existence import existence
 from mehc_checks.checks.image.facts import (
@@ -15,6 +16,7 @@ from mehc_checks.checks.image.nodes import gpu_architectures, node_view
 from mehc_checks.checks.image.pullprobe import pull_on_node
 from mehc_checks.checks.image.pullsecrets import pull_secrets
 from mehc_checks.checks.image.reasons import VllmImageReasons as R
+from mehc_checks.clients.network.reasons import is_away
 from mehc_checks.clients.registry.exchange import Access
 from mehc_checks.clients.registry.idle import wires
 from mehc_checks.clients.registry.inspect import inspect
@@ -125,9 +127,10 @@ class _Prober:
         inspection = await inspect(
             reference, offered, access=self._access, architectures=self._architectures, timeout=max(left, 1)
         )
-        if inspection.problem is None and self._context.parameters(ImageParameters).tripwire:
+        away = is_away(inspection.problem)
+        if (inspection.problem is None or away) and self._context.parameters(ImageParameters).tripwire:
             for held in wires(reference.host, self._access):
-                self._context.hold(held)
+                self._context.hold(replace(held, away=away))
         return Probed(image=image, inspection=inspection, offered=own, node_identity=identity)
 
     async def existence(self, image: Image) -> Problem | None:

@@ -16,6 +16,7 @@ from mehc_checks.clients.aws.client import Aws, AwsProblem
 from mehc_checks.clients.aws.reasons import NOT_FOUND
 from mehc_checks.clients.network.connect import NetworkProblem, client_context, connect, handshake
 from mehc_checks.clients.network.idle import wire
+from mehc_checks.clients.network.reasons import is_away
 from mehc_checks.core.errors import CannotEvaluate, NotApplicable, UsageError
 from mehc_checks.core.wire import Kind
 from mehc_checks.installation.context import Context
@@ -60,13 +61,16 @@ async def gather(context: Context) -> StoreFacts:
     if found.endpoint:
         if (address := _address(found.endpoint)) is None:
             return StoreFacts(store=found, unreadable=True)
+        host, port, tls = address
+        held = wire(Kind.STORE, host, port, tls=tls)
         try:
             await _reach(*address, context.network_timeout / 3)
         except NetworkProblem as problem:
+            if parameters.tripwire and is_away(problem):
+                context.hold(replace(held, away=True))
             return StoreFacts(store=found, asked=found.endpoint, network=problem)
         if parameters.tripwire:
-            host, port, tls = address
-            context.hold(wire(Kind.STORE, host, port, tls=tls))
+            context.hold(held)
     aws = Aws(
         region=found.region or "us-east-1",
         timeout=context.network_timeout / 2,

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable
+from dataclasses import replace
 from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
@@ -11,6 +12,7 @@ from mehc_checks.clients.http.exchange import address as http_address
 from mehc_checks.clients.kubernetes.api import NoCluster
 from mehc_checks.clients.network import names
 from mehc_checks.clients.network.idle import wire
+from mehc_checks.clients.network.reasons import is_away
 from mehc_checks.clients.prometheus.answer import Answer
 from mehc_checks.clients.prometheus.client import Prometheus
 from mehc_checks.core.errors import CannotEvaluate, NotApplicable, Problem
@@ -73,9 +75,11 @@ async def _ask(
     server = Prometheus(address.given, tls=tls, timeout=context.network_timeout)
     query = server.query(scaling.concurrency_query(endpoint), context.clock())
     answer, istio = await asyncio.gather(_attempt(query), _attempt(istio_series(server, context.clock())))
-    if parameters.tripwire and not isinstance(answer, Problem):
+    problem = answer if isinstance(answer, Problem) else None
+    if parameters.tripwire and (problem is None or is_away(problem)):
         secure = urlsplit(address.given).scheme == "https"
-        context.hold(wire(Kind.PROMETHEUS, *http_address(address.given), tls=secure))
+        held = wire(Kind.PROMETHEUS, *http_address(address.given), tls=secure)
+        context.hold(replace(held, away=problem is not None))
     return endpoint, answer, istio
 
 

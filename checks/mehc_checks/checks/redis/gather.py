@@ -9,6 +9,7 @@ from typing import Final
 from mehc_checks.checks.redis.facts import Answer, RedisFacts, RedisParameters
 from mehc_checks.clients.kubernetes.api import NoCluster
 from mehc_checks.clients.kubernetes.paths import object_path
+from mehc_checks.clients.network.reasons import is_away
 from mehc_checks.clients.redis.conversation import Conversation, conversation, not_answered, reach
 from mehc_checks.clients.redis.idle import wire
 from mehc_checks.clients.redis.server import Server
@@ -43,8 +44,9 @@ async def gather(context: Context) -> RedisFacts:
     asked = await asyncio.gather(*(_placed(context, connection, queue, left) for connection in derived))
     if context.parameters(RedisParameters).tripwire:
         for answer in asked:
-            if answer.to_spare and answer.problem is None and answer.connection.server:
-                context.hold(wire(answer.connection.server))
+            away = is_away(answer.problem)
+            if answer.connection.server and (away or (answer.to_spare and answer.problem is None)):
+                context.hold(replace(wire(answer.connection.server), away=away))
     return RedisFacts(
         sources=tuple(cache_sources(context.configuration)),
         answers=tuple(asked),

@@ -5,6 +5,9 @@ A check narrows the words, never the name: ``source`` is what names the address 
 after, with its colon ("cache: ").
 """
 
+from typing import Final
+
+from mehc_checks.core.errors import Problem
 from mehc_checks.core.outcome import SHARED_PAGE, Reason, ReasonSet, Status
 
 _CONCERNING = {"concerning": ""}
@@ -147,6 +150,23 @@ class ReachReasons(ReasonSet):
         defaults={**_SOURCE, "kind": "an address of the operator's own pod or node"},
         page=SHARED_PAGE,
     )
+
+
+_AWAY: Final = frozenset(
+    reason.name
+    for reason in (
+        NetworkReasons.HOST_UNRESOLVABLE,
+        NetworkReasons.CONNECTION_REFUSED,
+        NetworkReasons.HOST_UNREACHABLE,
+        NetworkReasons.CONNECTION_TIMEOUT,
+        NetworkReasons.CONNECTION_CLOSED,
+    )
+)
+
+
+def is_away(problem: Problem | None) -> bool:
+    """Whether nothing answered where the server should be, so that it may come back there."""
+    return problem is not None and problem.reason.name in _AWAY
 
 
 class CertificateReasons(ReasonSet):
