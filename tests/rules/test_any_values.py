@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from mehc_checks.checks.config.rules.catalogue import all_rules
 from mehc_checks.core.outcome import Severity
 from mehc_checks.engine.check import catalogue
+from mehc_checks.modelengine.misplaced import _PLACES
 from mehc_operator.cli import main
 from rules.test_properties import PATHS, TREES
 from testbed.controlplane import ApiError, ControlPlane
@@ -29,7 +30,25 @@ from testbed.waiting import eventually
 
 WHOLE = {"health", "summary", "conditions", "checks", "observedGeneration", "lastProbeTime", "passing"}
 UNPROBED = WHOLE - {"lastProbeTime", "checks", "passing"}
+PLANTED = "plant3d-value"
+MISPLACED: dict[str, Any] = {
+    "map": {"password": PLANTED},
+    "list": [PLANTED],
+    "list of maps": [{"a": {"b": PLANTED}}],
+}
 CHANGES = st.dictionaries(st.sampled_from(PATHS), TREES, min_size=1, max_size=5)
+DERIVED = [
+    *(
+        f"config.values.launch.{name}_repository"
+        for name in ("vllm", "tgi", "lightllm", "user_inference_base")
+    ),
+    *(
+        "config.values.infra.docker_repo_prefix",
+        "celeryBrokerType",
+        "serviceBuilderQueue",
+        "serviceIdentifier",
+    ),
+]
 NAMES = st.sampled_from(sorted(catalogue()))
 RULES = st.sampled_from(sorted(all_rules()))
 SEVERITIES = st.sampled_from(list(Severity))
@@ -144,3 +163,30 @@ def test_no_spec_leaves_a_status_half_written(
     control_plane.delete_namespace(cluster.namespace)
     lines = [json.dumps(line) for line in operator.log_lines()]
     assert [line for line in lines if "Traceback" in line or "crashed" in line] == []
+
+
+@pytest.mark.parametrize("shape", MISPLACED)
+@pytest.mark.parametrize("cloud", ["aws", "onprem"])
+def test_what_is_in_a_map_or_a_list_is_not_shown_where_a_text_belongs(
+    cloud: str, shape: str, tmp_path: Path
+) -> None:
+    """At each path of which the chart makes text. It is said what stands there."""
+    file = tmp_path / "values.yaml"
+    found = {}
+    for path in _PLACES:
+        file.write_text(yaml.safe_dump(overlaid(BY_CLOUD[cloud], at(path, MISPLACED[shape]))))
+        if PLANTED in (said := mehc("lint", str(file), "-o", "json")) or "map[" in said:
+            found[path] = said
+    assert found == {}
+
+
+@pytest.mark.parametrize("shape", MISPLACED)
+def test_what_is_derived_from_a_map_or_a_list_does_not_show_it(shape: str, tmp_path: Path) -> None:
+    """All at once: images, queues, addresses."""
+    file = tmp_path / "values.yaml"
+    layers = [at(path, MISPLACED[shape]) for path in (*DERIVED, "image.gatewayRepository", "tag")]
+    file.write_text(yaml.safe_dump(overlaid(BY_CLOUD["aws"], *layers)))
+    said = mehc("check", "-f", str(file), "--timeout", "10s", "-o", "json")
+    assert f"a {shape.partition(' ')[0]} of 1 " in said
+    assert PLANTED not in said
+    assert "map[" not in said

@@ -32,6 +32,32 @@ def knowing(*values: str) -> Redactor:
     return redactor
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("map[a:b]/vllm:1 is no image", "a map/vllm:1 is no image"),
+        ("'map[a:map[b:c d:e] f:[1 2]]' is no name", "'a map' is no name"),
+        ("[map[a:b] map[c:d]]", "[a map a map]"),
+        ("'library/map[a' is no repository", "'library/a map' is no repository"),
+        ("map[a:b c:d … z]: no such host", "a map: no such host"),
+        ("cannot unmarshal string into Go value of type map[string]int", None),
+        ("bitmap[a:b]", None),
+        ("spec.tolerations[0]: no map", None),
+    ],
+)
+def test_what_go_prints_of_a_map_is_not_shown(text: str, shown: str | None) -> None:
+    assert Redactor().text(text) == (text if shown is None else shown)
+
+
+def test_a_text_that_is_called_something_is_not_shown() -> None:
+    redactor = Redactor()
+    redactor.call([("map[a:b]", "a map of 1 key"), ("[a b]", "a list of 2 items")])
+    assert (
+        redactor.text("map[a:b] is no port, [a b] neither")
+        == "a map of 1 key is no port, a list of 2 items neither"
+    )
+
+
 HARD = (STRONG, "a:b@c/d%2Fe f", '"it\'s\\mine"&<so>', "Zürich-鍵-🔑-7", "pass%word%zz%", "+/+/+/Ab12")
 
 
@@ -197,7 +223,24 @@ def test_what_is_held_is_bounded() -> None:
     assert max(map(len, redactor._values)) == LONGEST_VALUE
 
 
-HOSTILE = ("a", "a://", "x@", "redis://:", "?a=", "…", "%41", "%", "\\", "\\u0041", "&amp;", "&", "''", "aab")
+HOSTILE = (
+    "a",
+    "a://",
+    "x@",
+    "redis://:",
+    "?a=",
+    "…",
+    "%41",
+    "%",
+    "\\",
+    "\\u0041",
+    "&amp;",
+    "&",
+    "''",
+    "aab",
+    "map[",
+    "map[a:b] ",
+)
 """What a text is made of that would take a pattern that begins again at each character the square of its length."""
 
 

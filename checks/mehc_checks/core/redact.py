@@ -2,7 +2,7 @@
 
 import base64
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any, Final, NamedTuple
 from urllib.parse import unquote
@@ -71,6 +71,7 @@ class Redactor:
     """
 
     def __init__(self) -> None:
+        self._called: dict[str, str] = {}
         self._values: set[str] = set()
         self._forms: dict[str, _Form] = {}
 
@@ -87,11 +88,18 @@ class Redactor:
                     is_word = form.isascii() and form.isalpha() and form.islower()
                     self._forms[form] = _Form(form, whole, is_word)
 
+    def call(self, called: Iterable[tuple[str, str]]) -> None:
+        """Remember texts that are not shown, which may hold anything, and what is said in their place."""
+        self._called |= {text[:LONGEST_VALUE]: name for text, name in called}
+
     def text(self, text: str) -> str:
-        """``text`` without secret values, credentials in URLs and control characters."""
+        """``text`` without secret values, credentials in URLs, maps as Go prints them, and control characters."""
         if len(self._values) > MOST_VALUES:
             return WITHHELD
         looked_at = text[:LONGEST_TEXT]
+        for called, name in self._called.items():
+            looked_at = looked_at.replace(called, name)
+        looked_at = _without_maps(looked_at)
         spans = [*self._found(looked_at), *_credentials(looked_at)]
         shown = _CONTROL.sub("\N{REPLACEMENT CHARACTER}", looked_at)
         if len(text) > LONGEST_TEXT:
@@ -175,6 +183,9 @@ def _passwords(text: str) -> Iterator[str]:
 
 
 _SIGNS: Final = re.compile("[/?#@:]")
+_GO_MAP: Final = re.compile(r"\bmap\[")
+_BRACKET: Final = re.compile(r"[\[\]]")
+_WORD_END: Final = re.compile(r"[\s'\"`]|$")
 
 
 def _credentials(text: str) -> Iterator[tuple[int, int]]:
@@ -220,6 +231,26 @@ def _left_of(form: str, text: str) -> int:
             return len(text) - at
         at = text.find(beginning, at + 1)
     return 0
+
+
+def _without_maps(text: str) -> str:
+    """``text`` without what Go prints of maps, as in ``map[key:value]``; a type, as in ``map[string]int``, stays."""
+    if "map[" not in text:
+        return text
+    ends, opened = {}, []
+    for bracket in _BRACKET.finditer(text):
+        if bracket[0] == "[":
+            opened.append(bracket.start())
+        elif opened:
+            ends[opened.pop()] = bracket.end()
+    parts, done = [], 0
+    for found in _GO_MAP.finditer(text):
+        cut_off = next(_WORD_END.finditer(text, found.end())).start()
+        end = ends.get(found.end() - 1, cut_off)
+        if found.start() >= done and (":" in text[found.end() : end] or found.end() - 1 not in ends):
+            parts += [text[done : found.start()], "a map"]
+            done = end
+    return "".join([*parts, text[done:]])
 
 
 def _masked(text: str, spans: list[tuple[int, int]]) -> str:

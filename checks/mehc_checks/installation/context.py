@@ -25,6 +25,7 @@ from mehc_checks.installation.reasons import InstallationReasons as R
 from mehc_checks.installation.sources import NOT_CREDENTIALS
 from mehc_checks.modelengine import serviceconfig
 from mehc_checks.modelengine.configuration import Configuration
+from mehc_checks.modelengine.misplaced import misplaced
 from mehc_checks.modelengine.names import service_config_map
 from mehc_checks.modelengine.values import Values
 from mehc_checks.modelengine.versions import UNDETECTED, Platform
@@ -84,6 +85,7 @@ class Context:
         for layer in installation.layers if installation else ():
             self.redactor.add(*sensitive(layer.values))  # also of what another layer hides
         self.redactor.add(*sensitive(values.tree))
+        self.redactor.call(misplaced(values))
         self._parameters = parameters or {}
         self._shared = Once()
 

@@ -1,11 +1,12 @@
 """What the cluster has otherwise than the release says it. Pure."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from mehc_checks.installation.installation import Difference
 from mehc_checks.modelengine import paths, serviceconfig
-from mehc_checks.modelengine.configuration import Configuration
+from mehc_checks.modelengine.configuration import Configuration, displayed
 from mehc_checks.modelengine.values import ABSENT, Layer, Values, leaves
 
 
@@ -32,7 +33,7 @@ def differences(
         below = values.get(path)
         for key, value in leaves(below if isinstance(below, Mapping) else {}, path):
             if key not in shown and not _alike(value, None):
-                found.append(Difference(path=key, where=where, live="", given=_text(value)))
+                found.append(Difference(path=key, where=where, live="", given=_shown(value, None)))
     return found
 
 
@@ -43,7 +44,12 @@ def of_config_map(values: Values, live: Mapping[str, Any], *, where: str) -> lis
     """
     made = serviceconfig.expected(Configuration(values))
     expected = Values.merged([Layer(source="", values={}), Layer(source="", values=made)])
-    found = differences(expected, live, where=where, whole=(paths.INFRA, paths.LAUNCH))
+    found = [
+        replace(each, given=displayed(given))
+        if isinstance(given := values.get(each.path), Mapping | list)
+        else each
+        for each in differences(expected, live, where=where, whole=(paths.INFRA, paths.LAUNCH))
+    ]
     known = {difference.path for difference in found}
     shown, wanted = dict(leaves(live)), dict(leaves(expected.tree))
     for path in sorted((shown.keys() | wanted.keys()) - known):
@@ -96,6 +102,8 @@ def _numbers(*texts: str) -> Iterator[float]:
 
 def _shown(value: Any, other: Any) -> str:
     """``value`` for people. Of variables the names, and which of them ``other`` has otherwise: values may be secret."""
+    if isinstance(value, Mapping | str):
+        return displayed(value)
     if not (isinstance(value, list) and value and all(isinstance(item, Mapping) for item in value)):
         return _text(value)
     names = [str(item.get("name")) for item in value]

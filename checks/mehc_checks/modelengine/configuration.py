@@ -16,7 +16,7 @@ from typing import Any, Final
 import yaml
 
 from mehc_checks.core import yamltext
-from mehc_checks.modelengine import paths
+from mehc_checks.modelengine import fieldtypes, paths
 from mehc_checks.modelengine.names import fullname
 from mehc_checks.modelengine.values import Values
 
@@ -166,6 +166,17 @@ def printed(value: Any) -> str:
     if isinstance(value, list):
         return f"[{' '.join(map(_inside, value))}]"
     return str(value)
+
+
+def displayed(value: Any) -> str:
+    """``value`` as text, but of a map or a list, which may hold anything, no more than what it is.
+
+    In all that is made of it that is as wrong as what the chart writes there, and it can be shown.
+    """
+    if isinstance(value, Mapping | list):
+        return fieldtypes.shown(value)
+    text = printed(value)
+    return "the text of a map" if text.startswith(("map[", "[map[")) else text
 
 
 def _inside(value: Any) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from mehc_checks.clients.kubernetes.scheduling.quantity import parse
+from mehc_checks.core.text import counted
 
 _LABEL: Final = re.compile(r"([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?")
 _SUBDOMAIN: Final = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
@@ -43,9 +44,9 @@ def shown(value: Any) -> str:
     if isinstance(value, int | float):
         return f"the number {value}"
     if isinstance(value, Mapping):
-        return "a map" if value else "an empty map"
+        return f"a map of {counted(len(value), 'key')}" if value else "an empty map"
     if isinstance(value, list):
-        return "a list" if value else "an empty list"
+        return f"a list of {counted(len(value), 'item')}" if value else "an empty list"
     if value is None:
         return "not set"
     text = str(value)

@@ -14,7 +14,7 @@ from typing import Any, Final
 import yaml
 
 from mehc_checks.core import yamltext
-from mehc_checks.modelengine.configuration import printed
+from mehc_checks.modelengine.configuration import displayed, printed
 from mehc_checks.modelengine.modelsize import parameters
 from mehc_checks.modelengine.names import CHART, fullname
 from mehc_checks.modelengine.tier import BY_MEMORY, FIELDS, Fault, Harm, Tier, read_tier
@@ -173,7 +173,7 @@ def _seen(path: str, value: Any) -> Any:
     text = printed(value)
     read = _item(text)
     if not (isinstance(read, list) and len(read) == 1 and isinstance(read[0], dict) and len(read[0]) == 2):
-        message = f"is {text!r}, which breaks the YAML that the gateway reads"
+        message = f"is {displayed(value)!r}, which breaks the YAML that the gateway reads"
         raise Refused(Fault(path=path, message=message, harm=Harm.ALL))
     return read[0]["key"]
 

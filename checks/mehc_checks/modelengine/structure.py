@@ -232,14 +232,16 @@ def _bare(use: Mapping[str, Any], path: str, value: Any) -> Iterator[Problem]:
         if use.get("required"):
             yield _problem(path, Kind.MISSING, value, fieldtypes.described(use["type"]), helm=False)
     else:
-        yield from _typed(use["type"], path, seen)
+        yield from _typed(use["type"], path, seen, given=value)
 
 
-def _typed(kind: str, path: str, value: Any) -> Iterator[Problem]:
+def _typed(kind: str, path: str, value: Any, given: Any = None) -> Iterator[Problem]:
+    """``given`` is what the values have, where the template writes text of its own for it: ``map[a:1]``."""
     for fault in fieldtypes.faults(kind, value, path, _data()["types"]):
         missing = fault.value is None
         kind_of = Kind.MISSING if missing else Kind.REJECTED
-        yield _problem(fault.path, kind_of, fault.value, fault.wanted, helm=False)
+        as_given = fault.path == path and isinstance(given, Mapping | list)
+        yield _problem(fault.path, kind_of, given if as_given else fault.value, fault.wanted, helm=False)
 
 
 @lru_cache(maxsize=4096)

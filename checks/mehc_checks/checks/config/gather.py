@@ -71,7 +71,7 @@ async def framework_tags(context: Context, installation: Installation) -> tuple[
             given=printed(tag),
         )
         for key, tag in given.items()
-        if live is not None and live.get(key, "") != printed(tag)
+        if live is not None and not isinstance(tag, Mapping | list) and live.get(key, "") != printed(tag)
     )
 
 

@@ -11,6 +11,7 @@ from mehc_checks.core.links import docs_url
 from mehc_checks.core.outcome import Finding, Severity
 from mehc_checks.core.redact import Redactor, sensitive
 from mehc_checks.installation.installation import WITHOUT_CLUSTER
+from mehc_checks.modelengine.misplaced import misplaced
 from mehc_checks.modelengine.names import CHART
 from mehc_checks.modelengine.structure import TOP_KEYS
 from mehc_checks.modelengine.values import Layer
@@ -107,6 +108,7 @@ def lint(files: Sequence[tuple[str, ValuesFile]], ignored: Mapping[str, str] | N
     redactor = Redactor()
     for source in sources:
         redactor.add(*sensitive(source.content.values))
+    redactor.call(misplaced(values))
     judged = evaluate(values, ignored=ignored, duplicates=_duplicates(sources))
     found: list[Placed] = []
     left_out: list[tuple[Placed, str]] = []

@@ -9,7 +9,7 @@ from mehc_checks.checks.config.rules.rule import Cloud, View, rule
 from mehc_checks.core.outcome import Finding
 from mehc_checks.core.text import nearest
 from mehc_checks.modelengine import paths, structure
-from mehc_checks.modelengine.configuration import printed
+from mehc_checks.modelengine.configuration import displayed, printed
 from mehc_checks.modelengine.fieldtypes import is_namespace
 from mehc_checks.modelengine.structure import Kind, Problem
 from mehc_checks.modelengine.valuesfile import is_number
@@ -311,7 +311,7 @@ CLOUD_PROVIDER_UNKNOWN: Final = critical(
 def cloud_provider(view: View) -> Iterator[Finding]:
     path = paths.CLOUD_PROVIDER
     if view.has(path) and view.raw(path) not in tuple(Cloud):
-        yield CLOUD_PROVIDER_UNKNOWN.at(path, value=printed(view.raw(path)) or "empty")
+        yield CLOUD_PROVIDER_UNKNOWN.at(path, value=displayed(view.raw(path)) or "empty")
 
 
 ACCOUNT_ID_NOT_QUOTED: Final = high(

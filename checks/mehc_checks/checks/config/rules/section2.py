@@ -9,7 +9,7 @@ from mehc_checks.checks.config.rules.fault import NO_INSTALL, NO_START, critical
 from mehc_checks.checks.config.rules.rule import INFRA, Cloud, View, rule
 from mehc_checks.core.outcome import Finding
 from mehc_checks.modelengine import paths
-from mehc_checks.modelengine.configuration import printed
+from mehc_checks.modelengine.configuration import displayed
 
 _ROLE_ARN: Final = re.compile(r"arn:aws(?:-[a-z]+)*:iam::(?P<account>\d{12}):role/\S+")
 _ECR: Final = re.compile(
@@ -158,7 +158,7 @@ def aws_configuration(view: View) -> Iterator[Finding]:
                 yield AWS_CONFIG_MISSING.at(paths.AWS_PROFILE, value=wanted)
     for problem in view.problems_below(paths.AWS_CONFIG_MAP_NAME):
         yield AWS_CONFIG_MAP_UNNAMED.at(paths.AWS_CONFIG_MAP_NAME, given=problem.given)
-    mounted = printed(view.raw(paths.AWS_CONFIG_MAP_MOUNT_PATH))
+    mounted = displayed(view.raw(paths.AWS_CONFIG_MAP_MOUNT_PATH))
     if mounted != AWS_CONFIG_FILE and view.seen(paths.AWS_CONFIG_MAP_MOUNT_PATH):
         explains = NO_START if needs_profile else ()
         yield AWS_MOUNT_PATH_WRONG.at(

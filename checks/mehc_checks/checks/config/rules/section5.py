@@ -8,6 +8,7 @@ from mehc_checks.checks.config.rules.fault import NO_INSTALL, critical, high, wa
 from mehc_checks.checks.config.rules.rule import Cloud, View, known, rule
 from mehc_checks.core.outcome import Finding
 from mehc_checks.modelengine import paths
+from mehc_checks.modelengine.configuration import displayed
 from mehc_checks.modelengine.valuesfile import is_number
 
 OFF_WORDS: Final = frozenset({"false", "no", "off", "n"})
@@ -129,7 +130,7 @@ def istio_gateways(view: View) -> Iterator[Finding]:
         if not view.items(path) and view.seen(path):
             yield VIRTUAL_SERVICE_INCOMPLETE.at(path)
     path = paths.VIRTUAL_SERVICE_GATEWAYS
-    for gateway in map(str, view.items(path)):
+    for gateway in map(displayed, view.items(path)):
         if gateway != "mesh" and not re.fullmatch(r"[a-z0-9.-]+/[a-z0-9.-]+", gateway):
             yield ISTIO_GATEWAY_MALFORMED.at(path, value=gateway)
     if view.installed:

@@ -8,7 +8,7 @@ from mehc_checks.checks.config.rules.fault import NO_START, critical, high, warn
 from mehc_checks.checks.config.rules.rule import View, known, rule
 from mehc_checks.core.outcome import Finding
 from mehc_checks.modelengine import paths
-from mehc_checks.modelengine.configuration import printed
+from mehc_checks.modelengine.configuration import displayed
 
 _POD: Final = "podSecurityContext"
 _CONTAINER: Final = "containerSecurityContext"
@@ -269,6 +269,6 @@ def own_pod_security(view: View) -> Iterator[Finding]:
             yield CONTROL_PLANE_NOT_ADMITTED.at(
                 path,
                 namespace=view.facts.namespace,
-                value=printed(view.raw(path)) or "not set",
+                value=displayed(view.raw(path)) or "not set",
                 wanted=wanted,
             )

@@ -8,7 +8,7 @@ from mehc_checks.checks.config.rules.fault import NO_INSTALL, NO_START, critical
 from mehc_checks.checks.config.rules.rule import LAUNCH, Cloud, View, rule
 from mehc_checks.core.outcome import Finding
 from mehc_checks.modelengine import paths
-from mehc_checks.modelengine.configuration import printed
+from mehc_checks.modelengine.configuration import displayed, printed
 from mehc_checks.modelengine.names import CHART, CHART_VOLUMES, PRIORITY_CLASSES
 
 _LLM: Final = tuple(
@@ -514,4 +514,4 @@ def lock_seconds(view: View) -> Iterator[Finding]:
     path = "modelCache.lockStaleSeconds"
     value = view.raw(path)
     if value and not re.fullmatch(r"\s*[+-]?[0-9_]+\s*", printed(value)):
-        yield LOCK_SECONDS_INVALID.at(path, value=printed(value))
+        yield LOCK_SECONDS_INVALID.at(path, value=displayed(value))
