@@ -33,7 +33,7 @@ from testbed.operatorprocess import Operator
 from testbed.pki import CertificateAuthority
 from testbed.planting import ODD, Planting
 from testbed.postgres import Postgres
-from testbed.rawserver import RawServer, message
+from testbed.rawserver import RawServer, Script, message
 from testbed.redis import Redis
 from testbed.rulejudging import at
 from testbed.waiting import eventually
@@ -41,6 +41,9 @@ from testbed.waiting import eventually
 LONG = 300.0
 CACHE = "config.values.launch.cache_redis_aws_url"
 DOCUMENTS = ("text", "json", "yaml")
+PAGES = ("markdown", "junit")
+FEW = -6
+"""The cases, from there on, that are enough for a second form of the same document."""
 PROMETHEUS = "config.values.infra.prometheus_server_address"
 
 
@@ -71,11 +74,27 @@ def config_map(name: str, data: Mapping[str, str]) -> Tree:
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": dict(data)}
 
 
-def echo_redis(connection: socket.socket) -> None:
-    """Refuses each command, with all that it was told."""
-    while told := connection.recv(65536):
-        echo = b"-ERR unknown login " + told.replace(b"\r\n", b" ") + repr(told).encode() + b"\r\n"
-        connection.sendall(echo * (1 + told.count(b"\r\n*")))
+def echo_redis(*, lets_in: bool) -> Script:
+    """Refuses each command, or each after the login, with all that it was told."""
+
+    def script(connection: socket.socket) -> None:
+        stream = connection.makefile("rb")
+        heard = b""
+        while count := stream.readline()[1:]:
+            words = [stream.read(int(stream.readline()[1:]) + 2)[:-2] for _ in range(int(count))]
+            heard += b" ".join([b"", *words])
+            echo = heard.replace(b"\r", b"").replace(b"\n", b" ") + repr(words).encode()
+            answer = b"-ERR unknown login" + echo + b"\r\n"
+            if lets_in and words[0] in (b"AUTH", b"SELECT"):
+                answer = b"+OK\r\n"
+            elif lets_in and words[0] == b"PING":
+                answer = b"+PONG\r\n"
+            elif lets_in and words[0] == b"INFO":
+                told = b"redis_version:%b\r\nrole:%b\r\n" % (echo, echo)
+                answer = b"$%d\r\n%b\r\n" % (len(told), told)
+            connection.sendall(answer)
+
+    return script
 
 
 def echo_postgres(connection: socket.socket) -> None:
@@ -147,15 +166,14 @@ def texts(planting: Planting, slot: str) -> Iterator[str]:
 def cases(planting: Planting, servers: Mapping[str, str]) -> Iterator[Case]:
     plant = planting.secret
     yield from odd_addresses(planting)
-    yield Case(
-        name="echo-redis",
-        values=overlaid(
-            aws_values(),
-            at(CACHE, f"redis://u:{quote(plant('Redis password'), safe='')}@{servers['redis']}/0"),
-        ),
-        spec=only("RedisReachable", "BrokerReachable"),
-        reasons=frozenset({"RedisError", "NotRedis"}),
-    )
+    for kind in ("redis", "open-redis"):
+        password = quote(plant(f"{kind} password", "/"), safe="")
+        yield Case(
+            name=f"echo-{kind}",
+            values=overlaid(aws_values(), at(CACHE, f"redis://u:{password}@{servers[kind]}/0")),
+            spec=only("RedisReachable", "BrokerReachable"),
+            reasons=frozenset({"RedisError"}),
+        )
     yield Case(
         name="echo-redis-token",
         values=overlaid(
@@ -303,7 +321,8 @@ def stage(
         tokens = stack.enter_context(ScriptedServer(bearer, certificate=certificate))
         bearer.url = tokens.url
         servers = {
-            "redis": stack.enter_context(RawServer(echo_redis)).address,
+            "redis": stack.enter_context(RawServer(echo_redis(lets_in=False))).address,
+            "open-redis": stack.enter_context(RawServer(echo_redis(lets_in=True))).address,
             "postgres": stack.enter_context(RawServer(echo_postgres)).address,
             "real-postgres": f"{postgres.host}:{postgres.port}",
             "http": stack.enter_context(ScriptedServer(echo_http)).address,
@@ -539,15 +558,17 @@ def here(on_aws: Aws, certificate_authority: CertificateAuthority, monkeypatch: 
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate_authority.ca_file))
 
 
+def place(stage: Stage, cluster: Cluster) -> tuple[str, ...]:
+    return "--kubeconfig", str(stage.plane.kubeconfig), "-n", cluster.namespace
+
+
 @pytest.mark.usefixtures("here")
-@pytest.mark.parametrize("output", DOCUMENTS)
+@pytest.mark.parametrize("output", [*DOCUMENTS, *PAGES])
 def test_check_prints_no_secret(stage: Stage, output: str) -> None:
-    """Of JSON and YAML, which are two forms of the same, a part of the cases is enough for one."""
     found = {}
-    cases = stage.cases if output != "yaml" else stage.cases[-6:]
+    cases = stage.cases if output in ("text", "json") else stage.cases[FEW:]
     for cluster, case in (*cases, (stage.installed, None)):
-        at_cluster = ("--kubeconfig", str(stage.plane.kubeconfig), "-n", cluster.namespace)
-        words = ("check", *at_cluster, "--resource", "model-engine", "--inside", "-o", output)
+        words = ("check", *place(stage, cluster), "--resource", "model-engine", "--inside", "-o", output)
         if found_here := stage.planting.found(mehc(*words)):
             found[case.name if case else "installed"] = found_here
     assert found == {}
@@ -556,34 +577,61 @@ def test_check_prints_no_secret(stage: Stage, output: str) -> None:
 @pytest.mark.usefixtures("here")
 @pytest.mark.parametrize("output", DOCUMENTS)
 def test_explain_prints_no_secret(stage: Stage, output: str) -> None:
-    at_cluster = ("--kubeconfig", str(stage.plane.kubeconfig), "-n", stage.installed.namespace)
-    said = mehc("explain", *at_cluster, "--grace-period", "1s", "-o", output)
+    said = mehc("explain", *place(stage, stage.installed), "--grace-period", "1s", "-o", output)
     assert "llama" in said
     assert stage.planting.found(said) == []
 
 
 @pytest.mark.usefixtures("here")
-@pytest.mark.parametrize("output", DOCUMENTS)
+@pytest.mark.parametrize("output", [*DOCUMENTS, "markdown", "short"])
 def test_status_prints_no_secret(stage: Stage, output: str) -> None:
     """The stored verdict, with its history."""
     found = {}
     for cluster in (*(cluster for cluster, _ in stage.cases), stage.installed):
-        at_cluster = ("--kubeconfig", str(stage.plane.kubeconfig), "-n", cluster.namespace)
-        said = mehc("status", *at_cluster, "-o", output)
+        said = mehc("status", *place(stage, cluster), "-o", output)
         assert "model-engine" in said
         if slots := stage.planting.found(said):
             found[cluster.namespace] = slots
     assert found == {}
 
 
-@pytest.mark.parametrize("output", [*DOCUMENTS, "junit", "sarif"])
+@pytest.mark.usefixtures("here")
+def test_what_changes_a_resource_prints_no_secret(stage: Stage) -> None:
+    """A mute as well, which shows the finding that it is for."""
+    found = {}
+    for cluster in (*(cluster for cluster, _ in stage.cases[FEW:]), stage.installed):
+        here = place(stage, cluster)
+        check = next(each for each in cluster.get()["status"]["checks"] if each["status"] == "Fail")
+        what = f"{check['name']}/{check['reason']}"
+        for words in (
+            ("mute", what, "--for", "4h", "--why", "known"),
+            ("probe",),
+            ("status",),
+            ("unmute", what),
+            ("probe", "--no-wait"),
+            ("mute", "None"),
+        ):
+            if slots := stage.planting.found(mehc(*words, *here)):
+                found[f"{words[0]} in {cluster.namespace}"] = slots
+    assert found == {}
+
+
+def test_reason_prints_no_secret(stage: Stage) -> None:
+    named = {reason for cluster, _ in stage.cases for reason in reasons(cluster)} | reasons(stage.installed)
+    assert {each: slots for each in named if (slots := stage.planting.found(mehc("reason", each)))} == {}
+
+
+@pytest.mark.parametrize("output", [*DOCUMENTS, *PAGES, "sarif"])
 def test_lint_prints_no_secret(stage: Stage, output: str, tmp_path: Path) -> None:
     found = {}
     for cluster, case in stage.cases:
         file = tmp_path / f"{case.name}.yaml"
         resource: Any = stage.plane.api("GET", f"/api/v1/namespaces/{cluster.namespace}/secrets/overrides")
         file.write_bytes(base64.b64decode(resource["data"]["values.yaml"]))
-        commands = [("lint", str(file)), *([("check", "-f", str(file))] if output in DOCUMENTS else [])]
+        commands = [
+            *([("lint", str(file))] if output != "markdown" else []),
+            *([("check", "-f", str(file))] if output != "sarif" else []),
+        ]
         for words in commands:
             if slots := stage.planting.found(mehc(*words, "-o", output)):
                 found[f"{words[0]} {case.name}"] = slots
