@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from kubernetes.aio import client, config
 from mehc_checks.core.errors import UsageError
 from mehc_checks.installation.following import MOST
 
-_NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,7 +46,10 @@ class Access:
         configuration.client_session_kwargs = {"trust_env": self.proxies and not self.in_cluster}
         try:
             if self.in_cluster:
-                config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+                config.load_incluster_config(  # type: ignore[no-untyped-call]
+                    client_configuration=configuration, try_refresh_token=False
+                )
+                configuration.refresh_api_key_hook = _take_token  # type: ignore[assignment]
             else:
                 files = os.pathsep.join(map(str, self._files()))
                 if not self.exists:
@@ -68,7 +71,8 @@ class Access:
     def namespace(self) -> str:
         """The namespace of the context, or of the pod; "default" where none is set."""
         if self.in_cluster:
-            return _NAMESPACE_FILE.read_text().strip() if _NAMESPACE_FILE.exists() else "default"
+            file = _ACCOUNT / "namespace"
+            return file.read_text().strip() if file.exists() else "default"
         return str(((self._active() or {}).get("context") or {}).get("namespace") or "default")
 
     def context_name(self) -> str:
@@ -100,6 +104,13 @@ class Access:
     def _files(self) -> list[Path]:
         named = self.kubeconfig or os.environ.get("KUBECONFIG") or "~/.kube/config"
         return [Path(part).expanduser() for part in named.split(os.pathsep) if part]
+
+
+def _take_token(configuration: client.Configuration) -> None:
+    """Before each request, the token that the kubelet has put there last: the one before it may be rejected at once."""
+    with suppress(OSError):
+        if token := (_ACCOUNT / "token").read_text().strip():
+            configuration.api_key["BearerToken"] = f"bearer {token}"
 
 
 @asynccontextmanager

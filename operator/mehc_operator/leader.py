@@ -20,6 +20,7 @@ import aiohttp
 
 from mehc_checks.clients.kubernetes.api import KubernetesCluster
 from mehc_checks.clients.kubernetes.paths import object_path
+from mehc_checks.clients.kubernetes.texts import is_missing
 
 log = logging.getLogger(__name__)
 
@@ -166,7 +167,7 @@ class Election:
         """Look at the Lease. True when it is known, also that there is none; raises what ``request`` raises."""
         path = object_path(_LEASES, self._namespace, self._name, group=_GROUP, version=_VERSION)
         status, answer = await self._cluster.request("GET", path)
-        if status == HTTPStatus.NOT_FOUND:
+        if is_missing(status, answer):
             self._known({})
             return True
         return self._answered(status, answer, "get")
@@ -191,7 +192,7 @@ class Election:
         return self._answered(status, answer, "update")
 
     def _answered(self, status: int, answer: Mapping[str, Any], verb: str) -> bool:
-        if status in (HTTPStatus.OK, HTTPStatus.CREATED):
+        if status in (HTTPStatus.OK, HTTPStatus.CREATED) and answer.get("kind") == "Lease":
             self._known(answer)
             return True
         if status == HTTPStatus.FORBIDDEN:

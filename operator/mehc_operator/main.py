@@ -13,6 +13,7 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from http import HTTPStatus
 from typing import Any
 
@@ -33,6 +34,7 @@ from mehc_operator.leader import Election
 from mehc_operator.models import GROUP, PLURAL, PROBE_NOW, VERSION
 from mehc_operator.scheduler import Resource, Scheduler
 from mehc_operator.store import Store
+from mehc_operator.watching import endure
 from mehc_operator.work import Work
 
 log = logging.getLogger(__name__)
@@ -43,7 +45,11 @@ _API_TIMEOUT = 3
 _DEEPEST_JSON = 12_000
 """Frames. The API server takes objects of 10,000 levels, and kopf must be able to decode what we then refuse."""
 _POLL = 2
-"""Seconds between questions for a CustomResourceDefinition that is not there yet."""
+"""Seconds between questions for a CustomResourceDefinition, or for credentials to be accepted, that are not yet."""
+_VALID = timedelta(days=3650)
+"""For kopf, which would take up credentials that were once rejected only if they differ, and end without any. An API
+server rejects sound ones while it cannot look them up, and a file's may be new: so each login differs in its end.
+"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -123,18 +129,16 @@ async def operate(options: Options) -> None:
             work.start()
         else:
             election.stand(work.start, work.stop)
-        try:
-            await kopf.operator(
-                registry=registry(options.access, work.scheduler, retire, board),
-                settings=settings,
-                # Of peering, which is off; kopf would ask for the user's name, and a pod's number need not have one.
-                identity="mehc",  # type: ignore[arg-type]
-                clusterwide=not options.namespaces,
-                namespaces=options.namespaces,
-                standalone=True,
-            )
-        except kopf.LoginError:
-            raise UsageError(_REFUSED) from None
+        endure()
+        await kopf.operator(
+            registry=registry(options.access, cluster, work.scheduler, retire, board),
+            settings=settings,
+            # Of peering, which is off; kopf would ask for the user's name, and a pod's number need not have one.
+            identity="mehc",  # type: ignore[arg-type]
+            clusterwide=not options.namespaces,
+            namespaces=options.namespaces,
+            standalone=True,
+        )
 
 
 @asynccontextmanager
@@ -170,7 +174,7 @@ async def _require_accepted(cluster: KubernetesCluster) -> None:
         async with asyncio.timeout(_API_TIMEOUT):
             status, _ = await cluster.request("GET", f"/apis/{GROUP}/{VERSION}")
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
-        log.warning("the Kubernetes API cannot be reached yet (%s)", type(error).__name__)
+        log.warning("the Kubernetes API cannot be reached (%s)", type(error).__name__)
         return
     if status == HTTPStatus.UNAUTHORIZED:
         raise UsageError(_REFUSED)
@@ -194,13 +198,15 @@ async def _wait_served(cluster: KubernetesCluster) -> None:
 
 def registry(
     access: Access,
+    cluster: KubernetesCluster,
     scheduler: Scheduler,
     retire: Callable[[], Awaitable[None]],
     board: Board | None = None,
 ) -> kopf.OperatorRegistry:
     """The handlers. They hand over and return: kopf's per-object queues hold no work of ours.
 
-    ``retire`` ends all tasks of ours; kopf would wait five seconds for them.
+    ``cluster`` tells whether the credentials of ``access`` are accepted. ``retire`` ends all tasks of ours; kopf would
+    wait five seconds for them.
     """
     handlers = kopf.OperatorRegistry()
 
@@ -217,9 +223,10 @@ def registry(
     @kopf.on.login(registry=handlers)
     async def login(**_: Any) -> kopf.ConnectionInfo:
         try:
+            await _require_accepted(cluster)
             return await credentials(access)
         except UsageError as error:
-            raise kopf.TemporaryError(str(error), delay=10) from None
+            raise kopf.TemporaryError(str(error), delay=_POLL) from None
 
     @kopf.on.event(GROUP, VERSION, PLURAL, registry=handlers)
     async def seen(event: kopf.RawEvent, **_: Any) -> None:
@@ -273,4 +280,5 @@ async def credentials(access: Access) -> kopf.ConnectionInfo:
         certificate_path=loaded.cert_file,
         private_key_path=loaded.key_file,
         proxy_url=loaded.proxy,
+        expiration=now() + _VALID,
     )

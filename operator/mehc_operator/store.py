@@ -12,6 +12,7 @@ import aiohttp
 
 from mehc_checks.clients.kubernetes.api import KubernetesCluster
 from mehc_checks.clients.kubernetes.paths import object_path
+from mehc_checks.clients.kubernetes.texts import is_missing
 from mehc_operator.announcements import Announcements
 from mehc_operator.crd import status_schema
 from mehc_operator.events import Event, refusal
@@ -149,6 +150,10 @@ def _worth_a_retry(code: int, answer: Answer) -> bool:
         return "uid" not in _message(answer).lower()  # else the API lost a race of its own
     if _is_too_large(code, answer):
         return False
+    if code in (HTTPStatus.OK, HTTPStatus.NOT_FOUND) and not (
+        answer.get("metadata") or is_missing(code, answer)
+    ):
+        return True  # a page of a proxy's
     return code >= HTTPStatus.INTERNAL_SERVER_ERROR or code in _WORTH_A_RETRY
 
 

@@ -6,15 +6,18 @@
 import os
 import platform
 import sys
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Final
 
+from faults.apiserver import API_FAULTS, behind
 from faults.arena import LIMIT, Arena, Attack, Seen
 from faults.crowd import Crowd
 from faults.objects import ATTACKS
 from faults.servers import attacks
 from faults.world import EVENTS
 from testbed.controlplane import ControlPlane
+from testbed.deployedoperator import can_have_hosts
 from testbed.kwok import Kwok
 
 HEAD = """# Faults
@@ -55,21 +58,31 @@ def row(attack: Attack, seen: Seen) -> str:
     return f"| {name} | `{said}` | {passes} | {seen.peak >> 20} MiB | {len(seen.leaks)} | {wrong} |"
 
 
-def main() -> int:
-    print(HEAD.format(limit=LIMIT >> 20, machine=machine()))
+def table(arena: Arena, rows: Iterable[Attack]) -> bool:
+    """Print what ``rows`` did; whether some could not be carried out."""
     kind, failed = "", False
+    for attack in rows:
+        if (own := attack.name.partition(": ")[0]) != kind:
+            kind = own
+            print(f"\n## {kind[0].upper()}{kind[1:]}\n\n{COLUMNS}")
+        try:
+            print(row(attack, arena.suffer(attack)), flush=True)
+        except AssertionError as error:
+            failed = True
+            print(f"{attack.name}: {error}", file=sys.stderr)
+    return failed
+
+
+def main(*, in_pod: bool = True) -> int:
+    """``in_pod``: the operator can also be run as in a pod, with the files of a ServiceAccount."""
+    print(HEAD.format(limit=LIMIT >> 20, machine=machine()))
     with ControlPlane() as plane, Kwok(plane) as kwok:
         kwok.add_node("node-1")
         with Arena(plane) as arena:
-            for attack in (*ATTACKS, *attacks(), *EVENTS):
-                if (own := attack.name.partition(": ")[0]) != kind:
-                    kind = own
-                    print(f"\n## {kind[0].upper()}{kind[1:]}\n\n{COLUMNS}")
-                try:
-                    print(row(attack, arena.suffer(attack)), flush=True)
-                except AssertionError as error:
-                    failed = True
-                    print(f"{attack.name}: {error}", file=sys.stderr)
+            failed = table(arena, (*ATTACKS, *attacks(), *EVENTS))
+            if in_pod and can_have_hosts():
+                with behind(arena):
+                    failed |= table(arena, API_FAULTS)
         print(f"\n## Crowds\n\n{CROWD_COLUMNS}")
         with Crowd(plane) as crowd, crowd.operated() as operator:
             for count in CROWDS:

@@ -13,6 +13,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
 
+from testbed.apiproxy import ApiProxy
 from testbed.controlplane import ControlPlane
 from testbed.deployedoperator import DeployedOperator, PodOperator
 from testbed.healthchecks import PROBE_NOW, Cluster, is_current
@@ -22,6 +23,7 @@ from testbed.installation import Tree, only
 from testbed.pki import CertificateAuthority
 from testbed.ports import LOOPBACK
 from testbed.process import Ensemble
+from testbed.projected import ProjectedAccount
 from testbed.rawserver import RawServer, Script
 from testbed.redis import Redis
 from testbed.waiting import eventually
@@ -90,6 +92,10 @@ class Seen:
 class Arena(Ensemble):
     """An operator under its container's limit, and a healthy victim."""
 
+    proxy: ApiProxy
+    account: ProjectedAccount
+    """Both of an operator that is ``behind`` a proxy."""
+
     def __init__(self, plane: ControlPlane) -> None:
         """``plane`` needs a node on which pods run."""
         super().__init__()
@@ -145,6 +151,8 @@ class Arena(Ensemble):
     def _suffer(self, attack: Attack, spec: Tree, address: str) -> Seen:
         namespace = self.plane.create_namespace()
         tenant = Cluster(self.plane, namespace)
+        if not self.operator.running:  # it did not survive the attack before, which is told
+            self.revive()
         _forget_peak(self.operator)
         logged = len(self.operator.log_lines())
         self._false, self._unwell = [], []

@@ -17,7 +17,7 @@ if __name__ == "__main__":
         version = image.run("python", "-c", "import platform; print(platform.python_version())").stdout
         print(f"The operator runs on Python {version}", file=sys.stderr)
         Operator.program = image.program()
-        status = main()
+        status = main(in_pod=False)
     finally:
         remove_directory(folder)
     sys.exit(status)

@@ -5,6 +5,8 @@ import gzip
 import json
 import os
 from collections.abc import Callable, Iterator
+from itertools import islice, product
+from string import ascii_letters, digits
 from typing import Any
 
 from faults.arena import NAMESPACE, PLANTED, Attack
@@ -192,6 +194,7 @@ def long_texts() -> Iterator[tuple[str, str]]:
 
 
 SERVICE = "model-engine-service-config"
+LETTERS = ["".join(word) for word in islice(product(ascii_letters + digits + "-_.", repeat=4), 85_000)]
 BRACKETS = b"[" + b"[]," * 11_000_000 + b"[]]"
 NO_RELEASE, NO_MAP, ABSENT = "InstallationNotFound", "ConfigMapUnreadable", "ComponentMissing"
 TIER = {"cpus": 1, "gpus": 1, "memory": "1Gi", "storage": "1Gi", "gpu_type": "x", "nodes_per_worker": 1}
@@ -422,6 +425,12 @@ ATTACKS = [
     ),
     of_text("sequences for a terminal", 'tag: "\\e[2J\\e]0;x\\a"\ncloud: "\\u202e"', ABSENT),
     *FLOODS,
+    Attack(
+        name="floods: ConfigMap of 85,000 keys, operator restarted",
+        objects=lambda: [config_map("large", dict.fromkeys(LETTERS, ""), managedFields=[{}])],
+        restart=True,
+        says=NO_RELEASE,
+    ),
     *NUMBERS,
     *[
         of_values(f"120 KB of {name} for Redis", values(cache_redis_aws_url=text), ABSENT)

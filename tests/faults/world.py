@@ -19,7 +19,17 @@ from testbed.waiting import eventually
 
 LONG = 8.0
 """Seconds that a server is away: longer than a probe's timeout, shorter than what any verdict waits for."""
+FULL = (
+    "mount --make-rprivate / && mount -o remount,bind,ro / && mount -t tmpfs -o size=64k none /var/tmp && "
+    "{ dd if=/dev/zero of=/var/tmp/most 2>/var/tmp/dd; exec >/var/tmp/log 2>&1; export TMPDIR=/var/tmp HOME=/var/tmp; }"
+)
+"""All that can be written is full: the file of the log, too."""
 READ_ONLY = "mount --make-rprivate / && mount -o remount,bind,ro / && mount -t tmpfs -o ro none /var/tmp"
+
+DISKS = {
+    "disk that cannot be written, /tmp too": READ_ONLY,
+    "disk that is full, /tmp and the log's too": FULL,
+}
 
 
 def killed(arena: Arena, _: Cluster) -> None:
@@ -40,9 +50,8 @@ def restarted(arena: Arena, _: Cluster) -> None:
     arena.restart()
 
 
-def read_only(arena: Arena, _: Cluster) -> None:
-    """Every folder, /tmp too."""
-    arena.operator.mounts = READ_ONLY
+def mounted(mounts: str, arena: Arena, _: Cluster) -> None:
+    arena.operator.mounts = mounts
     try:
         arena.restart()
     finally:
@@ -151,7 +160,7 @@ EVENTS = [
     of("operator killed (SIGKILL) in the middle of probe runs", killed),
     of("operator killed when it has written a status", killed_while_writing),
     of("operator stopped and started in the middle of probe runs", restarted),
-    *([of("disk that cannot be written, /tmp too", read_only)] if can_have_hosts() else []),
+    *(of(name, partial(mounted, mounts)) for name, mounts in DISKS.items() if can_have_hosts()),
     of("API server away for 8 s", api_killed),
     of("API server hangs for 8 s", partial(hung, "apiserver")),
     of("etcd hangs for 8 s", partial(hung, "etcd")),

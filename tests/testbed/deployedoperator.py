@@ -42,9 +42,12 @@ class PodOperator(Operator):
         if command != "run":
             raise ValueError(f"the container runs mehc {command}")
         self.pod: str = metadata["name"]
+        self.account: str = spec["serviceAccountName"]
         self._hosts = hosts
         self.mounts = ""
         """What the shell does in a mount namespace of the process's own before it begins: for "can_have_hosts"."""
+        self.api_port = 0
+        """Where the API server is on loopback, for a process that finds it as pods do; 0: it has a kubeconfig."""
         super().__init__(
             control_plane,
             *words,
@@ -60,12 +63,22 @@ class PodOperator(Operator):
         names = "".join(f"{address} {name}\n" for name, address in self._hosts.items())
         self._own_hosts.write_text(_HOSTS.read_text() + names)
 
+    def environment(self) -> Mapping[str, str]:
+        if not self.api_port:
+            return super().environment()
+        found = {"KUBERNETES_SERVICE_HOST": LOOPBACK, "KUBERNETES_SERVICE_PORT": str(self.api_port)}
+        return {**super().environment(), **found}
+
     def command(self) -> Sequence[str | Path]:
+        words = list(super().command())
+        if self.api_port:
+            at = words.index("--kubeconfig")
+            del words[at : at + 2]
         if not self._hosts and not self.mounts:
-            return super().command()
+            return words
         steps = [f'mount --bind "$0" {_HOSTS}' if self._hosts else "", self.mounts, 'exec "$@"']
         over = " && ".join(filter(None, steps))
-        return ["unshare", "--mount", "sh", "-c", over, self._own_hosts, *super().command()]
+        return ["unshare", "--mount", "sh", "-c", over, self._own_hosts, *words]
 
     @property
     def _own_hosts(self) -> Path:

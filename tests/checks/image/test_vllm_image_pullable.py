@@ -3,9 +3,11 @@
 import asyncio
 import base64
 import json
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -370,6 +372,29 @@ def store_denies(stage: Stage) -> Ask:
     return redirecting(stage, stage.scripted(always(403)))
 
 
+def short_lived(stage: Stage, *, accepted: int = 2) -> Ask:
+    """A registry whose first token is accepted so often: it expires in the middle of a pull. 0: nor is any other."""
+    uses: Counter[str] = Counter()
+
+    def registry(request: Request) -> Reply:
+        if request.path.startswith("/token"):
+            return Reply(200, json.dumps({"token": f"t{len(uses)}"}).encode())
+        token = request.headers.get("Authorization", "")
+        uses[token] += 1
+        expired = not accepted or (token == "Bearer t1" and uses[token] > accepted)
+        if expired or not token.startswith("Bearer "):
+            realm = (
+                f'Bearer realm="https://{request.headers["Host"]}/token",service="x",error="invalid_token"'
+            )
+            return Reply(401, b"", {"WWW-Authenticate": realm})
+        asked = {name: text for name, text in request.headers.items() if name in ("Accept", "Range")}
+        status, headers, body = stage.open.call(request.method, request.path, headers=asked)
+        kept = ("Content-Type", "Docker-Content-Digest", "Content-Length", "Content-Range")
+        return Reply(status, body, {name: headers[name] for name in kept if name in headers})
+
+    return stage.ask(stage.scripted(registry))
+
+
 def half_mute(stage: Stage) -> Ask:
     """A registry whose token service is gone."""
     realm = 'Bearer realm="https://127.0.0.1:1/token",service="x"'
@@ -585,6 +610,7 @@ CASES = [
         pulls=False,
     ),
     Case("not granted", "PullDenied", inside("token", login=OUTSIDER), pulls=False),
+    Case("no token is accepted", "NoPullCredentials", partial(short_lived, accepted=0), pulls=False),
     Case("403", "PullDenied", answering(always(403)), pulls=False),
     Case("token service refused", "TokenServiceUnreachable", half_mute, pulls=False),
     Case(
@@ -700,6 +726,7 @@ CASES = [
     Case("anonymous token", "Pullable", at("token", "public/vllm"), Status.PASS, pulls=True),
     Case("basic", "Pullable", inside("basic", login=LOGIN), Status.PASS, pulls=True),
     Case("token", "Pullable", inside("token", login=LOGIN), Status.PASS, pulls=True),
+    Case("token that expires in mid session", "Pullable", short_lived, Status.PASS, pulls=True),
     Case("ECR", "Pullable", lambda s: signed(ecr(s), s.aws), Status.PASS, says="an ECR token"),
     Case("ECR by a secret", "Pullable", ecr_by_secret, Status.PASS, says="user AWS of Secret regcred"),
     Case("loopback without TLS", "Pullable", at("plain", trusted=False), Status.PASS),

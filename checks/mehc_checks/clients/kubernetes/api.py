@@ -23,6 +23,10 @@ LARGEST_ANSWER: Final = 16 * 1024 * 1024
 """Bytes. Decoded, they are five times as many; one object has 1.5 MB at most, and a page of a list is made smaller."""
 
 
+_NO_GROUP: Final = b"404 page not found"
+"""What the API server says of a group that it does not serve; all else that it says is JSON."""
+
+
 class AnswerTooLarge(CannotEvaluate):
     """An answer of more bytes than LARGEST_ANSWER."""
 
@@ -118,13 +122,14 @@ class KubernetesCluster(Texts):
 
     async def text(self, path: str, query: Mapping[str, str], accept: str) -> bytes | None:
         status, text = await self._answered(self._exchange("GET", path, query=query, accept=accept))
-        if status == HTTPStatus.NOT_FOUND:
-            return None
         if status == HTTPStatus.FORBIDDEN:
             raise forbidden(path)
-        if status != HTTPStatus.OK:
+        if status not in (HTTPStatus.OK, HTTPStatus.NOT_FOUND):
             raise _unexpected(status, "GET", path)
-        return text
+        if not text.startswith(b"{") and not (text.strip() == _NO_GROUP and path.startswith("/apis/")):
+            detail = f"a page that is not the API server's ({status} to GET {path})"
+            raise CannotEvaluate(K.ERROR, detail=detail)
+        return text if status == HTTPStatus.OK else None
 
     async def create(self, path: str, manifest: Mapping[str, Any]) -> Mapping[str, Any] | str:
         status, body = await self._asked("POST", path, body=manifest)

@@ -5,6 +5,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any, Final
 
 from mehc_checks.clients.kubernetes.paths import object_path
@@ -62,6 +63,11 @@ class Texts(ABC):
     async def _got(self, path: str, query: Mapping[str, str], accept: str) -> Mapping[str, Any] | None:
         text = await self.text(path, query, accept)
         return None if text is None else parsed(text)
+
+
+def is_missing(status: int, answer: Mapping[str, Any]) -> bool:
+    """Whether the API server says that there is no such object; a proxy before it may answer 404 to anything."""
+    return status == HTTPStatus.NOT_FOUND and answer.get("kind") == "Status"
 
 
 def parsed(text: bytes) -> dict[str, Any]:

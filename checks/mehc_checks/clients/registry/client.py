@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from types import MappingProxyType, TracebackType
 from typing import Any, Final, Self
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 from yarl import URL
 
@@ -52,6 +52,7 @@ class Registry:
         self._exchange = Exchange(access, timeout=timeout)
         self._origin: URL | None = None
         self._authorization = ""
+        self._accepted = False
 
     async def __aenter__(self) -> Self:
         await self._exchange.__aenter__()
@@ -75,14 +76,25 @@ class Registry:
         Whatever its status, except 401, 403, 429 and 5xx, which are raised as Problem.
         """
         answer = await self._send(method, path, headers, limit)
-        if answer.status == HTTPStatus.UNAUTHORIZED and not self._authorization and answer.challenges:
+        # A token that was accepted before has expired; what was just rejected is not offered again.
+        renewable = not self._authorization or (self._accepted and self._authorization.startswith("Bearer"))
+        if (
+            answer.status == HTTPStatus.UNAUTHORIZED
+            and answer.challenges
+            and renewable
+            and self._is_own(answer)
+        ):
             await self._authorize(answer.challenges)
             answer = await self._send(method, path, headers, limit)
-        if "/blobs/" in path and self._origin is not None and answer.address != address_of(self._origin):
+        self._accepted = bool(self._authorization) and answer.status != HTTPStatus.UNAUTHORIZED
+        if "/blobs/" in path and not self._is_own(answer):
             self._refused_by_store(answer)
         else:
             self._refused(answer)
         return answer
+
+    def _is_own(self, answer: Answer) -> bool:
+        return self._origin is None or answer.address == address_of(self._origin)
 
     async def is_registry(self) -> bool:
         """Whether the address speaks the distribution protocol at all, with or without access to it."""
@@ -292,8 +304,3 @@ def _challenge(text: str) -> tuple[str, dict[str, Any]]:
 
 def _basic(login: Login) -> str:
     return f"Basic {base64.b64encode(f'{login.username}:{login.password}'.encode()).decode()}"
-
-
-def path_of(repository: str, kind: str, name: str) -> str:
-    """The path below ``/v2/`` of a manifest, a blob or the list of tags."""
-    return f"{quote(repository)}/{kind}/{quote(name, safe=':')}"

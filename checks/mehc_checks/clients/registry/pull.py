@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
-from mehc_checks.clients.registry.client import Registry, path_of
+from mehc_checks.clients.registry.client import Registry
 from mehc_checks.clients.registry.exchange import NOT_FOUND, Answer
 from mehc_checks.clients.registry.inspection import Inspection
 from mehc_checks.clients.registry.manifest import (
@@ -24,7 +24,7 @@ from mehc_checks.clients.registry.manifest import (
     tags_of,
 )
 from mehc_checks.clients.registry.reasons import RegistryReasons as R
-from mehc_checks.clients.registry.reference import DIGEST, Reference
+from mehc_checks.clients.registry.reference import DIGEST, Reference, path_of
 from mehc_checks.core.errors import Problem
 from mehc_checks.core.text import byte_count, nearest
 

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from urllib.parse import quote
 
 _DOMAIN = re.compile(
     r"(?:[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?)*"
@@ -94,3 +95,8 @@ def _split(name: str) -> tuple[str, str]:
     if domain == _DOCKER_HUB and path and "/" not in path:
         path = f"library/{path}"
     return domain, path
+
+
+def path_of(repository: str, kind: str, name: str) -> str:
+    """The path below ``/v2/`` of a manifest, a blob or the list of tags."""
+    return f"{quote(repository)}/{kind}/{quote(name, safe=':')}"
