@@ -249,6 +249,8 @@ async def _explained(server: Server, error: Exception, timeout: float) -> Proble
     reason = _named(error)
     if reason is None and isinstance(error, AuthenticationError):
         reason = R.AUTH_REJECTED if server.password else R.AUTH_REQUIRED
+    if reason is None and isinstance(error, ResponseError):
+        return RedisProblem(R.SERVER_ERROR, server, command="AUTH or SELECT" if server.password else "SELECT")
     if reason:
         return RedisProblem(reason, server, **_denied(str(error), ("SELECT",)))
     failure = classify(error, server.host, server.port)
