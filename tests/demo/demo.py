@@ -82,6 +82,7 @@ def main() -> int:
         demo.restore()
         title(f"Done in {time.monotonic() - clock:.0f} s")
         if keep:
+            say(f"the status page: {demo.operator.leader().page}")
             stay(demo.control_plane, demo.environment, "mehc check -n acme-two-behind")
         else:
             say("to look around yourself: make demo KEEP=1")
@@ -150,7 +151,12 @@ class Demo:
         title("Install the operator")
         clock = time.monotonic()
         self.operator = self.stack.enter_context(
-            DeployedOperator(self.control_plane, {}, environment=self.environment, hosts=self._start_clouds())
+            DeployedOperator(
+                self.control_plane,
+                {"statusPage": {"enabled": True}},
+                environment=self.environment,
+                hosts=self._start_clouds(),
+            )
         )
         say(f"the operator is installed by its Helm chart: 2 replicas ({time.monotonic() - clock:.1f} s)")
         self.show("get", "deployments,pods,poddisruptionbudgets,roles", "-n", "mehc")

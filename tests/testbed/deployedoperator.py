@@ -16,7 +16,7 @@ from testbed.chart import CHART
 from testbed.controlplane import ControlPlane
 from testbed.helm import Helm
 from testbed.operatorprocess import Operator
-from testbed.ports import LOOPBACK
+from testbed.ports import LOOPBACK, free_port
 
 NAME = "mehc"
 """Of the namespace, the release, and the release's objects."""
@@ -27,7 +27,9 @@ _OF_THE_POD = {"metadata.name": "name", "metadata.namespace": "namespace"}
 
 
 class PodOperator(Operator):
-    """The container of one pod. Its port is one of its own: here all pods share an address."""
+    """The container of one pod. Its ports are its own: here all pods share an address. ``page`` is the URL of its
+    status page, "" where the chart has it off.
+    """
 
     def __init__(
         self,
@@ -38,7 +40,13 @@ class PodOperator(Operator):
     ) -> None:
         metadata, spec = pod["metadata"], pod["spec"]
         (container,) = spec["containers"]
-        command, *words = [word for word in container["args"] if not word.startswith("--port")]
+        ports = ("--port", "--status-page-port")
+        command, *words = [word for word in container["args"] if not word.startswith(ports)]
+        self.page = ""
+        if any(word.startswith("--status-page-port") for word in container["args"]):
+            port = free_port()
+            self.page = f"http://{LOOPBACK}:{port}/"
+            words.append(f"--status-page-port={port}")
         if command != "run":
             raise ValueError(f"the container runs mehc {command}")
         self.pod: str = metadata["name"]
