@@ -6,6 +6,7 @@ vendor's own clients are held against it in the tests. Tokens are as Entra's, bu
 
 import base64
 import contextlib
+import http.client
 import json
 import secrets
 import time
@@ -33,6 +34,7 @@ AUDIENCES = {
     VAULT: "https://vault.azure.net",
     BLOBS: "https://storage.azure.com",
     BUS: "https://servicebus.azure.net",
+    REGISTRY: "https://containerregistry.azure.net",
 }
 
 
@@ -96,6 +98,10 @@ class State:
     containers: dict[tuple[str, str], dict[str, str]] = field(default_factory=dict)
     """By host and name; of each blob when it was written."""
     writers: set[tuple[str, str]] = field(default_factory=set)
+    registry: str = ""
+    """The address of an open registry, whose content all registries of Azure have."""
+    passwords: dict[str, Principal] = field(default_factory=dict)
+    """What registries took a token for, and made of it."""
 
 
 class AzureCloud:
@@ -142,11 +148,9 @@ class AzureCloud:
 
     def token(self, of: Principal, audience: str) -> str:
         """The one token of ``of`` for ``audience`` ("https://redis.azure.com")."""
-        claims = {"aud": audience, "appid": of.client, "oid": of.object, "tid": TENANT}
-        claims["exp"] = str(int(time.time()) + 3600)
-        parts = (json.dumps(part).encode() for part in ({"alg": "none"}, claims, secrets.token_hex(8)))
-        text = ".".join(base64.urlsafe_b64encode(part).decode().rstrip("=") for part in parts)
-        return self.state.tokens.setdefault((of.client, audience), text)
+        expires = int(time.time()) + 3600
+        claims = {"aud": audience, "appid": of.client, "oid": of.object, "tid": TENANT, "exp": expires}
+        return self.state.tokens.setdefault((of.client, audience), _unsigned(claims))
 
     def holder(self, request: Request, audience: str) -> Principal | None:
         """Whose token a request has."""
@@ -168,6 +172,8 @@ class AzureCloud:
             return self._bus(host, request, held)
         if suffix == BLOBS:
             return self._blobs(host, request, held)
+        if suffix == REGISTRY:
+            return self._acr(host, request)
         return Reply(404)
 
     def _entra(self, request: Request) -> Reply:
@@ -278,6 +284,45 @@ class AzureCloud:
             return Reply(202)
         return Reply(200, headers={"Last-Modified": held_blobs[blob]})
 
+    def _acr(self, host: str, request: Request) -> Reply:
+        """Source: Azure Container Registry, AAD integration: token of Entra, refresh token, access token."""
+        url = urlsplit(request.path)
+        sent = f"{url.query}&{request.body.decode()}"
+        form = {name: given[0] for name, given in parse_qs(sent).items()}
+        if url.path == "/oauth2/exchange":
+            given = Request(
+                method="", path="", headers={"Authorization": f"Bearer {form.get('access_token', '')}"}
+            )
+            found = self.holder(given, AUDIENCES[REGISTRY])
+            if found is None or form["service"] != host:
+                return _json(401, {"errors": [{"code": "UNAUTHORIZED", "message": "remote words"}]})
+            password = _unsigned({"oid": found.object, "aud": host, "exp": int(time.time()) + 10800})
+            self.state.passwords[password] = found
+            return _json(200, {"refresh_token": password})
+        if url.path == "/oauth2/token":
+            password = request.login[1] if request.login else form.get("refresh_token", "")
+            found = self.state.passwords.get(password)
+            if found is None or (found.object, host) not in self.state.roles:
+                return _json(401, {"errors": [{"code": "UNAUTHORIZED", "message": "remote words"}]})
+            return _json(200, {"access_token": f"of-{found.object}"})
+        entitled = {f"Bearer of-{who}" for who, where in self.state.roles if where == host}
+        if request.headers.get("Authorization") not in entitled:
+            repository = url.path.removeprefix("/v2/").rpartition("/")[0].rpartition("/")[0]
+            scope = f',scope="repository:{repository}:pull"' if repository else ""
+            challenge = f'Bearer realm="https://{host}/oauth2/token",service="{host}"{scope}'
+            return _error(401, "UNAUTHORIZED", headers={"WWW-Authenticate": challenge})
+        passed = {name: text for name, text in request.headers.items() if name.title() in ("Accept", "Range")}
+        connection = http.client.HTTPConnection(self.state.registry, timeout=60)
+        with contextlib.closing(connection):
+            connection.request(request.method, request.path, headers=passed)
+            answer = connection.getresponse()
+            headers = {
+                name: text
+                for name, text in answer.getheaders()
+                if name in ("Content-Type", "Docker-Content-Digest", "Content-Length", "Content-Range")
+            }
+            return Reply(answer.status, answer.read(), headers)
+
 
 _ATOM = "http://www.w3.org/2005/Atom"
 _CONNECT = "http://schemas.microsoft.com/netservices/2010/10/servicebus/connect"
@@ -292,6 +337,11 @@ def _xml(status: int, text: str, headers: Mapping[str, str] | None = None) -> Re
 def _storage(status: int, code: str) -> Reply:
     error = f"<Error><Code>{code}</Code><Message>remote words</Message></Error>"
     return _xml(status, error, {"x-ms-error-code": code})
+
+
+def _unsigned(claims: Mapping[str, object]) -> str:
+    parts = (json.dumps(part).encode() for part in ({"alg": "none"}, claims, secrets.token_hex(8)))
+    return ".".join(base64.urlsafe_b64encode(part).decode().rstrip("=") for part in parts)
 
 
 def _refused(error: str, code: int, text: str) -> Reply:

@@ -5,10 +5,12 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from mehc_checks.clients.aws import ecr
+from mehc_checks.clients.azure import acr
 from mehc_checks.clients.registry.exchange import Access
 from mehc_checks.clients.registry.keyring import Keyring, Login
 from mehc_checks.clients.registry.reference import Reference, ecr_registry
 from mehc_checks.core.errors import CannotEvaluate, Problem
+from mehc_checks.installation.azure import azure
 from mehc_checks.installation.context import Context
 from mehc_checks.installation.imageparameters import ImageParameters
 from mehc_checks.installation.reasons import InstallationReasons as R
@@ -82,6 +84,29 @@ async def _token(context: Context, region: str) -> Login:
         return Login(username=found.username, password=found.password, source=source)
 
     return await context.shared(("ecr", region), asked)
+
+
+async def acr_login(context: Context, reference: Reference) -> Login | None:
+    """A login at a registry of Azure by this process's own identity; None where that has none there.
+
+    It is one of no pod: what it is denied says nothing of pods. As an ECR token, it is for registries that the
+    installation's live workloads name.
+    """
+    host = reference.host
+    if not acr.is_registry(host):
+        return None
+    if context.is_deputy and not (await context.proof()).names(host):
+        return None
+
+    async def asked() -> Login | None:
+        try:
+            found = await acr.refresh_token(await azure(context), host, timeout=context.network_timeout / 4)
+        except Problem:
+            return None
+        context.redactor.add(found)
+        return Login(username=acr.USER, password=found, source="a token of the operator's Azure identity")
+
+    return await context.shared(("acr", host), asked)
 
 
 def has_node_identity(reference: Reference) -> bool:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Final
 
 from mehc_checks.checks.image.existence import existence
 from mehc_checks.checks.image.facts import (
@@ -22,11 +23,12 @@ from mehc_checks.clients.registry.idle import wires
 from mehc_checks.clients.registry.inspect import inspect
 from mehc_checks.clients.registry.inspection import Inspection
 from mehc_checks.clients.registry.keyring import Login
+from mehc_checks.clients.registry.logins import OF_TOKEN
 from mehc_checks.clients.registry.reference import InvalidReference, Reference, parse
 from mehc_checks.core.errors import CannotEvaluate, NotApplicable, Problem
 from mehc_checks.installation.context import Context
 from mehc_checks.installation.imageparameters import ImageParameters
-from mehc_checks.installation.pulls import access, has_node_identity, logins
+from mehc_checks.installation.pulls import access, acr_login, has_node_identity, logins
 from mehc_checks.installation.reasons import InstallationReasons
 from mehc_checks.modelengine.images import FRAMEWORK_CONFIG_MAP, Image, images, prefetched
 from mehc_checks.modelengine.registries import Registries
@@ -97,6 +99,9 @@ async def _require_pullable(context: Context, image: str, account: str) -> None:
         raise CannotEvaluate(InstallationReasons.NOT_VERIFIED, what=what, namespace=context.namespace)
 
 
+_DENIED: Final = OF_TOKEN | {R.NO_PULL_CREDENTIALS}
+
+
 class _Prober:
     """Asks for images, with the pull secrets of endpoint pods."""
 
@@ -123,10 +128,19 @@ class _Prober:
         except Problem as problem:
             inspection = Inspection(reference=str(reference), problem=problem)
             return Probed(image=image, inspection=inspection, offered=own, node_identity=identity)
-        left = self._context.network_timeout - (clock() - began)
-        inspection = await inspect(
-            reference, offered, access=self._access, architectures=self._architectures, timeout=max(left, 1)
-        )
+        ours = await acr_login(self._context, reference) if identity else None
+
+        async def pulled(tried: Sequence[Login | None]) -> Inspection:
+            left = max(self._context.network_timeout - (clock() - began), 1)
+            return await inspect(
+                reference, tried, access=self._access, architectures=self._architectures, timeout=left
+            )
+
+        inspection = await pulled([ours] if ours else offered)
+        if ours and inspection.problem and inspection.problem.reason in _DENIED:
+            inspection = await pulled(offered)  # what is denied to our identity is not denied to nodes
+        elif ours:
+            identity = False  # it got in: what is missing is missing for nodes, too
         away = is_away(inspection.problem)
         if (inspection.problem is None or away) and self._context.parameters(ImageParameters).tripwire:
             for held in wires(reference.host, self._access):

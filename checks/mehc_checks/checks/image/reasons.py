@@ -101,8 +101,8 @@ class VllmImageReasons(RegistryReasons, AwsReasons):
     NODE_IDENTITY = Reason(
         "NodeIdentityNeeded",
         Status.WARN,
-        "Only an identity of the nodes could pull here (Azure, Google), which cannot be tested from outside a node, "
-        "and no recent pull proves it.",
+        "Only an identity of the nodes could pull here (Azure, Google), which cannot be tested from outside a node; no "
+        "recent pull proves it, and the operator has no identity that may pull.",
         message="{host} requires credentials for {repository}; whether the nodes' own identity is enough is not known",
         remedy="Grant the nodes' identity the right to pull from {host} (AcrPull, Artifact Registry Reader), or add a "
         "pull secret to {account}; parameters.pullFrom: node tests it.",

@@ -158,7 +158,7 @@ class Exchange:
 
 
 class _Resolver(AbstractResolver):
-    """Resolution by ``net.resolve``: named when it fails, and kept off the loop's own threads."""
+    """Resolution by ``net.places``: named when it fails, and kept off the loop's own threads."""
 
     def __init__(self, timeout: float) -> None:
         self._timeout = timeout
@@ -170,12 +170,12 @@ class _Resolver(AbstractResolver):
             ResolveResult(
                 hostname=host,
                 host=address,
-                port=port,
+                port=there,
                 family=socket.AF_INET6 if ":" in address else socket.AF_INET,
                 proto=0,
                 flags=socket.AI_NUMERICHOST,
             )
-            for address in await net.resolve(host, port, timeout=self._timeout)
+            for address, there in await net.places(host, port, timeout=self._timeout)
         ]
 
     async def close(self) -> None:
