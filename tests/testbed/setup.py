@@ -49,6 +49,7 @@ BROWSER = {
 }
 NO_BROWSER = tools.CACHE / "no-browser"
 """Says that this machine's distribution has none."""
+DEMO_DEBIAN = ("postgresql", "redis-server", "prometheus", "docker-registry")
 POLICY = Path("/usr/sbin/policy-rc.d")
 
 LOCK = tools.ROOT / "requirements-dev.lock"
@@ -66,14 +67,16 @@ class SetupError(RuntimeError):
 
 def main() -> int:
     """Set up what tests need, or with --demo what the demo needs: KEDA alone takes longer than all the rest."""
-    wanted = tools.DEMO_TOOLS if "--demo" in sys.argv[1:] else tools.GO_TOOLS
+    demo = "--demo" in sys.argv[1:]
+    wanted = tools.DEMO_TOOLS if demo else tools.GO_TOOLS
+    packages = {name: DEBIAN[name] for name in DEMO_DEBIAN} if demo else DEBIAN
     began = time.monotonic()
     steps: dict[str, Callable[[], None]] = {}
-    if missing := missing_packages(DEBIAN):
+    if missing := missing_packages(packages):
         steps["debian"] = lambda: install_packages(missing)
     else:
         _debian_done.set()
-    if wanted is tools.GO_TOOLS and not NO_BROWSER.exists() and (browser := missing_packages(BROWSER)):
+    if not demo and not NO_BROWSER.exists() and (browser := missing_packages(BROWSER)):
         steps["browser"] = lambda: install_browser(browser)
     if not venv_is_current():
         steps["python"] = install_python
@@ -81,7 +84,9 @@ def main() -> int:
         _venv_done.set()
     if unbuilt := [tool for tool in wanted if not tool.path.exists()]:
         steps["go"] = lambda: build(unbuilt)
-    if wanted is tools.GO_TOOLS and not baseimage.impossible() and not baseimage.is_made():
+        if demo:
+            steps["first look"] = first_look
+    if not demo and not baseimage.impossible() and not baseimage.is_made():
         steps["image"] = make_base_image
     if not steps:
         say("setup: everything is there")
@@ -235,6 +240,13 @@ def build(unbuilt: Sequence[tools.GoTool]) -> None:
         except tools.ToolError:
             _venv_done.wait()  # the virtual environment brings one
         tools.resolve(tool, say)
+
+
+def first_look() -> None:
+    """Show what needs no cluster while the rest is built. Where it fails, that is shown and stops nothing."""
+    _debian_done.wait()
+    _venv_done.wait()
+    subprocess.run([VENV / "bin" / "python", tools.ROOT / "tests" / "demo" / "first.py"], check=False)
 
 
 def run(argv: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
