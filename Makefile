@@ -3,7 +3,7 @@ PYTHON := .venv/bin/python
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHONPATH := tests
 
-.PHONY: help setup demo test lint generate verify bench faults corpus lock
+.PHONY: help setup demo test lint generate verify bench faults pictures corpus lock
 
 help: ## list the verbs
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -29,6 +29,9 @@ generate: setup ## write the generated files: CRD, permissions, tables of reason
 
 verify: setup ## fail when a generated file is out of date
 	@$(PYTHON) -m hack.generate --verify
+
+pictures: setup ## take the pictures in docs/pictures, of the demo's installations in a browser
+	@$(PYTHON) tests/demo/pictures.py
 
 corpus: setup ## record what a real kubelet says of each staged state; ARGS=FOLDER for another containerd
 	@$(PYTHON) -m testbed.recording $(ARGS)

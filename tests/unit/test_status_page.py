@@ -51,7 +51,7 @@ async def test_the_fleet_is_filtered_by_the_query(client: aiohttp.ClientSession)
     page = await text(client, "/")
     assert "<h1>3 installations</h1>" in page
     assert named(page) == ["acme/broken", "acme/sound", "other/sound"]
-    assert "RedisReachable/ConnectionRefused" in page
+    assert "RedisReachable/<wbr>ConnectionRefused" in page
     assert named(await text(client, "/?health=Healthy")) == ["acme/sound", "other/sound"]
     assert named(await text(client, "/?health=Healthy&namespace=other")) == ["other/sound"]
     nothing = await text(client, "/?health=Nope&namespace=%3Cscript%3E&page=-1")

@@ -133,7 +133,7 @@ def test_no_word_of_the_list() -> None:
     assert found == []
 
 
-@pytest.mark.parametrize("command", ["", "check", "explain", "lint", "catalog", "run"])
+@pytest.mark.parametrize("command", ["", "check", "explain", "lint", "catalog", "bundle", "run"])
 def test_help_too(command: str) -> None:
     words = [str(MEHC), *([command] if command else []), "--help"]
     said = subprocess.run(words, capture_output=True, text=True, check=True).stdout

@@ -30,7 +30,7 @@ _DEVICE = re.compile(r"(?i)[A-Z]+-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 """The name of a GPU, or of a part of one."""
 _ADDRESS = re.compile(r"\"?(?:https?://)?[\w.-]+(?::\d+)?(?:/[\w.-]+)+(?::[\w.-]+)?(?:@sha256:\w+)?\"?")
 """An image or a URL, quoted or not."""
-_WORD = re.compile("[A-Za-z0-9]+")
+_PART_OF_NAME = re.compile("[A-Za-z0-9]+")
 
 
 _MOST_COMPARED: Final = 1000
@@ -144,6 +144,6 @@ def byte_count(count: int) -> str:
 
 def camel(text: str) -> str:
     """``text`` as a camelCase name: "gateway (async tasks)" is "gatewayAsyncTasks"."""
-    head, *rest = _WORD.findall(text) or [""]
+    head, *rest = _PART_OF_NAME.findall(text) or [""]
     words = [head[:1].lower() + head[1:], *(word[:1].upper() + word[1:] for word in rest)]
     return "".join(words)

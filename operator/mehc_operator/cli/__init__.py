@@ -23,6 +23,7 @@ _COMMANDS: Final = {
     "mute": "keep a known finding from alerting for a while",
     "unmute": "end a mute before its time",
     "check": "check an installation once and print the report",
+    "bundle": "write one archive to attach to a ticket, without secrets",
     "explain": "explain why endpoints are not ready",
     "lint": "judge values files before the install",
     "reason": "explain a reason or a configuration rule, offline",
