@@ -144,3 +144,7 @@ def test_an_archive_is_bounded(tmp_path: Path) -> None:
         assert tar.getnames() == ["b/a.txt", "b/c.txt"]
     with pytest.raises(UsageError, match="File exists"):
         Archive(path)
+    broken = tmp_path / "broken.tar.gz"
+    with pytest.raises(ZeroDivisionError), Archive(broken):
+        raise ZeroDivisionError
+    assert not broken.exists()

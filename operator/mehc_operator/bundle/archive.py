@@ -25,6 +25,7 @@ class Archive:
             raise UsageError(f"cannot write {path}: {error.strerror}") from None
         self._file = os.fdopen(descriptor, "wb")
         self._tar = tarfile.open(fileobj=self._file, mode="w:gz")  # noqa: SIM115 - closed by __exit__
+        self._path = path
         self._root = path.name.removesuffix(".tar.gz")
         self._room = largest
         self.names: list[str] = []
@@ -50,3 +51,5 @@ class Archive:
     ) -> None:
         self._tar.close()
         self._file.close()
+        if error is not None:  # half a bundle is none
+            self._path.unlink(missing_ok=True)

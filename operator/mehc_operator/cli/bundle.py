@@ -56,6 +56,7 @@ async def _bundled(options: argparse.Namespace) -> int:
     # Here and not above: the templates' engine takes a moment to import.
     from mehc_operator.bundle.archive import Archive
     from mehc_operator.bundle.collect import Collection
+    from mehc_operator.bundle.contents import Gathered
     from mehc_operator.bundle.record import RecordingCluster
     from mehc_operator.bundle.scrub import Scrub
 
@@ -73,11 +74,9 @@ async def _bundled(options: argparse.Namespace) -> int:
                 scrub=scrub,
                 archive=archive,
                 request=request,
-                context=at.context,
-                stored=stored,
+                gathered=Gathered(namespace=at.namespace, context=at.context, stored=stored, unread=unread),
                 logs=options.logs,
                 say=_progress(time.monotonic()),
-                unread=unread,
             )
             await collection.collect(options.timeout.total_seconds())
     size = byte_count(path.stat().st_size)
