@@ -14,7 +14,8 @@ from testbed.pki import CertificateAuthority
 from testbed.registry import ImageStore, Registry
 from testbed.rulejudging import at
 
-HOST = "ours.azurecr.io"
+HOST = "ours-a1b2c3d4.azurecr.io"
+"""As one with a domain name label: name, hyphen, hash."""
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from mehc_checks.modelengine.images import Image
 from mehc_checks.modelengine.paths import DOCKER_REGISTRY_TYPE
 from mehc_checks.modelengine.registries import Api, Registries, Search, SearchFails
 
-_AZURE = re.compile(r"[a-z0-9]+\.azurecr\.(io|us|cn)")
+_AZURE = re.compile(r"[a-z0-9-]+\.azurecr\.(io|us|cn)")
 _CA_VARIABLES: Final = frozenset({"REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"})
 """By these the gateway's HTTP client is told to trust other authorities."""
 _MISSING: Final = frozenset({R.REPOSITORY_MISSING, R.TAG_MISSING, R.NOT_A_REGISTRY})

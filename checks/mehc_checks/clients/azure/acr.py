@@ -16,7 +16,8 @@ USER: Final = "00000000-0000-0000-0000-000000000000"
 SCOPE: Final = "https://containerregistry.azure.net/.default"
 """For registries alone: a token for all of Azure's management goes to none."""
 ROLE: Final = "AcrPull"
-_HOST: Final = re.compile(r"[a-z0-9]{1,64}\.azurecr\.io")
+_HOST: Final = re.compile(r"[a-z0-9-]{1,64}\.azurecr\.io")
+"""With a domain name label, a registry's name ends in a hyphen and a hash."""
 
 
 def is_registry(host: str) -> bool:
