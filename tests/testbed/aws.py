@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from testbed.pki import CertificateAuthority
+from testbed.pki import LOCAL_NAMES, CertificateAuthority
 from testbed.ports import LOOPBACK, free_port
 from testbed.process import Process
 
@@ -19,25 +19,31 @@ ACCOUNT = "123456789012"
 class Aws(Process):
     """The emulator. `enforce_iam`: requests are refused unless an IAM policy allows them, as AWS would.
 
-    `ca`: TLS, with a certificate of it.
+    `ca`: TLS, with a certificate of it for `names`.
     """
 
     start_timeout = 60.0
 
     def __init__(
-        self, *, enforce_iam: bool = False, account: str = ACCOUNT, ca: CertificateAuthority | None = None
+        self,
+        *,
+        enforce_iam: bool = False,
+        account: str = ACCOUNT,
+        ca: CertificateAuthority | None = None,
+        names: Sequence[str] = LOCAL_NAMES,
     ) -> None:
         super().__init__("aws")
         self.port = free_port()
         self.url = f"{'https' if ca else 'http'}://{LOOPBACK}:{self.port}"
         self._ca = ca
+        self._names = names
         self._enforce_iam = enforce_iam
         self._account = account
 
     def command(self) -> Sequence[str | Path]:
         words: list[str | Path] = [sys.executable, "-m", "moto.server", "-H", LOOPBACK, "-p", str(self.port)]
         if self._ca:
-            own = self._ca.issue()
+            own = self._ca.issue(names=self._names)
             words += ["--ssl-cert", own.certificate_file, "--ssl-key", own.key_file]
         return words
 

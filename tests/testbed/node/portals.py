@@ -39,9 +39,7 @@ class Portals:
         self._open.clear()
 
     def _listen(self, address: str, port: int) -> socket.socket:
-        with self._network.open() as file:
-            if _libc.setns(file.fileno(), _CLONE_NEWNET):
-                raise OSError(ctypes.get_errno(), "setns")
+        enter(self._network)
         deadline = time.monotonic() + _PATIENCE
         while True:
             listener = socket.socket()
@@ -57,6 +55,13 @@ class Portals:
                 time.sleep(0.01)
             else:
                 return listener
+
+
+def enter(network: Path) -> None:
+    """Have the calling thread in ``network`` (/proc/PID/ns/net) from now on. Raises OSError."""
+    with network.open() as file:
+        if _libc.setns(file.fileno(), _CLONE_NEWNET):
+            raise OSError(ctypes.get_errno(), "setns")
 
 
 def _forward(listener: socket.socket, port: int) -> None:
