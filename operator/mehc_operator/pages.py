@@ -12,7 +12,7 @@ from mehc_checks.render.html import installation
 from mehc_checks.render.page import Bar, Page, Part, Served, Turn
 from mehc_operator.screen import doubts, mutes, notes, place
 from mehc_operator.status import TransitionStatus
-from mehc_operator.stored import Resource
+from mehc_operator.stored import Resource, length
 
 _DAY: Final = timedelta(hours=24)
 _MINUTES: Final = 24 * 60
@@ -51,22 +51,19 @@ def page(
 
 
 def bars(resource: Resource, now: datetime) -> Iterator[Bar]:
-    """The checks that changed within the last 24 hours."""
+    """The checks that changed within the last 24 hours. A bar begins where the first status of it is known to."""
     lately: dict[str, list[TransitionStatus]] = {}
     for one in reversed(resource.status.history):
         if now - one.time < _DAY:
             lately.setdefault(one.check, []).append(one)
     for check, turns in lately.items():
-        starts = [0, *(_minute(one.time, now) for one in turns), _MINUTES]
+        first = turns[0].time - length(turns[0].duration)
+        starts = [_minute(first, now), *(_minute(one.time, now) for one in turns), _MINUTES]
         statuses = [turns[0].before, *(one.to for one in turns)]
+        since = f" from {first:%H:%M}" if now - first < _DAY else ""
         yield Bar(
             check=check,
-            said=", ".join(
-                [
-                    statuses[0],
-                    *(f"{one.to} from {one.time:%H:%M}" for one in turns),
-                ]
-            ),
+            said=", ".join([f"{statuses[0]}{since}", *(f"{one.to} from {one.time:%H:%M}" for one in turns)]),
             parts=tuple(
                 Part(start, max(end - start, 1), status)
                 for (start, end), status in zip(pairwise(starts), statuses, strict=True)

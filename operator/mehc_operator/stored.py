@@ -103,7 +103,7 @@ class Resource:
                 for cause in status.root_causes
             ),
             started=status.last_probe_time or self.created,
-            duration=_length(status.duration),
+            duration=length(status.duration),
             namespace=self.namespace,
             release=_release(status),
         )
@@ -116,7 +116,7 @@ def _result(one: CheckStatus, check: Check | None, endpoints: tuple[Endpoint, ..
         title=check.title if check else one.name,
         severity=one.severity,
         findings=tuple(Found(**dict(each)) for each in one.findings) or (own,),
-        duration=_length(one.duration),
+        duration=length(one.duration),
         evidence=one.evidence,
         endpoints=endpoints,
     )
@@ -137,7 +137,8 @@ def _release(status: StatusReport) -> ReleaseFacts | None:
     )
 
 
-def _length(text: str | None) -> timedelta:
+def length(text: str | None) -> timedelta:
+    """A duration that a status has; none where it cannot be read."""
     try:
         return duration.parse(text or "0s")
     except ValueError:

@@ -179,6 +179,18 @@ async def test_all_is_named_and_can_be_read(browser: Browser, address: str, path
         assert (background == "rgb(255, 255, 255)") == (scheme == "light")
 
 
+@pytest.mark.parametrize("width", [1024, 1280])
+async def test_the_fleet_fits_a_common_screen(
+    browser: Browser, address: str, board: Board, width: int
+) -> None:
+    status = {**failing(now()), "cause": "ObjectStoreReachable/StoreNotEvaluated"}
+    board.observe(resource("acme-never-migrated", "model-engine", **status))
+    async with await browser.new_context(viewport={"width": width, "height": 700}) as context:
+        page = await opened(context, address)
+        table = page.get_by_role("region", name="Installations")
+        assert await table.evaluate("box => box.scrollWidth - box.clientWidth") == 0
+
+
 @pytest.mark.parametrize("path", ["", "installations/acme/broken"])
 async def test_a_narrow_screen_scrolls_one_way(browser: Browser, address: str, path: str) -> None:
     async with await browser.new_context(viewport={"width": 360, "height": 700}) as context:

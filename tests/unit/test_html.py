@@ -130,9 +130,9 @@ def test_what_is_not_probed_or_stale_is_said() -> None:
 
 def test_a_day_of_a_check() -> None:
     (bar,) = bars(Resource.of(resource(**failing())), NOW)
-    assert bar.said == "Pass, Fail from 03:20"
+    assert bar.said == "Pass from 00:20, Fail from 03:20"
     assert [(part.start, part.length, str(part.status)) for part in bar.parts] == [
-        (0, 1400, "Pass"),
+        (1220, 180, "Pass"),
         (1400, 40, "Fail"),
     ]
 
