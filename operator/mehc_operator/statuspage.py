@@ -14,6 +14,7 @@ from importlib.metadata import version
 from typing import Final
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from mehc_checks.core.errors import CannotEvaluate
 from mehc_checks.core.threads import Threads
@@ -29,6 +30,8 @@ MOST_FOLLOWERS: Final = 64
 """Readers of events. One that is refused still has the page, and fetches it again every minute."""
 FOLLOWED: Final = 600.0
 """Seconds after which a reader of events has to connect again, so that one that is gone is not kept."""
+SILENT: Final = 15.0
+"""Seconds in which a new connection must send the head of a request."""
 ALIVE: Final = 15.0
 """Seconds between two events at most, for proxies that end silent connections."""
 _APART: Final = 1.0
@@ -58,7 +61,15 @@ _INSTALLATION: Final = "../../"
 async def serving(host: str, port: int, board: Board, clock: Callable[[], datetime]) -> AsyncIterator[int]:
     """Serve the page and yield the port (a free one for port 0). Raises OSError when the port cannot be had."""
     pages = _Pages(board, clock)
-    application = web.Application()
+    waiting: dict[asyncio.Protocol | None, asyncio.TimerHandle] = {}
+
+    @web.middleware
+    async def arrived(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if timer := waiting.pop(request.protocol, None):
+            timer.cancel()
+        return await handler(request)
+
+    application = web.Application(middlewares=[arrived])
     application.on_response_prepare.append(_protected)
     application.add_routes(
         [
@@ -78,15 +89,28 @@ async def serving(host: str, port: int, board: Board, clock: Callable[[], dateti
     if (http := runner.server) is None:
         raise RuntimeError("a runner has a server once it is set up")
 
+    loop = asyncio.get_running_loop()
+
     def connection() -> asyncio.Protocol:
-        return http() if len(http.connections) < MOST_CONNECTIONS else _Full()
+        if len(http.connections) >= MOST_CONNECTIONS:
+            return _Full()
+        protocol = http()
+        waiting[protocol] = loop.call_later(SILENT, silent, protocol)
+        return protocol
+
+    def silent(protocol: web.RequestHandler) -> None:
+        waiting.pop(protocol, None)
+        if protocol.transport is not None:
+            protocol.transport.close()
 
     try:
-        server = await asyncio.get_running_loop().create_server(connection, host, port)
+        server = await loop.create_server(connection, host, port)
         try:
             yield server.sockets[0].getsockname()[1]
         finally:
             server.close()
+            for timer in waiting.values():
+                timer.cancel()
     finally:
         await runner.cleanup()
 

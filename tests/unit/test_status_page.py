@@ -152,6 +152,17 @@ async def test_readers_are_bounded(client: aiohttp.ClientSession, monkeypatch: p
         writer.close()
 
 
+async def test_a_connection_that_asks_nothing_is_closed(
+    client: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(statuspage, "SILENT", 0.01)
+    reader, writer = await asyncio.open_connection(LOOPBACK, client._base_url.port)  # type: ignore[union-attr]
+    writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n")  # and no end of the head
+    async with asyncio.timeout(LIMIT):
+        assert await reader.read() == b""
+    writer.close()
+
+
 async def test_a_reader_of_events_has_to_come_again(
     client: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
