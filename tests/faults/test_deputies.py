@@ -122,6 +122,18 @@ def test_nothing_of_aws_is_asked_for_that_no_live_object_names(arena: Arena) -> 
     assert signed_for(arena, "eu-north-1")
 
 
+def test_another_repository_of_the_same_registry_is_not_asked_for(arena: Arena) -> None:
+    """With the operator's identity, which reads all of the registry."""
+    spec = aws_spec()
+    asked = copy.deepcopy(spec)
+    asked["values"]["config"]["values"]["launch"]["vllm_repository"] = "wages"
+    asked["checks"] = only("VllmImagePullable")["checks"]
+    status = arena.told(asked, live(spec))
+    (check,) = (each for each in status["checks"] if each["name"] == "VllmImagePullable")
+    assert "/wages is not named" in check["message"], check
+    assert check["reason"] == "NotVerified"
+
+
 @pytest.mark.parametrize("kind", ["helm.sh/release.v1", "kubernetes.io/service-account-token"])
 def test_a_secret_of_kubernetes_or_helm_is_no_values_file(arena: Arena, kind: str) -> None:
     reference = {"secretKeyRef": {"name": "token", "key": "auth_token"}}

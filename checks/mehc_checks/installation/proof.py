@@ -47,6 +47,11 @@ class Proof:
         wanted = host.lower().rstrip(".")
         return bool(wanted) and any(has(text, wanted) for text in self.texts)
 
+    def names_image(self, host: str, path: str) -> bool:
+        """Whether they name the registry ``host``, and the repository: ``path`` whole, or its end after a prefix."""
+        parts = path.split("/")
+        return self.names(host) and any(self.names("/".join(parts[at:])) for at in range(len(parts)))
+
     def uses(self, account: str) -> bool:
         """Whether pods of the workloads, or of the templates that they make endpoints from, have a ServiceAccount."""
         bare = (text.replace(" ", "").replace('"', "").replace("\\n", "\n") for text in self.texts)

@@ -56,22 +56,27 @@ async def logins(
 ) -> Sequence[Login | None]:
     """Those of ``keyring`` first, then an ECR token; None is anonymous, as runtimes take an entry without a login.
 
-    ``named_by_live``: a live pod has the image. Else the token, which is our own identity's, is for registries that the
-    installation's live workloads name. Raises Problem where there is none, but should be.
+    ``named_by_live``: a live pod has the image. Else the token, which is our own identity's, is for repositories that
+    the installation's live workloads name. Raises Problem where there is none, but should be.
     """
     own = [login if login.username or login.password else None for login in keyring.lookup(reference.name)]
     _, region = ecr_registry(reference.host)
     if not region:
         return own
     try:
-        if context.is_deputy and not named_by_live and not (await context.proof()).names(reference.host):
-            what = f"registry {reference.host}"
+        if not named_by_live and not await _is_named(context, reference):
+            what = f"image repository {reference.name}"
             raise CannotEvaluate(R.NOT_VERIFIED, what=what, namespace=context.namespace)
         return [*own, await _token(context, region)]
     except Problem:
         if not own:
             raise
         return own
+
+
+async def _is_named(context: Context, reference: Reference) -> bool:
+    """Whether this process's own identity may ask for the image: where values may be anyone's, live objects name it."""
+    return not context.is_deputy or (await context.proof()).names_image(reference.host, reference.path)
 
 
 async def _token(context: Context, region: str) -> Login:
@@ -89,13 +94,13 @@ async def _token(context: Context, region: str) -> Login:
 async def acr_login(context: Context, reference: Reference) -> Login | None:
     """A login at a registry of Azure by this process's own identity; None where that has none there.
 
-    It is one of no pod: what it is denied says nothing of pods. As an ECR token, it is for registries that the
-    installation's live workloads name.
+    It is one of no pod: what it is denied says nothing of pods. As an ECR token, it is for repositories that
+    the installation's live workloads name.
     """
     host = reference.host
     if not acr.is_registry(host):
         return None
-    if context.is_deputy and not (await context.proof()).names(host):
+    if not await _is_named(context, reference):
         return None
 
     async def asked() -> Login | None:
