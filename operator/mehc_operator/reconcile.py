@@ -2,12 +2,13 @@
 
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Set
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from pydantic import ValidationError
 
 from mehc_checks.clients.kubernetes.memory import Memory
+from mehc_checks.clients.registry.completed import Completed
 from mehc_checks.core.errors import Problem
 from mehc_checks.core.limiter import Limiter
 from mehc_checks.core.wire import Address, Wire
@@ -51,6 +52,7 @@ class Shared:
     clock: Callable[[], datetime]
     follow: Follow | None = None
     hold: Callable[[Wire, float], None] = lambda *_: None
+    completed: Completed = field(default_factory=Completed)
     confirm_after: timedelta = CONFIRM_AFTER
 
 
@@ -63,7 +65,14 @@ class Reconciler:
         sources = Sources(
             inventory=shared.inventory, releases=shared.releases, limiter=shared.limiter, clock=shared.clock
         )
-        self._runs = Runs(shared.checks, shared.memory, sources, follow=shared.follow, hold=shared.hold)
+        self._runs = Runs(
+            shared.checks,
+            shared.memory,
+            sources,
+            completed=shared.completed,
+            follow=shared.follow,
+            hold=shared.hold,
+        )
         self._written = _parsed(resource)
         """The status in the cluster: read from the resource when it is first seen, known from then on."""
         self._refused = False

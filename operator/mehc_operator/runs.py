@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from mehc_checks.clients.kubernetes.memory import Memory, Remembering
+from mehc_checks.clients.registry.completed import Completed
 from mehc_checks.core.deadline import Strain, calm
 from mehc_checks.core.errors import CannotEvaluate, Problem, UsageError
 from mehc_checks.core.outcome import Status
@@ -37,6 +38,7 @@ class Runs:
     checks: Mapping[str, Check]
     memory: Memory
     sources: Sources
+    completed: Completed = field(default_factory=Completed)
     facts: ReleaseFacts | None = None
     """Of the release that the last run found."""
     asked: set[ObjectName] = field(default_factory=set)
@@ -161,19 +163,27 @@ class Runs:
     ) -> tuple[CheckResult, ...]:
         """With what is remembered, unless ``fresh``: that can only confirm, and what is news is read again first."""
         remembering = Remembering(self.memory, fresh=fresh)
-        report = await self._reported(due, spec, namespace, remembering)
+        report = await self._reported(due, spec, namespace, remembering, fresh=fresh)
         if not fresh and self._is_news(report) and not await remembering.confirm():
-            report = await self._reported(due, spec, namespace, Remembering(self.memory, fresh=True))
+            again = Remembering(self.memory, fresh=True)
+            report = await self._reported(due, spec, namespace, again, fresh=True)
         self.facts = report.release
         return report.checks
 
-    async def _reported(self, due: list[Check], spec: Spec, namespace: str, cluster: Remembering) -> Report:
+    async def _reported(
+        self, due: list[Check], spec: Spec, namespace: str, cluster: Remembering, *, fresh: bool
+    ) -> Report:
         started = self.clock()
         recording = Recording(cluster, self.asked, self.read, self.follow)
         asked = Request()
         try:
             asked = request(spec, namespace)
-            sources = replace(self.sources, cluster=recording, hold=self._offered.append)
+            sources = replace(
+                self.sources,
+                cluster=recording,
+                hold=self._offered.append,
+                completed=self.completed.unasked() if fresh else self.completed,
+            )
             return await self._diagnosed(due, asked, sources)
         except UsageError as error:
             problem = Problem(RunnerReasons.INVALID_VALUE, detail=str(error))

@@ -108,13 +108,13 @@ class Registry(Process):
         self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None
     ) -> tuple[int, Mapping[str, str], bytes]:
         """One request without credentials and without verifying the certificate: status, headers, body."""
-        insecure = ssl.create_default_context()
-        insecure.check_hostname, insecure.verify_mode = False, ssl.CERT_NONE
-        connection = (
-            http.client.HTTPSConnection(self.address, timeout=5, context=insecure)
-            if self._certificate
-            else http.client.HTTPConnection(self.address, timeout=5)
-        )
+        connection: http.client.HTTPConnection
+        if self._certificate:
+            insecure = ssl.create_default_context()  # reads the system's authorities, which takes a while
+            insecure.check_hostname, insecure.verify_mode = False, ssl.CERT_NONE
+            connection = http.client.HTTPSConnection(self.address, timeout=5, context=insecure)
+        else:
+            connection = http.client.HTTPConnection(self.address, timeout=5)
         try:
             connection.request(method, path, body=body or None, headers=dict(headers or {}))
             response = connection.getresponse()

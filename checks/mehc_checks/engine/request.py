@@ -19,6 +19,7 @@ from mehc_checks.clients.kubernetes.api import Cluster, NoCluster
 from mehc_checks.clients.kubernetes.reader import Reader
 from mehc_checks.clients.kubernetes.reasons import KubernetesReasons
 from mehc_checks.clients.network import names
+from mehc_checks.clients.registry.completed import Completed
 from mehc_checks.core import duration
 from mehc_checks.core.clock import now
 from mehc_checks.core.deadline import within
@@ -82,7 +83,8 @@ class Request:
 class Sources:
     """What is asked, shared by all requests of a process. Without a cluster, only the given values are judged.
 
-    ``hold`` takes connections that can be held to servers that have just answered, or when they are back.
+    ``hold`` takes connections that can be held to servers that have just answered, or when they are back. ``completed``
+    has the images that registries had whole; without, none are remembered.
     """
 
     cluster: Cluster | None = None
@@ -91,6 +93,7 @@ class Sources:
     limiter: Limiter = field(default_factory=lambda: Limiter(32))
     clock: Callable[[], datetime] = now
     hold: Callable[[Wire], None] = lambda _: None
+    completed: Completed | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -159,6 +162,7 @@ async def diagnose(
                     inside=request.inside,
                     given=_text(request, prepared.values),
                     hold=partial(_offered, sources.hold),
+                    completed=sources.completed,
                     timeout=timeout,
                     parameters=parameters,
                     clock=sources.clock,

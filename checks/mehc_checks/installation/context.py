@@ -11,6 +11,7 @@ from mehc_checks.clients.kubernetes.paths import object_path
 from mehc_checks.clients.kubernetes.reader import Reader
 from mehc_checks.clients.kubernetes.texts import Secret
 from mehc_checks.clients.network import reach
+from mehc_checks.clients.registry.completed import Completed
 from mehc_checks.core.clock import now
 from mehc_checks.core.errors import CannotEvaluate, NotApplicable
 from mehc_checks.core.once import Once
@@ -44,7 +45,7 @@ class Context:
     do. ``redactor`` learns what is secret. ``given`` has what the request says in parameters, and all values, as one
     text.
     ``hold`` takes a connection to a server that has just answered, to be held between passes, or to be opened when the
-    server is back.
+    server is back. ``completed`` has the images that registries had whole, from one pass to the next.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Context:
         redactor: Redactor | None = None,
         given: str = "",
         hold: Callable[[Wire], None] = lambda _: None,
+        completed: Completed | None = None,
     ) -> None:
         self.values = values
         self.installation = installation
@@ -78,6 +80,7 @@ class Context:
         self.inside = inside
         self.given = given
         self.hold = hold
+        self.completed = completed or Completed()
         self.timeout = timeout
         self.clock = clock
         self.redactor = redactor or Redactor()

@@ -7,6 +7,7 @@ from typing import Final
 from yarl import URL
 
 from mehc_checks.clients.network.place import only_inside
+from mehc_checks.clients.registry.connections import Connections
 from mehc_checks.clients.registry.exchange import Access, is_link_local
 from mehc_checks.clients.registry.inspect import inspect
 from mehc_checks.clients.registry.keyring import Login
@@ -53,22 +54,26 @@ async def answers(
                 waiting.setdefault((container.image, pod.pull_secrets), pod)
     if not waiting:
         return _nothing
-    asker = _Asker(context, namespace, seconds)
-    tasks = {key: asyncio.ensure_future(asker.ask(key[0], waiting[key])) for key in sorted(waiting)[:_MOST]}
-    try:
-        await asyncio.wait(tasks.values(), timeout=asker.seconds)
-    finally:
-        for task in tasks.values():
-            task.cancel()
-        done = await asyncio.gather(*tasks.values(), return_exceptions=True)
+    most = min(seconds, context.timeout.total_seconds() * _PART)
+    async with Connections(timeout=most) as connections:
+        asker = _Asker(context, namespace, most, connections)
+        tasks = {
+            key: asyncio.ensure_future(asker.ask(key[0], waiting[key])) for key in sorted(waiting)[:_MOST]
+        }
+        try:
+            await asyncio.wait(tasks.values(), timeout=most)
+        finally:
+            for task in tasks.values():
+                task.cancel()
+            done = await asyncio.gather(*tasks.values(), return_exceptions=True)
     found = {key: each for key, each in zip(tasks, done, strict=True) if isinstance(each, Answer)}
     return lambda pod, image: found.get((image, pod.pull_secrets))
 
 
 class _Asker:
-    def __init__(self, context: Context, namespace: str, seconds: float) -> None:
+    def __init__(self, context: Context, namespace: str, seconds: float, connections: Connections) -> None:
         self._context, self._namespace = context, namespace
-        self.seconds = min(seconds, context.timeout.total_seconds() * _PART)
+        self._seconds, self._connections = seconds, connections
 
     async def ask(self, image: str, pod: Pod) -> Answer | None:
         """None where mehc cannot ask as the node does: Secrets that it may not read, what may be another registry."""
@@ -85,7 +90,13 @@ class _Asker:
         except (MehcError, InvalidReference):
             return None
         found = await inspect(
-            reference, offered_logins, access=trusted, architectures=(), timeout=self.seconds, exists=True
+            reference,
+            offered_logins,
+            access=trusted,
+            architectures=(),
+            timeout=self._seconds,
+            exists=True,
+            connections=self._connections,
         )
         if found.problem is not None and found.problem.reason.status is Status.ERROR:
             return None  # of this process, and not of the node

@@ -8,6 +8,7 @@ from mehc_checks.checks.image.reasons import PREFIX
 from mehc_checks.checks.image.reasons import VllmImageReasons as R
 from mehc_checks.clients.network.connect import client_context
 from mehc_checks.clients.registry.anonymous import hidden
+from mehc_checks.clients.registry.connections import Connections
 from mehc_checks.clients.registry.exchange import Access
 from mehc_checks.clients.registry.inspect import inspect
 from mehc_checks.clients.registry.keyring import Login
@@ -28,7 +29,13 @@ Logins = Callable[[Reference], Awaitable[Sequence[Login | None]]]
 
 
 async def existence(
-    context: Context, image: Image, *, access: Access, logins: Logins, timeout: float
+    context: Context,
+    image: Image,
+    *,
+    access: Access,
+    logins: Logins,
+    timeout: float,
+    connections: Connections,
 ) -> Problem | None:
     """What keeps the gateway from finding the image; None where nothing does, or where that is not asked."""
     registries = Registries.of(context.configuration)
@@ -42,8 +49,10 @@ async def existence(
     if search.api is Api.ACR:
         return _of_azure(registries)
     if search.api is Api.HTTP:
-        return await _anonymous(context, registries, search, image.tag, access, timeout)
-    return await _elsewhere(search, image, access=access, logins=logins, timeout=timeout)
+        return await _anonymous(context, registries, search, image.tag, access, timeout, connections)
+    return await _elsewhere(
+        search, image, access=access, logins=logins, timeout=timeout, connections=connections
+    )
 
 
 def _of_azure(registries: Registries) -> Problem | None:
@@ -57,13 +66,26 @@ def _of_azure(registries: Registries) -> Problem | None:
 
 
 async def _anonymous(
-    context: Context, registries: Registries, search: Search, tag: str, access: Access, timeout: float
+    context: Context,
+    registries: Registries,
+    search: Search,
+    tag: str,
+    access: Access,
+    timeout: float,
+    connections: Connections,
 ) -> Problem | None:
     """A registry of no known cloud: asked anonymously, with the authorities that the gateway trusts."""
     variables = {str(item.get("name")) for _, item in context.configuration.entries("extraEnvVars")}
     trusted = access if variables & _CA_VARIABLES else Access(tls=client_context())
     try:
-        detail = await hidden(search.registry, search.repository, tag, access=trusted, timeout=timeout)
+        detail = await hidden(
+            search.registry,
+            search.repository,
+            tag,
+            access=trusted,
+            timeout=timeout,
+            connections=connections,
+        )
     except Problem as problem:
         sought = f"{search.registry}/{search.repository}:{tag}"
         return Problem(R.GATEWAY_SEARCH_NOT_VERIFIED, detail=problem, image=sought, sought=sought)
@@ -83,7 +105,13 @@ async def _anonymous(
 
 
 async def _elsewhere(
-    search: Search, image: Image, *, access: Access, logins: Logins, timeout: float
+    search: Search,
+    image: Image,
+    *,
+    access: Access,
+    logins: Logins,
+    timeout: float,
+    connections: Connections,
 ) -> Problem | None:
     """The registry of a cloud, which is asked by account or project: it may not be the one that pods pull from."""
     try:
@@ -95,7 +123,13 @@ async def _elsewhere(
     words = {"image": image.reference, "sought": str(sought)}
     try:
         found = await inspect(
-            sought, await logins(sought), access=access, architectures=(), timeout=timeout, exists=True
+            sought,
+            await logins(sought),
+            access=access,
+            architectures=(),
+            timeout=timeout,
+            exists=True,
+            connections=connections,
         )
         problem = found.problem
     except Problem as error:

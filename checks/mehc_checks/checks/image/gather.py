@@ -18,6 +18,7 @@ from mehc_checks.checks.image.pullprobe import pull_on_node
 from mehc_checks.checks.image.pullsecrets import pull_secrets
 from mehc_checks.checks.image.reasons import VllmImageReasons as R
 from mehc_checks.clients.network.reasons import is_away
+from mehc_checks.clients.registry.connections import Connections
 from mehc_checks.clients.registry.exchange import Access
 from mehc_checks.clients.registry.idle import wires
 from mehc_checks.clients.registry.inspect import inspect
@@ -44,9 +45,12 @@ async def gather(context: Context) -> ImageFacts:
         node_view(context),
         _architectures(context, parameters),
     )
-    prober = _Prober(context, trusted, secrets, architectures)
     wanted = list(images(context.configuration, tag=parameters.tag, frameworks=frameworks))
-    async with asyncio.TaskGroup() as group:  # unlike gather, it waits for a cancelled pull to delete its pod
+    async with (
+        Connections(timeout=context.network_timeout) as connections,
+        asyncio.TaskGroup() as group,  # unlike gather, it waits for a cancelled pull to delete its pod
+    ):
+        prober = _Prober(context, trusted, secrets, architectures, connections)
         search = group.create_task(prober.existence(wanted[0]))
         pull = group.create_task(_node_pull(context, parameters, wanted[0].reference, secrets.account))
         probes = [group.create_task(prober.probe(image)) for image in wanted]
@@ -106,8 +110,14 @@ class _Prober:
     """Asks for images, with the pull secrets of endpoint pods."""
 
     def __init__(
-        self, context: Context, trusted: Access, secrets: PullSecrets, architectures: Sequence[str]
+        self,
+        context: Context,
+        trusted: Access,
+        secrets: PullSecrets,
+        architectures: Sequence[str],
+        connections: Connections,
     ) -> None:
+        self._connections = connections
         self._architectures = architectures
         self._context = context
         self._access = trusted
@@ -133,7 +143,13 @@ class _Prober:
         async def pulled(tried: Sequence[Login | None]) -> Inspection:
             left = max(self._context.network_timeout - (clock() - began), 1)
             return await inspect(
-                reference, tried, access=self._access, architectures=self._architectures, timeout=left
+                reference,
+                tried,
+                access=self._access,
+                architectures=self._architectures,
+                timeout=left,
+                connections=self._connections,
+                completed=self._context.completed,
             )
 
         inspection = await pulled([ours] if ours else offered)
@@ -155,6 +171,7 @@ class _Prober:
             access=self._access,
             logins=self._logins,
             timeout=self._context.network_timeout,
+            connections=self._connections,
         )
 
     async def _logins(self, reference: Reference) -> Sequence[Login | None]:

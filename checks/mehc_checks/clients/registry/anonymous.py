@@ -9,6 +9,7 @@ from urllib.parse import quote, urlencode
 from yarl import URL
 
 from mehc_checks.clients.network.place import is_loopback
+from mehc_checks.clients.registry.connections import Connections
 from mehc_checks.clients.registry.exchange import (
     Access,
     Answer,
@@ -26,7 +27,15 @@ _PARAMETER = re.compile(r'(\w+)="([^"]*)"')
 _TOKEN_BYTES: Final = 64 * 1024
 
 
-async def hidden(host: str, repository: str, tag: str, *, access: Access, timeout: float) -> str:
+async def hidden(
+    host: str,
+    repository: str,
+    tag: str,
+    *,
+    access: Access,
+    timeout: float,
+    connections: Connections | None = None,
+) -> str:
     """Why a HEAD of the manifest does not return 200, in a few words; "" where it does. ``timeout`` is in seconds.
 
     Over HTTPS only. A Bearer challenge is met with a token for anonymous clients; no other is. Raises Problem for what
@@ -35,7 +44,7 @@ async def hidden(host: str, repository: str, tag: str, *, access: Access, timeou
     headers = {"Accept": ", ".join(ACCEPTED[:-1])}
     try:
         url = URL(f"https://{host}/v2/{quote(repository)}/manifests/{quote(tag)}", encoded=True)
-        async with Exchange(access, timeout=timeout) as exchange:
+        async with Exchange(access, timeout=timeout, connections=connections) as exchange:
             answer = await exchange.once("HEAD", url, headers, 0)
             token = await _token(exchange, answer, access)
             if token:

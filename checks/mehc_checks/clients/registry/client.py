@@ -1,12 +1,9 @@
 """A client of the OCI distribution protocol, as far as a pull needs it."""
 
-import base64
-import json
-import re
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from types import MappingProxyType, TracebackType
-from typing import Any, Final, Self
+from typing import Final, Self
 from urllib.parse import urlencode
 
 from yarl import URL
@@ -14,8 +11,9 @@ from yarl import URL
 from mehc_checks.clients.network.connect import NetworkProblem
 from mehc_checks.clients.network.place import is_loopback
 from mehc_checks.clients.network.reasons import NetworkReasons as N
+from mehc_checks.clients.registry.challenge import basic, challenge, token_of
+from mehc_checks.clients.registry.connections import Connections
 from mehc_checks.clients.registry.exchange import (
-    NOT_FOUND,
     Access,
     Answer,
     Exchange,
@@ -24,6 +22,7 @@ from mehc_checks.clients.registry.exchange import (
 )
 from mehc_checks.clients.registry.keyring import Login
 from mehc_checks.clients.registry.reasons import RegistryReasons as R
+from mehc_checks.clients.registry.refusals import Refusals
 from mehc_checks.core.errors import Problem
 from mehc_checks.core.outcome import Status
 
@@ -31,11 +30,10 @@ _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _MOST_REDIRECTS: Final = 5
 _TOKEN_BYTES: Final = 64 * 1024
 _ERROR_BYTES: Final = 16 * 1024
-_PARAMETER = re.compile(r'([A-Za-z_]+)=(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))')
-_TOKEN = re.compile(r"[A-Za-z0-9\-._~+/=]+")
+_NO_END: Final = float("inf")
 
 
-class Registry:
+class Registry(Refusals):
     """One registry, one repository, one login (or none). Use as an asynchronous context manager.
 
     ``timeout`` is in seconds and covers everything from entering on. Every method raises Problem: one of
@@ -43,16 +41,19 @@ class Registry:
     """
 
     def __init__(
-        self, host: str, repository: str, *, login: Login | None, access: Access, timeout: float
+        self,
+        host: str,
+        repository: str,
+        *,
+        login: Login | None,
+        access: Access,
+        timeout: float,
+        connections: Connections | None = None,
     ) -> None:
-        self.host = host
-        self.repository = repository
-        self.login = login
+        super().__init__(host, repository, login)
         self._access = access
-        self._exchange = Exchange(access, timeout=timeout)
-        self._origin: URL | None = None
-        self._authorization = ""
-        self._accepted = False
+        self._exchange = Exchange(access, timeout=timeout, connections=connections)
+        self._shared = self._exchange.connections
 
     async def __aenter__(self) -> Self:
         await self._exchange.__aenter__()
@@ -77,7 +78,8 @@ class Registry:
         """
         answer = await self._send(method, path, headers, limit)
         # A token that was accepted before has expired; what was just rejected is not offered again.
-        renewable = not self._authorization or (self._accepted and self._authorization.startswith("Bearer"))
+        sent = self._authorization
+        renewable = not sent or (sent in self._shared.accepted and sent.startswith("Bearer"))
         if (
             answer.status == HTTPStatus.UNAUTHORIZED
             and answer.challenges
@@ -86,11 +88,14 @@ class Registry:
         ):
             await self._authorize(answer.challenges)
             answer = await self._send(method, path, headers, limit)
-        self._accepted = bool(self._authorization) and answer.status != HTTPStatus.UNAUTHORIZED
+        if answer.status == HTTPStatus.UNAUTHORIZED:
+            self._shared.accepted.discard(self._authorization)
+        elif self._authorization:
+            self._shared.accepted.add(self._authorization)
         if "/blobs/" in path and not self._is_own(answer):
-            self._refused_by_store(answer)
+            self.require_from_store(answer)
         else:
-            self._refused(answer)
+            self.require(answer, bearer=self._authorization.startswith("Bearer"))
         return answer
 
     def _is_own(self, answer: Answer) -> bool:
@@ -106,21 +111,13 @@ class Registry:
         )
         return speaks and answer.media_type != "text/html"
 
-    def not_a_registry(self, detail: str) -> Problem:
-        """The problem that the address serves something else."""
-        return Problem(R.NOT_A_REGISTRY, address=self.host, detail=detail)
-
     async def _send(self, method: str, path: str, headers: Mapping[str, str], limit: int) -> Answer:
-        below = URL(f"/v2/{path}", encoded=True)
-        url = (self._origin or URL(f"https://{self.host}")).join(below)
-        try:
+        if self._origin is None:
+            async with self._shared.finding_origin(self.host):
+                url, answer = await self._first(method, path, headers, limit)
+        else:
+            url = self._below(path, self._origin)
             answer = await self._once(method, url, headers, limit)
-        except NetworkProblem as problem:
-            if self._origin is not None:
-                raise
-            url = (await self._without_tls(problem)).join(below)
-            answer = await self._once(method, url, headers, limit)
-        self._origin = url.origin()
         for _ in range(_MOST_REDIRECTS):
             location = answer.headers.get("Location", "")
             if answer.status not in _REDIRECTS or not location:
@@ -131,8 +128,38 @@ class Registry:
             except NetworkProblem as problem:
                 if "/blobs/" not in path or url.origin() == self._origin or _is_ours(problem):
                     raise
-                raise self._store_unreachable(url, problem) from None
+                raise self.store_unreachable(url, problem) from None
         raise self.not_a_registry(f"it redirects more than {_MOST_REDIRECTS} times")
+
+    async def _first(
+        self, method: str, path: str, headers: Mapping[str, str], limit: int
+    ) -> tuple[URL, Answer]:
+        """The answer, and where it is from, while it may not be known yet whether there is TLS."""
+        url = self._below(path, self._origin or URL(f"https://{self.host}"))
+        try:
+            answer = await self._once(method, url, headers, limit)
+        except NetworkProblem as problem:
+            if self._origin == url.origin():
+                raise
+            url = self._below(path, self._origin or await self._without_tls(problem))
+            answer = await self._once(method, url, headers, limit)
+        self._shared.origins[self.host] = url.origin()
+        return url, answer
+
+    @property
+    def _origin(self) -> URL | None:
+        """How the host is reached, once that is known."""
+        return self._shared.origins.get(self.host)
+
+    @property
+    def _authorization(self) -> str:
+        if self._origin is None:
+            return ""
+        return self._shared.authorization(self._origin, self.login, self.repository)
+
+    @staticmethod
+    def _below(path: str, origin: URL) -> URL:
+        return origin.join(URL(f"/v2/{path}", encoded=True))
 
     def _target(self, url: URL, location: str) -> URL:
         """Where a redirect or a challenge leads, for ``url``.
@@ -184,21 +211,29 @@ class Registry:
 
     async def _authorize(self, challenges: Iterable[str]) -> None:
         """Meet a challenge as container runtimes do: a bearer token before basic authentication."""
-        offered = [_challenge(text) for text in challenges]
+        offered = [challenge(text) for text in challenges]
         for scheme, parameters in offered:
             if scheme == "bearer" and "realm" in parameters:
-                self._authorization = f"Bearer {await self._token(parameters)}"
+                token, seconds = await self._token(parameters)
+                self._let_in(f"Bearer {token}", self.repository, seconds)
                 return
         for scheme, _ in offered:
             if scheme == "basic" and self.login is not None:
-                self._authorization = _basic(self.login)
+                self._let_in(basic(self.login), "", _NO_END)
                 return
         if self.login is not None:
             raise self.not_a_registry("it requires an authentication that container runtimes do not know")
-        raise self._unauthenticated()
+        raise self.unauthenticated()
 
-    async def _token(self, parameters: Mapping[str, str]) -> str:
-        """Ask the token service that the challenge names; it gets the login, as every runtime gives it."""
+    def _let_in(self, header: str, repository: str, seconds: float) -> None:
+        if self._origin is not None:
+            self._shared.authorize(self._origin, self.login, repository, header, seconds)
+
+    async def _token(self, parameters: Mapping[str, str]) -> tuple[str, float]:
+        """Ask the token service that the challenge names; it gets the login, as every runtime gives it.
+
+        The token, and for how many seconds to use it.
+        """
         query = {"scope": parameters.get("scope") or f"repository:{self.repository}:pull"}
         if "service" in parameters:
             query["service"] = parameters["service"]
@@ -211,7 +246,7 @@ class Registry:
         ):
             detail = f"{address_of(url)} takes credentials over plain HTTP, where they are not sent"
             raise Problem(R.TOKEN_SERVICE_UNREACHABLE, service=address_of(url), host=self.host, detail=detail)
-        headers = {} if self.login is None else {"Authorization": _basic(self.login)}
+        headers = {} if self.login is None else {"Authorization": basic(self.login)}
         try:
             answer = await self._exchange.once("GET", url, headers, _TOKEN_BYTES)
         except NetworkProblem as problem:
@@ -221,86 +256,14 @@ class Registry:
                 R.TOKEN_SERVICE_UNREACHABLE, service=address_of(url), host=self.host, detail=str(problem)
             ) from None
         if answer.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.BAD_REQUEST):
-            raise self._rejected(answer)
-        self._unable(answer)
-        try:
-            content = json.loads(answer.body)
-            token = content.get("token") or content.get("access_token")
-        except (ValueError, AttributeError, RecursionError):
-            token = None
-        if answer.status != HTTPStatus.OK or not isinstance(token, str) or not _TOKEN.fullmatch(token):
+            raise self.rejected(answer)
+        self.require_able(answer)
+        issued = token_of(answer.body) if answer.status == HTTPStatus.OK else None
+        if issued is None:
             raise self.not_a_registry(f"its token service {answer.address} issues no token")
-        return token
-
-    def _refused(self, answer: Answer) -> None:
-        """Raise what is about the asker or the server, not about the thing asked for."""
-        if answer.status == HTTPStatus.UNAUTHORIZED:
-            known = self.login is not None and self._authorization.startswith("Bearer")
-            raise self._denied(answer) if known else self._rejected(answer)
-        self._unable(answer)
-        if answer.status == HTTPStatus.FORBIDDEN:
-            raise self._denied(answer)
-
-    def _store_unreachable(self, url: URL, problem: NetworkProblem) -> Problem:
-        return Problem(R.LAYER_STORE_UNREACHABLE, store=address_of(url), host=self.host, detail=str(problem))
-
-    def _refused_by_store(self, answer: Answer) -> None:
-        if answer.status >= HTTPStatus.BAD_REQUEST and answer.status != NOT_FOUND:
-            raise Problem(
-                R.LAYER_STORE_ERROR,
-                store=answer.address,
-                host=self.host,
-                repository=self.repository,
-                code=answer.status,
-            )
-
-    def _unable(self, answer: Answer) -> None:
-        """Raise for a server that answers no request now."""
-        if answer.status == HTTPStatus.TOO_MANY_REQUESTS or "TOOMANYREQUESTS" in answer.codes:
-            after = answer.headers.get("Retry-After", "")
-            hint = f"; it allows the next after {after} s" if after.isdecimal() and len(after) < 8 else ""
-            raise Problem(R.RATE_LIMITED, host=answer.address, repository=self.repository, after=hint)
-        if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            raise Problem(
-                R.SERVER_ERROR,
-                service=answer.address,
-                host=self.host,
-                repository=self.repository,
-                code=answer.status,
-            )
-
-    def _denied(self, answer: Answer) -> Problem:
-        who = {} if self.login is None else {"login": self.login.source}
-        return Problem(R.PULL_DENIED, host=self.host, repository=self.repository, code=answer.status, **who)
-
-    def _rejected(self, answer: Answer) -> Problem:
-        if self.login is None:
-            return self._unauthenticated()
-        return Problem(
-            R.PULL_CREDENTIALS_REJECTED,
-            service=answer.address,
-            host=self.host,
-            login=self.login.source,
-            repository=self.repository,
-        )
-
-    def _unauthenticated(self) -> Problem:
-        return Problem(R.NO_PULL_CREDENTIALS, host=self.host, repository=self.repository)
+        return issued
 
 
 def _is_ours(problem: Problem) -> bool:
     """Whether ``problem`` is about this process only, and nodes have none."""
     return problem.reason.status is Status.ERROR
-
-
-def _challenge(text: str) -> tuple[str, dict[str, Any]]:
-    scheme, _, rest = text.strip().partition(" ")
-    parameters = {
-        match[1].lower(): re.sub(r"\\(.)", r"\1", match[2]) if match[2] is not None else match[3]
-        for match in _PARAMETER.finditer(rest)
-    }
-    return scheme.lower(), parameters
-
-
-def _basic(login: Login) -> str:
-    return f"Basic {base64.b64encode(f'{login.username}:{login.password}'.encode()).decode()}"

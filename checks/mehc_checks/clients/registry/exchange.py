@@ -2,26 +2,25 @@
 
 import ipaddress
 import json
-import socket
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Self, cast
 from urllib.request import (  # type: ignore[attr-defined]
     getproxies_environment,
     proxy_bypass_environment,
 )
 
 import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from mehc_checks.clients.network import connect as net
 from mehc_checks.clients.network import reach
 from mehc_checks.clients.network.place import is_loopback
 from mehc_checks.clients.network.reasons import NetworkReasons as N
+from mehc_checks.clients.registry.connections import Connections
 from mehc_checks.clients.registry.reasons import RegistryReasons as R
 from mehc_checks.core.deadline import Allowance, within
 from mehc_checks.core.errors import Problem
@@ -80,59 +79,42 @@ class Answer:
             return frozenset()
 
 
-_NAMES: Final = 0.9
-"""The part of the time that a resolution may take: the fault is then that of DNS, and has its name."""
-
-
 class Exchange:
-    """A session of HTTP exchanges that ends ``timeout`` seconds after entering. An asynchronous context manager."""
+    """HTTP exchanges that end ``timeout`` seconds after entering. An asynchronous context manager.
 
-    def __init__(self, access: Access, *, timeout: float) -> None:
+    ``connections`` are left open; without, each exchange opens its own.
+    """
+
+    def __init__(self, access: Access, *, timeout: float, connections: Connections | None = None) -> None:
         self._access = access
         self._timeout = timeout
+        self._own = None if connections else Connections(timeout=timeout)
+        self.connections: Connections = connections or cast("Connections", self._own)
 
     async def __aenter__(self) -> Self:
         self._allowance = Allowance(self._timeout)
-        self._direct = self._session(
-            aiohttp.TCPConnector(
-                ssl=self._access.tls,
-                resolver=_Resolver(self._timeout * _NAMES),
-                limit=8,
-                use_dns_cache=True,
-                socket_factory=reach.socket_of,
-            )
-        )
-        # A proxy is the administrator's, wherever it is.
-        self._proxied = self._session(aiohttp.TCPConnector(ssl=self._access.tls, limit=8))
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._direct.close()
-        await self._proxied.close()
-
-    @staticmethod
-    def _session(connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
-        # nothing is decompressed: what a digest is of is the document as it was pushed, and a bomb stays one
-        return aiohttp.ClientSession(
-            connector=connector,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            headers={"User-Agent": "mehc", "Accept-Encoding": "identity"},
-        )
+        if self._own:
+            await self._own.__aexit__(kind, error, trace)
 
     async def once(self, method: str, url: URL, headers: Mapping[str, str], limit: int) -> Answer:
         """The answer to one request, redirects not followed. Raises NetworkProblem, or Problem (NOT_A_REGISTRY)."""
         address, host, port = address_of(url), url.host or "", url.port or 0
         proxy = proxy_of(url)
-        session = self._proxied if proxy else self._direct
+        session = self.connections.session(proxied=proxy is not None)
         try:
             if proxy:
                 reach.named(host, port)
             async with (
+                self.connections.slot(address),
                 within(self._allowance.left),
-                session.request(method, url, headers=headers, allow_redirects=False, proxy=proxy) as response,
+                session.request(
+                    method, url, headers=headers, allow_redirects=False, proxy=proxy, ssl=self._access.tls
+                ) as response,
             ):
                 body = await _read(response, limit)
                 return Answer(
@@ -155,31 +137,6 @@ class Exchange:
             raise Problem(R.NOT_A_REGISTRY, address=address, detail="its answer is not HTTP") from None
         except (aiohttp.ClientError, OSError, net.NetworkProblem, ValueError) as error:
             raise _classify(error, host, port) from None
-
-
-class _Resolver(AbstractResolver):
-    """Resolution by ``net.places``: named when it fails, and kept off the loop's own threads."""
-
-    def __init__(self, timeout: float) -> None:
-        self._timeout = timeout
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
-        return [
-            ResolveResult(
-                hostname=host,
-                host=address,
-                port=there,
-                family=socket.AF_INET6 if ":" in address else socket.AF_INET,
-                proto=0,
-                flags=socket.AI_NUMERICHOST,
-            )
-            for address, there in await net.places(host, port, timeout=self._timeout)
-        ]
-
-    async def close(self) -> None:
-        """Nothing is held."""
 
 
 async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes:

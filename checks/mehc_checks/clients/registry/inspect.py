@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from mehc_checks.clients.registry.client import Registry
+from mehc_checks.clients.registry.completed import Completed
+from mehc_checks.clients.registry.connections import Connections
 from mehc_checks.clients.registry.exchange import Access
 from mehc_checks.clients.registry.inspection import Inspection
 from mehc_checks.clients.registry.keyring import Login
@@ -32,17 +34,33 @@ async def inspect(
     architectures: Sequence[str],
     timeout: float,
     exists: bool = False,
+    connections: Connections | None = None,
+    completed: Completed | None = None,
 ) -> Inspection:
     """Go through a pull of ``reference`` with each login in turn, as the kubelet does; anonymously with None or none.
 
     Without tag and digest only the repository is looked for, with ``exists`` only the manifest. ``timeout`` is in
-    seconds, for all logins together.
+    seconds, for all logins together. ``connections`` are used with others of one probe run, and ``completed`` has what
+    was found whole before.
     """
     end = asyncio.get_running_loop().time() + timeout
     first: Inspection | None = None
     for login in logins or (None,):
         left = max(end - asyncio.get_running_loop().time(), 0.1)
-        result = await _with_login(reference, login, access, None if exists else architectures, left)
+        result = Inspection(reference=str(reference), login=login.source if login else "")
+        registry = Registry(
+            reference.host,
+            reference.path,
+            login=login,
+            access=access,
+            timeout=left,
+            connections=connections,
+        )
+        try:
+            async with registry:
+                await Pull(registry, reference, result, completed).run(None if exists else architectures)
+        except Problem as problem:
+            result.problem = problem
         if result.problem is None:
             return result
         first = first or result
@@ -50,20 +68,3 @@ async def inspect(
             break
     assert first is not None  # noqa: S101 - there is always one attempt
     return first
-
-
-async def _with_login(
-    reference: Reference,
-    login: Login | None,
-    access: Access,
-    architectures: Sequence[str] | None,
-    timeout: float,
-) -> Inspection:
-    found = Inspection(reference=str(reference), login=login.source if login else "")
-    registry = Registry(reference.host, reference.path, login=login, access=access, timeout=timeout)
-    try:
-        async with registry:
-            await Pull(registry, reference, found).run(architectures)
-    except Problem as problem:
-        found.problem = problem
-    return found

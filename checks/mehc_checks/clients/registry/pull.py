@@ -6,6 +6,7 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from mehc_checks.clients.registry.client import Registry
+from mehc_checks.clients.registry.completed import Completed, Key, Whole
 from mehc_checks.clients.registry.exchange import NOT_FOUND, Answer
 from mehc_checks.clients.registry.inspection import Inspection
 from mehc_checks.clients.registry.manifest import (
@@ -43,8 +44,15 @@ _CACHE = DocumentCache(documents=64, largest=64 * 1024)
 class Pull:
     """One walk through manifest, variants, configuration and layers, noting what is found. Raises Problem."""
 
-    def __init__(self, registry: Registry, reference: Reference, found: Inspection) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        reference: Reference,
+        found: Inspection,
+        completed: Completed | None = None,
+    ) -> None:
         self._registry = registry
+        self._completed = completed or Completed()
         self._reference = reference
         self._image = str(reference)
         self._found = found
@@ -58,15 +66,16 @@ class Pull:
         self._found.digest = digest
         if architectures is None:
             return
-        wanted = self._variants(document, architectures) if kind in INDEXES else [document]
-        for number, item in enumerate(wanted):
-            manifest = item if kind not in INDEXES else await self._child(item)
-            size, platform = await self._complete(manifest)
+        if kind not in INDEXES:
+            whole = await self._complete(digest, document)
+            self._found.size = whole.size
+            self._found.platforms = (whole.platform,)
+            self._single(whole.platform, architectures)
+            return
+        for number, item in enumerate(self._variants(document, architectures)):
+            whole = await self._complete(*await self._child(item))
             if number == 0:
-                self._found.size = size
-            if kind not in INDEXES:
-                self._found.platforms = (platform,)
-                self._single(platform, architectures)
+                self._found.size = whole.size
 
     async def _repository(self) -> None:
         answer = await self._tags()
@@ -175,7 +184,8 @@ class Pull:
             R.IMAGE_PLATFORM_MISSING, image=self._image, architecture=built, detail=f"it has {has}"
         )
 
-    async def _child(self, entry: Mapping[str, Any]) -> Mapping[str, Any]:
+    async def _child(self, entry: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+        """Digest and content of a manifest that the index names."""
         digest = digest_of(entry, self._image)
         try:
             _, _, document = await self._fetch(digest)
@@ -188,25 +198,39 @@ class Pull:
                 platform=platform_of(entry.get("platform")),
                 digest=digest[:_SHOWN_DIGEST],
             ) from None
-        return document
+        return digest, document
 
-    async def _complete(self, manifest: Mapping[str, Any]) -> tuple[int, str]:
-        """Size in bytes and platform of a single image, all of whose parts the registry has."""
+    async def _complete(self, digest: str, manifest: Mapping[str, Any]) -> Whole:
+        """Of a single image, all of whose parts the registry has; of the largest it still sends the first byte."""
         config = manifest.get("config")
         layers = [layer for layer in dicts(manifest.get("layers")) if not layer.get("urls")]
         if not isinstance(config, dict) or len(layers) > _MOST_LAYERS:
             raise invalid(self._image, "its manifest names no configuration")
         parts = list({digest_of(part, self._image): part for part in [config, *layers]}.values())
+        key = Key.of(self._reference.host, self._reference.path, digest, self._registry.login)
+        whole = self._completed.recall(key)
+        if whole is None:
+            await self._require(parts)
+        try:
+            await self._download(max(parts, key=size_of))
+        except Problem:
+            self._completed.drop(key)
+            raise
+        if whole is None:
+            content = await self._config(digest_of(config, self._image))
+            created, platform = moment_of(content.get("created")), platform_of(content)
+            whole = Whole(sum(map(size_of, parts)), platform, created)
+            self._completed.keep(key, whole)
+        self._found.created = whole.created
+        return whole
+
+    async def _require(self, parts: Sequence[Mapping[str, Any]]) -> None:
+        """Raises Problem (BLOBS_MISSING) for what the registry does not have of ``parts``."""
         present = await asyncio.gather(*(self._has(digest_of(part, self._image)) for part in parts))
         missing = [part for part, there in zip(parts, present, strict=True) if not there]
-        size = sum(map(size_of, parts))
         if missing:
-            self._found.size = size
+            self._found.size = sum(map(size_of, parts))
             raise self._blobs_missing(missing, len(parts))
-        await self._download(max(parts, key=size_of))
-        content = await self._config(digest_of(config, self._image))
-        self._found.created = moment_of(content.get("created"))
-        return size, platform_of(content)
 
     async def _has(self, digest: str) -> bool:
         try:
