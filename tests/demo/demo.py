@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 if __name__ == "__main__":  # run as a file: `testbed` and `demo` are packages of the folder above
@@ -27,15 +28,18 @@ from demo.stage import (
     AZURE_BUS,
     AZURE_REDIS,
     AZURE_REDIS_PORT,
+    AZURE_STORE,
     CLOUD_NAMES,
-    CLOUD_STORES,
     FORWARDERS_PORT,
+    GOOGLE_STORE,
     GPU_NODE,
     IMAGE_CACHE,
+    MIRROR,
     REGISTRIES,
     REGISTRY,
     Servers,
     endpoint,
+    fill_azure,
     image_cache,
     of_azure,
     set_up_cluster,
@@ -46,6 +50,7 @@ from mehc_checks.modelengine.accelerators import ACCELERATOR_LABEL
 from testbed import keda
 from testbed.aggregation import register
 from testbed.aws import Aws
+from testbed.azure import LOGIN, AzureCloud
 from testbed.controlplane import ControlPlane
 from testbed.deployedoperator import DeployedOperator, can_have_hosts
 from testbed.endpoints import World
@@ -123,12 +128,17 @@ class Demo:
                 prometheus=prometheus.result(),
             )
         self.kwok = start(Kwok(self.control_plane))
-        proxy = start(Proxy({f"{name}:443": ecr.result().address for name in REGISTRIES}))
+        self.azure = start(AzureCloud(self.ca, place=(free_host(443), 443) if can_have_hosts() else None))
+        self.platform = fill_azure(self.azure)
+        self.servers = replace(self.servers, azure=self.platform)
+        routes = {f"{name}:443": ecr.result().address for name in REGISTRIES}
+        proxy = start(Proxy({**routes, f"{LOGIN}:443": self.azure.server.address}))
         self.environment = {
             "SSL_CERT_FILE": str(self.ca.ca_file),
             "HTTPS_PROXY": proxy.url,
             "NO_PROXY": "127.0.0.1,localhost",
             **self.servers.aws.client_environment(),
+            **self.platform.environment(temporary_directory("azure")),
         }
         self.stack = stack
         self.servers.fill()
@@ -184,7 +194,7 @@ class Demo:
         say(f"{len(installations)} ModelEngineHealthChecks with an empty spec: all probed after {took:.1f} s")
 
     def _install(self, helm: Helm, installation: HelmInstallation) -> None:
-        azure = of_azure() if installation.namespace == "acme-azure" else []
+        azure = of_azure(self.platform) if installation.namespace == "acme-azure" else []
         installation.install(self.control_plane, helm, image_cache(), *azure)
 
     def _start_clouds(self) -> dict[str, str]:
@@ -193,13 +203,21 @@ class Demo:
             say("without root there is no resolver of our own: Azure and Google Cloud are left out")
             return {}
         start, certificate = self.stack.enter_context, self.ca.issue(names=CLOUD_NAMES)
-        hosts = {}
-        for name, port in ((AZURE_BUS, AMQPS), *((store, 443) for store in CLOUD_STORES)):
-            hosts[name] = free_host(port)
-            start(ScriptedServer(lambda _: Reply(403), certificate=certificate, place=(hosts[name], port)))
-        hosts[AZURE_REDIS] = free_host(AZURE_REDIS_PORT)
-        place = (hosts[AZURE_REDIS], AZURE_REDIS_PORT)
-        start(Redis(tls=True, ca=self.ca, certificate=certificate, address=place))
+        address = self.azure.server.address.partition(":")[0]
+        hosts = dict.fromkeys((AZURE_BUS, AZURE_STORE, MIRROR), address)
+        hosts |= {GOOGLE_STORE: free_host(443), AZURE_REDIS: free_host(AZURE_REDIS_PORT)}
+        for place in ((address, AMQPS), (hosts[GOOGLE_STORE], 443)):
+            start(ScriptedServer(lambda _: Reply(403), certificate=certificate, place=place))
+        token = self.azure.token(self.platform, "https://redis.azure.com")
+        start(
+            Redis(
+                tls=True,
+                ca=self.ca,
+                certificate=certificate,
+                users={"default": "off", self.platform.object: f"on >{token} ~* &* +@all"},
+                address=(hosts[AZURE_REDIS], AZURE_REDIS_PORT),
+            )
+        )
         return hosts
 
     def look(self) -> None:

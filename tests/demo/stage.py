@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from mehc_checks.modelengine.accelerators import ACCELERATOR_LABEL
 from testbed import istio, keda
 from testbed.aws import Aws
+from testbed.azure import AzureCloud, BusQueue, Principal
 from testbed.controlplane import ControlPlane
 from testbed.helm import HelmInstallation
 from testbed.installation import DATABASE_SECRET, Tree, overlaid
@@ -25,10 +26,10 @@ ARTIFACTS = GCP["config"]["values"]["infra"]["docker_repo_prefix"]
 REGISTRIES = (REGISTRY, MIRROR, ARTIFACTS.partition("/")[0])
 """Names that the proxy leads to the one registry."""
 AZURE_REDIS, AZURE_REDIS_PORT = "my-cache.redis.cache.windows.net", 6380
-CLOUD_STORES = ("myaccount.blob.core.windows.net", "storage.googleapis.com")
+AZURE_STORE, GOOGLE_STORE = "myaccount.blob.core.windows.net", "storage.googleapis.com"
 AZURE_BUS, AMQPS = "my-bus.servicebus.windows.net", 5671
-CLOUD_NAMES = (AZURE_REDIS, AZURE_BUS, *CLOUD_STORES)
-"""What the installations on Azure and Google Cloud depend on, as far as names, TLS and certificates are tested."""
+CLOUD_NAMES = (AZURE_REDIS, AZURE_BUS, GOOGLE_STORE)
+"""What the installations on Azure and Google Cloud depend on, beside the server of ``testbed.azure``."""
 PULL_SECRET = "egp-ecr-regcred"
 FORWARDERS_PORT = 6379
 """Of Redis on premises: forwarders know no other."""
@@ -136,13 +137,23 @@ def set_up_cluster(control_plane: ControlPlane, kwok: Kwok) -> None:
     keda.deploy(control_plane)
 
 
-def of_azure() -> list[Tree]:
+def fill_azure(cloud: AzureCloud) -> Principal:
+    """The platform's identity, which the operator has too, and what it may do: a queue, a container, a registry."""
+    platform = cloud.identity()
+    for host in (AZURE_BUS, AZURE_STORE, MIRROR):
+        cloud.grant(platform, host)
+    cloud.state.queues[AZURE_BUS, "model-engine-service-builder"] = BusQueue()
+    cloud.state.containers[AZURE_STORE, AZURE["azure"]["abs_container_name"]] = {}
+    return platform
+
+
+def of_azure(platform: Principal) -> list[Tree]:
     """What the chart, and a careful user, put into the endpoint namespace on Azure."""
     authentication = {
         "apiVersion": "keda.sh/v1alpha1",
         "kind": "TriggerAuthentication",
         "metadata": {"name": "azure-workload-identity"},
-        "spec": {"podIdentity": {"provider": "azure-workload", "identityId": AZURE["azure"]["client_id"]}},
+        "spec": {"podIdentity": {"provider": "azure-workload", "identityId": platform.client}},
     }
     secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": PULL_SECRET}}
     return [authentication, secret]
@@ -185,6 +196,8 @@ class Servers:
     aws: Aws
     registry: Registry
     prometheus: Prometheus
+    azure: Principal | None = None
+    """The platform's identity on Azure."""
 
     def fill(self) -> None:
         """Images, databases at different revisions, a queue and a bucket."""
@@ -267,8 +280,10 @@ class Servers:
         return replace(made, secrets={**made.secrets, "s3-credentials": keys})
 
     def on_azure(self) -> HelmInstallation:
-        """A healthy installation on Azure, as far as it is evaluated without an identity of Azure."""
-        made = self.installation("acme-azure", "azure", overlaid(AZURE, self._common(MIRROR)))
+        """A healthy installation on Azure, which the operator looks at with the platform's identity."""
+        known = {"client_id": self.azure.client, "object_id": self.azure.object} if self.azure else {}
+        values = overlaid(AZURE, self._common(MIRROR), {"azure": known})
+        made = self.installation("acme-azure", "azure", values)
         return replace(made, secrets={**made.secrets, PULL_SECRET: {"unused": "here"}})
 
     def on_google(self) -> HelmInstallation:
@@ -284,7 +299,10 @@ class Servers:
     def clouds(self) -> list[tuple[str, HelmInstallation]]:
         """Those whose dependencies have names that only a resolver of the demo's own knows."""
         so_far = "nothing: it is healthy as far as this is evaluated, on"
-        return [(f"{so_far} Azure", self.on_azure()), (f"{so_far} Google Cloud", self.on_google())]
+        return [
+            ("nothing: it is healthy, on Azure", self.on_azure()),
+            (f"{so_far} Google Cloud", self.on_google()),
+        ]
 
     def installation(self, namespace: str, database: str, values: Tree) -> HelmInstallation:
         url = self.postgres.url("modelengine", PASSWORD, database)

@@ -30,8 +30,8 @@ from testbed.tools import ROOT
 
 pytestmark = pytest.mark.timeout(1800)  # the first build, on a slow machine
 ENVIRONMENT = Path("opt/mehc")
-MEGABYTES = 150
-"""Of all files, at most. They are 121 MB on Debian's own Python."""
+MEGABYTES = 160
+"""Of all files, at most. They are 145 MB on Debian's own Python: azure-identity and what it needs are 21 of them."""
 
 IMPORT_NAMED = """
 import importlib, sys

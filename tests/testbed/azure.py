@@ -105,13 +105,14 @@ class State:
 
 
 class AzureCloud:
-    """The server. ``certificates``: its authority is the one that clients must trust."""
+    """The server, at ``place``. ``certificates``: its authority is the one that clients must trust."""
 
-    def __init__(self, certificates: CertificateAuthority) -> None:
+    def __init__(self, certificates: CertificateAuthority, place: tuple[str, int] | None = None) -> None:
         self.state = State()
         self._ca = certificates
         names = (LOGIN, *(f"*.{suffix}" for suffix in (VAULT, BLOBS, BUS, REGISTRY)))
-        self.server = ScriptedServer(self._answer, certificate=certificates.issue("azure", names=names))
+        certificate = certificates.issue("azure", names=names)
+        self.server = ScriptedServer(self._answer, certificate=certificate, place=place)
 
     def __enter__(self) -> Self:
         self.server.__enter__()

@@ -1,6 +1,6 @@
 """Who this process is to Azure: tokens of its workload identity or managed identity, each kept until it nearly expires.
 
-``azure-identity`` gets them; it is imported where Azure is in use, which takes an eighth of a second and 20 MB.
+``azure-identity`` gets them; it is imported where Azure is in use, which takes a tenth of a second and 11 MB.
 """
 
 import asyncio
