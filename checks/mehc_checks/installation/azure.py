@@ -1,6 +1,7 @@
 """Azure as an installation uses it: the services that its values name, asked by this process's identity."""
 
 import re
+from collections.abc import Iterable
 from typing import Final
 
 from mehc_checks.clients.azure.client import Azure
@@ -32,14 +33,15 @@ def account(text: str) -> str:
     return text if _NAME.fullmatch(text) else ""
 
 
-async def login_token(context: Context, scope: str, host: str) -> tuple[Token, bool]:
-    """A token by which to log in at ``host``, and whether it is of the platform's own identity.
+async def login_token(context: Context, scope: str, hosts: Iterable[str]) -> tuple[Token, bool]:
+    """A token by which to log in at ``hosts``, and whether it is of the platform's own identity.
 
     A token for one server of Azure opens every other that admits this process. So where values may be anyone's, it goes
     to none but Azure's own servers, which show it to no one. Raises AzureProblem.
     """
-    if context.is_deputy and not host.lower().rstrip(".").endswith(_OF_AZURE[scope]):
-        raise AzureProblem(AzureReasons.TOKEN_WITHHELD, host=host, domain=_OF_AZURE[scope][0][1:])
+    for host in hosts:
+        if context.is_deputy and not host.lower().rstrip(".").endswith(_OF_AZURE[scope]):
+            raise AzureProblem(AzureReasons.TOKEN_WITHHELD, host=host, domain=_OF_AZURE[scope][0][1:])
     asked = await azure(context)
     held = await asked.token(scope)
     context.redactor.add(held.text)

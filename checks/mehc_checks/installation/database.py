@@ -80,6 +80,7 @@ async def database_of(context: Context, environment: Environment) -> Database:
     return _database(context, environment, of_secret(fields), places, secret=name)
 
 
+_NO_TOKEN: Final = "token-to-come"  # noqa: S105 - none
 _PLACES: Final = ("source", "host", "reader", "name")
 
 
@@ -91,16 +92,17 @@ async def _of_key_vault(context: Context, environment: Environment, kept: CloudS
     text = kept.text or ""
     if wrong := wrong_address(text):
         raise kept.unusable(wrong, form=KEY_VAULT_FORM, setting=setting)
-    held, is_platforms = await login_token(context, DATABASE_SCOPE, text.partition("/")[0].partition(":")[0])
     user = environment.get(AZURE_IDENTITY) or "None"  # as Python writes what is not set
     source = f"secret {kept.name} of {SourceKind.KEY_VAULT}"
-    database = _database(
-        context,
-        environment,
-        of_key_vault(text, user=user, token=held.text),
-        dict.fromkeys(_PLACES, source),
-        secret=kept.name,
-    )
+
+    def made(token: str) -> Database:
+        urls = of_key_vault(text, user=user, token=token)
+        return _database(context, environment, urls, dict.fromkeys(_PLACES, source), secret=kept.name)
+
+    servers = [session.server for session in made(_NO_TOKEN).sessions if session.server]
+    hosts = {host for server in servers for host, _ in server.places}  # as drivers read the text
+    held, is_platforms = await login_token(context, DATABASE_SCOPE, hosts)
+    database = made(held.text)
     rejected = R.ENTRA_LOGIN_REJECTED if is_platforms else R.ENTRA_LOGIN_NOT_TESTED
     return replace(database, rejected=rejected, principal=held.principal)
 

@@ -93,7 +93,7 @@ async def _logged_in(context: Context, connection: Connection) -> Connection:
     if server is None:
         return connection
     try:
-        held, is_platforms = await login_token(context, REDIS_SCOPE, server.host)
+        held, is_platforms = await login_token(context, REDIS_SCOPE, [server.host])
     except AzureProblem as problem:
         return replace(connection, problem=_not_evaluated(words, str(problem)))
     if not is_platforms:

@@ -190,6 +190,7 @@ async def test_an_operator_reads_what_a_live_workload_names_and_sends_its_token_
 ) -> None:
     given = by_platform.values(by_platform.address)
     elsewhere = by_platform.values(f"db.example.com:{by_platform.postgres.port}/{by_platform.database}")
+    hidden = by_platform.values(f"{by_platform.address}?host=db.example.com&application_name=")
 
     async def found(values: Tree) -> set[str]:
         allowed = reach.networks(["127.0.0.0/8"])
@@ -198,7 +199,11 @@ async def test_an_operator_reads_what_a_live_workload_names_and_sends_its_token_
         return {each.reason for each in result.findings}
 
     assert await found(given) == {"NotVerified"}
-    for values, reason in ((given, "SchemaAtHead"), (elsewhere, "AzureTokenWithheld")):
+    for values, reason in (
+        (given, "SchemaAtHead"),
+        (elsewhere, "AzureTokenWithheld"),
+        (hidden, "AzureTokenWithheld"),
+    ):
         _deploy(control_plane, namespace, values)
         assert reason in await found(values)
 
