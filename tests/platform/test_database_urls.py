@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from mehc_checks.clients.google import identity
 from mehc_checks.clients.kubernetes.api import KubernetesCluster
 from mehc_checks.clients.postgres.client import session
 from mehc_checks.clients.postgres.server import Server
@@ -33,6 +34,7 @@ from mehc_checks.modelengine.environment import by_values
 from mehc_checks.modelengine.values import Layer, Values
 from testbed.aws import REGION, Aws
 from testbed.controlplane import ControlPlane
+from testbed.google import GoogleCloud
 from testbed.installation import overlaid
 from testbed.judging import judged
 from testbed.modelengine import migrate
@@ -232,13 +234,39 @@ def installed(
 WARNED = {
     "dfeae146ce1f": "two secrets are named, and one of them is ignored: it works, and is worth a warning"
 }
-EVALUATED = [
-    vector
-    for vector in VECTORS
-    if vector["kind"] not in ("secret-name", "key-vault")
-    and not (vector["kind"] == "cloud-secret" and vector["in"]["cloud"] == "gcp")
-]
-"""Secrets of GCP are not read, and those of Azure have tests of their own (test_database_azure.py)."""
+EVALUATED = [vector for vector in VECTORS if vector["kind"] not in ("secret-name", "key-vault")]
+"""Secrets of Azure have tests of their own (test_database_azure.py)."""
+
+
+@pytest.fixture(scope="module")
+def google_cloud(certificate_authority: CertificateAuthority) -> Iterator[GoogleCloud]:
+    """Its metadata server has an account that may read the secrets of project p1."""
+    with GoogleCloud(certificate_authority) as cloud:
+        account = cloud.account()
+        cloud.grant(account, "p1")
+        cloud.state.on_node = account.email
+        yield cloud
+
+
+@pytest.fixture
+def google(google_cloud: GoogleCloud, monkeypatch: pytest.MonkeyPatch) -> Iterator[GoogleCloud]:
+    """Within, this process finds Google there."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(google_cloud.ca_file))
+    identity._KEPT.clear()
+    identity._FAILED.clear()
+    with google_cloud.led():
+        yield google_cloud
+    identity._KEPT.clear()
+    google_cloud.state.secrets.clear()
+
+
+def on_google(values: dict[str, Any], given: Mapping[str, Any], cloud: GoogleCloud) -> dict[str, Any]:
+    """``values`` with the secret that they name kept by Google."""
+    if "unreadable" not in given:
+        kept = given.get("secret", given.get("secret_text"))
+        cloud.keep("p1", "cs", kept if isinstance(kept, str) else json.dumps(kept))
+    project = {"name": "DB_SECRET_GCP_PROJECT_ID", "value": "p1"}
+    return overlaid(values, at("extraEnvVars", [project]))
 
 
 @pytest.mark.parametrize(
@@ -253,10 +281,13 @@ async def test_verdicts(
     cluster: KubernetesCluster,
     control_plane: ControlPlane,
     namespace: str,
+    request: pytest.FixtureRequest,
 ) -> None:
     """A session that the platform cannot open fails the check; a migration alone that fails warns."""
     given, out = placed(vector["in"], server), vector["out"]
     values = installed(given, vector["kind"], on_aws, control_plane, namespace)
+    if vector["kind"] == "cloud-secret" and given["cloud"] == "gcp":
+        values = on_google(values, given, request.getfixturevalue("google"))
     result = await judged("DatabaseMigrated", values, cluster=cluster, namespace=namespace)
     works = all(out[name]["ok"] for name in NAMES.values())
     warns = not out["migration"]["ok"] or vector["id"] in WARNED

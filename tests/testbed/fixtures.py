@@ -26,12 +26,19 @@ from testbed.redis import Redis
 
 
 def pytest_configure() -> None:
-    """No test finds the developer's own cluster, database, Redis or identity in Azure."""
+    """No test finds the developer's own cluster, database, Redis or identity in Azure or Google."""
     os.environ["KUBECONFIG"] = os.devnull  # unset would mean ~/.kube/config
     for name in list(os.environ):
-        if name.startswith(("PG", "KUBERNETES_SERVICE_", "REDIS_", "AZURE_")) or name == "DATABASE_URL":
+        if (
+            name.startswith(("PG", "KUBERNETES_SERVICE_", "REDIS_", "AZURE_", "GOOGLE_"))
+            or name == "DATABASE_URL"
+        ):
             del os.environ[name]
     os.environ["AZURE_POD_IDENTITY_AUTHORITY_HOST"] = "http://127.0.0.1:9"  # nothing listens there
+    os.environ["GCE_METADATA_HOST"] = (
+        "metadata.invalid"  # resolves nowhere, as the real name outside of Google
+    )
+    os.environ["CLOUDSDK_CONFIG"] = "/nonexistent"
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,7 @@ from typing import Final
 
 from mehc_checks.core.errors import Problem
 from mehc_checks.installation.azure import DATABASE_SCOPE, login_token
-from mehc_checks.installation.cloudsecrets.database import READERS
+from mehc_checks.installation.cloudsecrets.database import database_secret
 from mehc_checks.installation.context import Context
 from mehc_checks.installation.environment import Environment, gateway_environment
 from mehc_checks.installation.reasons import EnvironmentReasons
@@ -63,12 +63,7 @@ async def database_of(context: Context, environment: Environment) -> Database:
         raise Problem(R.URL_EMPTY, source=environment.source(DATABASE_URL), fallback=fallback)
     if kind is SourceKind.PARTS:
         return _of_parts(context, environment)
-    read = READERS.get(kind)
-    if read is None:
-        vault = context.configuration.text("azure.keyvault_name")
-        store = f"{kind} {vault}" if kind is SourceKind.KEY_VAULT and vault else str(kind)
-        raise Problem(R.CLOUD_SECRET_NOT_READ, secret=name, store=store)
-    kept = await read(context, name)
+    kept = await database_secret(context, kind, name, environment)
     if kind is SourceKind.KEY_VAULT:
         return await _of_key_vault(context, environment, kept)
     if unusable := kept.problem(concerning="", form=SECRET_FORM, setting=paths.CLOUD_DATABASE_SECRET):
@@ -76,8 +71,13 @@ async def database_of(context: Context, environment: Environment) -> Database:
     fields = kept.fields or {}
     source = f"secret {name} of {kind}"
     parts = {"host": "clusterHost", "reader": "clusterHostRo", "name": "dbname"}
+    is_google = kind is SourceKind.GCP_SECRET
+    if is_google:
+        parts |= {
+            role: "host" for role in ("host", "reader") if not fields.get(parts[role]) and fields.get("host")
+        }
     places = {"source": source, **{place: f"{field} of {source}" for place, field in parts.items()}}
-    return _database(context, environment, of_secret(fields), places, secret=name)
+    return _database(context, environment, of_secret(fields, gcp=is_google), places, secret=name)
 
 
 _NO_TOKEN: Final = "token-to-come"  # noqa: S105 - none

@@ -31,6 +31,9 @@ PARTS: Final = {
 SECRET_FORM: Final = "a JSON object with username, password, clusterHost, clusterHostRo, port, dbname"  # noqa: S105
 READER_HOST: Final = "DB_HOST_RO"
 SECRET_NAME: Final = "DB_SECRET_NAME"  # noqa: S105 - a variable
+SECRET_PROJECT: Final = "DB_SECRET_GCP_PROJECT_ID"  # noqa: S105 - a variable
+"""Where it is not set, the name of the secret has to be the full name of a version."""
+SECRET_PROJECT_PLACE: Final = f"{SECRET_PROJECT} in extraEnvVars"
 
 
 class SourceKind(StrEnum):
@@ -85,7 +88,10 @@ class URLs:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Given:
-    """What goes into a URL as it is. ``missing`` are fields of the secret that lack, for which it says None."""
+    """What goes into a URL as it is. ``missing`` are fields of the secret that lack, for which it says None.
+
+    ``place`` is the value that says where the secret is, where that is not the region.
+    """
 
     user: str
     password: str = field(repr=False)
@@ -93,6 +99,7 @@ class Given:
     port: str
     database: str
     missing: tuple[str, ...] = ()
+    place: str = ""
 
     @property
     def url(self) -> str:
@@ -127,7 +134,13 @@ def of_secret(fields: Mapping[str, str], *, gcp: bool = False) -> URLs:
             name for name in names if name not in fields or (gcp and name == host and not fields[name])
         )
         made[role] = Given(
-            user=user, password=password, host=place, port=port, database=database, missing=missing
+            user=user,
+            password=password,
+            host=place,
+            port=port,
+            database=database,
+            missing=missing,
+            place=SECRET_PROJECT_PLACE if gcp else "",
         )
     return URLs(writer=made[Role.WRITER].url, reader=made[Role.READER].url, given=made)
 
@@ -220,6 +233,8 @@ def _raise_for_fields(given: Given) -> None:
     if given.missing:
         lacks = f"lacks {', '.join(given.missing)}"
         words = {"secret": "", "wrong": lacks, "form": SECRET_FORM, "setting": CLOUD_DATABASE_SECRET}
+        if given.place:
+            words["place"] = given.place
         raise URLProblem(R.CLOUD_SECRET_UNUSABLE, at_start="port" in given.missing, **words)
     for name, value, breaking in (("username", given.user, ":/"), ("password", given.password, "@")):
         if character := next((each for each in value if each in breaking), ""):

@@ -28,14 +28,6 @@ class DatabaseURLReasons(CloudSecretReasons):
         message="{source} is empty: the gateway uses {fallback} in its place",
         remedy="Write {source} as postgresql://USER:PASSWORD@HOST:5432/DATABASE.",
     )
-    CLOUD_SECRET_NOT_READ = Reason(
-        "CloudSecretNotRead",
-        Status.ERROR,
-        "The database URL is made from a secret of a store that mehc cannot read.",
-        message="the database URL is made from secret {secret} of {store}, which mehc cannot read: nothing was tested",
-        remedy="Check the secret by hand, or store the URL in a Kubernetes Secret and name that in "
-        "secrets.kubernetesDatabaseSecretName.",
-    )
     ENTRA_LOGIN_NOT_TESTED = Reason(
         "EntraLoginNotTested",
         Status.ERROR,

@@ -652,8 +652,8 @@ CASES = [
     ),
     Case(
         id="a secret of GCP",
-        reason="CloudSecretNotRead",
-        says="secret ml/db of GCP Secret Manager, which mehc cannot read",
+        reason="CloudSecretUnusable",
+        says="secret ml/db has no project: DB_SECRET_GCP_PROJECT_ID is not set",
         data=lambda _: None,
         values={
             "secrets": {"kubernetesDatabaseSecretName": None, "cloudDatabaseSecretName": "ml/db"},

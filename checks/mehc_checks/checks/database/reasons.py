@@ -4,6 +4,7 @@ from typing import Final
 
 from mehc_checks.clients.aws.reasons import AwsReasons
 from mehc_checks.clients.azure.reasons import AzureReasons
+from mehc_checks.clients.google.reasons import GoogleReasons
 from mehc_checks.clients.postgres.reasons import PostgresReasons
 from mehc_checks.core.outcome import Reason, Status
 from mehc_checks.installation.reasons import EnvironmentReasons
@@ -13,7 +14,9 @@ _MIGRATE: Final = "Set db.runDbMigrationScript: true and run helm upgrade."
 _STAMP: Final = "run `alembic stamp {stamp}` in model_engine_server/db/migrations of a gateway pod"
 
 
-class DatabaseReasons(EnvironmentReasons, DatabaseURLReasons, PostgresReasons, AwsReasons, AzureReasons):
+class DatabaseReasons(
+    EnvironmentReasons, DatabaseURLReasons, PostgresReasons, AwsReasons, AzureReasons, GoogleReasons
+):
     """Where the URL comes from, what its drivers make of it, the session, the schema."""
 
     AT_HEAD = Reason(

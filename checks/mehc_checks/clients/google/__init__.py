@@ -1,0 +1,1 @@
+"""Asking Google Cloud, with the identity of this process."""
