@@ -47,8 +47,8 @@ class GoogleReasons(ReasonSet):
     BINDING_MISSING = Reason(
         "GoogleIdentityBindingMissing",
         Status.ERROR,
-        "The operator's Kubernetes ServiceAccount may not use the Google service account that its annotation names.",
-        message="{concerning}the operator's ServiceAccount may not use {principal} ({code})",
+        "The operator's Kubernetes ServiceAccount is not allowed to use the Google service account of its annotation.",
+        message="{concerning}the operator's ServiceAccount cannot use {principal} ({code})",
         remedy="Grant roles/iam.workloadIdentityUser on {principal} to the operator's ServiceAccount "
         "(gcloud iam service-accounts add-iam-policy-binding).",
         defaults=_CONCERNING,
@@ -110,7 +110,7 @@ class GoogleReasons(ReasonSet):
     PROJECT_UNKNOWN = Reason(
         "GoogleProjectDenied",
         Status.ERROR,
-        "The project does not exist, or mehc's identity may not see it; Google does not say which.",
+        "The project does not exist, or mehc's identity cannot see it; Google does not say which.",
         message="{concerning}Google knows no project for {what} that {principal} may see",
         remedy="Check the project's ID. If it is right, grant {role} to {principal} in that project.",
         defaults=_CONCERNING,
@@ -160,7 +160,7 @@ class GoogleReasons(ReasonSet):
     BILLING_DISABLED = Reason(
         "GoogleBillingDisabled",
         Status.FAIL,
-        "The project has no active billing account, so its services serve nobody.",
+        "The project has no active billing account, so its services reject every request.",
         message="{concerning}{what} is closed: its project has no active billing account ({code})",
         remedy="Link an active billing account to the project (gcloud billing projects link).",
         defaults=_CONCERNING,

@@ -18,9 +18,9 @@ from mehc_checks.modelengine.secrets import CloudSecret
 _ADDRESS: Final = "https://secretmanager.googleapis.com/v1"
 _ROLE: Final = "roles/secretmanager.secretAccessor"
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,255}")
-_PROJECT: Final = re.compile(r"[a-z0-9][a-z0-9.:-]{2,62}")
+_PROJECT: Final = re.compile(r"[a-z0-9][a-z0-9.:-]{0,62}")
 _FULL: Final = re.compile(
-    r"projects/(?P<project>[a-z0-9.:-]{3,63})/secrets/(?P<name>[A-Za-z0-9_-]{1,255})/versions/[A-Za-z0-9_-]{1,63}"
+    r"projects/(?P<project>[a-z0-9.:-]{1,63})/secrets/(?P<name>[A-Za-z0-9_-]{1,255})/versions/[A-Za-z0-9_-]{1,63}"
 )
 _PART: Final = 0.5
 """Part of the time, so that some is left for the database."""
