@@ -14,6 +14,7 @@ import pytest
 from mehc_checks.checks.database.reasons import DatabaseReasons
 from mehc_checks.clients.aws.reasons import AwsReasons
 from mehc_checks.clients.azure.reasons import AzureReasons
+from mehc_checks.clients.google.reasons import GoogleReasons
 from mehc_checks.clients.kubernetes.api import KubernetesCluster
 from mehc_checks.clients.network.reasons import NetworkReasons
 from mehc_checks.core.outcome import Status
@@ -807,12 +808,13 @@ async def test_a_server_that_is_not_ready(
 
 
 def test_every_reason_has_a_case(produced: set[str]) -> None:
-    """Those of AWS and Azure are in test_aws.py and test_azure_identity.py, of the network in test_net.py, some in
-    files beside this one.
+    """Those of AWS, Azure and Google are in test_aws.py, test_azure_identity.py and test_google_identity.py, of
+    the network in test_net.py, some in files beside this one.
     """
     elsewhere = {
         *AwsReasons.all(),
         *AzureReasons.all(),
+        *GoogleReasons.all(),
         *NetworkReasons.all(),
         *EnvironmentReasons.all(),
         DatabaseReasons.COMPONENT_DIFFERS,
