@@ -145,6 +145,8 @@ def test_it_has_all_that_a_ticket_needs(bundle: Bundle, installed: Cluster) -> N
     assert FIRST in log
     assert LAST in log
     assert "BackOff" in bundle.files[f"events/{installed.namespace}.txt"]
+    assert f"Stored: {installed.namespace}/model-engine Failing (1/4)" in bundle.files["index.html"]
+    assert f"Checked now, from here: {installed.namespace} " in bundle.files["index.html"]
     for name in names - {"index.html"}:
         assert f'<a href="{name}">' in bundle.files["index.html"]
 

@@ -17,10 +17,12 @@ from mehc_checks.render.documents.check import check_report
 from mehc_checks.render.html import html, rendered
 from mehc_checks.render.terminal import Style
 from mehc_checks.render.text import render
+from mehc_checks.render.text import short as one_line
 from mehc_operator.bundle.archive import Archive
 from mehc_operator.bundle.record import RecordingCluster
 from mehc_operator.bundle.scrub import Scrub, lean
 from mehc_operator.pages import page
+from mehc_operator.screen import short
 from mehc_operator.stored import Resource
 
 _TITLES: Final = {
@@ -52,6 +54,7 @@ class Gathered:
 def write(gathered: Gathered, cluster: RecordingCluster, clean: Scrub, archive: Archive, end: float) -> None:
     """All that was read, scrubbed. What matters most comes first, for an archive that is full or late."""
     add, moment, unread = archive.add, now(), gathered.unread
+    said = []
     stored: Resource | None = None
     if gathered.stored is not None:
         add("stored/resource.json", _json(clean.tree(_without_the_values(gathered.stored))))
@@ -60,9 +63,11 @@ def write(gathered: Gathered, cluster: RecordingCluster, clean: Scrub, archive: 
         except MehcError as error:
             unread.append(str(error))
     if stored:
+        said.append(f"Stored: {short(stored, moment)}")
         add("stored/status.html", page(stored, catalogue(), moment, context=gathered.context))
     if gathered.report:
         report = clean.record(gathered.report)
+        said.append(f"Checked now, from here: {one_line(report)}")
         add("check/report.json", as_json(check_report(report, context=gathered.context)))
         add("check/report.html", html(report, now=moment, context=gathered.context))
         add("check/report.txt", render(report, style=Style(), context=gathered.context))
@@ -84,11 +89,11 @@ def write(gathered: Gathered, cluster: RecordingCluster, clean: Scrub, archive: 
     if unread:
         add("unread.txt", clean.text("\n".join(unread)))
     names = archive.names
-    add("index.html", index(clean.text(gathered.namespace), names, len(unread)))
+    add("index.html", index(clean.text(gathered.namespace), said, names, len(unread)))
 
 
-def index(namespace: str, names: Iterable[str], unread: int) -> str:
-    """The page that leads to the files, by what they are."""
+def index(namespace: str, said: Iterable[str], names: Iterable[str], unread: int) -> str:
+    """The page that leads to the files, by what they are; ``said`` are the verdicts."""
     by_folder: dict[str, list[str]] = {}
     for name in names:
         folder = name.partition("/")[0] if "/" in name else ""
@@ -98,6 +103,7 @@ def index(namespace: str, names: Iterable[str], unread: int) -> str:
         now=now(),
         served=None,
         namespace=namespace,
+        said=said,
         folders=by_folder,
         titles=_TITLES,
         unread=unread,
