@@ -251,7 +251,12 @@ class AzureCloud:
     def _blobs(self, host: str, request: Request, held: Principal | None) -> Reply:
         """Source: Blob service REST API, List Blobs, Put Blob, Get Blob Properties, Delete Blob."""
         if held is None:
-            return _storage(401, "NoAuthenticationInformation")
+            given = "Authorization" in request.headers
+            return (
+                _storage(403, "AuthenticationFailed")
+                if given
+                else _storage(401, "NoAuthenticationInformation")
+            )
         if host in self.state.firewalled:
             return _storage(403, "AuthorizationFailure")
         parts, query = urlsplit(request.path), parse_qs(urlsplit(request.path).query)

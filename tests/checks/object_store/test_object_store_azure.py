@@ -68,6 +68,15 @@ async def test_an_identity_that_may_not_list(cloud: AzureCloud, person: Principa
     assert (result.status, result.reason) == (Status.FAIL, "AzurePlatformAccessDenied")
 
 
+async def test_a_token_that_is_not_accepted_is_asked_for_again(cloud: AzureCloud, person: Principal) -> None:
+    cloud.grant(person, HOST)
+    assert (await judge(cloud)).status is Status.PASS
+    cloud.state.tokens.clear()
+    result = await judge(cloud, client=person.client)
+    assert (result.status, result.reason) == (Status.ERROR, "AzureTokenRejected")
+    assert (await judge(cloud)).status is Status.PASS
+
+
 async def test_a_firewall(cloud: AzureCloud, person: Principal) -> None:
     cloud.grant(person, HOST)
     cloud.state.firewalled.add(HOST)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Final
 
-from mehc_checks.clients.azure.identity import AzureProblem, Token, token
+from mehc_checks.clients.azure.identity import AzureProblem, Token, forget, token
 from mehc_checks.clients.azure.reasons import NOT_FOUND, AzureReasons
 from mehc_checks.clients.http.exchange import Response, send
 from mehc_checks.core.deadline import Allowance
@@ -21,6 +21,8 @@ _MOST: Final = 256 * 1024
 _FIREWALL: Final = frozenset({"ForbiddenByFirewall", "AuthorizationFailure", "PublicAccessNotPermitted"})
 """Codes of Key Vault and of Storage for an address that their firewalls do not admit."""
 _FORBIDDEN: Final = frozenset({HTTPStatus.FORBIDDEN.value})
+_UNAUTHENTICATED: Final = frozenset({"AuthenticationFailed", "InvalidAuthenticationInfo"})
+"""Codes of Storage for a token that it does not accept, with status 403 too."""
 _REASONS: Final = {401: R.TOKEN_REJECTED, 403: R.DENIED, 429: R.THROTTLED, 503: R.THROTTLED}
 _DENYING: Final = (R.DENIED, R.PLATFORM_DENIED)
 
@@ -70,6 +72,8 @@ class Azure:
         if answer.status == HTTPStatus.NOT_FOUND:
             raise AzureProblem(NOT_FOUND, **words, code=code)
         reason = self._reason(HTTPStatus.FORBIDDEN if answer.status in denying else answer.status, code, held)
+        if reason is R.TOKEN_REJECTED:
+            forget(scope)
         shown = code or f"HTTP {answer.status}"
         raise AzureProblem(reason, **words, code=f" ({shown})" if reason in _DENYING else shown)
 
@@ -77,6 +81,8 @@ class Azure:
         """What ``status`` and ``code`` mean for the one who asked with the token ``held``."""
         if status == HTTPStatus.FORBIDDEN and code in _FIREWALL:
             return R.FIREWALL
+        if code in _UNAUTHENTICATED:
+            return R.TOKEN_REJECTED
         found = _REASONS.get(status, R.OTHER)
         return R.PLATFORM_DENIED if found is R.DENIED and self.is_platform(held) else found
 

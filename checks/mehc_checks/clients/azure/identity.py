@@ -86,7 +86,7 @@ _ASKED: Final[dict[tuple[Any, ...], asyncio.Task[Token]]] = {}
 
 async def token(scope: str, *, timeout: float) -> Token:
     """A token of this process's identity for ``scope``, within ``timeout`` seconds. Raises AzureProblem."""
-    identity = tuple(sorted((name, text) for name, text in os.environ.items() if name.startswith("AZURE_")))
+    identity = _identity()
     kept = _KEPT.setdefault(identity, _Kept())
     found = kept.tokens.get(scope)
     if found and found.expires - time.time() > KEPT_BEFORE_EXPIRY:
@@ -103,6 +103,16 @@ async def token(scope: str, *, timeout: float) -> Token:
         return await asyncio.shield(task)
     except Problem as problem:
         raise type(problem)(problem.reason, **problem.words) from None
+
+
+def forget(scope: str) -> None:
+    """Ask for another token next time: a service does not accept this one."""
+    if kept := _KEPT.get(_identity()):
+        kept.tokens.pop(scope, None)
+
+
+def _identity() -> tuple[tuple[str, str], ...]:
+    return tuple(sorted((name, text) for name, text in os.environ.items() if name.startswith("AZURE_")))
 
 
 def _over(done: asyncio.Task[Token], key: tuple[Any, ...], kept: _Kept, scope: str) -> None:
