@@ -11,6 +11,7 @@ import os
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -64,7 +65,10 @@ class State:
     roles: set[tuple[str, str]] = field(default_factory=set)
     secrets: dict[tuple[str, str], tuple[bytes, str]] = field(default_factory=dict)
     """Content and state of the last version, by project and name."""
-    buckets: dict[str, dict[str, bytes]] = field(default_factory=dict)
+    buckets: dict[str, dict[str, datetime]] = field(default_factory=dict)
+    """When each object was written, by bucket and name."""
+    writers: set[str] = field(default_factory=set)
+    """Emails of accounts that may write objects where they may list them."""
     refusing: dict[str, Reply] = field(default_factory=dict)
     """Services, projects and buckets that answer everybody so."""
     on_node: str = ""
@@ -155,6 +159,8 @@ class GoogleCloud:
             return error(401, "UNAUTHENTICATED", reason="ACCESS_TOKEN_EXPIRED")
         if host == SECRETS:
             return self._secret(held, path)
+        if host == STORAGE:
+            return self._storage(held, request)
         return Reply(404)
 
     def _exchange(self, form: dict[str, list[str]]) -> Reply:
@@ -200,6 +206,51 @@ class GoogleCloud:
             return error(400, "FAILED_PRECONDITION", message=message)
         payload = {"data": base64.b64encode(data).decode(), "dataCrc32c": "1"}
         return _json(200, {"name": f"{path[4:]} {version}", "payload": payload})
+
+    def _storage(self, held: Account, request: Request) -> Reply:
+        """Source: Cloud Storage JSON API, methods of objects."""
+        parts = urlsplit(request.path)
+        query = {name: texts[0] for name, texts in parse_qs(parts.query).items()}
+        before, _, after = parts.path.partition("/b/")
+        bucket, _, rest = after.partition("/o")
+        if bucket in self.state.refusing:
+            return self.state.refusing[bucket]
+        if bucket not in self.state.buckets:
+            return refused(404, "notFound")
+        objects, name = self.state.buckets[bucket], unquote(rest.lstrip("/"))
+        is_listing = request.method == "GET" and not name
+        if (held.email, bucket) not in self.state.roles or not (
+            is_listing or held.email in self.state.writers
+        ):
+            return refused(403, "forbidden")
+        if is_listing:
+            found = [
+                _object(each, when)
+                for each, when in sorted(objects.items())
+                if each.startswith(query.get("prefix", ""))
+            ]
+            listed = found[: int(query.get("maxResults", 1000))]
+            return _json(200, {"kind": "storage#objects", **({"items": listed} if listed else {})})
+        if before.startswith("/upload"):
+            objects[query["name"]] = datetime.now(UTC)
+            return _json(200, _object(query["name"], objects[query["name"]]))
+        if name not in objects:
+            return refused(404, "notFound")
+        if request.method == "DELETE":
+            del objects[name]
+            return Reply(204)
+        return _json(200, _object(name, objects[name]))
+
+
+def _object(name: str, written: datetime) -> dict[str, str]:
+    when = written.isoformat().replace("+00:00", "Z")
+    return {"kind": "storage#object", "name": name, "updated": when, "timeCreated": when}
+
+
+def refused(code: int, reason: str) -> Reply:
+    """An error of Cloud Storage. Source: its JSON API, HTTP status and error codes."""
+    error = {"message": "remote words", "domain": "global", "reason": reason}
+    return _json(code, {"error": {"code": code, "message": "remote words", "errors": [error]}})
 
 
 def _header(request: Request, name: str) -> str:

@@ -15,6 +15,8 @@ _FILES: Final = ("cloud_file_llm_fine_tune_repository", "hf_user_fine_tuned_weig
 _CONTAINER: Final = "azure.abs_container_name"
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 """An S3 bucket's name. Source: Amazon S3 user guide, bucket naming rules."""
+_GOOGLE_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
+"""Source: Cloud Storage, about buckets: 222 characters at most, where they have dots."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,10 +27,9 @@ class Bucket:
     sources: tuple[str, ...]
     prefixes: tuple[str, ...] = ("",)
 
-    @property
-    def is_valid(self) -> bool:
-        """Whether S3 could have a bucket of this name."""
-        return _NAME.fullmatch(self.name) is not None
+    def is_valid(self, cloud: str) -> bool:
+        """Whether the store of ``cloud`` could have a bucket of this name."""
+        return (_GOOGLE_NAME if cloud == "gcp" else _NAME).fullmatch(self.name) is not None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -15,6 +15,7 @@ from mehc_checks.clients.aws.client import Aws as Asked
 from mehc_checks.clients.aws.client import AwsProblem
 from mehc_checks.clients.aws.reasons import AwsReasons
 from mehc_checks.clients.azure.reasons import AzureReasons
+from mehc_checks.clients.google.reasons import GoogleReasons
 from mehc_checks.clients.network.reasons import NetworkReasons
 from mehc_checks.core.outcome import Status
 from mehc_checks.engine.report import CheckResult
@@ -326,8 +327,8 @@ async def test_no_bucket_at_all() -> None:
 
 
 def test_every_reason_has_a_case() -> None:
-    """Those of AWS and Azure are in tests/checks/test_aws.py and test_azure_identity.py, those of the network in
+    """Those of clouds are in tests/checks/test_aws.py and test_*_identity.py, those of the network in
     tests/unit/test_net.py.
     """
-    families = {*AwsReasons.all(), *AzureReasons.all(), *NetworkReasons.all()}
+    families = {*AwsReasons.all(), *AzureReasons.all(), *GoogleReasons.all(), *NetworkReasons.all()}
     assert {reason.name for reason in StoreReasons.all() if reason not in families} <= PRODUCED

@@ -5,6 +5,7 @@ from typing import Final
 
 from mehc_checks.checks.object_store.facts import BucketFacts, StoreFacts, StoreParameters
 from mehc_checks.checks.object_store.reasons import StoreReasons
+from mehc_checks.clients.google.reasons import ZONE
 from mehc_checks.core.outcome import Evidence, Finding, Outcome, Severity
 from mehc_checks.core.wire import Kind
 from mehc_checks.engine.check import check
@@ -52,7 +53,7 @@ def _of_store(facts: StoreFacts) -> Iterator[Finding]:
         yield R.NOT_EVALUATED(address=facts.asked, detail=facts.untested)
 
 
-_SOURCES: Final = {"azure": "azure.abs_account_name"}
+_SOURCES: Final = {"azure": "azure.abs_account_name", "gcp": ZONE}
 """The value that names the store, where it is not the cloud provider alone."""
 _TRUST: Final = (
     "Mount the authority's certificates into the pods (extraVolumes, extraVolumeMounts) and point AWS_CA_BUNDLE to the "
@@ -64,7 +65,7 @@ _TRUST: Final = (
 def _of_bucket(facts: BucketFacts, around: StoreFacts) -> Iterator[Finding]:
     bucket, source, store = facts.bucket, facts.bucket.sources[0], around.store
     kind = "container" if store.cloud == "azure" else "bucket"
-    if not bucket.is_valid:
+    if not bucket.is_valid(store.cloud):
         yield R.BUCKET_NAME(source=source, bucket=bucket.name)
     elif facts.exists is False:
         yield R.BUCKET_NOT_FOUND(

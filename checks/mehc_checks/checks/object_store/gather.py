@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from mehc_checks.checks.object_store.azure import gather_azure
 from mehc_checks.checks.object_store.facts import BucketFacts, StoreFacts, StoreParameters
+from mehc_checks.checks.object_store.google import gather_google
 from mehc_checks.clients.aws.client import Aws, AwsProblem
 from mehc_checks.clients.aws.reasons import NOT_FOUND
 from mehc_checks.clients.network.connect import NetworkProblem, client_context, connect, handshake
@@ -27,8 +28,8 @@ RESERVED: Final = ".mehc-probe/"
 """The prefix under which objects are ours to make and to delete."""
 _LEFTOVER: Final = timedelta(hours=1)
 """Age from which an object of ours was left by a check that did not live to delete it."""
+_OF_CLOUDS: Final = {"azure": gather_azure, "gcp": gather_google}
 _PORTS: Final = {"http": 80, "https": 443}
-_HOSTS: Final = {"gcp": "storage.googleapis.com"}
 
 
 async def gather(context: Context) -> StoreFacts:
@@ -36,21 +37,14 @@ async def gather(context: Context) -> StoreFacts:
     found, parameters = store(context.values), context.parameters(StoreParameters)
     if not found.buckets and not found.misplaced:
         raise NotApplicable("no bucket is configured")
-    if found.cloud == "azure":
-        return await gather_azure(
+    if found.cloud in _OF_CLOUDS:
+        return await _OF_CLOUDS[found.cloud](
             context,
             found,
             write=parameters.write,
             reserved=RESERVED,
             leftover=_LEFTOVER.total_seconds(),
         )
-    if found.cloud in _HOSTS:
-        host = _HOSTS[found.cloud]
-        try:
-            await handshake(host, 443, client_context(), timeout=context.network_timeout)
-        except NetworkProblem as problem:
-            return StoreFacts(store=found, asked=host, network=problem)
-        return StoreFacts(store=found, asked=host, untested="mehc has no identity of this cloud")
     named: frozenset[str] | None = None
     if context.is_deputy:
         live = store((await context.proof()).configuration.values)
@@ -132,7 +126,7 @@ async def _reach(host: str, port: int, tls: bool, timeout: float) -> None:
 
 async def _bucket(aws: Aws, bucket: Bucket, write: bool) -> BucketFacts:
     facts = BucketFacts(bucket=bucket)
-    if not bucket.is_valid:
+    if not bucket.is_valid("aws"):
         return facts
     try:
         answer = await aws.call("s3", "HeadBucket", Bucket=bucket.name)

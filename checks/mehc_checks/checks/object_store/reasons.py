@@ -2,11 +2,12 @@
 
 from mehc_checks.clients.aws.reasons import AwsReasons
 from mehc_checks.clients.azure.reasons import AzureReasons
+from mehc_checks.clients.google.reasons import GoogleReasons
 from mehc_checks.clients.network.reasons import NetworkReasons
 from mehc_checks.core.outcome import Reason, Status
 
 
-class StoreReasons(NetworkReasons, AwsReasons, AzureReasons):
+class StoreReasons(NetworkReasons, AwsReasons, AzureReasons, GoogleReasons):
     """The values, the connection to the store, its buckets."""
 
     REACHABLE = Reason(
@@ -73,6 +74,7 @@ class StoreReasons(NetworkReasons, AwsReasons, AzureReasons):
         "The store is reachable over TLS. Access was not tested, which takes an identity of the cloud.",
         message="{address} is reachable over TLS; access was not tested: {detail}",
         remedy="Check the gateway's log for errors of the store; its identity needs to read and write objects. To have "
-        "it tested, give the operator an identity of the cloud that can list them (Storage Blob Data Reader on Azure).",
+        "it tested, give the operator an identity of the cloud that can list them (Storage Blob Data Reader on Azure, "
+        "roles/storage.objectViewer on Google Cloud).",
         defaults={"detail": "mehc has no identity of this cloud"},
     )

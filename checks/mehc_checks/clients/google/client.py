@@ -16,8 +16,6 @@ _WORD: Final = re.compile(r"[A-Za-z_]{1,60}")
 _NAME: Final = re.compile(r"[a-z0-9:./-]{1,120}")
 _STATE: Final = re.compile(r"\b(DISABLED|DESTROYED)\b")
 _MOST: Final = 256 * 1024
-ZONE: Final = "the private DNS zone of googleapis.com"
-"""Where addresses of Google's services are configured, if anywhere: the source that a network's problem names."""
 _BY_CODE: Final = {
     "SERVICE_DISABLED": R.API_DISABLED,
     "accessNotConfigured": R.API_DISABLED,

@@ -9,6 +9,8 @@ from typing import Final
 
 from mehc_checks.core.outcome import Reason, ReasonSet, Status
 
+ZONE: Final = "the private DNS zone of googleapis.com"
+"""Where addresses of Google's services are configured, if anywhere: the source that a network's problem names."""
 _CONCERNING: Final = {"concerning": ""}
 _SET_UP: Final = (
     "set serviceAccount.annotations iam.gke.io/gcp-service-account of the model-engine-health-check chart, and let the "

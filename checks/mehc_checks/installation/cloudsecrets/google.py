@@ -4,9 +4,9 @@ import base64
 import re
 from typing import Final
 
-from mehc_checks.clients.google.client import ZONE, Google
+from mehc_checks.clients.google.client import Google
 from mehc_checks.clients.google.identity import GoogleProblem
-from mehc_checks.clients.google.reasons import NOT_FOUND
+from mehc_checks.clients.google.reasons import NOT_FOUND, ZONE
 from mehc_checks.clients.network.connect import NetworkProblem
 from mehc_checks.core.errors import Problem
 from mehc_checks.installation.cloudsecrets.shared import is_named, kept, not_verified

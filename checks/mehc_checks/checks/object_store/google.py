@@ -1,0 +1,92 @@
+"""The buckets of Google Cloud Storage, asked with the identity of this process."""
+
+import asyncio
+import secrets
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Final
+
+from mehc_checks.checks.object_store.facts import BucketFacts, StoreFacts
+from mehc_checks.clients.google.client import Google
+from mehc_checks.clients.google.identity import GoogleProblem
+from mehc_checks.clients.google.reasons import NOT_FOUND
+from mehc_checks.clients.google.reasons import GoogleReasons as R
+from mehc_checks.clients.google.storage import HOST, GoogleBucket
+from mehc_checks.clients.network.connect import NetworkProblem, client_context, handshake
+from mehc_checks.core.errors import CannotEvaluate
+from mehc_checks.installation.context import Context
+from mehc_checks.installation.reasons import InstallationReasons as I
+from mehc_checks.modelengine.stores import Bucket, Store, store
+
+_HAS_NONE: Final = (R.NO_IDENTITY, R.CLIENT_MISSING)
+
+
+async def gather_google(
+    context: Context, found: Store, *, write: bool, reserved: str, leftover: float
+) -> StoreFacts:
+    """``reserved`` is the prefix of what is ours, ``leftover`` the age in seconds from which it is deleted.
+
+    Where values may be anyone's, only buckets that the installation's live objects name are asked for.
+    """
+    facts = StoreFacts(store=found, asked=HOST)
+    try:
+        await handshake(HOST, 443, client_context(), timeout=context.network_timeout / 2)
+    except NetworkProblem as problem:
+        return replace(facts, network=problem)
+    own = found.buckets
+    if context.is_deputy:
+        own = store((await context.proof()).configuration.values).buckets
+    named = {bucket.name for bucket in own}
+    google = Google(timeout=context.network_timeout / 2)
+    asked = (
+        _asked(google, bucket, write=write, reserved=reserved, leftover=leftover)
+        if bucket.name in named
+        else _not_named(bucket, context.namespace)
+        for bucket in found.buckets
+    )
+    answers = await asyncio.gather(*asked)
+    if none := next(
+        (each.problem for each in answers if each.problem and each.problem.reason in _HAS_NONE), None
+    ):
+        return replace(facts, untested=str(none))
+    return replace(facts, buckets=tuple(answers))
+
+
+async def _not_named(bucket: Bucket, namespace: str) -> BucketFacts:
+    problem = CannotEvaluate(I.NOT_VERIFIED, what=f"bucket {bucket.name}", namespace=namespace)
+    return BucketFacts(bucket=bucket, problem=problem)
+
+
+async def _asked(
+    google: Google, named: Bucket, *, write: bool, reserved: str, leftover: float
+) -> BucketFacts:
+    facts, bucket = BucketFacts(bucket=named), GoogleBucket(google, named.name)
+    if not named.is_valid("gcp"):
+        return facts
+    try:
+        for prefix in named.prefixes:
+            await bucket.listed(prefix)
+        facts = replace(facts, exists=True)
+        if write:
+            await _write(bucket, reserved, leftover)
+            facts = replace(facts, written=True)
+    except GoogleProblem as problem:
+        if problem.reason is NOT_FOUND and not facts.exists:
+            return replace(facts, exists=False)
+        return replace(facts, problem=problem)
+    except NetworkProblem as problem:
+        return replace(facts, problem=problem)
+    return facts
+
+
+async def _write(bucket: GoogleBucket, reserved: str, leftover: float) -> None:
+    """Put, read and delete an object of our own, and delete what an earlier check left."""
+    name = f"{reserved}{secrets.token_hex(8)}"
+    await bucket.put(name, b"written by mehc; may be deleted")
+    try:
+        await bucket.head(name)
+    finally:
+        await asyncio.shield(bucket.delete(name))
+    for left, written in await bucket.listed(reserved, most=100):
+        if left.startswith(reserved) and (datetime.now(UTC) - written).total_seconds() > leftover:
+            await bucket.delete(left)
