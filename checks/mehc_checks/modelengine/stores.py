@@ -15,8 +15,9 @@ _FILES: Final = ("cloud_file_llm_fine_tune_repository", "hf_user_fine_tuned_weig
 _CONTAINER: Final = "azure.abs_container_name"
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 """An S3 bucket's name. Source: Amazon S3 user guide, bucket naming rules."""
-_GOOGLE_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
-"""Source: Cloud Storage, about buckets: 222 characters at most, where they have dots."""
+_GOOGLE_NAME: Final = re.compile(r"[a-z0-9]([a-z0-9._-]{0,220}[a-z0-9])?")
+"""Source: Cloud Storage, about buckets: 222 characters at most, where they have dots. Those that are too short are not
+found."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
