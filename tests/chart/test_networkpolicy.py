@@ -68,6 +68,7 @@ def test_without_a_preset_connections_stay_open(helm: Helm) -> None:
         (DATABASE, 6380, "TCP", {"platform"}),
         (POD, 9090, "TCP", {"platform"}),
         (POD, 5000, "TCP", {"platform"}),
+        (DATABASE, 5671, "TCP", {"clouds"}),
         (METADATA, 80, "TCP", {"identity"}),
         (POD_IDENTITY, 80, "TCP", {"identity"}),
         (METADATA, 443, "TCP", set()),
