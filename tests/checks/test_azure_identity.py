@@ -1,9 +1,12 @@
 """The path to Azure: each way of not being answered has its own reason, and none takes long."""
 
+import json
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -12,13 +15,16 @@ from mehc_checks.clients.azure.client import Azure
 from mehc_checks.clients.azure.identity import AzureProblem
 from mehc_checks.clients.azure.reasons import NOT_FOUND
 from mehc_checks.clients.azure.reasons import AzureReasons as R
+from mehc_checks.clients.network import reach
 from mehc_checks.core.outcome import Reason
 from testbed import ports
 from testbed.azure import LOGIN, AzureCloud, Principal
+from testbed.httpserver import Reply, Request, ScriptedServer
 from testbed.names import leading
 from testbed.pki import CertificateAuthority
 
 VAULT = "kv.vault.azure.net"
+JSON = {"Content-Type": "application/json"}
 SCOPE = "https://vault.azure.net/.default"
 
 
@@ -167,6 +173,43 @@ async def test_without_an_identity_the_metadata_service_holds_up_no_one(
         problem = await failure_of(Azure(timeout=60))
         assert problem.reason is R.METADATA_UNREACHABLE
         assert "client an-identity" in str(problem)
+
+
+async def test_the_managed_identity_of_a_node(cloud: AzureCloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The metadata service is no address of the values, so what values may not reach does not concern it."""
+    node = cloud.identity()
+    cloud.grant(node, VAULT)
+
+    def metadata(request: Request) -> Reply:
+        query = parse_qs(urlsplit(request.path).query)
+        if request.headers.get("Metadata") != "true" or query.get("client_id", [node.client]) != [
+            node.client
+        ]:
+            return Reply(
+                400, b'{"error": "invalid_request", "error_description": "Identity not found"}', JSON
+            )
+        text = cloud.token(node, query["resource"][0])
+        expires = str(int(time.time()) + 3600)
+        found = {"access_token": text, "expires_on": expires, "resource": "r", "token_type": "Bearer"}
+        return Reply(200, json.dumps(found).encode(), JSON)
+
+    with ScriptedServer(metadata) as server, cloud.led(VAULT):
+        of_node = {"AZURE_POD_IDENTITY_AUTHORITY_HOST": server.url}
+        live(monkeypatch, cloud, of_node)
+        with reach.using(reach.Reach(restricted=True)):
+            assert (await Azure(timeout=60).token(SCOPE)).object == node.object
+        assert await asked(Azure(timeout=60)) == "host:5432/db"
+        live(monkeypatch, cloud, {**of_node, "AZURE_CLIENT_ID": node.client})
+        assert await asked(Azure(timeout=60)) == "host:5432/db"
+        live(monkeypatch, cloud, {**of_node, "AZURE_CLIENT_ID": "another"})
+        problem = await failure_of(Azure(timeout=60))
+    assert problem.reason is R.IDENTITY_NOT_FOUND
+    assert "client another" in str(problem)
+    with ScriptedServer(lambda _: Reply(400, b"{}", JSON)) as server:
+        live(monkeypatch, cloud, {"AZURE_POD_IDENTITY_AUTHORITY_HOST": server.url})
+        problem = await failure_of(Azure(timeout=60))
+    assert problem.reason is R.NO_IDENTITY
+    assert "gives it none" in str(problem)
 
 
 async def test_a_failure_is_forgotten_soon(

@@ -201,9 +201,7 @@ def _classified(error: Exception, *, federated: bool) -> AzureProblem:
         if answer is None and getattr(error, "status_code", None) is None:
             return _no_metadata()
         if not os.environ.get("AZURE_CLIENT_ID"):
-            return AzureProblem(
-                R.NO_IDENTITY, detail=f", and the node has none ({METADATA_ADDRESS} was asked)"
-            )
+            return AzureProblem(R.NO_IDENTITY, detail=f", and {METADATA_ADDRESS} gives it none")
         return AzureProblem(R.IDENTITY_NOT_FOUND, principal=who, code=f"HTTP {answer or ''}".strip())
     tenant = f" in tenant {os.environ.get('AZURE_TENANT_ID', '')}"
     if code in _NO_IDENTITY:
