@@ -21,7 +21,7 @@ from testbed import ports
 from testbed.aws import Aws
 from testbed.containerd import Containerd
 from testbed.controlplane import ControlPlane
-from testbed.httpserver import Reply, Request, Script
+from testbed.httpserver import Proxy, Reply, Request, Script, ScriptedServer
 from testbed.images import (
     ACR_HOST,
     CHECK,
@@ -387,12 +387,17 @@ def short_lived(stage: Stage, *, accepted: int = 2) -> Ask:
                 f'Bearer realm="https://{request.headers["Host"]}/token",service="x",error="invalid_token"'
             )
             return Reply(401, b"", {"WWW-Authenticate": realm})
-        asked = {name: text for name, text in request.headers.items() if name in ("Accept", "Range")}
-        status, headers, body = stage.open.call(request.method, request.path, headers=asked)
-        kept = ("Content-Type", "Docker-Content-Digest", "Content-Length", "Content-Range")
-        return Reply(status, body, {name: headers[name] for name in kept if name in headers})
+        return passed_on(stage, request)
 
     return stage.ask(stage.scripted(registry))
+
+
+def passed_on(stage: Stage, request: Request) -> Reply:
+    """What the real registry answers."""
+    asked = {name: text for name, text in request.headers.items() if name in ("Accept", "Range")}
+    status, headers, body = stage.open.call(request.method, request.path, headers=asked)
+    kept = ("Content-Type", "Docker-Content-Digest", "Content-Length", "Content-Range")
+    return Reply(status, body, {name: headers[name] for name in kept if name in headers})
 
 
 def half_mute(stage: Stage) -> Ask:
@@ -830,3 +835,36 @@ def test_every_reason_has_a_case() -> None:
     elsewhere.add(VllmImageReasons.REDIRECT_NOT_FOLLOWED)
     own = {reason.name for reason in VllmImageReasons.all() if reason not in elsewhere}
     assert produced - {reason.name for reason in elsewhere} == own
+
+
+async def test_a_token_of_ecr_that_ends_between_probe_runs_is_not_used_again(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The registry accepts the token that was issued last, and no other."""
+    issued = 0
+
+    def aws(_: Request) -> Reply:
+        nonlocal issued
+        issued += 1
+        token = base64.b64encode(f"AWS:token-{issued}".encode()).decode()
+        body = json.dumps({"authorizationData": [{"authorizationToken": token}]}).encode()
+        return Reply(200, body, {"Content-Type": "application/x-amz-json-1.1"})
+
+    def registry(request: Request) -> Reply:
+        if request.login is None:
+            return Reply(401, b"", {"WWW-Authenticate": 'Basic realm="x"'})
+        if request.login != ("AWS", f"token-{issued}"):
+            return denying_as_ecr(request)
+        return passed_on(stage, request)
+
+    own = stage.ca.issue(names=(ECR_HOST, "127.0.0.1"))
+    proxy = stage.enter_context(Proxy({f"{ECR_HOST}:443": stage.scripted(registry, certificate=own)}))
+    identity = dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), "testing")
+    ask = ecr(stage)
+    for name, value in {**ask.environment, **identity, "HTTPS_PROXY": proxy.url}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", stage.enter_context(ScriptedServer(aws)).url)
+    for number in (1, 2):
+        result = await stage.judge(replace(ask, seconds=60))
+        assert (result.status, result.reason) == (Status.PASS, "Pullable"), result
+        assert issued == number
