@@ -92,7 +92,8 @@ async def _of_key_vault(context: Context, environment: Environment, kept: CloudS
     text = kept.text or ""
     if wrong := wrong_address(text):
         raise kept.unusable(wrong, form=KEY_VAULT_FORM, setting=setting)
-    user = environment.get(AZURE_IDENTITY) or "None"  # as Python writes what is not set
+    named = environment.get(AZURE_IDENTITY)
+    user = "None" if named is None else named  # as Python writes what is not set
     source = f"secret {kept.name} of {SourceKind.KEY_VAULT}"
 
     def made(token: str) -> Database:
