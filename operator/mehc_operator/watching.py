@@ -19,6 +19,9 @@ log = logging.getLogger(__name__)
 
 _PAUSE: Final = 1.0
 """Seconds between the end of a watch and the next list."""
+_LONGEST_WAIT: Final = 5
+"""Seconds that are waited where an answer asks for it: a proxy may ask for hours."""
+_DIGITS: Final = 7
 _LISTED: Final = watching.Bookmark.LISTED
 
 Watch = Callable[..., AsyncIterator[Any]]
@@ -58,7 +61,7 @@ class _Enduring:
                 yield event
         except Exception as error:  # whatever it is, the watch goes on, from a new list
             level = logging.DEBUG if own in self._told else logging.WARNING
-            log.log(level, "watch of %s: %s, listing again", resource, _told(error))
+            log.log(level, "watch of %s: %s, listing again", resource, _described(error))
             self._told.add(own)
             await asyncio.sleep(_PAUSE)
 
@@ -78,7 +81,7 @@ def _note(event: Mapping[str, Any], known: dict[str, Any], gone: dict[str, Any])
         known[uid] = {**kind, "metadata": names}
 
 
-def _told(error: Exception) -> str:
+def _described(error: Exception) -> str:
     if isinstance(error, errors.APIError):
         return f"the Kubernetes API returned {error.status}"
     return f"an unreadable answer ({type(error).__name__})"
@@ -88,14 +91,16 @@ _check: Final = errors.check_response
 
 
 async def _checked(response: aiohttp.ClientResponse) -> None:
-    """``check_response``, for answers that are not the API server's own: kopf reads ``Retry-After`` as a number, and a
-    body as text.
+    """``check_response``, for answers that are not the API server's own: kopf reads ``Retry-After`` as a number, waits
+    that long, and reads a body as text.
     """
     try:
         await _check(response)
     except errors.APITooManyRequestsError as error:
-        if not error.headers.get("Retry-After", "0").isdecimal():
-            del error.headers["Retry-After"]
+        details: Mapping[str, Any] = error.details or {}
+        asked = error.headers.get("Retry-After") or str(details.get("retryAfterSeconds", ""))
+        seconds = int(asked) if asked.isdecimal() and len(asked) < _DIGITS else 0
+        error.headers["Retry-After"] = str(min(seconds, _LONGEST_WAIT))
         raise
     except (ValueError, LookupError):
         raise errors.APIServerError(status=response.status, headers=dict(response.headers)) from None

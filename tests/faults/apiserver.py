@@ -117,8 +117,8 @@ def of(name: str, act: Callable[[Arena, Cluster], None]) -> Attack:
 
 
 ANSWERS = {
-    "429 with Retry-After": Reply(
-        429, status(429, "TooManyRequests", "too many requests"), {**JSON, "Retry-After": "1"}
+    "429 with Retry-After, a day": Reply(
+        429, status(429, "TooManyRequests", "too many requests"), {**JSON, "Retry-After": "86400"}
     ),
     "429 with a date as Retry-After": Reply(
         429, b"slow down", {**PAGE, "Retry-After": "Wed, 21 Oct 2026 07:28:00 GMT"}
