@@ -31,6 +31,7 @@ from demo.stage import (
     AZURE_STORE,
     CLOUD_NAMES,
     FORWARDERS_PORT,
+    GOOGLE_METADATA,
     GOOGLE_STORE,
     GPU_NODE,
     IMAGE_CACHE,
@@ -40,6 +41,7 @@ from demo.stage import (
     Servers,
     endpoint,
     fill_azure,
+    fill_google,
     image_cache,
     of_azure,
     set_up_cluster,
@@ -54,6 +56,7 @@ from testbed.azure import LOGIN, AzureCloud
 from testbed.controlplane import ControlPlane
 from testbed.deployedoperator import DeployedOperator, can_have_hosts
 from testbed.endpoints import World
+from testbed.google import GoogleCloud
 from testbed.helm import Helm, HelmInstallation
 from testbed.httpserver import Proxy, Reply, ScriptedServer
 from testbed.installation import Tree, overlaid
@@ -130,6 +133,8 @@ class Demo:
         self.kwok = start(Kwok(self.control_plane))
         self.azure = start(AzureCloud(self.ca, place=(free_host(443), 443) if can_have_hosts() else None))
         self.platform = fill_azure(self.azure)
+        self.google = start(GoogleCloud(self.ca, host=free_host(443) if can_have_hosts() else ""))
+        fill_google(self.google)
         self.servers = replace(self.servers, azure=self.platform)
         routes = {f"{name}:443": ecr.result().address for name in REGISTRIES}
         proxy = start(Proxy({**routes, f"{LOGIN}:443": self.azure.server.address}))
@@ -205,9 +210,10 @@ class Demo:
         start, certificate = self.stack.enter_context, self.ca.issue(names=CLOUD_NAMES)
         address = self.azure.server.address.partition(":")[0]
         hosts = dict.fromkeys((AZURE_BUS, AZURE_STORE, MIRROR), address)
-        hosts |= {GOOGLE_STORE: free_host(443), AZURE_REDIS: free_host(AZURE_REDIS_PORT)}
-        for place in ((address, AMQPS), (hosts[GOOGLE_STORE], 443)):
-            start(ScriptedServer(lambda _: Reply(403), certificate=certificate, place=place))
+        google = self.google.server.address.partition(":")[0]
+        hosts |= dict.fromkeys((GOOGLE_STORE, GOOGLE_METADATA), google)
+        hosts[AZURE_REDIS] = free_host(AZURE_REDIS_PORT)
+        start(ScriptedServer(lambda _: Reply(403), certificate=certificate, place=(address, AMQPS)))
         token = self.azure.token(self.platform, "https://redis.azure.com")
         start(
             Redis(

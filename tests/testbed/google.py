@@ -6,6 +6,7 @@ answers that their documentation has; the vendor's own clients are held against 
 
 import base64
 import contextlib
+import http.client
 import json
 import os
 import secrets
@@ -27,6 +28,7 @@ SECRETS, STS, IAM, OAUTH, STORAGE = (
 REGISTRY = "us-docker.pkg.dev"
 HOSTS = (SECRETS, STS, IAM, OAUTH, STORAGE, REGISTRY)
 POOL = "//iam.googleapis.com/projects/123456/locations/global/workloadIdentityPools/clusters/providers/onprem"
+USER = "oauth2accesstoken"
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 
 
@@ -75,6 +77,8 @@ class State:
     """The email of the account that the metadata server has; "" for none."""
     metadata: Reply | None = None
     """What the metadata server answers in place of a token."""
+    registry: str = ""
+    """The address of an open registry, whose content Artifact Registry has."""
     federated: dict[str, str] = field(default_factory=dict)
     """By a token of the token service, the assertion that it was given for."""
 
@@ -82,11 +86,15 @@ class State:
 class GoogleCloud:
     """The servers. ``certificates``: its authority is the one that clients must trust."""
 
-    def __init__(self, certificates: CertificateAuthority) -> None:
+    def __init__(self, certificates: CertificateAuthority, *, host: str = "") -> None:
+        """``host`` is where its services and the metadata server are, at their own ports; needs root."""
+        services, metadata = ((host, 443), (host, 80)) if host else (None, None)
         self.state = State()
         self._ca = certificates
-        self.server = ScriptedServer(self._answer, certificate=certificates.issue("google", names=HOSTS))
-        self.metadata = ScriptedServer(self._metadata)
+        self.server = ScriptedServer(
+            self._answer, certificate=certificates.issue("google", names=HOSTS), place=services
+        )
+        self.metadata = ScriptedServer(self._metadata, place=metadata)
 
     def __enter__(self) -> Self:
         self.server.__enter__()
@@ -154,6 +162,8 @@ class GoogleCloud:
             return self._exchange(parse_qs(request.body.decode()))
         if host == IAM:
             return self._impersonate(request, path)
+        if host == REGISTRY:
+            return self._registry(request)
         held = self._holder(request)
         if held is None:
             return error(401, "UNAUTHENTICATED", reason="ACCESS_TOKEN_EXPIRED")
@@ -162,6 +172,28 @@ class GoogleCloud:
         if host == STORAGE:
             return self._storage(held, request)
         return Reply(404)
+
+    def _registry(self, request: Request) -> Reply:
+        """Source: Artifact Registry, access tokens for Docker; the distribution's token specification."""
+        url = urlsplit(request.path)
+        login = request.login
+        if url.path == "/v2/token":
+            holder = next(
+                (each for each in self.state.accounts.values() if login == (USER, each.token)), None
+            )
+            if login and holder is None:
+                return Reply(401)
+            token = f"of-{holder.email.encode().hex()}" if holder else "of-nobody"
+            return _json(200, {"token": token, "expires_in": 3600})
+        given = _header(request, "Authorization").removeprefix("Bearer of-")
+        if not given:
+            scope = "/".join(url.path.removeprefix("/v2/").split("/")[:-2])
+            realm = f'Bearer realm="https://{REGISTRY}/v2/token",service="{REGISTRY}"'
+            challenge = f'{realm},scope="repository:{scope}:pull"' if scope else realm
+            return Reply(401, b'{"errors":[{"code":"UNAUTHORIZED"}]}', {"WWW-Authenticate": challenge})
+        if (given, REGISTRY) not in {(who.encode().hex(), where) for who, where in self.state.roles}:
+            return _json(403, {"errors": [{"code": "DENIED", "message": "remote words"}]})
+        return forwarded(self.state.registry, request)
 
     def _exchange(self, form: dict[str, list[str]]) -> Reply:
         """Source: Security Token Service API, method token."""
@@ -251,6 +283,17 @@ def refused(code: int, reason: str) -> Reply:
     """An error of Cloud Storage. Source: its JSON API, HTTP status and error codes."""
     error = {"message": "remote words", "domain": "global", "reason": reason}
     return _json(code, {"error": {"code": code, "message": "remote words", "errors": [error]}})
+
+
+def forwarded(address: str, request: Request) -> Reply:
+    """What the open registry at ``address`` answers."""
+    passed = {name: text for name, text in request.headers.items() if name.title() in ("Accept", "Range")}
+    with contextlib.closing(http.client.HTTPConnection(address, timeout=60)) as connection:
+        connection.request(request.method, request.path, headers=passed)
+        answer = connection.getresponse()
+        kept = ("Content-Type", "Docker-Content-Digest", "Content-Length", "Content-Range")
+        headers = {name: text for name, text in answer.getheaders() if name in kept}
+        return Reply(answer.status, answer.read(), headers)
 
 
 def _header(request: Request, name: str) -> str:

@@ -6,6 +6,8 @@ from typing import Final
 
 from mehc_checks.clients.aws import ecr
 from mehc_checks.clients.azure import acr
+from mehc_checks.clients.google import gar
+from mehc_checks.clients.google.client import Google
 from mehc_checks.clients.registry.exchange import Access
 from mehc_checks.clients.registry.keyring import Keyring, Login
 from mehc_checks.clients.registry.reference import Reference, ecr_registry
@@ -91,18 +93,19 @@ async def _token(context: Context, region: str) -> Login:
     return await context.shared(("ecr", region), asked)
 
 
-async def acr_login(context: Context, reference: Reference) -> Login | None:
-    """A login at a registry of Azure by this process's own identity; None where that has none there.
+async def cloud_login(context: Context, reference: Reference) -> Login | None:
+    """A login at a registry of Azure or Google by this process's own identity; None where that has none there.
 
     It is one of no pod: what it is denied says nothing of pods. As an ECR token, it is for repositories that
     the installation's live workloads name.
     """
     host = reference.host
-    if not acr.is_registry(host):
+    if not (acr.is_registry(host) or gar.is_registry(host)) or not await _is_named(context, reference):
         return None
-    if not await _is_named(context, reference):
-        return None
+    return await (_acr_login if acr.is_registry(host) else _google_login)(context, host)
 
+
+async def _acr_login(context: Context, host: str) -> Login | None:
     async def asked() -> Login | None:
         try:
             found = await acr.refresh_token(await azure(context), host, timeout=context.network_timeout / 4)
@@ -112,6 +115,16 @@ async def acr_login(context: Context, reference: Reference) -> Login | None:
         return Login(username=acr.USER, password=found, source="a token of the operator's Azure identity")
 
     return await context.shared(("acr", host), asked)
+
+
+async def _google_login(context: Context, _: str) -> Login | None:
+    try:
+        held = await Google(timeout=context.network_timeout / 4).token()
+    except Problem:
+        return None
+    context.redactor.add(held.text, f"{gar.USER}:{held.text}")
+    source = f"a token of the operator's Google identity, {held.principal}"
+    return Login(username=gar.USER, password=held.text, source=source)
 
 
 def has_node_identity(reference: Reference) -> bool:

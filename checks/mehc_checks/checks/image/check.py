@@ -139,7 +139,8 @@ def _of_image(probed: Probed, facts: ImageFacts) -> Iterator[Finding]:
     elif unknown is not None and problem.reason in OF_LOGIN:
         yield unknown.finding()
     elif probed.node_identity and problem.reason in OF_LOGIN:
-        yield R.NODE_IDENTITY(**{**problem.words, **_words(probed, facts)})
+        denied = f"; {probed.denied}, is denied" if probed.denied else ""
+        yield R.NODE_IDENTITY(**{**problem.words, **_words(probed, facts), "denied": denied})
     else:
         yield of_login(problem, probed, facts, _words(probed, facts))
 

@@ -81,6 +81,8 @@ class Probed:
     """The pull secrets' logins that the kubelet tries."""
     node_identity: bool = False
     """Nodes of this cloud may pull by an identity of their own that this process cannot have."""
+    denied: str = ""
+    """This process's own login, where the registry denies it: "a token of the operator's Azure identity"."""
 
     @property
     def host(self) -> str:

@@ -29,7 +29,7 @@ from mehc_checks.clients.registry.reference import InvalidReference, Reference, 
 from mehc_checks.core.errors import CannotEvaluate, NotApplicable, Problem
 from mehc_checks.installation.context import Context
 from mehc_checks.installation.imageparameters import ImageParameters
-from mehc_checks.installation.pulls import access, acr_login, has_node_identity, logins
+from mehc_checks.installation.pulls import access, cloud_login, has_node_identity, logins
 from mehc_checks.installation.reasons import InstallationReasons
 from mehc_checks.modelengine.images import FRAMEWORK_CONFIG_MAP, Image, images, prefetched
 from mehc_checks.modelengine.registries import Registries
@@ -138,7 +138,7 @@ class _Prober:
         except Problem as problem:
             inspection = Inspection(reference=str(reference), problem=problem)
             return Probed(image=image, inspection=inspection, offered=own, node_identity=identity)
-        ours = await acr_login(self._context, reference) if identity else None
+        ours = await cloud_login(self._context, reference) if identity else None
 
         async def pulled(tried: Sequence[Login | None]) -> Inspection:
             left = max(self._context.network_timeout - (clock() - began), 1)
@@ -153,15 +153,17 @@ class _Prober:
             )
 
         inspection = await pulled([ours] if ours else offered)
+        denied = ""
         if ours and inspection.problem and inspection.problem.reason in _DENIED:
             inspection = await pulled(offered)  # what is denied to our identity is not denied to nodes
+            denied = ours.source
         elif ours:
             identity = False  # it got in: what is missing is missing for nodes, too
         away = is_away(inspection.problem)
         if (inspection.problem is None or away) and self._context.parameters(ImageParameters).tripwire:
             for held in wires(reference.host, self._access):
                 self._context.hold(replace(held, away=away))
-        return Probed(image=image, inspection=inspection, offered=own, node_identity=identity)
+        return Probed(image=image, inspection=inspection, offered=own, node_identity=identity, denied=denied)
 
     async def existence(self, image: Image) -> Problem | None:
         """What keeps the gateway from finding ``image``."""

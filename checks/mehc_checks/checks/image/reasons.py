@@ -103,10 +103,12 @@ class VllmImageReasons(RegistryReasons, AwsReasons):
         Status.WARN,
         "Only an identity of the nodes could pull here (Azure, Google), which cannot be tested from outside a node; no "
         "recent pull proves it, and the operator has no identity that may pull.",
-        message="{host} requires credentials for {repository}; whether the nodes' own identity is enough is not known",
-        remedy="Grant the nodes' identity the right to pull from {host} (AcrPull, Artifact Registry Reader), or add a "
-        "pull secret to {account}; parameters.pullFrom: node tests it.",
-        defaults={"account": "the inference ServiceAccount"},
+        message="{host} requires credentials for {repository}; whether the nodes' own identity is enough is not "
+        "known{denied}",
+        remedy="Grant the nodes' identity the right to pull from {host} (AcrPull, roles/artifactregistry.reader), or "
+        "add a pull secret to {account}. To have it tested, grant the role to the operator's identity, or set "
+        "parameters.pullFrom: node.",
+        defaults={"account": "the inference ServiceAccount", "denied": ""},
     )
     SERVICE_ACCOUNT_MISSING = Reason(
         "InferenceServiceAccountMissing",
