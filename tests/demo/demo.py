@@ -32,6 +32,7 @@ from demo.stage import (
     CLOUD_NAMES,
     FORWARDERS_PORT,
     GOOGLE_METADATA,
+    GOOGLE_SECRETS,
     GOOGLE_STORE,
     GPU_NODE,
     IMAGE_CACHE,
@@ -134,7 +135,7 @@ class Demo:
         self.azure = start(AzureCloud(self.ca, place=(free_host(443), 443) if can_have_hosts() else None))
         self.platform = fill_azure(self.azure)
         self.google = start(GoogleCloud(self.ca, host=free_host(443) if can_have_hosts() else ""))
-        fill_google(self.google)
+        fill_google(self.google, self.servers.postgres)
         self.servers = replace(self.servers, azure=self.platform)
         routes = {f"{name}:443": ecr.result().address for name in REGISTRIES}
         proxy = start(Proxy({**routes, f"{LOGIN}:443": self.azure.server.address}))
@@ -211,7 +212,7 @@ class Demo:
         address = self.azure.server.address.partition(":")[0]
         hosts = dict.fromkeys((AZURE_BUS, AZURE_STORE, MIRROR), address)
         google = self.google.server.address.partition(":")[0]
-        hosts |= dict.fromkeys((GOOGLE_STORE, GOOGLE_METADATA), google)
+        hosts |= dict.fromkeys((GOOGLE_STORE, GOOGLE_SECRETS, GOOGLE_METADATA), google)
         hosts[AZURE_REDIS] = free_host(AZURE_REDIS_PORT)
         start(ScriptedServer(lambda _: Reply(403), certificate=certificate, place=(address, AMQPS)))
         token = self.azure.token(self.platform, "https://redis.azure.com")

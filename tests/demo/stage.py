@@ -1,5 +1,6 @@
 """The installations of the demo: a healthy one, and others that differ from it by one fault each."""
 
+import json
 from dataclasses import dataclass, replace
 
 from mehc_checks.modelengine.accelerators import ACCELERATOR_LABEL
@@ -28,6 +29,7 @@ REGISTRIES = (REGISTRY, MIRROR, ARTIFACTS.partition("/")[0])
 """Names that the proxy leads to the one registry."""
 AZURE_REDIS, AZURE_REDIS_PORT = "my-cache.redis.cache.windows.net", 6380
 AZURE_STORE, GOOGLE_STORE = "myaccount.blob.core.windows.net", "storage.googleapis.com"
+GOOGLE_SECRETS = "secretmanager.googleapis.com"
 GOOGLE_METADATA = "metadata.google.internal"
 AZURE_BUS, AMQPS = "my-bus.servicebus.windows.net", 5671
 CLOUD_NAMES = (AZURE_REDIS, AZURE_BUS)
@@ -149,9 +151,14 @@ def fill_azure(cloud: AzureCloud) -> Principal:
     return platform
 
 
-def fill_google(cloud: GoogleCloud) -> Account:
-    """The operator's account, which the metadata server has, and the installation's bucket, which it may list."""
+def fill_google(cloud: GoogleCloud, postgres: Postgres) -> Account:
+    """The operator's account, which the metadata server has, and what it may read: a bucket, the database's secret."""
+    place = {"clusterHost": postgres.host, "clusterHostRo": postgres.host, "port": postgres.port}
+    database = {"username": "modelengine", "password": PASSWORD, **place, "dbname": "google"}
     account = cloud.account("mehc")
+    project = GCP["gcp"]["project_id"]
+    cloud.grant(account, project)
+    cloud.keep(project, "llm-db", json.dumps(database))
     bucket = GCP["config"]["values"]["infra"]["s3_bucket"]
     cloud.grant(account, bucket)
     cloud.state.buckets[bucket] = {}
@@ -306,7 +313,13 @@ class Servers:
                 "values": {"infra": {"redis_host": own.host}, "launch": {"cache_redis_gcp_url": own.url(15)}}
             }
         }
-        return self.installation("acme-google", "google", overlaid(GCP, self._common(ARTIFACTS), redis))
+        project = {"name": "DB_SECRET_GCP_PROJECT_ID", "value": GCP["gcp"]["project_id"]}
+        secret = {
+            "secrets": {"kubernetesDatabaseSecretName": None, "cloudDatabaseSecretName": "llm-db"},
+            "extraEnvVars": [project],
+        }
+        values = overlaid(GCP, self._common(ARTIFACTS), redis, secret)
+        return self.installation("acme-google", "google", values)
 
     def clouds(self) -> list[tuple[str, HelmInstallation]]:
         """Those whose dependencies have names that only a resolver of the demo's own knows."""
