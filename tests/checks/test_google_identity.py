@@ -86,6 +86,11 @@ async def test_what_is_denied_names_the_role_and_the_principal(cloud: GoogleClou
         problem
     )
     assert ROLE in problem.remediation
+    google = Google(timeout=60, platform=account.email)
+    with cloud.led(), pytest.raises(GoogleProblem) as caught:
+        await google.call(URL, what="secret db of project p1", role=ROLE)
+    assert caught.value.reason is R.PLATFORM_DENIED
+    assert f"the platform's own service account {account.email}" in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -7,13 +7,13 @@ from typing import Final
 from mehc_checks.clients.aws import ecr
 from mehc_checks.clients.azure import acr
 from mehc_checks.clients.google import gar
-from mehc_checks.clients.google.client import Google
 from mehc_checks.clients.registry.exchange import Access
 from mehc_checks.clients.registry.keyring import Keyring, Login
 from mehc_checks.clients.registry.reference import Reference, ecr_registry
 from mehc_checks.core.errors import CannotEvaluate, Problem
 from mehc_checks.installation.azure import azure
 from mehc_checks.installation.context import Context
+from mehc_checks.installation.google import google
 from mehc_checks.installation.imageparameters import ImageParameters
 from mehc_checks.installation.reasons import InstallationReasons as R
 from mehc_checks.installation.trust import trusted
@@ -119,7 +119,7 @@ async def _acr_login(context: Context, host: str) -> Login | None:
 
 async def _google_login(context: Context, _: str) -> Login | None:
     try:
-        held = await Google(timeout=context.network_timeout / 4).token()
+        held = await google(context, part=0.25).token()
     except Problem:
         return None
     context.redactor.add(held.text, f"{gar.USER}:{held.text}")

@@ -12,7 +12,7 @@ from mehc_checks.core.outcome import Status
 from mehc_checks.engine.report import CheckResult
 from testbed.controlplane import ControlPlane
 from testbed.google import Account, GoogleCloud, refused
-from testbed.installation import overlaid
+from testbed.installation import Tree, overlaid
 from testbed.judging import judged
 from testbed.pki import CertificateAuthority
 from testbed.rulejudging import at
@@ -51,12 +51,18 @@ def account(cloud: GoogleCloud) -> Account:
 
 
 async def judge(
-    cloud: GoogleCloud, *, bucket: str = "llm_files", write: bool = False, **more: object
+    cloud: GoogleCloud,
+    *,
+    bucket: str = "llm_files",
+    write: bool = False,
+    values: Tree | None = None,
+    **more: object,
 ) -> CheckResult:
     given = overlaid(
         at("config.values.infra.cloud_provider", "gcp"),
         at("config.values.infra.s3_bucket", bucket),
         at("config.values.launch.cloud_file_llm_fine_tune_repository", "gs://tunes/repository"),
+        values or {},
     )
     with cloud.led():
         result = await judged(
@@ -95,6 +101,14 @@ async def test_an_account_that_cannot_list(cloud: GoogleCloud, account: Account)
     assert (result.status, result.reason) == (Status.ERROR, "GoogleAccessDenied")
     assert f"Google denied bucket tunes to service account {account.email}" in result.message
     assert "roles/storage.objectViewer" in result.remediation
+
+
+async def test_the_platforms_own_account_that_cannot_list(cloud: GoogleCloud, account: Account) -> None:
+    cloud.state.roles.discard((account.email, "tunes"))
+    annotations = {"iam.gke.io/gcp-service-account": account.email}
+    result = await judge(cloud, values={"serviceAccount": {"annotations": annotations}})
+    assert (result.status, result.reason) == (Status.FAIL, "GooglePlatformAccessDenied")
+    assert "bucket tunes" in result.message
 
 
 async def test_a_project_without_a_billing_account(cloud: GoogleCloud, account: Account) -> None:

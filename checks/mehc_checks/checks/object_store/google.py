@@ -15,6 +15,7 @@ from mehc_checks.clients.google.storage import HOST, GoogleBucket
 from mehc_checks.clients.network.connect import NetworkProblem, client_context, handshake
 from mehc_checks.core.errors import CannotEvaluate
 from mehc_checks.installation.context import Context
+from mehc_checks.installation.google import google
 from mehc_checks.installation.reasons import InstallationReasons as I
 from mehc_checks.modelengine.stores import Bucket, Store, store
 
@@ -37,9 +38,9 @@ async def gather_google(
     if context.is_deputy:
         own = store((await context.proof()).configuration.values).buckets
     named = {bucket.name for bucket in own}
-    google = Google(timeout=context.network_timeout / 2)
+    by_us = google(context)
     asked = (
-        _asked(google, bucket, write=write, reserved=reserved, leftover=leftover)
+        _asked(by_us, bucket, write=write, reserved=reserved, leftover=leftover)
         if bucket.name in named
         else _not_named(bucket, context.namespace)
         for bucket in found.buckets
@@ -57,10 +58,8 @@ async def _not_named(bucket: Bucket, namespace: str) -> BucketFacts:
     return BucketFacts(bucket=bucket, problem=problem)
 
 
-async def _asked(
-    google: Google, named: Bucket, *, write: bool, reserved: str, leftover: float
-) -> BucketFacts:
-    facts, bucket = BucketFacts(bucket=named), GoogleBucket(google, named.name)
+async def _asked(by_us: Google, named: Bucket, *, write: bool, reserved: str, leftover: float) -> BucketFacts:
+    facts, bucket = BucketFacts(bucket=named), GoogleBucket(by_us, named.name)
     if not named.is_valid("gcp"):
         return facts
     try:

@@ -44,10 +44,14 @@ class _Error:
 
 
 class Google:
-    """The services of Google. ``timeout`` is in seconds, for one call with the token that it takes."""
+    """The services of Google. ``timeout`` is in seconds, for one call with the token that it takes.
 
-    def __init__(self, *, timeout: float) -> None:
+    ``platform`` is the email of the platform's account: what is denied to that one fails the installation.
+    """
+
+    def __init__(self, *, timeout: float, platform: str = "") -> None:
         self._timeout = timeout
+        self._platform = platform
 
     async def token(self) -> Token:
         """Raises GoogleProblem."""
@@ -80,12 +84,14 @@ class Google:
         error = _read(answer.json())
         reason, code = _reason(answer.status, error)
         shown = code or error.status or f"HTTP {answer.status}"
+        if reason is R.DENIED and self._platform and held.principal == f"service account {self._platform}":
+            reason = R.PLATFORM_DENIED
         raise GoogleProblem(
             reason,
             what=what,
             role=role,
             principal=held.principal,
-            code=f" ({shown})" if reason is R.DENIED else shown,
+            code=f" ({shown})" if reason in (R.DENIED, R.PLATFORM_DENIED) else shown,
             service=error.service or url.split("/")[2],
             project=error.project or "its project",
             state=error.state,

@@ -19,7 +19,7 @@ _SET_UP: Final = (
 
 
 class GoogleReasons(ReasonSet):
-    """All but the last say nothing about the installation: mehc's identity is not the platform's."""
+    """All but the last two say nothing about the installation: mehc's identity is not the platform's."""
 
     NO_IDENTITY = Reason(
         "GoogleNoIdentity",
@@ -158,6 +158,14 @@ class GoogleReasons(ReasonSet):
         message="{concerning}Google returned {code} for {what}",
         remedy="Look up {code} in Google's documentation of the service.",
         defaults=_CONCERNING,
+    )
+    PLATFORM_DENIED = Reason(
+        "GooglePlatformAccessDenied",
+        Status.FAIL,
+        "The platform's own account, by which mehc runs here, is not authorized, or what it asked for does not exist.",
+        message="{concerning}Google denied {what} to the platform's own {principal}{code}",
+        remedy="Check that {what} exists, and grant {role} to {principal}.",
+        defaults={**_CONCERNING, "code": ""},
     )
     BILLING_DISABLED = Reason(
         "GoogleBillingDisabled",

@@ -4,7 +4,6 @@ import base64
 import re
 from typing import Final
 
-from mehc_checks.clients.google.client import Google
 from mehc_checks.clients.google.identity import GoogleProblem
 from mehc_checks.clients.google.reasons import NOT_FOUND, ZONE
 from mehc_checks.clients.network.connect import NetworkProblem
@@ -12,6 +11,7 @@ from mehc_checks.core.errors import Problem
 from mehc_checks.installation.cloudsecrets.shared import is_named, kept, not_verified
 from mehc_checks.installation.context import Context
 from mehc_checks.installation.environment import Environment
+from mehc_checks.installation.google import google
 from mehc_checks.modelengine.database import SECRET_PROJECT, SECRET_PROJECT_PLACE, SourceKind
 from mehc_checks.modelengine.secrets import CloudSecret
 
@@ -22,8 +22,6 @@ _PROJECT: Final = re.compile(r"[a-z0-9][a-z0-9.:-]{0,62}")
 _FULL: Final = re.compile(
     r"projects/(?P<project>[a-z0-9.:-]{1,63})/secrets/(?P<name>[A-Za-z0-9_-]{1,255})/versions/[A-Za-z0-9_-]{1,63}"
 )
-_PART: Final = 0.5
-"""Part of the time, so that some is left for the database."""
 
 
 async def google_secret(context: Context, name: str, environment: Environment) -> CloudSecret:
@@ -38,9 +36,8 @@ async def google_secret(context: Context, name: str, environment: Environment) -
     if wrong:
         return CloudSecret(name=name, trouble=wrong, place=place)
     what = f"secret {name} of project {project}"
-    asked = Google(timeout=context.network_timeout * _PART)
     try:
-        answer = await asked.call(f"{_ADDRESS}/{path}:access", what=what, role=_ROLE)
+        answer = await google(context).call(f"{_ADDRESS}/{path}:access", what=what, role=_ROLE)
     except GoogleProblem as failure:
         if failure.reason is NOT_FOUND:
             trouble = f"does not exist in Secret Manager of project {project}, or has no version"
