@@ -138,7 +138,8 @@ class Demo:
         fill_google(self.google, self.servers.postgres)
         self.servers = replace(self.servers, azure=self.platform)
         routes = {f"{name}:443": ecr.result().address for name in REGISTRIES}
-        proxy = start(Proxy({**routes, f"{LOGIN}:443": self.azure.server.address}))
+        of_azure = {f"{name}:443": self.azure.server.address for name in (LOGIN, AZURE_BUS, AZURE_STORE)}
+        proxy = start(Proxy({**routes, **of_azure}))
         self.environment = {
             "SSL_CERT_FILE": str(self.ca.ca_file),
             "HTTPS_PROXY": proxy.url,

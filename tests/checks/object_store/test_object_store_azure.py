@@ -8,7 +8,8 @@ import pytest
 
 from mehc_checks.core.outcome import Status
 from mehc_checks.engine.report import CheckResult
-from testbed.azure import AzureCloud, Principal
+from testbed.azure import LOGIN, AzureCloud, Principal
+from testbed.httpserver import Proxy
 from testbed.installation import overlaid
 from testbed.judging import judged
 from testbed.pki import CertificateAuthority
@@ -16,6 +17,12 @@ from testbed.rulejudging import at
 
 HOST = "ours.blob.core.windows.net"
 PROBE = ".mehc-probe/"
+
+VALUES = overlaid(
+    at("config.values.infra.cloud_provider", "azure"),
+    at("config.values.launch.cloud_file_llm_fine_tune_repository", "azure://files/repository"),
+    {"azure": {"abs_account_name": "ours", "abs_container_name": "bundles"}},
+)
 
 
 @pytest.fixture(scope="module")
@@ -35,11 +42,7 @@ def person(cloud: AzureCloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 async def judge(cloud: AzureCloud, client: str = "another", *, write: bool = False) -> CheckResult:
-    given = overlaid(
-        at("config.values.infra.cloud_provider", "azure"),
-        at("config.values.launch.cloud_file_llm_fine_tune_repository", "azure://files/repository"),
-        {"azure": {"abs_account_name": "ours", "abs_container_name": "bundles", "client_id": client}},
-    )
+    given = overlaid(VALUES, {"azure": {"client_id": client}})
     with cloud.led(HOST):
         result = await judged("ObjectStoreReachable", given, parameters={"write": write}, seconds=60)
     assert "remote words" not in repr(result)
@@ -75,6 +78,20 @@ async def test_a_token_that_is_not_accepted_is_asked_for_again(cloud: AzureCloud
     result = await judge(cloud, client=person.client)
     assert (result.status, result.reason) == (Status.ERROR, "AzureTokenRejected")
     assert (await judge(cloud)).status is Status.PASS
+
+
+async def test_through_a_proxy(cloud: AzureCloud, person: Principal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the proxy knows these names."""
+    cloud.grant(person, HOST)
+    with Proxy({f"{name}:443": cloud.server.address for name in (LOGIN, HOST)}) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+        result = await judged("ObjectStoreReachable", VALUES, seconds=60)
+        assert result.status is Status.PASS, result.message
+    with Proxy({f"{LOGIN}:443": cloud.server.address}) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+        result = await judged("ObjectStoreReachable", VALUES, seconds=60)
+    assert (result.status, result.reason) == (Status.FAIL, "HostUnreachable")
+    assert "the proxy returned HTTP 502" in result.message
 
 
 async def test_a_firewall(cloud: AzureCloud, person: Principal) -> None:

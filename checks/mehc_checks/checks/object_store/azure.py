@@ -6,12 +6,15 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
 
+from yarl import URL
+
 from mehc_checks.checks.object_store.facts import BucketFacts, StoreFacts
 from mehc_checks.checks.object_store.reasons import StoreReasons as R
 from mehc_checks.clients.azure.blobs import Container
 from mehc_checks.clients.azure.client import Azure
 from mehc_checks.clients.azure.identity import AzureProblem
 from mehc_checks.clients.azure.reasons import NOT_FOUND
+from mehc_checks.clients.http.proxy import proxy_of
 from mehc_checks.clients.network.connect import NetworkProblem, client_context, handshake
 from mehc_checks.core.errors import CannotEvaluate
 from mehc_checks.installation.azure import account, azure
@@ -30,10 +33,11 @@ async def gather_azure(
     named = context.values.text(paths.AZURE_ABS_ACCOUNT) or ""
     host = f"{named}.blob.core.windows.net"
     facts = StoreFacts(store=found, asked=host)
-    try:
-        await handshake(host, 443, client_context(), timeout=context.network_timeout / 2)
-    except NetworkProblem as problem:
-        return replace(facts, network=problem)
+    if proxy_of(URL(f"https://{host}")) is None:  # else the proxy gets there, and not this process
+        try:
+            await handshake(host, 443, client_context(), timeout=context.network_timeout / 2)
+        except NetworkProblem as problem:
+            return replace(facts, network=problem)
     wanted = containers(context.values)
     if context.is_deputy:
         live = (await context.proof()).configuration.values

@@ -35,6 +35,7 @@ async def refresh_token(azure: Azure, host: str, *, timeout: float) -> str:
         timeout=timeout,
         headers={"Content-Type": "application/x-www-form-urlencoded"},
         data=urlencode(form).encode(),
+        proxied=True,
     )
     content = answer.json() if answer.ok else None
     found = content.get("refresh_token") if isinstance(content, dict) else None

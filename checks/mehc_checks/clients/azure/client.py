@@ -64,7 +64,9 @@ class Azure:
         except AzureProblem as problem:
             raise AzureProblem(problem.reason, **{"role": role, **problem.words}) from None
         sent = {"Authorization": f"Bearer {held.text}", **(headers or {})}
-        answer = await send(method, url, timeout=max(allowance.left, 1), headers=sent, data=data, most=_MOST)
+        answer = await send(
+            method, url, timeout=max(allowance.left, 1), headers=sent, data=data, most=_MOST, proxied=True
+        )
         if answer.ok:
             return answer
         code = _code(answer)

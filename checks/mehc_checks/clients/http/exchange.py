@@ -1,6 +1,6 @@
 """One bounded HTTP exchange: a request with one deadline over all steps and a bounded body; each fault has a reason.
 
-No redirects, proxies, cookies or retries: a caller that needs one does it by hand.
+No redirects, cookies or retries: a caller that needs one does it by hand.
 """
 
 import base64
@@ -18,6 +18,7 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
+from mehc_checks.clients.http.proxy import proxy_of
 from mehc_checks.clients.http.reasons import HttpReasons
 from mehc_checks.clients.network import connect as net
 from mehc_checks.clients.network import reach
@@ -74,25 +75,31 @@ async def send(
     headers: Mapping[str, str] | None = None,
     data: bytes | None = None,
     most: int = 65536,
+    proxied: bool = False,
 ) -> Response:
     """Send a request to ``url``, byte for byte, and read the answer; all within ``timeout`` seconds.
 
     User and password in ``url`` are sent as basic authentication. ``most``: bytes of the body that are read, packed
-    and unpacked. Raises NetworkProblem (one of ``HttpReasons``), or ValueError where ``url`` cannot be one.
+    and unpacked. ``proxied``: through the proxy that the environment names, if any, which then resolves the host.
+    Raises NetworkProblem (one of ``HttpReasons``), or ValueError where ``url`` cannot be one.
     """
     host, port = address(url)
     target, login = _split(url)
     allowance = Allowance(timeout)
-    places = await net.places(host, port, timeout=timeout)
+    proxy = proxy_of(target) if proxied else None
+    if proxy:
+        connector = aiohttp.TCPConnector(ssl=tls or net.client_context())
+        _require_named(host, port)
+    else:
+        places = await net.places(host, port, timeout=timeout)
+        connector = aiohttp.TCPConnector(
+            ssl=tls or net.client_context(), resolver=_Resolved(places), socket_factory=reach.socket_of
+        )
     try:
         async with (
             within(allowance.left),
             aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(
-                    ssl=tls or net.client_context(),
-                    resolver=_Resolved(places),
-                    socket_factory=reach.socket_of,
-                ),
+                connector=connector,
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={"User-Agent": "mehc", "Accept-Encoding": "gzip", **login, **(headers or {})},
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
@@ -100,7 +107,7 @@ async def send(
                 max_line_size=_MOST_HEADER,
                 max_field_size=_MOST_HEADER,
             ) as session,
-            session.request(method, target, data=data, allow_redirects=False) as response,
+            session.request(method, target, data=data, allow_redirects=False, proxy=proxy) as response,
         ):
             body = bytearray()
             async for chunk in response.content.iter_any():
@@ -109,6 +116,9 @@ async def send(
                     break
     except TimeoutError:
         raise NetworkProblem(HttpReasons.CONNECTION_TIMEOUT, host, port, time=f"{timeout:.3g} s") from None
+    except aiohttp.ClientHttpProxyError as error:
+        detail = f"the proxy returned HTTP {error.status}"
+        raise NetworkProblem(HttpReasons.HOST_UNREACHABLE, host, port, detail=detail) from None
     except aiohttp.ClientResponseError:
         raise NetworkProblem(HttpReasons.SERVER_NOT_HTTP, host, port) from None
     except (aiohttp.ServerDisconnectedError, aiohttp.ClientPayloadError):
@@ -130,6 +140,14 @@ async def send(
         complete=complete,
         seconds=allowance.spent,
     )
+
+
+def _require_named(host: str, port: int) -> None:
+    """Raises NetworkProblem for a host that a proxy is not to be asked for."""
+    try:
+        reach.named(host, port)
+    except reach.NotAllowed as error:
+        raise net.classify(error, host, port) from None
 
 
 def address(url: str) -> tuple[str, int]:

@@ -8,14 +8,11 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from types import TracebackType
 from typing import Final, Self, cast
-from urllib.request import (  # type: ignore[attr-defined]
-    getproxies_environment,
-    proxy_bypass_environment,
-)
 
 import aiohttp
 from yarl import URL
 
+from mehc_checks.clients.http.proxy import proxy_of
 from mehc_checks.clients.network import connect as net
 from mehc_checks.clients.network import reach
 from mehc_checks.clients.network.place import is_loopback
@@ -173,11 +170,3 @@ def is_link_local(address: str) -> bool:
         return ipaddress.ip_address(URL(f"//{address}").host or "").is_link_local
     except ValueError:
         return False
-
-
-def proxy_of(url: URL) -> str | None:
-    """The proxy that the environment names for ``url``; not aiohttp's own reading of it, which opens ~/.netrc."""
-    proxies = getproxies_environment()
-    if proxy_bypass_environment(f"{url.host}:{url.port}", proxies):
-        return None
-    return proxies.get(url.scheme)

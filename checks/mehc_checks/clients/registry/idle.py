@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 from yarl import URL
 
+from mehc_checks.clients.http.proxy import proxy_of
 from mehc_checks.clients.network import idle
-from mehc_checks.clients.registry.exchange import Access, proxy_of
+from mehc_checks.clients.registry.exchange import Access
 from mehc_checks.core.wire import Kind, Wire
 
 
