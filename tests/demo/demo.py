@@ -139,7 +139,8 @@ class Demo:
         self.servers = replace(self.servers, azure=self.platform)
         routes = {f"{name}:443": ecr.result().address for name in REGISTRIES}
         of_azure = {f"{name}:443": self.azure.server.address for name in (LOGIN, AZURE_BUS, AZURE_STORE)}
-        proxy = start(Proxy({**routes, **of_azure}))
+        of_google = {f"{name}:443": self.google.server.address for name in (GOOGLE_STORE, GOOGLE_SECRETS)}
+        proxy = start(Proxy({**routes, **of_azure, **of_google}))
         self.environment = {
             "SSL_CERT_FILE": str(self.ca.ca_file),
             "HTTPS_PROXY": proxy.url,
@@ -213,7 +214,7 @@ class Demo:
         address = self.azure.server.address.partition(":")[0]
         hosts = dict.fromkeys((AZURE_BUS, AZURE_STORE, MIRROR), address)
         google = self.google.server.address.partition(":")[0]
-        hosts |= dict.fromkeys((GOOGLE_STORE, GOOGLE_SECRETS, GOOGLE_METADATA), google)
+        hosts |= {GOOGLE_METADATA: google}
         hosts[AZURE_REDIS] = free_host(AZURE_REDIS_PORT)
         start(ScriptedServer(lambda _: Reply(403), certificate=certificate, place=(address, AMQPS)))
         token = self.azure.token(self.platform, "https://redis.azure.com")

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +12,8 @@ from mehc_checks.clients.network import reach
 from mehc_checks.core.outcome import Status
 from mehc_checks.engine.report import CheckResult
 from testbed.controlplane import ControlPlane
-from testbed.google import Account, GoogleCloud, refused
+from testbed.google import IAM, STORAGE, STS, Account, GoogleCloud, refused
+from testbed.httpserver import Proxy
 from testbed.installation import Tree, overlaid
 from testbed.judging import judged
 from testbed.pki import CertificateAuthority
@@ -50,24 +52,22 @@ def account(cloud: GoogleCloud) -> Account:
     return made
 
 
-async def judge(
-    cloud: GoogleCloud,
-    *,
-    bucket: str = "llm_files",
-    write: bool = False,
-    values: Tree | None = None,
-    **more: object,
-) -> CheckResult:
-    given = overlaid(
+def values(bucket: str = "llm_files", **more: Tree) -> Tree:
+    return overlaid(
         at("config.values.infra.cloud_provider", "gcp"),
         at("config.values.infra.s3_bucket", bucket),
         at("config.values.launch.cloud_file_llm_fine_tune_repository", "gs://tunes/repository"),
-        values or {},
+        more,
     )
+
+
+async def judge(
+    cloud: GoogleCloud, given: Tree | None = None, *, write: bool = False, **more: object
+) -> CheckResult:
     with cloud.led():
         result = await judged(
             "ObjectStoreReachable",
-            given,
+            given or values(),
             parameters={"write": write},
             seconds=60,
             **more,  # type: ignore[arg-type]
@@ -84,14 +84,39 @@ async def test_buckets_that_can_be_listed_whatever_their_location(
     assert all(each.method != "POST" for each in cloud.server.requests if "/b/" in each.path)
 
 
+async def test_through_a_proxy(cloud: GoogleCloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the proxy knows these names, that of the token service too; the metadata server is not asked there."""
+    made = cloud.account()
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(made.file(tmp_path)))
+    for bucket in ("llm_files", "tunes"):
+        cloud.grant(made, bucket)
+    with Proxy({f"{host}:443": cloud.server.address for host in (STS, IAM, STORAGE)}) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+        result = await judged("ObjectStoreReachable", values(), seconds=60)
+        assert result.status is Status.PASS, result.message
+    with Proxy({f"{host}:443": cloud.server.address for host in (STS, IAM)}) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+        result = await judged("ObjectStoreReachable", values(), seconds=60)
+    assert (result.status, result.reason) == (Status.FAIL, "HostUnreachable")
+
+
+async def test_another_token_is_asked_for_in_place_of_a_rejected_one(
+    cloud: GoogleCloud, account: Account
+) -> None:
+    assert (await judge(cloud)).status is Status.PASS
+    account.token += "0"
+    assert (await judge(cloud)).reason == "GoogleTokenRejected"
+    assert (await judge(cloud)).status is Status.PASS
+
+
 async def test_a_bucket_that_is_not_there(cloud: GoogleCloud, account: Account) -> None:
-    result = await judge(cloud, bucket="gone")
+    result = await judge(cloud, values("gone"))
     assert (result.status, result.reason) == (Status.FAIL, "BucketNotFound")
     assert result.message == "bucket gone (config.values.infra.s3_bucket) does not exist"
 
 
 async def test_a_name_that_no_bucket_has(cloud: GoogleCloud, account: Account) -> None:
-    result = await judge(cloud, bucket="gs://llm_files")
+    result = await judge(cloud, values("gs://llm_files"))
     assert (result.status, result.reason) == (Status.FAIL, "BucketNameInvalid")
 
 
@@ -106,7 +131,7 @@ async def test_an_account_that_cannot_list(cloud: GoogleCloud, account: Account)
 async def test_the_platforms_own_account_that_cannot_list(cloud: GoogleCloud, account: Account) -> None:
     cloud.state.roles.discard((account.email, "tunes"))
     annotations = {"iam.gke.io/gcp-service-account": account.email}
-    result = await judge(cloud, values={"serviceAccount": {"annotations": annotations}})
+    result = await judge(cloud, values(serviceAccount={"annotations": annotations}))
     assert (result.status, result.reason) == (Status.FAIL, "GooglePlatformAccessDenied")
     assert "bucket tunes" in result.message
 

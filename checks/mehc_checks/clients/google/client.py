@@ -3,9 +3,10 @@
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any, Final
 
-from mehc_checks.clients.google.identity import GoogleProblem, Token, token
+from mehc_checks.clients.google.identity import GoogleProblem, Token, forget, token
 from mehc_checks.clients.google.reasons import NOT_FOUND
 from mehc_checks.clients.google.reasons import GoogleReasons as R
 from mehc_checks.clients.http.exchange import Response, send
@@ -78,9 +79,13 @@ class Google:
         except GoogleProblem as problem:
             raise GoogleProblem(problem.reason, **{"role": role, **problem.words}) from None
         sent = {"Authorization": f"Bearer {held.text}", **(headers or {})}
-        answer = await send(method, url, timeout=max(allowance.left, 1), headers=sent, data=data, most=_MOST)
+        answer = await send(
+            method, url, timeout=max(allowance.left, 1), headers=sent, data=data, most=_MOST, proxied=True
+        )
         if answer.ok:
             return answer
+        if answer.status == HTTPStatus.UNAUTHORIZED:
+            forget(held)
         error = _read(answer.json())
         reason, code = _reason(answer.status, error)
         shown = code or error.status or f"HTTP {answer.status}"

@@ -85,6 +85,13 @@ async def token(*, timeout: float) -> Token:
         raise type(problem)(problem.reason, **problem.words) from None
 
 
+def forget(rejected: Token) -> None:
+    """Have another token asked for in place of one that a service does not accept."""
+    for identity, held in list(_KEPT.items()):
+        if held == rejected:
+            del _KEPT[identity]
+
+
 def _over(done: asyncio.Task[Token], key: tuple[Any, ...], identity: tuple[tuple[str, str], ...]) -> None:
     _ASKED.pop(key, None)
     if done.cancelled():

@@ -7,10 +7,12 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import urllib3
+from yarl import URL
 
+from mehc_checks.clients.http.proxy import proxy_of
 from mehc_checks.clients.network.connect import client_context
 
 METADATA_SECONDS: Final = 2.0
@@ -65,7 +67,7 @@ class Transport:
         left = max(self._until - time.monotonic(), 0.1)
         connecting = min(left, METADATA_SECONDS) if url.startswith("http://") else left
         try:
-            with urllib3.PoolManager(ssl_context=client_context()) as pool:
+            with _pool(url) as pool:
                 answer = pool.request(
                     method,
                     url,
@@ -84,6 +86,16 @@ class Transport:
         if not 200 <= answer.status < 300:
             raise Refused(host, answer.status, data)
         return Answer(answer.status, answer.headers, data)
+
+
+def _pool(url: str) -> urllib3.PoolManager:
+    """With the environment's proxy for Google's services; none leads to the metadata server."""
+    proxy = proxy_of(URL(url)) if url.startswith("https://") else None
+    if proxy is None:
+        return urllib3.PoolManager(ssl_context=client_context())
+    login = urllib3.util.parse_url(proxy).auth
+    headers = urllib3.make_headers(proxy_basic_auth=unquote(login)) if login else None
+    return urllib3.ProxyManager(proxy, proxy_headers=headers, ssl_context=client_context())
 
 
 def _words(error: urllib3.exceptions.HTTPError) -> str:
