@@ -151,6 +151,9 @@ class Reconciler:
             return Due(delay=self._shared.confirm_after, trigger=Trigger.CONFIRMATION, exact=True)
         ends = [mute.until - self._shared.clock() for mute in spec.mutes]
         soon = min((end for end in ends if end > timedelta(0)), default=due.delay)
+        changes = self._runs.changes_in()
+        if changes is not None and changes < soon:
+            return Due(delay=changes, exact=True)
         return Due(delay=soon) if soon < due.delay else due
 
     async def _probe(self, resource: Resource, spec: Spec, trigger: Trigger) -> StatusReport:

@@ -27,6 +27,8 @@ ASKS_FOR_ALL = frozenset({Trigger.SEEN, Trigger.SPEC, Trigger.PROBE_NOW, Trigger
 """After these, every check is carried out."""
 _WELL = frozenset({Status.PASS, Status.WARN, Status.SKIP})
 _SECOND_LOOKS = 2
+_SOONEST = timedelta(seconds=1)
+"""Until a check is carried out whose judgement changes by time alone: many grace periods may end together."""
 _SLACK = 0.8
 """A check is due when this part of its interval is over: probe runs are scattered, and must not just miss it."""
 
@@ -143,8 +145,15 @@ class Runs:
         ]
         return max(min(left, default=spec.interval_of()), timedelta(0))
 
+    def changes_in(self) -> timedelta | None:
+        """The time until a judgement is another one although nothing has changed; None where it stays."""
+        ends = [each.changes_at for each in self._results.values() if each.changes_at]
+        return max(min(ends) - self.clock(), _SOONEST) if ends else None
+
     def _is_due(self, check: Check, spec: Spec, trigger: Trigger, pending: set[str], now: float) -> bool:
         if check.name not in self._results or trigger in ASKS_FOR_ALL or check.name in pending:
+            return True
+        if (changes_at := self._results[check.name].changes_at) and changes_at <= self.clock():
             return True
         if trigger in (Trigger.CONFIRMATION, Trigger.OBJECTS, Trigger.SERVERS):
             return False

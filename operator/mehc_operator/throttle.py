@@ -10,20 +10,27 @@ T = TypeVar("T")
 class Throttle:
     """Call it as often as things change: ``action`` follows ``soon`` seconds later, once for all changes till then.
 
-    Two actions lie at least ``apart`` seconds from each other, however busy the cluster is. Of one event loop.
+    The second action is at least ``first`` seconds after the first one, for what a change brings about at once; each
+    further one twice as long after the one before, and at most ``apart`` seconds, however busy the cluster is. Of one
+    event loop.
     """
 
-    def __init__(self, action: Callable[[], None], *, soon: float = 0.2, apart: float = 5.0) -> None:
+    def __init__(
+        self, action: Callable[[], None], *, soon: float = 0.2, first: float = 0.5, apart: float = 5.0
+    ) -> None:
         self._action = action
         self._soon = soon
+        self._first = min(first, apart)
         self._apart = apart
         self._timer: asyncio.TimerHandle | None = None
-        self._earliest = 0.0
+        self._pause = 0.0
+        self._acted = float("-inf")
+        """When it acted last, in the loop's time."""
 
     def __call__(self) -> None:
         if self._timer is None:
             loop = asyncio.get_running_loop()
-            self._timer = loop.call_at(max(loop.time() + self._soon, self._earliest), self._act)
+            self._timer = loop.call_at(max(loop.time() + self._soon, self._acted + self._pause), self._act)
 
     def cancel(self) -> None:
         """Forget a change that no action has followed yet."""
@@ -33,7 +40,9 @@ class Throttle:
 
     def _act(self) -> None:
         self._timer = None
-        self._earliest = asyncio.get_running_loop().time() + self._apart
+        before, self._acted = self._acted, asyncio.get_running_loop().time()
+        is_busy = self._acted - before <= 2 * self._apart
+        self._pause = min(self._pause * 2, self._apart) if is_busy else self._first
         self._action()
 
 

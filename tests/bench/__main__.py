@@ -14,6 +14,7 @@ from typing import Final
 
 from bench.explained import explained
 from bench.latency import latency
+from bench.news import news
 from bench.operator_bench import Bench
 from bench.rows import Row, table
 from bench.sound import sound
@@ -30,7 +31,9 @@ def main() -> int:
     )
     parser.add_argument("-o", "--output", choices=["text", "json"], default="text")
     parser.add_argument(
-        "--only", choices=["upgrades", "explain", "latency", "sound"], help="measure no more than this"
+        "--only",
+        choices=["upgrades", "explain", "latency", "news", "sound"],
+        help="measure no more than this",
     )
     arguments = parser.parse_args()
     rows = []
@@ -49,7 +52,10 @@ def measured(stack: ExitStack, only: str | None) -> Iterator[Row]:
     if only in (None, "sound"):
         with ExitStack() as own:
             yield from sound(own)
-    if only == "sound":
+    if only in (None, "news"):
+        with ExitStack() as own:
+            yield from news(own)
+    if only in ("sound", "news"):
         return
     control_plane = stack.enter_context(ControlPlane())
     if only in (None, "upgrades"):

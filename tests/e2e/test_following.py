@@ -102,6 +102,12 @@ def test_an_endpoint_that_gets_stuck_is_news_at_once_and_so_is_its_end(
     wait(lambda: cluster.condition("EndpointsReady")["status"] == "True", LIMIT)
 
 
+def test_the_end_of_a_grace_period_needs_no_change_and_no_interval(cluster: Cluster, world: World) -> None:
+    judged(cluster, "EndpointsReady", {**ENDPOINTS, "gracePeriod": "8s"})
+    world.deployment(requests={GPU: "1"}, nodeSelector={"x": "y"})
+    wait(lambda: cluster.condition("EndpointsReady")["reason"] == "NodeLabelsUnmatched", LIMIT)
+
+
 def test_only_the_checks_that_read_what_changed_are_carried_out(
     cluster: Cluster, world: World, operator: Operator
 ) -> None:

@@ -3,6 +3,7 @@
 import string
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from typing import Final, Protocol, Self
 
@@ -166,6 +167,8 @@ class Outcome:
     evidence: Evidence = field(default_factory=dict)
     endpoints: tuple[EndpointStatus, ...] | None = None
     """Those that are not ready; None where the check is not about endpoints, or could not read them."""
+    changes_at: datetime | None = None
+    """When the judgement is another one although nothing has changed: a grace period ends."""
 
     @classmethod
     def of(
@@ -174,6 +177,7 @@ class Outcome:
         *,
         evidence: Evidence | None = None,
         endpoints: Iterable[EndpointStatus] | None = None,
+        changes_at: datetime | None = None,
     ) -> Self:
         """Judge by ``findings``. Raises ValueError where there is none: a healthy part has a reason too."""
         ordered = worst_first(findings)
@@ -183,6 +187,7 @@ class Outcome:
             findings=tuple(ordered),
             evidence=evidence or {},
             endpoints=None if endpoints is None else tuple(endpoints),
+            changes_at=changes_at,
         )
 
     @property

@@ -40,6 +40,8 @@ class CheckResult:
     duration: timedelta = timedelta()
     evidence: Evidence = field(default_factory=dict)
     endpoints: tuple[EndpointStatus, ...] | None = None
+    changes_at: datetime | None = None
+    """As of ``Outcome``."""
 
     @property
     def leader(self) -> Found:

@@ -136,6 +136,7 @@ def result_of(
         title=check.title,
         severity=planned.severity,
         duration=took,
+        changes_at=outcome.changes_at,
         evidence=evidence,
         findings=tuple(
             Found(

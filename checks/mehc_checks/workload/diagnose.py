@@ -39,7 +39,8 @@ class Around:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cause:
-    """Why a workload is not ready. ``overdue``: for longer than its grace period; ``serving``: some pods serve.
+    """Why a workload is not ready. ``overdue``: for longer than its grace period, which ends at ``grace_ends``
+    (None for none). ``serving``: some pods serve.
 
     ``of_owner``: it lies with whoever wrote the bundle or chose its resources. ``pod`` is the one it is about, or "".
     """
@@ -48,6 +49,7 @@ class Cause:
     evidence: tuple[str, ...] = ()
     since: datetime | None = None
     overdue: bool = True
+    grace_ends: datetime | None = None
     serving: bool = False
     of_owner: bool = False
     pod: str = ""
@@ -199,11 +201,13 @@ def _chosen(
     tail = f" (and {counted(same, 'more pod')})" if same else ""
     since = _in_trouble_since(workload, failed, around.now)
     grace = around.loading_grace if reason in IN_PROGRESS else around.grace
+    ends = since and since + grace
     return Cause(
         finding=replace(chosen.finding, message=f"pod {pod.name}: {chosen.finding.message}{tail}"),
         evidence=(*chosen.evidence[:_EVIDENCE], *others),
         since=since,
-        overdue=since is None or around.now - since >= grace,
+        overdue=ends is None or around.now >= ends,
+        grace_ends=ends,
         serving=workload.ready > len(unstable),
         of_owner=reason in OF_THE_OWNER and chosen.container not in (*FORWARDERS, PROXY),
         pod=pod.name,
@@ -212,10 +216,12 @@ def _chosen(
 
 def _of(trouble: Trouble, workload: Workload, around: Around, *, since: datetime | None) -> Cause:
     """A cause of the workload itself, not of one of its pods."""
+    ends = since and since + around.grace
     return Cause(
         finding=trouble.finding(namespace=workload.namespace),
         since=since,
-        overdue=since is None or around.now - since >= around.grace,
+        overdue=ends is None or around.now >= ends,
+        grace_ends=ends,
         serving=workload.ready > 0,
         of_owner=trouble.reason in OF_THE_OWNER,
     )

@@ -68,6 +68,10 @@ def endpoints_ready(facts: EndpointFacts) -> Outcome:
         findings,
         evidence=_evidence(facts, stuck),
         endpoints=[found.status for found in stuck if found.cause.finding.status is Status.FAIL],
+        changes_at=min(
+            (ends for found in unready if (ends := found.cause.grace_ends) and not found.cause.overdue),
+            default=None,
+        ),
     )
 
 

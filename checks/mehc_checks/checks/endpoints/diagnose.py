@@ -67,10 +67,12 @@ def _cause(
     at_once: bool = False,
 ) -> Cause:
     """``at_once``: there is no grace, what it waits for has run out already."""
+    ends = since and since + around.grace
     return Cause(
         finding=reason(name=endpoint.name, namespace=endpoint.namespace, **words),
         since=since,
-        overdue=at_once or since is None or around.now - since >= around.grace,
+        overdue=at_once or ends is None or around.now >= ends,
+        grace_ends=ends,
         serving=endpoint.ready > 0,
     )
 
