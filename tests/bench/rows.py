@@ -4,8 +4,22 @@ import statistics
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Final
 
 import psutil
+
+from testbed.machine import described
+
+_HEAD: Final = """\
+# Performance
+
+What mehc costs, and how fast it notices what changes, beside the budgets of its design. A miss is shown and not hidden.
+`make bench ARGS="-o markdown" > docs/performance.md` measures again; `--only` measures a part.
+
+{machine}
+
+| what | measured | budget | |
+|---|---|---|---|"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,6 +48,16 @@ def table(rows: list[Row]) -> str:
     return "\n".join(
         "  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in cells
     )
+
+
+def page(rows: list[Row]) -> str:
+    """The rows as the page docs/performance.md."""
+    lines = [_HEAD.format(machine=described())]
+    for row in rows:
+        budget = "" if row.budget is None else f"≤ {row.budget:g} {row.unit}".rstrip()
+        verdict = "**miss**" if row.verdict == "MISS" else row.verdict
+        lines.append(f"| {row.what} | {row.measured:.3g} {row.unit} | {budget} | {verdict} |")
+    return "\n".join(lines)
 
 
 async def median_of(action: Callable[[], Awaitable[None]], times: int = 15) -> float:

@@ -3,11 +3,8 @@
 `make faults > docs/faults.md` writes the page.
 """
 
-import os
-import platform
 import sys
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from typing import Final
 
 from faults.apiserver import API_FAULTS, behind
@@ -19,6 +16,7 @@ from faults.world import EVENTS
 from testbed.controlplane import ControlPlane
 from testbed.deployedoperator import can_have_hosts
 from testbed.kwok import Kwok
+from testbed.machine import described
 
 HEAD = """# Faults
 
@@ -40,14 +38,6 @@ CROWD_COLUMNS = (
     "|---|---|---|---|"
 )
 COLUMNS = "| what was done | what the operator says | passes | memory | secrets | false |\n|---|---|---|---|---|---|"
-
-
-def machine() -> str:
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return (
-        f"Measured on {datetime.now(UTC):%Y-%m-%d}: {os.cpu_count()} CPUs, {memory >> 30} GiB, {platform.system()} "
-        f"{platform.machine()}, Python {platform.python_version()}, load average {os.getloadavg()[2]:.0f}."
-    )
 
 
 def row(attack: Attack, seen: Seen) -> str:
@@ -75,7 +65,7 @@ def table(arena: Arena, rows: Iterable[Attack]) -> bool:
 
 def main(*, in_pod: bool = True) -> int:
     """``in_pod``: the operator can also be run as in a pod, with the files of a ServiceAccount."""
-    print(HEAD.format(limit=LIMIT >> 20, machine=machine()))
+    print(HEAD.format(limit=LIMIT >> 20, machine=described()))
     with ControlPlane() as plane, Kwok(plane) as kwok:
         kwok.add_node("node-1")
         with Arena(plane) as arena:
