@@ -10,7 +10,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
-from mehc_checks.core import duration
+from mehc_checks.core import awaited, duration
 from mehc_checks.core.deadline import OwnReasons, own_queues, within
 from mehc_checks.core.errors import NotApplicable, Problem, UsageError
 from mehc_checks.core.limiter import Limiter
@@ -73,14 +73,17 @@ async def _run_one(planned: Planned, context: Context, limiter: Limiter) -> Judg
         skipped = Outcome.of([RunnerReasons.SKIPPED(detail=planned.skip)])
         return Judged(planned=planned, outcome=skipped)
     async with limiter.slot(context.namespace):
-        clock = time.monotonic()
-        outcome = await _guarded(planned, context, partial(_judged, planned, context))
-        outcome = await _guarded(planned, context, partial(withheld, outcome, context, planned.check.scope))
-        if not context.inside:
-            outcome = seen_from_outside(outcome, context.namespace)
-        if context.installation is not None:
-            outcome = _delivered(outcome, context.installation.delivery)
-        took = timedelta(seconds=time.monotonic() - clock)
+        with awaited.under_way(planned.check.name):
+            clock = time.monotonic()
+            outcome = await _guarded(planned, context, partial(_judged, planned, context))
+            outcome = await _guarded(
+                planned, context, partial(withheld, outcome, context, planned.check.scope)
+            )
+            if not context.inside:
+                outcome = seen_from_outside(outcome, context.namespace)
+            if context.installation is not None:
+                outcome = _delivered(outcome, context.installation.delivery)
+            took = timedelta(seconds=time.monotonic() - clock)
     return Judged(planned=planned, outcome=outcome, took=took)
 
 

@@ -38,6 +38,7 @@ from mehc_operator.cli.options import (
     values_arguments,
     values_files,
 )
+from mehc_operator.cli.progress import progress
 from mehc_operator.request import request as request_of
 
 EXAMPLES: Final = """\
@@ -213,7 +214,8 @@ async def _check(
         if all(request.checks.get(check.name, CheckRequest()).skip for check in selected):
             raise UsageError("there is no check to run: all are disabled")
         try:
-            report = await diagnose(selected, request, Sources(cluster=at.cluster if at else None))
+            async with progress(sys.stderr):
+                report = await diagnose(selected, request, Sources(cluster=at.cluster if at else None))
         except CannotEvaluate as problem:
             raise await could_not_run(problem, at) from None
         return report, options.shown_context or (at.context if at else "")

@@ -15,6 +15,7 @@ from typing import Any, Final
 from mehc_checks.clients.network import names, reach
 from mehc_checks.clients.network.reasons import NetworkReasons as N
 from mehc_checks.clients.network.reasons import ReachReasons
+from mehc_checks.core.awaited import turned_to
 from mehc_checks.core.deadline import Allowance, OwnReasons, within
 from mehc_checks.core.errors import CannotEvaluate, Problem
 from mehc_checks.core.outcome import Reason
@@ -108,6 +109,7 @@ async def places(host: str, port: int, *, timeout: float) -> list[Place]:
 
     Connect to these, and not to ``host``, whose next answer may be another one. Raises NetworkProblem.
     """
+    turned_to(host, port)
     found = [(host, port)] if _is_address(host) else await _found(host, port, timeout)
     try:
         kept = {*reach.permitted([address for address, _ in found], port)}
