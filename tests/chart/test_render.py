@@ -93,6 +93,7 @@ def test_the_chart_and_the_image_have_the_projects_version() -> None:
     project = (CHART.parents[1] / "pyproject.toml").read_text()
     assert f'version = "{chart["appVersion"]}"' in project
     assert chart["version"] == chart["appVersion"]
+    assert f"/v{chart['version']}/" in chart["icon"]
 
 
 def container(objects: list[Manifest]) -> Any:
