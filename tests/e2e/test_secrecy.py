@@ -41,7 +41,7 @@ from testbed.waiting import eventually
 LONG = 300.0
 CACHE = "config.values.launch.cache_redis_aws_url"
 DOCUMENTS = ("text", "json", "yaml")
-PAGES = ("markdown", "junit")
+PAGES = ("markdown", "junit", "html")
 FEW = -6
 """The cases, from there on, that are enough for a second form of the same document."""
 PROMETHEUS = "config.values.infra.prometheus_server_address"
@@ -583,7 +583,7 @@ def test_explain_prints_no_secret(stage: Stage, output: str) -> None:
 
 
 @pytest.mark.usefixtures("here")
-@pytest.mark.parametrize("output", [*DOCUMENTS, "markdown", "short"])
+@pytest.mark.parametrize("output", [*DOCUMENTS, "markdown", "html", "short"])
 def test_status_prints_no_secret(stage: Stage, output: str) -> None:
     """The stored verdict, with its history."""
     found = {}
@@ -631,7 +631,7 @@ def test_lint_prints_no_secret(stage: Stage, output: str, tmp_path: Path) -> Non
         resource: Any = stage.plane.api("GET", f"/api/v1/namespaces/{cluster.namespace}/secrets/overrides")
         file.write_bytes(base64.b64decode(resource["data"]["values.yaml"]))
         commands = [
-            *([("lint", str(file))] if output != "markdown" else []),
+            *([("lint", str(file))] if output not in ("markdown", "html") else []),
             *([("check", "-f", str(file))] if output != "sarif" else []),
         ]
         for words in commands:
