@@ -10,7 +10,7 @@ from typing import Final
 from faults.apiserver import API_FAULTS, behind
 from faults.arena import LIMIT, Arena, Attack, Seen
 from faults.crowd import Crowd
-from faults.objects import ATTACKS
+from faults.objects import ATTACKS, FULL
 from faults.servers import attacks
 from faults.world import EVENTS
 from testbed.controlplane import ControlPlane
@@ -31,7 +31,9 @@ measures again; the tests of `tests/faults` hold the same without times.
 - **memory** is the operator's largest resident memory.
 - **secrets** are planted ones found in status, Events or log.
 - **false** are verdicts that find fault with the healthy installation, failed liveness probes, and crashes in the log.
+- Floods have {floods} they were reported with (`FULL=1`).
 """
+_FLOODS: Final = "the numbers that" if FULL else "a tenth of the numbers that"
 CROWDS: Final = (60, 500)
 CROWD_COLUMNS = (
     "| sound resources, all checks, one CPU | verdicts other than in calm | twice judged in | memory |\n"
@@ -65,7 +67,7 @@ def table(arena: Arena, rows: Iterable[Attack]) -> bool:
 
 def main(*, in_pod: bool = True) -> int:
     """``in_pod``: the operator can also be run as in a pod, with the files of a ServiceAccount."""
-    print(HEAD.format(limit=LIMIT >> 20, machine=described()))
+    print(HEAD.format(limit=LIMIT >> 20, machine=described(), floods=_FLOODS))
     with ControlPlane() as plane, Kwok(plane) as kwok:
         kwok.add_node("node-1")
         with Arena(plane) as arena:
