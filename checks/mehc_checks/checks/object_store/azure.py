@@ -1,13 +1,12 @@
 """The containers of Azure Blob Storage, asked with the identity of this process."""
 
 import asyncio
-import secrets
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Final
 
 from yarl import URL
 
+from mehc_checks.checks.object_store import shared
 from mehc_checks.checks.object_store.facts import BucketFacts, StoreFacts
 from mehc_checks.checks.object_store.reasons import StoreReasons as R
 from mehc_checks.clients.azure.blobs import Container
@@ -74,20 +73,7 @@ async def _asked(
     if not write:
         return facts
     try:
-        await _write(container, reserved, leftover)
+        await shared.write(container, reserved, leftover)
     except (AzureProblem, NetworkProblem) as problem:
         return replace(facts, problem=problem)
     return replace(facts, written=True)
-
-
-async def _write(container: Container, reserved: str, leftover: float) -> None:
-    """Put, look at and delete a blob of our own, and delete what an earlier check left."""
-    name = f"{reserved}{secrets.token_hex(8)}"
-    await container.put(name, b"written by mehc; may be deleted")
-    try:
-        await container.head(name)
-    finally:
-        await asyncio.shield(container.delete(name))
-    for left, written in await container.listed(reserved, most=100):
-        if left.startswith(reserved) and (datetime.now(UTC) - written).total_seconds() > leftover:
-            await container.delete(left)

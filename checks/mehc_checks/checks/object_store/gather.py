@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from mehc_checks.checks.object_store.azure import gather_azure
 from mehc_checks.checks.object_store.facts import BucketFacts, StoreFacts, StoreParameters
 from mehc_checks.checks.object_store.google import gather_google
+from mehc_checks.checks.object_store.shared import not_named
 from mehc_checks.clients.aws.client import Aws, AwsProblem
 from mehc_checks.clients.aws.reasons import NOT_FOUND
 from mehc_checks.clients.network.connect import NetworkProblem, client_context, connect, handshake
@@ -74,16 +75,10 @@ async def gather(context: Context) -> StoreFacts:
     asked = (
         _bucket(aws, bucket, parameters.write)
         if named is None or bucket.name in named
-        else _not_named(bucket, context.namespace)
+        else not_named(bucket, context.namespace)
         for bucket in found.buckets
     )
     return StoreFacts(store=found, buckets=tuple(await asyncio.gather(*asked)))
-
-
-async def _not_named(bucket: Bucket, namespace: str) -> BucketFacts:
-    """Of a bucket that the values name and the installation's live objects do not: it is not asked for."""
-    what = f"bucket {bucket.name}"
-    return BucketFacts(bucket=bucket, problem=CannotEvaluate(I.NOT_VERIFIED, what=what, namespace=namespace))
 
 
 def _authorities() -> str | None:

@@ -1,13 +1,12 @@
 """The buckets of Google Cloud Storage, asked with the identity of this process."""
 
 import asyncio
-import secrets
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Final
 
 from yarl import URL
 
+from mehc_checks.checks.object_store import shared
 from mehc_checks.checks.object_store.facts import BucketFacts, StoreFacts
 from mehc_checks.clients.google.client import Google
 from mehc_checks.clients.google.identity import GoogleProblem
@@ -16,10 +15,8 @@ from mehc_checks.clients.google.reasons import GoogleReasons as R
 from mehc_checks.clients.google.storage import HOST, GoogleBucket
 from mehc_checks.clients.http.proxy import proxy_of
 from mehc_checks.clients.network.connect import NetworkProblem, client_context, handshake
-from mehc_checks.core.errors import CannotEvaluate
 from mehc_checks.installation.context import Context
 from mehc_checks.installation.google import google
-from mehc_checks.installation.reasons import InstallationReasons as I
 from mehc_checks.modelengine.stores import Bucket, Store, store
 
 _HAS_NONE: Final = (R.NO_IDENTITY, R.CLIENT_MISSING)
@@ -46,7 +43,7 @@ async def gather_google(
     asked = (
         _asked(by_us, bucket, write=write, reserved=reserved, leftover=leftover)
         if bucket.name in named
-        else _not_named(bucket, context.namespace)
+        else shared.not_named(bucket, context.namespace)
         for bucket in found.buckets
     )
     answers = await asyncio.gather(*asked)
@@ -55,11 +52,6 @@ async def gather_google(
     ):
         return replace(facts, untested=str(none))
     return replace(facts, buckets=tuple(answers))
-
-
-async def _not_named(bucket: Bucket, namespace: str) -> BucketFacts:
-    problem = CannotEvaluate(I.NOT_VERIFIED, what=f"bucket {bucket.name}", namespace=namespace)
-    return BucketFacts(bucket=bucket, problem=problem)
 
 
 async def _asked(by_us: Google, named: Bucket, *, write: bool, reserved: str, leftover: float) -> BucketFacts:
@@ -71,7 +63,7 @@ async def _asked(by_us: Google, named: Bucket, *, write: bool, reserved: str, le
             await bucket.listed(prefix)
         facts = replace(facts, exists=True)
         if write:
-            await _write(bucket, reserved, leftover)
+            await shared.write(bucket, reserved, leftover)
             facts = replace(facts, written=True)
     except GoogleProblem as problem:
         if problem.reason is NOT_FOUND and not facts.exists:
@@ -80,16 +72,3 @@ async def _asked(by_us: Google, named: Bucket, *, write: bool, reserved: str, le
     except NetworkProblem as problem:
         return replace(facts, problem=problem)
     return facts
-
-
-async def _write(bucket: GoogleBucket, reserved: str, leftover: float) -> None:
-    """Put, read and delete an object of our own, and delete what an earlier check left."""
-    name = f"{reserved}{secrets.token_hex(8)}"
-    await bucket.put(name, b"written by mehc; may be deleted")
-    try:
-        await bucket.head(name)
-    finally:
-        await asyncio.shield(bucket.delete(name))
-    for left, written in await bucket.listed(reserved, most=100):
-        if left.startswith(reserved) and (datetime.now(UTC) - written).total_seconds() > leftover:
-            await bucket.delete(left)
